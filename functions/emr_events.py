@@ -1,0 +1,64 @@
+"""What EMR's state-change events say of a run."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from layout import run_id_of_name
+
+# stateChangeReason of a cluster that did all that it was asked for.
+COMPLETED = "ALL_STEPS_COMPLETED"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One event, read.
+
+    Attributes:
+        run_id: the run whose cluster or step it is.
+        cluster_id: the cluster.
+        news: `running`, `failed`, or None where the run's state does not depend on it.
+        reason: why it failed, in EMR's words.
+    """
+
+    run_id: str
+    cluster_id: str
+    news: Literal["running", "failed"] | None
+    reason: str = ""
+
+
+def read(event: Mapping[str, Any], stack: str) -> Reading | None:
+    """Read an EMR Step Status Change or EMR Cluster State Change.
+
+    Args:
+        event: as EventBridge delivers it.
+        stack: the prefix of our clusters' names.
+
+    Returns:
+        What it says, or None where it is about somebody else's cluster.
+    """
+    detail = event["detail"]
+    run_id = run_id_of_name(detail["name"], stack)
+    if run_id is None:
+        return None
+    cluster_id, state = detail["clusterId"], detail["state"]
+    if event["detail-type"] == "EMR Step Status Change":
+        if state in {"FAILED", "CANCELLED"}:
+            return Reading(run_id, cluster_id, "failed", f"the step {state}: {detail['message']}")
+        return Reading(run_id, cluster_id, "running" if state == "RUNNING" else None)
+    if state in {"TERMINATED", "TERMINATED_WITH_ERRORS"}:
+        why = _reason(detail.get("stateChangeReason"))
+        if state == "TERMINATED_WITH_ERRORS" or why.get("code") != COMPLETED:
+            reason = f"the cluster {state}: {why.get('code')}: {why.get('message')}"
+            return Reading(run_id, cluster_id, "failed", reason)
+    return Reading(run_id, cluster_id, None)
+
+
+def _reason(text: str | None) -> dict[str, str]:
+    """EMR writes the reason as JSON inside a string."""
+    try:
+        reason = json.loads(text or "{}")
+    except ValueError:
+        return {"message": str(text)}
+    return reason if isinstance(reason, dict) else {"message": str(text)}

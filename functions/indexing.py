@@ -1,0 +1,189 @@
+"""What indexing a run is: check the manifest, load the parts, promote, clear what is retired."""
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import batched
+from typing import TYPE_CHECKING, Any, Literal
+
+import index
+import live
+import runs
+from layout import manifest_key, prefix
+from runs import ON_CLUSTER, State
+from spark.manifest import Manifest, ManifestError, Part
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+SQS_BATCH = 10  # messages that one SendMessageBatch takes
+
+
+@dataclass(frozen=True)
+class PartTask:
+    """The message for one part of a run's `neighbours/`.
+
+    Attributes:
+        action: `load` it into the index, or `remove` it from there.
+        run_id: the run.
+        part: the manifest's entry for it, as a dictionary.
+    """
+
+    action: Literal["load", "remove"]
+    run_id: str
+    part: dict[str, Any]
+
+
+class PartError(Exception):
+    """A part that is not what its manifest says; the message names both."""
+
+
+@dataclass(frozen=True)
+class Indexer:
+    """Loads runs into the index.
+
+    Attributes:
+        s3: client.
+        sqs: client.
+        runs_table: the runs table.
+        index_table: the index table.
+        bucket: the results bucket.
+        queue_url: of the queue that part tasks go to.
+    """
+
+    s3: "S3Client"
+    sqs: "SQSClient"
+    runs_table: "Table"
+    index_table: "Table"
+    bucket: str
+    queue_url: str
+
+    def begin(self, run_id: str, now: datetime) -> str:
+        """Check a run's manifest and its catalogue, and hand out its parts.
+
+        Returns:
+            What was done, for the log.
+        """
+        run = runs.get(self.runs_table, run_id)
+        if run is None or run["state"] not in ON_CLUSTER | {State.INDEXING}:
+            return "ignored: the run is not waiting for a result"
+        try:
+            manifest = self._manifest(run_id)
+            self._read(run_id, manifest.titles)
+        except (ManifestError, PartError) as error:
+            self._fail(run_id, str(error), now)
+            return f"failed: {error}"
+        runs.advance(
+            self.runs_table,
+            run_id,
+            State.INDEXING,
+            now,
+            counts=manifest.counts,
+            measure=manifest.measure,
+            min_co_raters=int(manifest.parameters["min_co_raters"]),
+            min_score=str(manifest.parameters["min_score"]),
+            titles=prefix(run_id) + manifest.titles.name,
+            parts=len(manifest.neighbours),
+        )
+        self._send("load", run_id, manifest)
+        return f"handed out {len(manifest.neighbours)} parts"
+
+    def carry_out(self, task: PartTask, now: datetime) -> str:
+        """Load a part into the index or remove it; the last one to be loaded promotes the run.
+
+        Returns:
+            What was done, for the log.
+        """
+        part = Part(**task.part)
+        if task.action == "remove":
+            return self._remove(task.run_id, part)
+        run = runs.get(self.runs_table, task.run_id)
+        if run is None or run["state"] != State.INDEXING:
+            return "ignored: the run is not being indexed"
+        try:
+            index.write(self.index_table, task.run_id, self._read(task.run_id, part))
+        except PartError as error:
+            self._fail(task.run_id, str(error), now)
+            return f"failed: {error}"
+        done = runs.part_indexed(self.runs_table, task.run_id, part.name)
+        if done < run["parts"]:
+            return f"loaded, {done} of {run['parts']}"
+        return self._promote(run, now)
+
+    def _promote(self, run: runs.Run, now: datetime) -> str:
+        pointer = live.promote(self.runs_table, self.index_table, run, now)
+        if pointer.run_id != run["run_id"]:
+            self._clear(run["run_id"])
+            return f"superseded by {pointer.run_id}"
+        if pointer.retired:
+            self._clear(pointer.retired)
+        return "live"
+
+    def _fail(self, run_id: str, reason: str, now: datetime) -> None:
+        if runs.fail(self.runs_table, run_id, reason, now):
+            self._clear(run_id)
+
+    def _clear(self, run_id: str) -> None:
+        """Hand out the removal of a run's items; a run without a good manifest has none."""
+        try:
+            self._send("remove", run_id, self._manifest(run_id))
+        except ManifestError:
+            return
+
+    def _remove(self, run_id: str, part: Part) -> str:
+        pointer = live.read(self.index_table)
+        if pointer and run_id in (pointer.run_id, pointer.previous):
+            return "ignored: the run is live or kept for a rollback"
+        index.remove(self.index_table, run_id, self._read(run_id, part))
+        return "removed"
+
+    def _send(self, action: Literal["load", "remove"], run_id: str, manifest: Manifest) -> None:
+        for parts in batched(manifest.neighbours, SQS_BATCH, strict=False):
+            answer = self.sqs.send_message_batch(
+                QueueUrl=self.queue_url,
+                Entries=[
+                    {
+                        "Id": str(number),
+                        "MessageBody": json.dumps(asdict(PartTask(action, run_id, asdict(part)))),
+                    }
+                    for number, part in enumerate(parts)
+                ],
+            )
+            if answer.get("Failed"):
+                raise RuntimeError(f"SQS did not take {len(answer['Failed'])} part tasks")
+
+    def _manifest(self, run_id: str) -> Manifest:
+        try:
+            answer = self.s3.get_object(Bucket=self.bucket, Key=manifest_key(run_id))
+        except self.s3.exceptions.NoSuchKey as error:
+            raise ManifestError("manifest.json is not there") from error
+        manifest = Manifest.from_json(answer["Body"].read())
+        if not manifest.neighbours:
+            raise ManifestError("manifest.json names no parts: there is nothing to index")
+        return manifest
+
+    def _read(self, run_id: str, part: Part) -> Iterator[dict[str, Any]]:
+        """The lines of a part, which is checked whole before the first is given."""
+        key = prefix(run_id) + part.name
+        try:
+            blob = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        except self.s3.exceptions.NoSuchKey as error:
+            raise PartError(f"{part.name} is in the manifest but not in S3") from error
+        if hashlib.sha256(blob).hexdigest() != part.sha256:
+            raise PartError(
+                f"{part.name} is not what the manifest says: {len(blob)} bytes with another "
+                f"SHA-256; {part.bytes} bytes expected"
+            )
+        try:
+            lines = gzip.decompress(blob).splitlines()
+        except (OSError, EOFError, zlib.error) as error:
+            raise PartError(f"{part.name} is no gzip file: {error}") from error
+        if len(lines) != part.records:
+            raise PartError(f"{part.name} has {len(lines)} lines; the manifest says {part.records}")
+        return map(json.loads, lines)

@@ -1,0 +1,61 @@
+"""Follows the clusters: EMR's state changes become the state of their run.
+
+Triggered by EventBridge with EMR's step and cluster state changes. They are best effort: lost,
+doubled and late ones must do no harm, so each only moves a run forward.
+"""
+
+import json
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+import emr_events
+import runs
+from layout import failure_key
+from runs import ON_CLUSTER, State
+
+logger = Logger()
+s3 = boto3.client("s3")
+runs_table = boto3.resource("dynamodb").Table(os.environ["RUNS_TABLE"])
+stack = os.environ["STACK_NAME"]
+bucket = os.environ["RESULTS_BUCKET"]
+
+
+@logger.inject_lambda_context(clear_state=True)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
+    """See the module."""
+    reading = emr_events.read(event, stack)
+    if reading is None:
+        return
+    now = datetime.now(UTC)
+    moved = False
+    if reading.news == "running":
+        moved = runs.advance(
+            runs_table, reading.run_id, State.RUNNING, now, cluster_id=reading.cluster_id
+        )
+    elif reading.news == "failed":
+        reason = job_failure(reading.run_id) or reading.reason
+        moved = runs.fail(
+            runs_table,
+            reading.run_id,
+            reason,
+            now,
+            only_from=ON_CLUSTER,
+            cluster_id=reading.cluster_id,
+        )
+    logger.info(
+        "cluster event", run_id=reading.run_id, news=reading.news, moved=moved, said=reading.reason
+    )
+
+
+def job_failure(run_id: str) -> str | None:
+    """Why the job could not compute, in its own words, where it left any."""
+    try:
+        answer = s3.get_object(Bucket=bucket, Key=failure_key(run_id))
+    except s3.exceptions.NoSuchKey:
+        return None
+    return json.loads(answer["Body"].read())["message"]

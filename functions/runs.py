@@ -1,0 +1,310 @@
+"""The runs table: every run's state and why, and the claim that gives one data set one run.
+
+Items: `RUN / <run_id>` is a run; `DATASET / <fingerprint>` names the run of a data set. Every
+change of a state is a conditional write that `NEXT` allows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.conditions import Attr, ConditionBase, Key
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
+
+type Run = dict[str, Any]
+
+
+class State(StrEnum):
+    """Where a run stands."""
+
+    CHECKING = "CHECKING"  # the data set is claimed and looked at; nothing is paid for yet
+    LAUNCHING = "LAUNCHING"  # the cluster is being asked for
+    STARTING = "STARTING"  # EMR has the cluster and sets it up
+    RUNNING = "RUNNING"  # the step computes
+    INDEXING = "INDEXING"  # the result is complete and is loaded into the index
+    LIVE = "LIVE"  # readers are answered from it
+    SUPERSEDED = "SUPERSEDED"  # a later run is live
+    FAILED = "FAILED"  # it ended without a result, for the reason it names
+
+
+# Events of EMR may be lost or late, so a run may skip STARTING's and RUNNING's.
+NEXT: Mapping[State, frozenset[State]] = {
+    State.CHECKING: frozenset({State.LAUNCHING, State.FAILED}),
+    State.LAUNCHING: frozenset({State.STARTING, State.RUNNING, State.INDEXING, State.FAILED}),
+    State.STARTING: frozenset({State.RUNNING, State.INDEXING, State.FAILED}),
+    State.RUNNING: frozenset({State.INDEXING, State.FAILED}),
+    State.INDEXING: frozenset({State.LIVE, State.SUPERSEDED, State.FAILED}),
+    State.LIVE: frozenset({State.SUPERSEDED}),
+    State.SUPERSEDED: frozenset(),
+    State.FAILED: frozenset(),
+}
+
+BEFORE_LAUNCH = frozenset({State.CHECKING, State.LAUNCHING})
+ON_CLUSTER = frozenset({State.LAUNCHING, State.STARTING, State.RUNNING})
+
+
+class RunError(Exception):
+    """A run that is not there, or not in a state for what was asked of it."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Start a run; `failed` is the failed run of the same data set that it replaces."""
+
+    failed: Run | None = None
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Take over a run whose launcher died before it had launched a cluster."""
+
+    run: Run
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Do nothing: the data set has its run."""
+
+    run: Run
+
+
+def decide(run: Run | None, dropped_at: datetime, now: datetime) -> Launch | Resume | Skip:
+    """What a dropped data set asks for, given the run that it belongs to.
+
+    Args:
+        run: the data set's run, if it has one.
+        dropped_at: when the file arrived that asks, in whole seconds as S3 says it.
+        now: the current time.
+    """
+    if run is None:
+        return Launch()
+    if run["state"] == State.FAILED and dropped_at >= parse_time(run["updated_at"]).replace(
+        microsecond=0
+    ):
+        # Dropped again after the failure. An event from before it is a late or doubled one.
+        return Launch(failed=run)
+    if run["state"] in BEFORE_LAUNCH and now >= parse_time(run["lease_until"]):
+        return Resume(run)
+    return Skip(run)
+
+
+def new_run_id(now: datetime, fingerprint: str) -> str:
+    """A run's id: its time of creation to the millisecond, so that ids sort by it, and its data."""
+    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{fingerprint[:8]}"
+
+
+def format_time(moment: datetime) -> str:
+    """A moment as the table and the API write it: ISO 8601 in UTC with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_time(text: str) -> datetime:
+    """A moment from its ISO 8601 text."""
+    return datetime.fromisoformat(text)
+
+
+def run_key(run_id: str) -> dict[str, str]:
+    """The key of a run's item."""
+    return {"pk": "RUN", "sk": run_id}
+
+
+def _dataset_key(fingerprint: str) -> dict[str, str]:
+    return {"pk": "DATASET", "sk": fingerprint}
+
+
+def get(table: "Table", run_id: str) -> Run | None:
+    """One run, or None where there is none of that id."""
+    return table.get_item(Key=run_key(run_id), ConsistentRead=True).get("Item")
+
+
+def latest(table: "Table", limit: int) -> list[Run]:
+    """The newest runs, newest first, at most `limit`."""
+    answer = table.query(
+        KeyConditionExpression=Key("pk").eq("RUN"),
+        ScanIndexForward=False,
+        Limit=limit,
+        ConsistentRead=True,
+    )
+    return answer["Items"]
+
+
+def of_dataset(table: "Table", fingerprint: str) -> Run | None:
+    """The run that a data set belongs to, or None where it is new."""
+    claim = table.get_item(Key=_dataset_key(fingerprint), ConsistentRead=True).get("Item")
+    return get(table, claim["run_id"]) if claim else None
+
+
+def claim(
+    table: "Table",
+    fingerprint: str,
+    folder: str,
+    failed: Run | None,
+    now: datetime,
+    lease: timedelta,
+) -> Run | None:
+    """Make a run for a data set, unless somebody else has just done so.
+
+    Args:
+        table: the runs table.
+        fingerprint: of the data set.
+        folder: where it was dropped, for people.
+        failed: the run that it replaces, from `decide`.
+        now: the current time; the run id is made from it.
+        lease: how long the caller may take to launch before another may take over.
+
+    Returns:
+        The new run, or None where another launcher was faster.
+    """
+    stamp = format_time(now)
+    run: Run = {
+        **run_key(run_id := new_run_id(now, fingerprint)),
+        "run_id": run_id,
+        "folder": folder,
+        "fingerprint": fingerprint,
+        "state": State.CHECKING.value,
+        "attempt": int(failed["attempt"]) + 1 if failed else 1,
+        "created_at": stamp,
+        "updated_at": stamp,
+        "timeline": {State.CHECKING.value: stamp},
+        "lease_until": format_time(now + lease),
+    }
+    still_mine = "run_id = :failed" if failed else "attribute_not_exists(pk)"
+    claim_item = {
+        "TableName": table.name,
+        "Item": {**_dataset_key(fingerprint), "run_id": run_id},
+        "ConditionExpression": still_mine,
+    }
+    if failed:
+        claim_item["ExpressionAttributeValues"] = {":failed": failed["run_id"]}
+    run_item = {
+        "TableName": table.name,
+        "Item": run,
+        "ConditionExpression": "attribute_not_exists(pk)",
+    }
+    try:
+        table.meta.client.transact_write_items(
+            TransactItems=[{"Put": claim_item}, {"Put": run_item}]
+        )
+    except table.meta.client.exceptions.TransactionCanceledException as error:
+        if is_contention(error):
+            return None
+        raise
+    return run
+
+
+def take_over(table: "Table", run: Run, now: datetime, lease: timedelta) -> bool:
+    """Lease a run whose launcher died; False where another launcher was faster."""
+    condition = Attr("lease_until").eq(run["lease_until"]) & Attr("state").is_in(
+        sorted(BEFORE_LAUNCH)
+    )
+    return _update(table, run["run_id"], {"lease_until": format_time(now + lease)}, condition)
+
+
+def advance(
+    table: "Table",
+    run_id: str,
+    to: State,
+    now: datetime,
+    only_from: frozenset[State] | None = None,
+    **fields: object,
+) -> bool:
+    """Move a run to a state, where the state it is in allows that.
+
+    Args:
+        table: the runs table.
+        run_id: the run.
+        to: the state to move to.
+        now: the time to note for it.
+        only_from: narrows the states that `NEXT` allows.
+        **fields: further attributes to set with it.
+
+    Returns:
+        Whether the run moved; False where it stands elsewhere (or is not there).
+    """
+    sources = {state for state, nexts in NEXT.items() if to in nexts}
+    if only_from is not None:
+        sources &= only_from
+    changes = {"state": to.value, "updated_at": format_time(now), **fields}
+    condition = Attr("state").is_in(sorted(sources))
+    return _update(table, run_id, changes, condition, entered=(to, format_time(now)))
+
+
+def fail(
+    table: "Table",
+    run_id: str,
+    reason: str,
+    now: datetime,
+    only_from: frozenset[State] | None = None,
+    **fields: object,
+) -> bool:
+    """End a run for a reason that a person can act on; see `advance`."""
+    return advance(table, run_id, State.FAILED, now, only_from, reason=reason, **fields)
+
+
+def transition(
+    table: "Table", run_id: str, source: State, to: State, stamp: str
+) -> dict[str, dict[str, Any]]:
+    """A change of state as an item of a transaction that moves more than this run."""
+    return {
+        "Update": {
+            "TableName": table.name,
+            "Key": run_key(run_id),
+            "UpdateExpression": "SET #state = :to, updated_at = :at, timeline.#to = :at",
+            "ConditionExpression": "#state = :source",
+            "ExpressionAttributeNames": {"#state": "state", "#to": to.value},
+            "ExpressionAttributeValues": {":to": to.value, ":source": source.value, ":at": stamp},
+        }
+    }
+
+
+def part_indexed(table: "Table", run_id: str, part: str) -> int:
+    """Note that a part of a run's result is in the index; noting it again changes nothing.
+
+    Returns:
+        How many parts of the run are in the index now.
+    """
+    answer = table.update_item(
+        Key=run_key(run_id),
+        UpdateExpression="ADD parts_indexed :part",
+        ExpressionAttributeValues={":part": {part}},
+        ReturnValues="ALL_NEW",
+    )
+    return len(answer["Attributes"]["parts_indexed"])
+
+
+def _update(
+    table: "Table",
+    run_id: str,
+    changes: Mapping[str, object],
+    condition: ConditionBase,
+    entered: tuple[State, str] | None = None,
+) -> bool:
+    names = {f"#{index}": name for index, name in enumerate(changes)}
+    values = {f":{index}": value for index, value in enumerate(changes.values())}
+    assignments = [f"#{index} = :{index}" for index in range(len(changes))]
+    if entered:
+        names |= {"#timeline": "timeline", "#entered": entered[0].value}
+        values[":entered"] = entered[1]
+        assignments.append("#timeline.#entered = :entered")
+    try:
+        table.update_item(
+            Key=run_key(run_id),
+            UpdateExpression="SET " + ", ".join(assignments),
+            ConditionExpression=Attr("pk").exists() & condition,
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=values,
+        )
+    except table.meta.client.exceptions.ConditionalCheckFailedException:
+        return False
+    return True
+
+
+def is_contention(error: ClientError) -> bool:
+    """Whether a transaction was cancelled because somebody else wrote meanwhile."""
+    reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+    return bool(reasons & {"ConditionalCheckFailed", "TransactionConflict"})

@@ -1,0 +1,97 @@
+"""The manifest: what one run wrote, told by the job last of all, checked by the indexer first.
+
+Imports nothing of the project: it is the contract between the job and the indexer.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+# Names below a run's output prefix.
+MANIFEST = "manifest.json"
+FAILURE = "failure.json"
+SIMILARITIES = "similarities"
+NEIGHBOURS = "neighbours"
+TITLES = "titles"
+REJECTS = "rejects"
+
+
+class ManifestError(Exception):
+    """A manifest that must not be indexed; the message says why."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of the output.
+
+    Attributes:
+        name: path below the run's output prefix, `/` separated.
+        records: lines or rows in it.
+        bytes: its size.
+        sha256: of its bytes, hexadecimal.
+    """
+
+    name: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a run computed.
+
+    Attributes:
+        measure: the similarity measure of `neighbours`.
+        dataset: `format` and, per file, `lines`.
+        parameters: `min_co_raters`, `min_score`, `neighbours`.
+        counts: `ratings`, `users`, `movies`, `duplicates`, `rejected`, `pairs`,
+            `movies_with_neighbours`.
+        rejects: rejected lines per file name and kind of defect.
+        neighbours: the parts of `neighbours/`, one gzip JSON line per movie of the catalogue.
+        titles: the one part of the titles catalogue, gzip JSON Lines.
+        timings: seconds per stage.
+        created_at: when the job finished, ISO 8601 in UTC.
+        schema_version: of this file.
+    """
+
+    measure: str
+    dataset: dict[str, Any]
+    parameters: dict[str, float]
+    counts: dict[str, int]
+    rejects: dict[str, dict[str, int]]
+    neighbours: list[Part]
+    titles: Part
+    timings: dict[str, float]
+    created_at: str
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+    def to_json(self) -> str:
+        """The manifest as the text of manifest.json."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Manifest":
+        """Read manifest.json.
+
+        Raises:
+            ManifestError: not JSON, a field is missing or unknown, or the schema is not this one.
+        """
+        try:
+            document = json.loads(text)
+            version = document["schema_version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ManifestError(f"manifest.json is not readable: {error!r}") from error
+        if version != SCHEMA_VERSION:
+            raise ManifestError(
+                f"manifest.json has schema version {version!r}; this indexer reads "
+                f"{SCHEMA_VERSION}: deploy the version that matches the job"
+            )
+        try:
+            document["neighbours"] = [Part(**part) for part in document["neighbours"]]
+            document["titles"] = Part(**document["titles"])
+            return cls(**document)
+        except (KeyError, TypeError) as error:
+            raise ManifestError(f"manifest.json does not fit its schema: {error}") from error

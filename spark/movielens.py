@@ -1,0 +1,159 @@
+"""The MovieLens folder formats: which files make a data set and what a good line of each holds.
+
+Imports nothing of the project, so that the job reads by it, the launcher checks by it before a
+cluster is paid for, and the laptop tools name files by it.
+"""
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+MAX_ID = 2**31 - 1
+MIN_RATING = 0.5
+MAX_RATING = 5.0
+RATING_STEP = 0.5
+# A file with a larger share of malformed lines than this is not what its name says.
+HOPELESS_SHARE = 0.5
+
+type FormatName = Literal["dat", "csv", "100k"]
+type Defect = Literal["columns", "user_id", "movie_id", "rating", "timestamp", "title"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one family of MovieLens releases lays out a folder.
+
+    Attributes:
+        name: the family: `dat` (1M, 10M), `csv` (latest, 20M, 25M, 32M) or `100k`.
+        ratings: file name of the ratings (user, movie, rating, timestamp).
+        movies: file name of the movies (movie, title, genres).
+        ratings_separator: between the columns of the ratings file.
+        movies_separator: between the columns of the movies file.
+        header: whether the first line of both files names the columns.
+        movies_columns: the columns of a movies line.
+    """
+
+    name: FormatName
+    ratings: str
+    movies: str
+    ratings_separator: str
+    movies_separator: str
+    header: bool
+    movies_columns: int
+
+    @property
+    def files(self) -> tuple[str, str]:
+        """The names of the files that make a complete folder."""
+        return self.ratings, self.movies
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("dat", "ratings.dat", "movies.dat", "::", "::", header=False, movies_columns=3),
+    Format("csv", "ratings.csv", "movies.csv", ",", ",", header=True, movies_columns=3),
+    # u.item: id, title, release date, video release date, URL, and one 0/1 flag per genre.
+    Format("100k", "u.data", "u.item", "\t", "|", header=False, movies_columns=24),
+)
+
+FILES: frozenset[str] = frozenset(name for format in FORMATS for name in format.files)
+
+# The flag columns of u.item, in their order (u.genre of the 100K release).
+GENRES_100K: tuple[str, ...] = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary",
+    "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi",
+    "Thriller", "War", "Western",
+)  # fmt: skip
+
+NO_GENRES = "(no genres listed)"
+
+
+class DatasetError(Exception):
+    """A folder that cannot be computed on; the message is for the person who dropped it."""
+
+
+def formats_in(names: Iterable[str]) -> list[Format]:
+    """The formats whose files are all among the file names of one folder."""
+    present = set(names)
+    return [format for format in FORMATS if present.issuperset(format.files)]
+
+
+def only_format(names: Iterable[str], where: str) -> Format:
+    """The one format that a folder's file names make complete.
+
+    Args:
+        names: file names in the folder, without their path.
+        where: the folder, for the message.
+
+    Raises:
+        DatasetError: no format is complete, or more than one is.
+    """
+    present = sorted(set(names) & FILES)
+    found = formats_in(present)
+    if not found:
+        wanted = ", ".join(" + ".join(format.files) for format in FORMATS)
+        seen = ", ".join(present) or "none of these"
+        raise DatasetError(
+            f"{where} is no MovieLens folder: it needs one of {wanted}; found {seen}"
+        )
+    if len(found) > 1:
+        both = " and ".join(" + ".join(format.files) for format in found)
+        raise DatasetError(f"{where} holds {both}: keep the files of one format")
+    return found[0]
+
+
+def split_line(line: str, separator: str) -> list[str]:
+    """The columns of one line; a comma separates as CSV does, with quoted fields."""
+    if separator != ",":
+        return line.split(separator)
+    return next(csv.reader([line], strict=False), [])
+
+
+_INTEGER = re.compile(r"[0-9]{1,18}")
+_RATING = re.compile(r"[0-5](\.[05]0*)?")
+
+
+def _is_id(text: str) -> bool:
+    return _INTEGER.fullmatch(text) is not None and 1 <= int(text) <= MAX_ID
+
+
+def rating_defect(line: str, format: Format) -> Defect | None:
+    """What is wrong with one line of a ratings file, or None where it is good.
+
+    A good line has four columns: user and movie id in 1..2^31-1, a rating in half stars from 0.5
+    to 5, a timestamp in whole seconds since 1970. The job applies the same rules with Spark's own
+    functions; a test holds the two against each other.
+    """
+    columns = split_line(line, format.ratings_separator)
+    if len(columns) != 4:
+        return "columns"
+    user, movie, rating, timestamp = columns
+    if not _is_id(user):
+        return "user_id"
+    if not _is_id(movie):
+        return "movie_id"
+    if _RATING.fullmatch(rating) is None or not MIN_RATING <= float(rating) <= MAX_RATING:
+        return "rating"
+    if _INTEGER.fullmatch(timestamp) is None:
+        return "timestamp"
+    return None
+
+
+def movie_defect(line: str, format: Format) -> Defect | None:
+    """What is wrong with one line of a movies file, or None where it is good.
+
+    A good line has the format's number of columns, a movie id in 1..2^31-1 and a title.
+    """
+    columns = split_line(line, format.movies_separator)
+    if len(columns) != format.movies_columns:
+        return "columns"
+    if not _is_id(columns[0]):
+        return "movie_id"
+    if not columns[1].strip():
+        return "title"
+    return None
+
+
+def is_header(line: str, format: Format) -> bool:
+    """Whether a file's first line names columns instead of holding data."""
+    return format.header and not line.split(",", 1)[0].strip('"').isdigit()

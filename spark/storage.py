@@ -1,0 +1,53 @@
+"""Hadoop's file system by URI: what the job needs of it beyond Spark's readers and writers."""
+
+import re
+from urllib.parse import unquote, urlsplit
+
+from py4j.java_gateway import JavaObject
+from pyspark.sql import SparkSession
+
+
+def child(uri: str, name: str) -> str:
+    """The URI of something below a folder."""
+    return f"{uri.rstrip('/')}/{name}"
+
+
+def name_of(uri: str) -> str:
+    """The last name of a URI as Spark gives it, without percent escapes."""
+    return unquote(urlsplit(uri).path).rpartition("/")[2]
+
+
+def literal(uri: str) -> str:
+    """A URI for Spark's readers, which would take `[`, `{`, `*` and `?` for patterns."""
+    return re.sub(r"([\[\]{}*?\\])", r"\\\1", uri)
+
+
+def list_names(spark: SparkSession, uri: str) -> list[str]:
+    """The names of the files in a folder, sorted; empty where there is no such folder."""
+    path, system = _open(spark, uri)
+    if not system.exists(path):
+        return []
+    return sorted(
+        status.getPath().getName() for status in system.listStatus(path) if status.isFile()
+    )
+
+
+def delete(spark: SparkSession, uri: str) -> None:
+    """Delete a file or folder; one that is not there is no error."""
+    path, system = _open(spark, uri)
+    system.delete(path, True)
+
+
+def write_text(spark: SparkSession, uri: str, text: str) -> None:
+    """Write a file whole, in UTF-8, in place of one that is there."""
+    path, system = _open(spark, uri)
+    stream = system.create(path, True)
+    try:
+        stream.write(bytearray(text.encode()))
+    finally:
+        stream.close()
+
+
+def _open(spark: SparkSession, uri: str) -> tuple[JavaObject, JavaObject]:
+    path = spark._jvm.org.apache.hadoop.fs.Path(uri)
+    return path, path.getFileSystem(spark._jsc.hadoopConfiguration())

@@ -1,0 +1,49 @@
+"""What all tests share: an environment in which the functions' modules can be imported."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import moto  # noqa: F401  (must be there before the modules make their clients)
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STACK = "similar-titles"
+
+os.environ |= {
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "STACK_NAME": STACK,
+    "RUNS_TABLE": "RunsTable",
+    "INDEX_TABLE": "IndexTable",
+    "RESULTS_BUCKET": "results",
+    "LAUNCH_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/LaunchQueue",
+    "INDEX_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/IndexQueue",
+    "SETTLE_SECONDS": "0",
+    "RELEASE_LABEL": "emr-spark-8.1.0",
+    "INSTANCE_TYPE": "m5.xlarge",
+    "CORE_NODES": "3",
+    "EMR_SERVICE_ROLE": "arn:aws:iam::123456789012:role/EmrServiceRole",
+    "EMR_INSTANCE_PROFILE": "EmrInstanceProfile",
+    "SUBNET_ID": "",
+    "MIN_CO_RATERS": "10",
+    "MIN_SCORE": "0.95",
+    "NEIGHBOURS": "50",
+}
+for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
+    os.environ.pop(name, None)
+
+
+def event(name: str) -> dict[str, Any]:
+    """One of the files in events/, the very ones that `sam local invoke` takes."""
+    return json.loads((ROOT / "events" / f"{name}.json").read_text())
+
+
+def movielens(release: str) -> Path:
+    """A real data set's folder; the test skips where MOVIELENS_DIR does not have it."""
+    folder = Path(os.environ.get("MOVIELENS_DIR", "no such folder")) / release
+    if not folder.is_dir():
+        pytest.skip(f"MOVIELENS_DIR names no folder with {release}")
+    return folder

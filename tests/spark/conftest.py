@@ -1,0 +1,45 @@
+"""One real Spark session for all tests of the job, and builders for folders."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from local.java import java_home
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """A session on two cores that leaves nothing in the tree."""
+    scratch = tmp_path_factory.mktemp("spark")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("JAVA_HOME", str(java_home()))
+    session = (
+        SparkSession.builder.master("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
+        .config("spark.local.dir", str(scratch))
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
+    patch.undo()
+
+
+def folder(path: Path, **files: str | bytes) -> Path:
+    """Write files into a folder; `ratings_dat=` becomes ratings.dat."""
+    path.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        body = content.encode() if isinstance(content, str) else content
+        (path / name.replace("_", ".")).write_bytes(body)
+    return path
+
+
+def ratings_frame(spark: SparkSession, rows: list[tuple[int, int, float]]) -> DataFrame:
+    """Ratings as the job passes them on: user, movie, rating."""
+    return spark.createDataFrame(rows, "user int, movie int, rating double")

@@ -1,0 +1,220 @@
+"""The indexer: a run becomes live whole and checked, or not at all."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+
+import index
+import indexer
+import live
+import runs
+from runs import State
+from tests.conftest import event
+from tests.unit.conftest import CONTEXT, Cloud, manifest_written, messages, movie_line
+
+PARTS = [[movie_line(1, 2), movie_line(2, 1)], [movie_line(3)]]
+
+
+def deliver(trigger: dict[str, Any]) -> None:
+    """Run the indexer on its queue's event."""
+    indexer.lambda_handler(trigger, CONTEXT)
+
+
+def drain(cloud: Cloud) -> None:
+    """Deliver what the indexer sent to itself, until nothing is left."""
+    while waiting := cloud.messages("IndexQueue"):
+        deliver(messages(*waiting))
+
+
+def start_run(cloud: Cloud, minute: int = 0, state: State = State.RUNNING) -> str:
+    """A run whose cluster computes; later minutes make later runs."""
+    now = datetime(2026, 11, 23, 12, minute, tzinfo=UTC)
+    run = runs.claim(cloud.runs, f"{minute:064d}", "ml", None, now, timedelta(0))
+    assert run is not None
+    for step in (State.LAUNCHING, State.STARTING, State.RUNNING):
+        if state != State.CHECKING:
+            runs.advance(cloud.runs, run["run_id"], step, now)
+    return run["run_id"]
+
+
+def finish_run(cloud: Cloud, minute: int = 0, parts: list[list[dict]] = PARTS) -> str:
+    """A run that is computed, indexed and offered to the readers."""
+    run_id = start_run(cloud, minute)
+    cloud.write_result(run_id, parts)
+    deliver(manifest_written(run_id))
+    drain(cloud)
+    return run_id
+
+
+def state_of(cloud: Cloud, run_id: str) -> str:
+    """The state that the runs table tells."""
+    return cloud.runs.get_item(Key=runs.run_key(run_id))["Item"]["state"]
+
+
+def movies_of(cloud: Cloud, run_id: str) -> list[int]:
+    """The ids of the movies that the index holds for a run."""
+    keys = [item["pk"] for item in cloud.index.scan()["Items"]]
+    return sorted(int(key.split("#")[1]) for key in keys if key.startswith(run_id))
+
+
+def test_a_finished_run_goes_live_with_every_movie(cloud: Cloud) -> None:
+    run_id = finish_run(cloud)
+
+    assert state_of(cloud, run_id) == "LIVE"
+    pointer = live.read(cloud.index)
+    assert pointer is not None
+    assert pointer.run_id == run_id
+    assert movies_of(cloud, run_id) == [1, 2, 3]
+    item = cloud.index.get_item(Key=index.movie_key(run_id, 1))["Item"]
+    assert index.from_item(item) == PARTS[0][0]
+
+
+def test_nothing_is_live_before_the_last_part(cloud: Cloud) -> None:
+    run_id = start_run(cloud)
+    cloud.write_result(run_id, PARTS)
+    deliver(manifest_written(run_id))
+    first, second = cloud.messages("IndexQueue")
+
+    deliver(messages(first))
+    assert live.read(cloud.index) is None
+    deliver(messages(first))
+    assert live.read(cloud.index) is None, "the same part twice is one part"
+    deliver(messages(second))
+    assert state_of(cloud, run_id) == "LIVE"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_messages_doubled_and_shuffled_make_one_live_run(cloud: Cloud, seed: int) -> None:
+    run_id = start_run(cloud)
+    cloud.write_result(run_id, [[movie_line(number)] for number in range(1, 8)])
+    deliver(manifest_written(run_id))
+    deliver(manifest_written(run_id))
+    waiting = cloud.messages("IndexQueue")
+    random.Random(seed).shuffle(waiting)
+    for message in waiting:
+        deliver(messages(message))
+
+    assert state_of(cloud, run_id) == "LIVE"
+    assert movies_of(cloud, run_id) == list(range(1, 8))
+
+
+def test_a_later_run_takes_over_and_the_one_before_is_kept(cloud: Cloud) -> None:
+    first, second = finish_run(cloud, 0), finish_run(cloud, 1)
+
+    assert (state_of(cloud, first), state_of(cloud, second)) == ("SUPERSEDED", "LIVE")
+    pointer = live.read(cloud.index)
+    assert pointer is not None
+    assert pointer.previous == first
+    assert movies_of(cloud, first) == [1, 2, 3]
+
+
+def test_the_run_before_the_last_is_cleared_away(cloud: Cloud) -> None:
+    first, second, third = (finish_run(cloud, minute) for minute in range(3))
+
+    assert movies_of(cloud, first) == []
+    assert movies_of(cloud, second) == movies_of(cloud, third) == [1, 2, 3]
+
+
+def test_the_pointer_never_goes_back_to_an_earlier_run(cloud: Cloud) -> None:
+    early = start_run(cloud, 0)
+    late = finish_run(cloud, 1)
+    cloud.write_result(early, PARTS)
+    deliver(manifest_written(early))
+    drain(cloud)
+
+    pointer = live.read(cloud.index)
+    assert pointer is not None
+    assert pointer.run_id == late
+    assert state_of(cloud, early) == "SUPERSEDED"
+    assert movies_of(cloud, early) == []
+
+
+def test_an_event_of_a_live_run_changes_nothing(cloud: Cloud) -> None:
+    first, second = finish_run(cloud, 0), finish_run(cloud, 1)
+    for run_id in (first, second):
+        deliver(manifest_written(run_id))
+    drain(cloud)
+    assert (state_of(cloud, first), state_of(cloud, second)) == ("SUPERSEDED", "LIVE")
+
+
+def test_a_late_removal_spares_the_live_and_the_kept_run(cloud: Cloud) -> None:
+    first, second = finish_run(cloud, 0), finish_run(cloud, 1)
+    for run_id in (first, second):
+        indexer.indexer._clear(run_id)
+    drain(cloud)
+    assert movies_of(cloud, first) == movies_of(cloud, second) == [1, 2, 3]
+
+
+def test_a_changed_part_fails_the_run_and_leaves_the_old_one_live(cloud: Cloud) -> None:
+    old, run_id = finish_run(cloud, 0), start_run(cloud, 1)
+    cloud.write_result(run_id, PARTS)
+    cloud.put(f"runs/{run_id}/neighbours/part-00001.json.gz", b"cut", "results")
+    deliver(manifest_written(run_id))
+    drain(cloud)
+
+    pointer = live.read(cloud.index)
+    assert pointer is not None
+    assert pointer.run_id == old
+    item = cloud.runs.get_item(Key=runs.run_key(run_id))["Item"]
+    assert item["state"] == "FAILED"
+    assert "part-00001.json.gz is not what the manifest says" in item["reason"]
+    assert movies_of(cloud, old) == [1, 2, 3]
+
+
+def test_a_missing_part_fails_the_run(cloud: Cloud) -> None:
+    run_id = start_run(cloud)
+    cloud.write_result(run_id, PARTS)
+    cloud.s3.delete_object(Bucket="results", Key=f"runs/{run_id}/titles/part-00000.json.gz")
+    deliver(manifest_written(run_id))
+
+    item = cloud.runs.get_item(Key=runs.run_key(run_id))["Item"]
+    assert item["reason"] == "titles/part-00000.json.gz is in the manifest but not in S3"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"schema_version": 2}, "schema version 2"),
+        ({"neighbours": []}, "nothing to index"),
+        ({"surprise": 1}, "does not fit its schema"),
+    ],
+)
+def test_a_manifest_that_is_not_ours_fails_the_run(
+    cloud: Cloud, changes: dict[str, Any], reason: str
+) -> None:
+    run_id = start_run(cloud)
+    cloud.write_result(run_id, PARTS, **changes)
+    deliver(manifest_written(run_id))
+    item = cloud.runs.get_item(Key=runs.run_key(run_id))["Item"]
+    assert item["state"] == "FAILED"
+    assert reason in item["reason"]
+
+
+def test_a_manifest_of_no_run_is_ignored(cloud: Cloud) -> None:
+    unknown = "20261123T120000000Z-00000000"
+    cloud.write_result(unknown, PARTS)
+    deliver(manifest_written(unknown))
+    deliver(event("indexer-manifest-written"))
+    assert cloud.messages("IndexQueue") == []
+    assert live.read(cloud.index) is None
+
+
+def test_throttled_writes_come_back(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = start_run(cloud)
+    cloud.write_result(run_id, PARTS)
+    deliver(manifest_written(run_id))
+    waiting = cloud.messages("IndexQueue")
+
+    def throttle(*_: object) -> None:
+        raise OSError("throttled")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "write", throttle)
+        with pytest.raises(BatchProcessingError):
+            deliver(messages(*waiting))
+    assert state_of(cloud, run_id) == "INDEXING"
+    deliver(messages(*waiting))
+    assert state_of(cloud, run_id) == "LIVE"

@@ -1,0 +1,92 @@
+"""The intake check: hopeless files are told from good ones by samples alone."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import intake
+from datasets import dataset, list_folder
+from intake import CHUNK, chunk_offsets, sample_lines
+from spark.movielens import DatasetError
+from tests.unit.conftest import MOVIES, RATINGS, Cloud, long_ago
+
+GOOD = "7::12::4.5::978300760\n"
+
+
+def check(cloud: Cloud, ratings: bytes | str, movies: bytes | str = MOVIES) -> list[intake.Finding]:
+    """Drop a folder and check it."""
+    cloud.put("ml/ratings.dat", ratings)
+    cloud.put("ml/movies.dat", movies)
+    return intake.check(cloud.s3, dataset(list_folder(cloud.s3, "datasets", "ml/", long_ago())))
+
+
+def test_a_good_folder_passes_and_its_lines_are_counted(cloud: Cloud) -> None:
+    ratings, movies = check(cloud, RATINGS)
+    assert (ratings.lines, ratings.defects) == (40, {})
+    assert (movies.lines, movies.defects) == (2, {})
+
+
+def test_a_few_bad_lines_are_found_and_let_through(cloud: Cloud) -> None:
+    ratings, _ = check(cloud, RATINGS + "1::1::9::1\nrubbish\n")
+    assert ratings.defects == {"rating": 1, "columns": 1}
+    assert ratings.samples[0] == {
+        "offset": len(RATINGS), "line": "1::1::9::1", "defect": "rating",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ratings", "message"),
+    [
+        ("", "ratings.dat has no line of data"),
+        ("\n \n", "ratings.dat has no line of data"),
+        (
+            GOOD + "rubbish\n" * 2,
+            "2 of 3 sampled lines .* .columns 2.; first at byte 22",
+        ),
+        (b"\x00" * 300_000, "ratings.dat has no line of data|malformed"),
+        (b"\xff\xfe1\x00,\x002\x00\n\x00" * 40, "malformed"),
+        ("x" * 1_000_000, "ratings.dat has no line of data"),
+        (GOOD * 3000 + "rubbish\n" * 90_000, "malformed"),
+    ],
+)
+def test_a_hopeless_ratings_file_is_refused(cloud: Cloud, ratings: bytes, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        check(cloud, ratings)
+
+
+def test_both_files_are_reported(cloud: Cloud) -> None:
+    with pytest.raises(
+        DatasetError, match=r"ratings\.dat has no line of data; movies\.dat: 1 of 1"
+    ):
+        check(cloud, "", "rubbish\n")
+
+
+def test_titles_in_latin_1_are_fine(cloud: Cloud) -> None:
+    _, movies = check(cloud, RATINGS, "1::Misérables, Les (1995)::Drama\n".encode("latin-1"))
+    assert movies.defects == {}
+
+
+@given(
+    lines=st.lists(st.text("ab:", max_size=9), max_size=12),
+    start=st.integers(0, 60),
+    size=st.integers(0, 60),
+)
+def test_sampled_lines_are_whole_lines_of_the_file(lines: list[str], start: int, size: int) -> None:
+    blob = "".join(f"{line}\n" for line in lines).encode()
+    start = min(start, len(blob))
+    sampled = sample_lines(blob[start : start + size], start, len(blob))
+    for offset, text in sampled:
+        assert offset == 0 or blob[offset - 1 : offset] == b"\n"
+        assert blob[offset:].split(b"\n")[0].decode() == text
+    if start == 0 and size >= len(blob):
+        assert [text for _, text in sampled] == [line for line in lines if line]
+
+
+@given(size=st.integers(0, 10 * CHUNK))
+def test_samples_stay_inside_the_file_and_see_its_head_and_end(size: int) -> None:
+    offsets = chunk_offsets(size)
+    assert all(0 <= offset < size for offset in offsets)
+    assert len(offsets) <= 3
+    if size:
+        assert offsets[0] == 0
+        assert offsets[-1] + CHUNK >= size

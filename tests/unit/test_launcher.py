@@ -1,0 +1,236 @@
+"""The launcher: one data set, one run, one cluster, whatever is delivered how often."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+from botocore.exceptions import ClientError, ReadTimeoutError
+from freezegun import freeze_time
+
+import datasets
+import launch
+import launcher
+import runs
+from tests.conftest import event
+from tests.unit.conftest import CONTEXT, RATINGS, Cloud, dropped, long_ago
+
+
+def deliver(trigger: dict) -> list[str]:
+    """Run the launcher; returns the ids of the messages that are to come back."""
+    try:
+        answer = launcher.lambda_handler(trigger, CONTEXT)
+    except BatchProcessingError:
+        return [record["messageId"] for record in trigger["Records"]]
+    return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
+
+
+def test_a_dropped_folder_launches_its_cluster(cloud: Cloud) -> None:
+    assert deliver(cloud.drop("ml")) == []
+
+    (run,) = cloud.all_runs()
+    (cluster,) = cloud.clusters()
+    assert run["state"] == "STARTING"
+    assert run["folder"] == "ml"
+    assert run["cluster_id"] == cluster["Id"]
+    assert cluster["Name"] == f"similar-titles-{run['run_id']}"
+    assert set(run["timeline"]) == {"CHECKING", "LAUNCHING", "STARTING"}
+
+
+def test_a_redelivered_event_launches_no_second_cluster(cloud: Cloud) -> None:
+    trigger = cloud.drop("ml")
+    for _ in range(3):
+        deliver(trigger)
+    deliver(dropped("ml/movies.dat"))
+
+    assert len(cloud.clusters()) == len(cloud.all_runs()) == 1
+
+
+def test_the_same_files_dropped_again_launch_nothing(cloud: Cloud) -> None:
+    deliver(cloud.drop("ml"))
+    deliver(cloud.drop("ml"))
+
+    assert len(cloud.clusters()) == 1
+
+
+def test_one_changed_file_gets_exactly_one_new_run(cloud: Cloud) -> None:
+    deliver(cloud.drop("ml"))
+    trigger = cloud.drop("ml", ratings=RATINGS + "99::1::3::978300760\n")
+    deliver(trigger)
+    deliver(dropped("ml/movies.dat"))
+
+    assert len(cloud.clusters()) == 2
+
+
+def test_half_a_folder_waits_for_the_other_half(cloud: Cloud) -> None:
+    cloud.put("ml/ratings.dat", RATINGS)
+    assert deliver(dropped("ml/ratings.dat")) == []
+    assert cloud.all_runs() == []
+
+
+def test_a_folder_with_an_upload_under_way_waits_for_it(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Moto's uploads all began in 2010.
+    monkeypatch.setattr(datasets, "ABANDONED", timedelta(days=40_000))
+    trigger = cloud.drop("ml")
+    upload = cloud.s3.create_multipart_upload(Bucket="datasets", Key="ml/ratings.dat")
+    assert deliver(trigger) == []
+    assert cloud.all_runs() == []
+
+    cloud.s3.abort_multipart_upload(
+        Bucket="datasets", Key="ml/ratings.dat", UploadId=upload["UploadId"]
+    )
+    deliver(trigger)
+    assert len(cloud.clusters()) == 1
+
+
+def test_a_folder_that_just_changed_is_looked_at_later(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher, "settle", timedelta(minutes=5))
+    trigger = cloud.drop("ml")
+    queue = cloud.sqs.get_queue_url(QueueName="LaunchQueue")["QueueUrl"]
+    cloud.sqs.send_message(QueueUrl=queue, MessageBody="{}")
+    (message,) = cloud.sqs.receive_message(QueueUrl=queue)["Messages"]
+    monkeypatch.setattr(launcher, "queue_url", queue)
+    trigger["Records"][0]["receiptHandle"] = message["ReceiptHandle"]
+
+    assert deliver(trigger) == [trigger["Records"][0]["messageId"]]
+    assert cloud.all_runs() == []
+
+
+def test_a_file_that_does_not_matter_is_passed_over(cloud: Cloud) -> None:
+    cloud.drop("ml")
+    assert deliver(dropped("ml/myratings.dat")) == []
+    assert cloud.all_runs() == []
+
+
+def test_input_and_code_stand_under_the_run(cloud: Cloud) -> None:
+    deliver(cloud.drop("ml"))
+    (run,) = cloud.all_runs()
+    cloud.drop("ml", ratings="replaced while the cluster starts")
+
+    def read(name: str) -> bytes:
+        key = f"runs/{run['run_id']}/{name}"
+        return cloud.s3.get_object(Bucket="results", Key=key)["Body"].read()
+
+    assert read("input/ratings.dat").decode() == RATINGS
+    assert b"argparse" in read("code/similarity_job.py")
+    assert read("code/modules.zip") == launch.modules_zip()
+
+
+def test_an_odd_folder_name_is_taken_as_it_is(cloud: Cloud) -> None:
+    deliver(cloud.drop("my data/50% ü+1"))
+    (run,) = cloud.all_runs()
+    assert run["folder"] == "my data/50% ü+1"
+
+
+def test_a_hopeless_folder_fails_its_run_and_buys_nothing(cloud: Cloud) -> None:
+    assert deliver(cloud.drop("ml", ratings="garbage\n" * 100)) == []
+
+    (run,) = cloud.all_runs()
+    assert run["state"] == "FAILED"
+    assert "ratings.dat: 100 of 100 sampled lines are malformed (columns 100)" in run["reason"]
+    assert cloud.clusters() == []
+
+
+def test_a_folder_with_two_formats_fails_its_run(cloud: Cloud) -> None:
+    cloud.put("ml/ratings.csv", "userId,movieId,rating,timestamp\n1,1,4.0,1\n")
+    cloud.put("ml/movies.csv", "movieId,title,genres\n1,Heat (1995),Crime\n")
+    deliver(cloud.drop("ml"))
+    (run,) = cloud.all_runs()
+    assert "keep the files of one format" in run["reason"]
+
+
+def test_an_event_from_before_the_failure_does_not_start_the_run_again(cloud: Cloud) -> None:
+    deliver(cloud.drop("ml", ratings="garbage\n"))
+    deliver(dropped("ml/movies.dat", at=long_ago()))
+    assert len(cloud.all_runs()) == 1
+
+
+def test_a_failed_data_set_dropped_again_gets_another_attempt(cloud: Cloud) -> None:
+    deliver(cloud.drop("ml"))
+    (first,) = cloud.all_runs()
+    runs.fail(cloud.runs, first["run_id"], "the step FAILED", datetime.now(UTC))
+
+    deliver(cloud.drop("ml"))
+
+    _, second = sorted(cloud.all_runs(), key=lambda run: run["run_id"])
+    assert second["attempt"] == 2
+    assert len(cloud.clusters()) == 2
+
+
+def test_a_launcher_that_died_before_it_asked_is_followed(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trigger = cloud.drop("ml")
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "cluster_request", dies)
+        with pytest.raises(KilledError):
+            deliver(trigger)
+    assert cloud.clusters() == []
+
+    deliver(trigger)
+    assert cloud.clusters() == [], "the dead launcher's lease holds"
+    with freeze_time(datetime.now(UTC) + launch.LEASE, tick=True):
+        deliver(trigger)
+
+    (run,) = cloud.all_runs()
+    assert run["state"] == "STARTING"
+    assert len(cloud.clusters()) == 1
+
+
+def test_a_cluster_whose_answer_was_lost_is_found_again(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trigger = cloud.drop("ml")
+    ask = launcher.emr.run_job_flow
+
+    def ask_and_lose_the_answer(**request: object) -> None:
+        ask(**request)
+        raise ReadTimeoutError(endpoint_url="https://elasticmapreduce")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launcher.emr, "run_job_flow", ask_and_lose_the_answer)
+        assert len(deliver(trigger)) == 1
+    with freeze_time(datetime.now(UTC) + launch.LEASE, tick=True):
+        assert deliver(trigger) == []
+
+    (run,) = cloud.all_runs()
+    (cluster,) = cloud.clusters()
+    assert run["cluster_id"] == cluster["Id"]
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [("ValidationException", "FAILED"), ("ThrottlingException", "LAUNCHING")]
+)
+def test_emr_refusing_fails_the_run_and_emr_being_busy_does_not(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, code: str, state: str
+) -> None:
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "no quota"}}, "RunJobFlow")
+
+    monkeypatch.setattr(launcher.emr, "run_job_flow", refuse)
+    deliver(cloud.drop("ml"))
+    (run,) = cloud.all_runs()
+    assert run["state"] == state
+    assert ("no quota" in run.get("reason", "")) == (state == "FAILED")
+
+
+def test_the_emr_client_never_repeats_a_request_by_itself() -> None:
+    assert launcher.emr.meta.config.retries == {"total_max_attempts": 1, "mode": "legacy"}
+
+
+def test_the_sample_event_names_a_file_that_matters() -> None:
+    body = json.loads(event("launcher-dataset-dropped")["Records"][0]["body"])
+    assert launcher.folder_of(body["detail"]["object"]["key"]) == "ml-10M100K/"
+
+
+class KilledError(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+def dies(*_: object) -> None:
+    """Do what a killed process does."""
+    raise KilledError

@@ -1,0 +1,37 @@
+"""The manifest: read back as it was written, refused where it is not ours."""
+
+import json
+
+import pytest
+
+from spark.manifest import Manifest, ManifestError, Part
+
+MANIFEST = Manifest(
+    measure="cosine",
+    dataset={"format": "dat", "lines": {"ratings.dat": 3}},
+    parameters={"min_co_raters": 10, "min_score": 0.95, "neighbours": 50},
+    counts={"ratings": 3},
+    rejects={"ratings.dat": {"columns": 1}},
+    neighbours=[Part("neighbours/part-0.json.gz", 1, 20, "ab")],
+    titles=Part("titles/part-0.json.gz", 1, 10, "cd"),
+    timings={"read": 0.1},
+    created_at="2026-11-23T12:00:00.000Z",
+)
+
+
+def test_a_manifest_is_read_as_it_was_written() -> None:
+    assert Manifest.from_json(MANIFEST.to_json()) == MANIFEST
+
+
+@pytest.mark.parametrize("field", sorted(json.loads(MANIFEST.to_json())))
+def test_a_manifest_without_a_field_is_refused(field: str) -> None:
+    document = json.loads(MANIFEST.to_json())
+    del document[field]
+    with pytest.raises(ManifestError, match=field):
+        Manifest.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '"x"', '{"schema_version": 99}'])
+def test_what_is_no_manifest_is_refused(text: str) -> None:
+    with pytest.raises(ManifestError):
+        Manifest.from_json(text)

@@ -1,0 +1,85 @@
+"""The monitor: what EMR says moves a run forward, and only forward."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+import monitor
+import runs
+from runs import State
+from tests.conftest import event
+from tests.unit.conftest import CONTEXT, Cloud
+
+RUN_ID = "20261123T120500000Z-5f2a9c01"
+
+
+@pytest.fixture(autouse=True)
+def run(cloud: Cloud) -> None:
+    """The run that the sample events speak of, with its cluster starting."""
+    now = datetime(2026, 11, 23, 12, 5, tzinfo=UTC)
+    made = runs.claim(cloud.runs, "5f2a9c01" + "0" * 56, "ml", None, now, timedelta(0))
+    assert made is not None
+    assert made["run_id"] == RUN_ID
+    runs.advance(cloud.runs, RUN_ID, State.LAUNCHING, now)
+    runs.advance(cloud.runs, RUN_ID, State.STARTING, now, cluster_id="j-1ABCDEFGHIJKL")
+
+
+def after(cloud: Cloud, *names: str) -> dict[str, Any]:
+    """The run after some of the sample events."""
+    for name in names:
+        monitor.lambda_handler(event(name), CONTEXT)
+    return cloud.runs.get_item(Key=runs.run_key(RUN_ID))["Item"]
+
+
+def test_a_running_step_makes_the_run_running(cloud: Cloud) -> None:
+    assert after(cloud, "monitor-step-running")["state"] == "RUNNING"
+
+
+def test_a_failed_step_fails_the_run_in_the_words_of_emr(cloud: Cloud) -> None:
+    run = after(cloud, "monitor-step-running", "monitor-step-failed")
+    assert run["state"] == "FAILED"
+    assert run["reason"].startswith("the step FAILED: Step s-ZYXWVUTSRQPON")
+
+
+def test_a_failed_step_fails_the_run_in_the_words_of_the_job_where_it_left_any(
+    cloud: Cloud,
+) -> None:
+    failure = {"error": "DatasetError", "message": "ratings.dat has no good line", "report": []}
+    cloud.put(f"runs/{RUN_ID}/failure.json", json.dumps(failure), "results")
+    assert after(cloud, "monitor-step-failed")["reason"] == "ratings.dat has no good line"
+
+
+def test_a_lost_primary_fails_the_run(cloud: Cloud) -> None:
+    run = after(cloud, "monitor-cluster-failed")
+    assert run["reason"] == (
+        "the cluster TERMINATED_WITH_ERRORS: INSTANCE_FAILURE: "
+        "The master node was terminated by EC2."
+    )
+
+
+def test_a_cluster_that_ends_after_its_step_leaves_the_run_to_the_indexer(cloud: Cloud) -> None:
+    assert after(cloud, "monitor-cluster-ended")["state"] == "STARTING"
+
+
+def test_a_cluster_that_somebody_ended_fails_the_run(cloud: Cloud) -> None:
+    ended = event("monitor-cluster-ended")
+    ended["detail"]["stateChangeReason"] = '{"code":"USER_REQUEST","message":"by hand"}'
+    monitor.lambda_handler(ended, CONTEXT)
+    assert after(cloud)["reason"] == "the cluster TERMINATED: USER_REQUEST: by hand"
+
+
+@pytest.mark.parametrize("state", [State.INDEXING, State.FAILED])
+def test_late_events_change_nothing(cloud: Cloud, state: State) -> None:
+    runs.advance(cloud.runs, RUN_ID, state, datetime.now(UTC))
+    run = after(cloud, "monitor-step-running", "monitor-step-failed", "monitor-cluster-failed")
+    assert run["state"] == state
+    assert "reason" not in run
+
+
+def test_somebody_elses_cluster_is_passed_over(cloud: Cloud) -> None:
+    foreign = event("monitor-step-failed")
+    foreign["detail"]["name"] = f"other-stack-{RUN_ID}"
+    monitor.lambda_handler(foreign, CONTEXT)
+    assert after(cloud)["state"] == "STARTING"

@@ -1,0 +1,114 @@
+"""Runs: one claim per data set, and only the changes of state that the table allows."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import runs
+from runs import NEXT, Launch, Resume, Skip, State
+from tests.unit.conftest import Cloud
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def claim(cloud: Cloud, failed: runs.Run | None = None, at: datetime = NOW) -> runs.Run | None:
+    """Claim the one data set of these tests."""
+    return runs.claim(cloud.runs, "f" * 64, "ml", failed, at, MINUTE)
+
+
+def test_a_data_set_is_claimed_once(cloud: Cloud) -> None:
+    first = claim(cloud)
+    assert first is not None
+    assert claim(cloud, at=NOW + MINUTE) is None
+    assert runs.of_dataset(cloud.runs, "f" * 64) == first
+
+
+def test_a_failed_run_is_replaced_once(cloud: Cloud) -> None:
+    first = claim(cloud)
+    assert first is not None
+    runs.fail(cloud.runs, first["run_id"], "why", NOW)
+    second = claim(cloud, failed=first, at=NOW + MINUTE)
+    assert second is not None
+    assert claim(cloud, failed=first, at=NOW + 2 * MINUTE) is None
+
+
+def test_a_lease_is_taken_over_once(cloud: Cloud) -> None:
+    run = claim(cloud)
+    assert run is not None
+    assert runs.take_over(cloud.runs, run, NOW + MINUTE, MINUTE)
+    assert not runs.take_over(cloud.runs, run, NOW + MINUTE, MINUTE)
+
+
+@pytest.mark.parametrize("source", State)
+@pytest.mark.parametrize("to", [state for state in State if state != State.CHECKING])
+def test_a_run_moves_only_as_the_table_allows(cloud: Cloud, source: State, to: State) -> None:
+    run = claim(cloud)
+    assert run is not None
+    put_in_state(cloud, run["run_id"], source)
+    assert runs.advance(cloud.runs, run["run_id"], to, NOW) == (to in NEXT[source])
+    stands = runs.get(cloud.runs, run["run_id"])
+    assert stands is not None
+    assert stands["state"] == (to if to in NEXT[source] else source)
+
+
+def put_in_state(cloud: Cloud, run_id: str, state: State) -> None:
+    """Write a state past all rules."""
+    cloud.runs.update_item(
+        Key=runs.run_key(run_id),
+        UpdateExpression="SET #state = :state",
+        ExpressionAttributeNames={"#state": "state"},
+        ExpressionAttributeValues={":state": state.value},
+    )
+
+
+def test_a_run_that_is_not_there_cannot_be_moved(cloud: Cloud) -> None:
+    assert not runs.advance(cloud.runs, "20261123T120000000Z-00000000", State.FAILED, NOW)
+    assert cloud.all_runs() == []
+
+
+def test_every_state_but_the_last_ones_can_fail_or_be_superseded() -> None:
+    assert {state for state, nexts in NEXT.items() if not nexts} == {State.FAILED, State.SUPERSEDED}
+    assert set(NEXT) == set(State)
+
+
+RUN_IN = st.builds(
+    lambda state, failed_at, lease: {
+        "run_id": "r",
+        "state": state.value,
+        "updated_at": runs.format_time(NOW + failed_at),
+        "lease_until": runs.format_time(NOW + lease),
+    },
+    state=st.sampled_from(State),
+    failed_at=st.timedeltas(-MINUTE, MINUTE),
+    lease=st.timedeltas(-MINUTE, MINUTE),
+)
+
+
+@given(run=RUN_IN, dropped=st.integers(-60, 60))
+def test_a_second_cluster_is_asked_for_only_after_a_failure_and_a_new_drop(
+    run: runs.Run, dropped: int
+) -> None:
+    dropped_at = NOW + timedelta(seconds=dropped)
+    decision = runs.decide(run, dropped_at, NOW)
+    ended_before = runs.parse_time(run["updated_at"]) < dropped_at + timedelta(seconds=1)
+    if isinstance(decision, Launch):
+        assert run["state"] == State.FAILED
+        assert ended_before
+    elif isinstance(decision, Resume):
+        assert run["state"] in {State.CHECKING, State.LAUNCHING}
+        assert runs.parse_time(run["lease_until"]) <= NOW
+    else:
+        assert decision == Skip(run)
+
+
+@given(
+    moments=st.lists(
+        st.datetimes(datetime(2020, 1, 1), timezones=st.just(UTC)), min_size=2, max_size=9
+    )
+)
+def test_run_ids_sort_by_time(moments: list[datetime]) -> None:
+    ids = [runs.new_run_id(moment, "f" * 64) for moment in sorted(moments)]
+    assert ids == sorted(ids)
