@@ -114,9 +114,7 @@ def list_folder(s3: "S3Client", bucket: str, prefix: str, now: datetime) -> Fold
         Bucket=bucket, Prefix=prefix, Delimiter="/"
     )
     files = [
-        DatasetFile(
-            item["Key"], item["ETag"], item["Size"], item["LastModified"].astimezone(UTC)
-        )
+        DatasetFile(item["Key"], item["ETag"], item["Size"], item["LastModified"].astimezone(UTC))
         for page in pages
         for item in page.get("Contents", [])
         if folder_of(item["Key"]) == prefix

@@ -140,7 +140,11 @@ class Indexer:
         pointer = live.read(self.index_table)
         if pointer and run_id in (pointer.run_id, pointer.previous):
             return "ignored: the run is live or kept for a rollback"
-        index.remove(self.index_table, run_id, self._read(run_id, part))
+        try:
+            lines = self._read(run_id, part)
+        except PartError as error:
+            return f"nothing to remove, it was never loaded: {error}"
+        index.remove(self.index_table, run_id, lines)
         return "removed"
 
     def _send(self, action: Literal["load", "remove"], run_id: str, manifest: Manifest) -> None:

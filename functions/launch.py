@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # its owner lives.
 LEASE = timedelta(minutes=4)
 JOB_FOLDER = Path(__file__).parent / "spark"
+MAX_COPY = 5 * 2**30  # bytes; what one CopyObject takes
 # What EMR answers when it does not take the request as it is: asking again cannot help.
 REFUSALS = frozenset({"ValidationException", "InvalidRequestException", "AccessDeniedException"})
 
@@ -139,15 +140,19 @@ class Launcher:
         """Put the run's input and code under its own prefix."""
         bucket = self.settings.results_bucket
         for file in data.files:
+            if file.size > MAX_COPY:
+                raise DatasetError(f"{file.name} has {file.size} bytes; at most 5 GiB are taken")
             try:
-                self.s3.copy(
-                    {"Bucket": data.folder.bucket, "Key": file.key},
-                    bucket,
-                    input_prefix(run_id) + file.name,
-                    ExtraArgs={"CopySourceIfMatch": file.etag, "TaggingDirective": "REPLACE"},
+                self.s3.copy_object(
+                    Bucket=bucket,
+                    Key=input_prefix(run_id) + file.name,
+                    CopySource={"Bucket": data.folder.bucket, "Key": file.key},
+                    CopySourceIfMatch=file.etag,
+                    # Copying tags would need permissions that nothing else here needs.
+                    TaggingDirective="REPLACE",
                 )
             except ClientError as error:
-                if error.response["Error"]["Code"] not in {"PreconditionFailed", "412", "404"}:
+                if error.response["Error"]["Code"] not in {"PreconditionFailed", "NoSuchKey"}:
                     raise
                 raise DatasetError(
                     f"{file.name} was replaced while the run was prepared; "

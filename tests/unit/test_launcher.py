@@ -135,6 +135,24 @@ def test_a_hopeless_folder_fails_its_run_and_buys_nothing(cloud: Cloud) -> None:
     assert cloud.clusters() == []
 
 
+def test_a_file_that_is_replaced_meanwhile_fails_the_run(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replaced(**request: str) -> None:  # moto does not know the condition
+        assert request["CopySourceIfMatch"] == listed[request["Key"].rpartition("/")[2]]
+        error = {"Code": "PreconditionFailed", "Message": "At least one did not hold"}
+        raise ClientError({"Error": error}, "CopyObject")
+
+    trigger = cloud.drop("ml")
+    objects = cloud.s3.list_objects_v2(Bucket="datasets")["Contents"]
+    listed = {item["Key"].rpartition("/")[2]: item["ETag"] for item in objects}
+    monkeypatch.setattr(launcher.s3, "copy_object", replaced)
+    assert deliver(trigger) == []
+    (run,) = cloud.all_runs()
+    assert "ratings.dat was replaced while the run was prepared" in run["reason"]
+    assert cloud.clusters() == []
+
+
 def test_a_folder_with_two_formats_fails_its_run(cloud: Cloud) -> None:
     cloud.put("ml/ratings.csv", "userId,movieId,rating,timestamp\n1,1,4.0,1\n")
     cloud.put("ml/movies.csv", "movieId,title,genres\n1,Heat (1995),Crime\n")
