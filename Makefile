@@ -1,0 +1,50 @@
+# `make` alone prints the targets. Everything that a target needs it sets up itself.
+DATASET ?= sample
+MOVIE ?=
+STACK ?= similar-titles
+
+BIN := .venv/bin
+UV = $(shell command -v uv || echo .venv-bootstrap/bin/uv)
+LOCK = $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.13 \
+       --no-annotate --no-header
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo local test lint format deploy lock clean
+
+help: ## print the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-8s %s\n", $$1, $$2}'
+
+setup: ## make .venv, .venv-sam and, where there is none, a Java; the other targets call it
+	@python3 local/bootstrap.py
+
+demo: setup ## the whole pipeline on a local cloud: DATASET=sample|1m|10m|RELEASE|FOLDER MOVIE=ID|TITLE
+	@$(BIN)/python -m local demo --dataset "$(DATASET)" $(if $(MOVIE),--movie "$(MOVIE)")
+
+local: setup ## a local cloud that stays up until Ctrl-C; .local/env has what a shell needs
+	@$(BIN)/python -m local up
+
+test: setup ## all tests
+	@$(BIN)/python -m pytest
+
+lint: setup ## ruff and sam validate
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint
+
+format: setup ## let ruff format the code
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+deploy: setup ## build and deploy to your AWS account: STACK=similar-titles
+	@PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam build
+	@PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam deploy --stack-name "$(STACK)"
+
+lock: setup ## lock the newest versions that requirements/*.in allow
+	@$(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt
+	@$(LOCK) --upgrade requirements/sam.in -o requirements/sam.txt
+	@$(LOCK) --upgrade requirements/java.in -o requirements/java.txt
+	@$(LOCK) --upgrade requirements/functions.in -c requirements/dev.txt -o functions/requirements.txt
+
+clean: ## remove what was built or generated; environments and downloaded data stay
+	@rm -rf .aws-sam .local .pytest_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log
+	@find . -name __pycache__ -not -path './.venv*' -type d -prune -exec rm -rf {} +

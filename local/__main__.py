@@ -1,0 +1,84 @@
+"""`python -m local`: what `make demo` and `make local` call."""
+
+import argparse
+import os
+import signal
+import sys
+from types import FrameType
+
+from local.access import clean_environment
+from local.cloud import CloudError
+from local.demo import DemoError, demo
+from local.java import NoJavaError, java_home
+from local.releases import RELEASES, SAMPLES, SourceError
+from local.runs import RunError
+from local.up import up
+
+EXAMPLES = """examples:
+  python -m local demo
+  python -m local demo --dataset ml-latest-small --movie "Matrix, The (1999)"
+  python -m local demo --dataset ~/ml-10M100K --movie 1
+  python -m local up
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = parser().parse_args(arguments)
+    _forget_the_users_account()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    try:
+        java_home()
+        if options.command == "up":
+            up()
+        else:
+            demo(options.dataset, options.movie)
+    except (SourceError, CloudError, RunError, DemoError, NoJavaError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("ended", file=sys.stderr)
+        return 0 if options.command == "up" else 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    whole = argparse.ArgumentParser(
+        prog="python -m local",
+        description="The whole of AWS that similar-titles needs, on this machine.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = whole.add_subparsers(dest="command", required=True)
+    show = commands.add_parser("demo", help="run the pipeline on a data set and ask the API")
+    known = ", ".join([*SAMPLES, *RELEASES])
+    show.add_argument("--dataset", default="sample", help=f"{known}, or a folder")
+    show.add_argument("--movie", help="id or title of the movie to find similar titles of")
+    commands.add_parser("up", help="start a cloud and keep it up until Ctrl-C")
+    return whole
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """End in good order; whoever is impatient does not interrupt the tidying up."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
+def _forget_the_users_account() -> None:
+    """Make this process reach the local cloud only, whatever account the user is logged in to."""
+    kept = clean_environment()
+    for name in os.environ.keys() - kept.keys():
+        if name.startswith("AWS_"):
+            del os.environ[name]
+    os.environ.update(
+        {name: kept[name] for name in kept if name.startswith(("AWS_", "NO_", "no_"))}
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""The local cloud: the emulator, the deployed template, and EMR played beside it.
+
+`with Cloud.start(...) as cloud:` is all of it; when the block ends, or this program dies in
+whatever way, nothing of it is left.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local.access import ACCOUNT, REGION, Access, clean_environment
+from local.cluster import Script
+from local.emr import Player
+from local.guard import Guarded
+
+ROOT = Path(__file__).resolve().parent.parent
+STACK = "similar-titles"
+START_SECONDS = 60
+
+
+class CloudError(Exception):
+    """The local cloud could not be started; the message says why."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A running local cloud with the template deployed.
+
+    Attributes:
+        access: endpoints and credentials.
+        outputs: the stack's outputs.
+        player: plays EMR.
+        folder: everything of it on disk; removed at the end.
+    """
+
+    access: Access
+    outputs: Mapping[str, str]
+    player: Player
+    folder: Path
+
+    @property
+    def api_url(self) -> str:
+        """Where the deployed API answers."""
+        api, _, _ = self.outputs["ApiUrl"].removeprefix("https://").partition(".")
+        return f"{self.access.endpoint}/_aws/execute-api/{api}/v1"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Everything that a shell needs to use the cloud."""
+        return {
+            **self.access.environment,
+            "DATASETS_BUCKET": self.outputs["DatasetsBucket"],
+            "RESULTS_BUCKET": self.outputs["ResultsBucket"],
+            "RUNS_TABLE": self.outputs["RunsTable"],
+            "INDEX_TABLE": self.outputs["IndexTable"],
+            "API_URL": self.api_url,
+        }
+
+    def client(self, service: str) -> Any:
+        """A boto3 client with the rights of the account's root user."""
+        return self.access.client(service)
+
+    def get(self, path: str) -> tuple[int, Any]:
+        """Ask the deployed API.
+
+        Args:
+            path: below the API's URL, with its query.
+
+        Returns:
+            HTTP status and body.
+        """
+        try:
+            with _open(f"{self.api_url}/{path.lstrip('/')}", timeout=60) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    @classmethod
+    @contextmanager
+    def start(cls, script: Script | None = None) -> Iterator["Cloud"]:
+        """Start the emulator and the EMR player, deploy the template, and end it all afterwards.
+
+        Args:
+            script: how EMR shall behave; well, unless told otherwise.
+
+        Raises:
+            CloudError: the emulator did not start or the template did not deploy.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="similar-titles-"))
+        gateway, emr = free_ports(2)
+        access = Access(
+            f"http://127.0.0.1:{gateway}", f"http://127.0.0.1:{emr}", secrets.token_hex(20)
+        )
+        with (
+            _emulator(access, gateway, folder),
+            Player(access, folder / "emr", script) as player,
+        ):
+            yield cls(access, _deploy(access, folder), player, folder)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@contextmanager
+def _emulator(access: Access, port: int, folder: Path) -> Iterator[None]:
+    """Run the emulator until the block ends; its folder goes with it."""
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    environment = clean_environment() | access.environment
+    del environment["AWS_ENDPOINT_URL"]  # the emulator hands functions its own
+    environment |= {
+        "AUTH": "true",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": "127.0.0.1",
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "MINISTACK_REGION": REGION,
+        "MINISTACK_AUTOCREATE_AWS_MANAGED": "true",  # the template names AWS's own policies
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "PERSIST_STATE": "0",
+        "S3_PERSIST": "0",
+        "S3_DATA_DIR": str(folder / "s3"),
+        "STATE_DIR": str(folder / "state"),
+        "TMPDIR": str(temporary),
+        "LOG_LEVEL": "INFO",
+    }
+    log = folder / "emulator.log"
+    with log.open("wb") as out:
+        process = Guarded(
+            [str(ROOT / ".venv/bin/python"), "-m", "ministack"],
+            env=environment,
+            cwd=folder,
+            stdout=out,
+            remove=folder,
+        )
+    try:
+        _wait_for(f"{access.endpoint}/_ministack/health", process, log)
+        yield
+    finally:
+        process.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(url: str, process: Guarded, log: Path) -> None:
+    """Return when the emulator answers."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with _open(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    said = log.read_text(errors="replace") if log.exists() else ""
+    raise CloudError(f"the emulator did not start:\n{said[-4000:]}")
+
+
+def _deploy(access: Access, folder: Path) -> dict[str, str]:
+    """`sam build` and `sam deploy` the template; returns the stack's outputs."""
+    tools = ROOT / ".venv-sam" / "bin"
+    environment = clean_environment() | access.environment
+    environment |= {
+        "PATH": f"{tools}{os.pathsep}{environment.get('PATH', os.defpath)}",
+        "SAM_CLI_TELEMETRY": "0",
+        "TMPDIR": str(folder / "tmp"),
+    }
+    sam = str(tools / "sam")
+    build = folder / "build"
+    sam_build = [sam, "build", "--template-file", str(ROOT / "template.yaml")]
+    sam_build += ["--build-dir", str(build)]
+    _run(sam_build, environment, folder)
+    sam_deploy = [sam, "deploy", "--template-file", str(build / "template.yaml")]
+    sam_deploy += ["--config-file", str(ROOT / "samconfig.toml"), "--stack-name", STACK]
+    sam_deploy += ["--no-confirm-changeset", "--parameter-overrides", "SettleSeconds=1"]
+    _run(sam_deploy, environment, folder)
+    stack = access.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+
+def _run(command: list[str], environment: Mapping[str, str], folder: Path) -> None:
+    """Run a tool; what it says is shown only when it fails.
+
+    It runs in the cloud's folder: sam keeps things in `.aws-sam` of where it runs, which two clouds
+    that start at the same time must not share.
+    """
+    name = " ".join([Path(command[0]).name, command[1]])
+    log = folder / f"{name.replace(' ', '-')}.log"
+    with log.open("wb") as out:
+        status = Guarded(command, env=environment, cwd=folder, stdout=out).run()
+    if status != 0:
+        raise CloudError(f"`{name}` failed ({status}):\n{log.read_text(errors='replace')[-8000:]}")
+
+
+def _open(url: str, timeout: float) -> Any:
+    """Open a URL of this machine, whatever proxy the environment names."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=timeout)

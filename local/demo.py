@@ -1,0 +1,147 @@
+"""`make demo`: the pipeline from the drop of a folder to the titles that the API calls similar."""
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from rich.console import Console
+from rich.table import Table
+
+from local import runs
+from local.cloud import ROOT, Cloud
+from local.releases import bar, folder_of
+from local.screen import Screen
+
+FAVOURITE = "Toy Story (1995)"
+SHOWN = 10
+MEBIBYTE = 2**20
+MEANING = {
+    "CHECKING": "looking at the folder",
+    "LAUNCHING": "asking for a cluster",
+    "STARTING": "the cluster starts",
+    "RUNNING": "Spark computes",
+    "INDEXING": "loading the index",
+    "LIVE": "answers come from it",
+    "SUPERSEDED": "a later run is live",
+    "FAILED": "it did not work out",
+}
+
+type Movie = dict[str, Any]
+
+
+class DemoError(Exception):
+    """The demo did not come to its end; the message says why."""
+
+
+def demo(dataset: str, movie: str | None) -> None:
+    """Run the pipeline on a data set and print what is similar to a movie.
+
+    Args:
+        dataset: as `releases.folder_of` takes it.
+        movie: an id or a title; a well-known or much rated one if not given.
+
+    Raises:
+        DemoError, SourceError, CloudError, RunError: it did not work; the message says why.
+    """
+    folder = folder_of(dataset, bar(dataset))
+    with Screen() as screen:
+        screen.stage("local cloud", "building and deploying template.yaml")
+        with Cloud.start() as cloud:
+            try:
+                run = _run(cloud, folder, screen)
+                answer = _ask(cloud, f"/movies/{_choose(cloud, run, movie)}/similar?limit={SHOWN}")
+            except Exception:
+                _keep_log(cloud)
+                raise
+            screen.done()
+    _show(answer)
+
+
+def _run(cloud: Cloud, folder: Path, screen: Screen) -> runs.Run:
+    """Drop a folder and follow its run until it is live."""
+    screen.stage("drop", folder.name)
+    name = runs.drop(
+        cloud, folder, lambda done, total: screen.note(_mebibytes(done, total), done, total)
+    )
+    state = None
+    for run in runs.states(cloud, name):
+        if run["state"] != state:
+            state = run["state"]
+            screen.stage(state, MEANING[state])
+        if run["indexed"]:
+            parts = run["indexed"]
+            screen.note(f"{parts['parts']} of {parts['of']} parts", parts["parts"], parts["of"])
+    if state != "LIVE":
+        raise DemoError(f"run {run['run_id']} is {state}: {run.get('reason') or 'no reason given'}")
+    screen.done(", ".join(f"{count:,} {what}" for what, count in run["counts"].items()))
+    return run
+
+
+def _mebibytes(done: int, total: int) -> str:
+    return f"{done / MEBIBYTE:,.1f} of {total / MEBIBYTE:,.1f} MiB"
+
+
+def _choose(cloud: Cloud, run: runs.Run, movie: str | None) -> int:
+    """The id of the movie that is meant, or of one worth showing."""
+    if movie and movie.isdecimal():
+        return int(movie)
+    found = _ask(cloud, "/movies?" + urlencode({"title": movie or FAVOURITE}))["movies"]
+    if movie:
+        if not found:
+            raise DemoError(f"no movie of {run['folder']} has the title {movie}")
+        return found[0]["movie_id"]
+    for candidate in [each for each in found if each["title"] == FAVOURITE] + _popular(cloud, run):
+        id: int = candidate["movie_id"]
+        if _ask(cloud, f"/movies/{id}/similar?limit=1")["similar"]:
+            return id
+    raise DemoError("none of the movies has similar titles: too few users rated the same ones")
+
+
+def _popular(cloud: Cloud, run: runs.Run) -> list[Movie]:
+    """The run's movies, the most rated first."""
+    s3, bucket = cloud.client("s3"), cloud.outputs["ResultsBucket"]
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"runs/{run['run_id']}/titles/")
+    key = listed["Contents"][0]["Key"]
+    text = gzip.decompress(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    movies = [json.loads(line) for line in text.splitlines()]
+    return sorted(movies, key=lambda movie: -movie["ratings"])
+
+
+def _ask(cloud: Cloud, path: str) -> Any:
+    """What the API answers.
+
+    Raises:
+        DemoError: it is an error.
+    """
+    status, body = cloud.get(path)
+    if status != 200:
+        raise DemoError(f"the API answers {status}: {body.get('detail', body)}")
+    return body
+
+
+def _show(answer: dict[str, Any]) -> None:
+    movie = answer["movie"]
+    title = movie["title"] or f"movie {movie['movie_id']}"
+    table = Table("rank", "title", "score", "co-raters", title=f"Similar to {title}")
+    for column in (0, 2, 3):
+        table.columns[column].justify = "right"
+    for each in answer["similar"]:
+        name = each["title"] or f"movie {each['movie_id']}"
+        table.add_row(str(each["rank"]), name, f"{each['score']:.4f}", str(each["co_raters"]))
+    console = Console()
+    if answer["similar"]:
+        console.print(table, markup=False)
+    else:
+        console.print(f"Nothing is similar to {title}: {answer.get('reason')}", markup=False)
+    said = f"{answer['measure']}, run {answer['run_id']}, {answer['total']} neighbours in all"
+    console.print(said, markup=False)
+
+
+def _keep_log(cloud: Cloud) -> None:
+    """Keep the emulator's log of a demo that failed: what the functions said is in it."""
+    kept = ROOT / ".local" / "emulator.log"
+    kept.parent.mkdir(exist_ok=True)
+    shutil.copyfile(cloud.folder / "emulator.log", kept)
