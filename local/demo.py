@@ -125,12 +125,15 @@ def _ask(cloud: Cloud, path: str) -> Any:
 def _show(answer: dict[str, Any]) -> None:
     movie = answer["movie"]
     title = movie["title"] or f"movie {movie['movie_id']}"
-    table = Table("rank", "title", "score", "co-raters", title=f"Similar to {title}")
-    for column in (0, 2, 3):
+    genres = ", ".join(movie["genres"])
+    columns = ("rank", "title", "genres", "score", "co-raters")
+    table = Table(*columns, title=f"Similar to {title}" + (f": {genres}" if genres else ""))
+    for column in (0, 3, 4):
         table.columns[column].justify = "right"
     for each in answer["similar"]:
         name = each["title"] or f"movie {each['movie_id']}"
-        table.add_row(str(each["rank"]), name, f"{each['score']:.4f}", str(each["co_raters"]))
+        score, co_raters = f"{each['score']:.4f}", str(each["co_raters"])
+        table.add_row(str(each["rank"]), name, ", ".join(each["genres"]), score, co_raters)
     console = Console()
     if answer["similar"]:
         console.print(table, markup=False)

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from movielens import MAX_ID, Defect, Format
+from movielens import BLANKS, MAX_ID, Defect, Format
 from storage import literal
 
 QUOTE = '"'
 BOM = "\ufeff"
+# Possessive quantifiers, since Java's regular expressions recurse where they might step back.
+CSV_FIELD = r'("[^"]*+(?:""[^"]*+)*+"|[^",][^,]*+|)'
 
 
 def read_lines(spark: SparkSession, uri: str, format: Format) -> DataFrame:
@@ -35,23 +37,33 @@ def read_lines(spark: SparkSession, uri: str, format: Format) -> DataFrame:
         first_column = F.regexp_replace(F.substring_index("line", ",", 1), QUOTE, "")
         is_header = is_first & ~first_column.rlike(r"^[0-9]+\z")
         lines = lines.where(~is_header)
-    return lines.where(F.trim("line") != "")
+    return lines.where(F.btrim("line", F.lit(BLANKS)) != "")
 
 
 def columns(line: Column, separator: str, count: int) -> Column:
     """The columns of a line as an array of texts; null where their number is not `count`."""
-    plain = F.split(line, separator if separator != "|" else r"\|", -1)
+    split = F.split(line, r"\|" if separator == "|" else separator, -1)
+    plain = F.when(F.size(split) == count, split)
     if separator == ",":
-        names = [f"c{index}" for index in range(count)]
-        schema = ", ".join(f"{name} STRING" for name in names) + ", malformed STRING"
-        options = {"escape": QUOTE, "columnNameOfCorruptRecord": "malformed"}
-        parsed = F.from_csv(line, schema, options)
-        quoted = F.when(
-            parsed["malformed"].isNull(),
-            F.array(*(F.coalesce(parsed[name], F.lit("")) for name in names)),
-        )
-        plain = F.when(line.contains(QUOTE), quoted).otherwise(plain)
-    return F.when(F.size(plain) == count, plain)
+        return F.when(line.contains(QUOTE), _csv_columns(line, count)).otherwise(plain)
+    return plain
+
+
+def _csv_columns(line: Column, count: int) -> Column:
+    """As `columns`, by the rules of CSV, in which a field may be quoted.
+
+    Not Spark's from_csv: it mends lines whose quotes are wrong, each in its own way, and a line
+    with very many columns ends the job.
+    """
+    pattern = f"^{','.join([CSV_FIELD] * count)}\\z"
+    fields = [F.regexp_extract(line, pattern, index + 1) for index in range(count)]
+    return F.when(line.rlike(pattern), F.array(*map(_unquoted, fields)))
+
+
+def _unquoted(field: Column) -> Column:
+    inside = F.substring(field, F.lit(2), F.length(field) - 2)
+    text = F.replace(inside, F.lit(QUOTE * 2), F.lit(QUOTE))
+    return F.when(field.startswith(QUOTE), text).otherwise(field)
 
 
 def is_id(text: Column) -> Column:

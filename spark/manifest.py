@@ -47,8 +47,10 @@ class Manifest:
         measure: the similarity measure of `neighbours`.
         dataset: `format` and, per file, `lines`.
         parameters: `min_co_raters`, `min_score`, `neighbours`.
-        counts: `ratings`, `users`, `movies`, `duplicates`, `rejected`, `pairs`,
-            `movies_with_neighbours`.
+        counts: `ratings` (each user and movie once), `users`, `movies` (of the catalogue),
+            `duplicates` (good lines that a later rating of the same user and movie replaced),
+            `duplicate_movies` (good lines of a movie that an earlier line describes), `rejected`
+            (lines of both files), `pairs`, `movies_with_neighbours`.
         rejects: rejected lines per file name and kind of defect.
         neighbours: the parts of `neighbours/`, one gzip JSON line per movie of the catalogue.
         titles: the one part of the titles catalogue, gzip JSON Lines.

@@ -16,6 +16,8 @@ MAX_RATING = 5.0
 RATING_STEP = 0.5
 # A file with a larger share of malformed lines than this is not what its name says.
 HOPELESS_SHARE = 0.5
+# What may stand around a title, and all there is in a line that is none.
+BLANKS = " \t\n\v\f\r"
 
 type FormatName = Literal["dat", "csv", "100k"]
 type Defect = Literal["columns", "user_id", "movie_id", "rating", "timestamp", "title"]
@@ -103,10 +105,16 @@ def only_format(names: Iterable[str], where: str) -> Format:
 
 
 def split_line(line: str, separator: str) -> list[str]:
-    """The columns of one line; a comma separates as CSV does, with quoted fields."""
-    if separator != ",":
+    """The columns of one line; a comma separates as CSV does, with quoted fields.
+
+    A line whose quotes are not those of CSV (one is open, or text follows a closed one) has none.
+    """
+    if separator != "," or '"' not in line:
         return line.split(separator)
-    return next(csv.reader([line], strict=False), [])
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error:
+        return []
 
 
 _INTEGER = re.compile(r"[0-9]{1,18}")
@@ -149,11 +157,12 @@ def movie_defect(line: str, format: Format) -> Defect | None:
         return "columns"
     if not _is_id(columns[0]):
         return "movie_id"
-    if not columns[1].strip():
+    if not columns[1].strip(BLANKS):
         return "title"
     return None
 
 
 def is_header(line: str, format: Format) -> bool:
     """Whether a file's first line names columns instead of holding data."""
-    return format.header and not line.split(",", 1)[0].strip('"').isdigit()
+    first = line.split(",", 1)[0].replace('"', "")
+    return format.header and not (first.isascii() and first.isdigit())

@@ -4,7 +4,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from lines import columns, first_defect, is_id, read_lines
-from movielens import GENRES_100K, NO_GENRES, Format
+from movielens import BLANKS, GENRES_100K, NO_GENRES, Format
 
 FIRST_FLAG = 5  # the column of u.item in which the genre flags begin
 
@@ -20,7 +20,7 @@ def read_movies(spark: SparkSession, uri: str, format: Format) -> DataFrame:
     split = lines.withColumn(
         "columns", columns(F.col("line"), format.movies_separator, format.movies_columns)
     )
-    movie, title = F.col("columns")[0], F.trim(F.col("columns")[1])
+    movie, title = F.col("columns")[0], F.btrim(F.col("columns")[1], F.lit(BLANKS))
     defect = first_defect(
         [
             ("columns", F.col("columns").isNotNull()),
@@ -65,7 +65,8 @@ def catalogue(lines: DataFrame, ratings: DataFrame) -> DataFrame:
 
 def _year(title: Column) -> Column:
     """The year in parentheses at a title's end; of a span such as (1995-1997) the first."""
-    return F.regexp_extract(title, r"\((\d{4})[^()]*\)\s*\z", 1).try_cast("int")
+    # A span has a hyphen or an en dash and may be open: (1975-1979), (2007-).
+    return F.regexp_extract(title, r"\((\d{4})(?:[-\u2013](?:\d{4})?)?\)\z", 1).try_cast("int")
 
 
 def _genres(format: Format) -> Column:

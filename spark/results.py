@@ -10,7 +10,6 @@ from manifest import FAILURE, MANIFEST, NEIGHBOURS, REJECTS, SIMILARITIES, TITLE
 from storage import child, delete, literal, name_of, write_text
 
 MOVIES_PER_PART = 2000  # a part is a few seconds' work for the indexer
-REJECTED_LINE = 500  # characters of a rejected line that are kept
 
 
 def clear(spark: SparkSession, output: str) -> None:
@@ -24,7 +23,7 @@ def write_similarities(pairs: DataFrame, output: str) -> None:
     pairs.write.parquet(child(output, SIMILARITIES))
 
 
-def write_neighbours(lists: DataFrame, movies: int, output: str) -> list[Part]:
+def write_neighbours(lists: DataFrame, movies: int, output: str) -> None:
     """Write one line per movie, in parts by rising movie id.
 
     Args:
@@ -34,19 +33,18 @@ def write_neighbours(lists: DataFrame, movies: int, output: str) -> list[Part]:
     """
     parts = max(1, math.ceil(movies / MOVIES_PER_PART))
     ordered = lists.repartitionByRange(parts, "movie_id").sortWithinPartitions("movie_id")
-    return _write_lines(ordered, output, NEIGHBOURS)
+    _write_lines(ordered, child(output, NEIGHBOURS))
 
 
-def write_titles(catalogue: DataFrame, output: str) -> Part:
+def write_titles(catalogue: DataFrame, output: str) -> None:
     """Write the titles catalogue, one part, by rising movie id."""
     ordered = catalogue.repartition(1).sortWithinPartitions("movie_id")
-    return _write_lines(ordered, output, TITLES)[0]
+    _write_lines(ordered, child(output, TITLES))
 
 
 def write_rejects(rejects: DataFrame, output: str) -> None:
     """Write the lines that were no data, each with its file and defect."""
-    cut = rejects.withColumn("line", F.substring("line", 1, REJECTED_LINE))
-    cut.write.json(child(output, REJECTS), compression="gzip")
+    rejects.write.json(child(output, REJECTS), compression="gzip")
 
 
 def write_manifest(spark: SparkSession, manifest: Manifest, output: str) -> None:
@@ -70,17 +68,21 @@ def write_failure(
     write_text(spark, child(output, FAILURE), json.dumps(failure, indent=2, ensure_ascii=False))
 
 
-def _write_lines(lines: DataFrame, output: str, folder: str) -> list[Part]:
-    """Write gzip JSON Lines and tell size, lines and SHA-256 of each file as it is stored."""
-    target = child(output, folder)
-    lines.write.json(target, compression="gzip", ignoreNullFields=False)
-    spark = lines.sparkSession
-    # The sums are over what storage gives back, so that a part that was written badly shows.
-    stored = spark.read.format("binaryFile").load(literal(target))
+def parts_of(spark: SparkSession, output: str, folder: str) -> list[Part]:
+    """The files in a folder of the output, by name: records, bytes and SHA-256 of each.
+
+    All are of what storage gives back, so that a part that was written badly shows.
+    """
+    source = literal(child(output, folder))
+    stored = spark.read.format("binaryFile").load(source)
     sums = stored.select("path", "length", F.sha2("content", 256).alias("sha256")).collect()
-    counted = spark.read.text(literal(target)).groupBy(F.col("_metadata.file_path").alias("path"))
-    records = {name_of(row.path): row["count"] for row in counted.count().collect()}
+    lines = spark.read.text(source).groupBy(F.col("_metadata.file_path").alias("path")).count()
+    records = {name_of(row.path): row["count"] for row in lines.collect()}
     return [
         Part(f"{folder}/{name}", records.get(name, 0), row.length, row.sha256)
         for name, row in sorted((name_of(row.path), row) for row in sums)
     ]
+
+
+def _write_lines(lines: DataFrame, uri: str) -> None:
+    lines.write.json(uri, compression="gzip", ignoreNullFields=False)

@@ -3,16 +3,15 @@
 It is the oracle that tests and benchmarks hold faster engines against.
 """
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 
 def similarities(ratings: DataFrame, min_co_raters: int, min_score: float) -> DataFrame:
     """The cosine similarity of every pair of movies over the users who rated both.
 
-    score = sum_xy / (sqrt(sum_xx) * sqrt(sum_yy)), in this order of operations: with it published
-    tables are reproduced to the last digit. The sums are exact, since products of half stars are
-    quarters and doubles hold those.
+    The sums are exact, since products of half stars are quarters and doubles hold those; `cosine`
+    makes the score of them.
 
     Args:
         ratings: `user`, `movie`, `rating`; a user and movie once.
@@ -32,7 +31,18 @@ def similarities(ratings: DataFrame, min_co_raters: int, min_score: float) -> Da
         F.sum(F.col("x") * F.col("x")).alias("sum_xx"),
         F.sum(F.col("y") * F.col("y")).alias("sum_yy"),
     )
-    score = F.col("sum_xy") / (F.sqrt("sum_xx") * F.sqrt("sum_yy"))
+    score = cosine(F.col("sum_xy"), F.col("sum_xx"), F.col("sum_yy"))
     has_co_raters = F.col("numPairs") >= min_co_raters
     has_score = F.col("score") >= min_score
     return sums.withColumn("score", score).where(has_co_raters & has_score)
+
+
+def cosine(sum_xy: Column, sum_xx: Column, sum_yy: Column) -> Column:
+    """The score of a pair, in the one order of operations that gives published tables' last digit.
+
+    Args:
+        sum_xy: of the products of both movies' ratings, over the users who rated both.
+        sum_xx: of the squares of the first movie's ratings, over the same users.
+        sum_yy: of the squares of the second movie's.
+    """
+    return sum_xy / (F.sqrt(sum_xx) * F.sqrt(sum_yy))

@@ -13,15 +13,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 import results
-from manifest import Manifest
-from movielens import HOPELESS_SHARE, DatasetError, Format, only_format
+from manifest import NEIGHBOURS, SIMILARITIES, TITLES, Manifest
+from movielens import DatasetError, Format, only_format
 from movies import catalogue, read_movies
 from neighbours import neighbour_lists, top_neighbours
 from ratings import latest_ratings, read_ratings
+from rejects import HopelessError, Judgement, judge, refuse_hopeless, rejected
 from self_join import similarities
 from storage import child, list_names
 
-SAMPLES = 5  # rejected lines that a failure shows
 EXAMPLE = """example:
   spark-submit spark/similarity_job.py --dataset ml-10M100K --output result
 """
@@ -48,29 +48,20 @@ class Stages:
 
 
 @dataclass(frozen=True)
-class Rejects:
-    """The lines of a data set that are no data.
+class Dataset:
+    """A data set that was read and can be computed on.
 
     Attributes:
-        lines: lines of data per file name, rejected ones included.
-        defects: rejected lines per file name and defect.
+        format: of its folder.
+        judgements: of its files' lines, the ratings file first, per file name.
+        ratings: `user`, `movie`, `rating`; a user and movie once. Persisted.
+        movies: the catalogue. Persisted.
     """
 
-    lines: dict[str, int]
-    defects: dict[str, dict[str, int]]
-
-    @property
-    def total(self) -> int:
-        """All rejected lines."""
-        return sum(sum(kinds.values()) for kinds in self.defects.values())
-
-
-class HopelessError(DatasetError):
-    """A file that is not what its name says; carries samples of its lines."""
-
-    def __init__(self, message: str, report: list[dict[str, str]]) -> None:
-        super().__init__(message)
-        self.report = report
+    format: Format
+    judgements: dict[str, Judgement]
+    ratings: DataFrame
+    movies: DataFrame
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,20 +75,12 @@ def main(arguments: list[str] | None = None) -> int:
         report = error.report if isinstance(error, HopelessError) else []
         results.write_failure(spark, options.output, "DatasetError", str(error), report)
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        for sample in report:
+            print("  {file}, {defect}: {line!r}".format_map(sample), file=sys.stderr)  # noqa: T201
         return 1
     finally:
         spark.stop()
     return 0
-
-
-def start() -> SparkSession:
-    """The session that spark-submit configured."""
-    spark = SparkSession.builder.appName("similar-titles").getOrCreate()
-    context = spark.sparkContext
-    if "spark.sql.shuffle.partitions" not in dict(context.getConf().getAll()):
-        # Spark's 200 are too many for a few cores and cost more than the work of a small folder.
-        spark.conf.set("spark.sql.shuffle.partitions", max(8, 2 * context.defaultParallelism))
-    return spark
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -123,112 +106,99 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
+def start() -> SparkSession:
+    """The session that spark-submit configured."""
+    spark = SparkSession.builder.appName("similar-titles").getOrCreate()
+    context = spark.sparkContext
+    if "spark.sql.shuffle.partitions" not in dict(context.getConf().getAll()):
+        # Spark's 200 are too many for a few cores and cost more than the work of a small folder.
+        spark.conf.set("spark.sql.shuffle.partitions", max(8, 2 * context.defaultParallelism))
+    return spark
+
+
 def run(spark: SparkSession, options: argparse.Namespace) -> None:
     """Compute and write everything, the manifest last.
 
     Raises:
         DatasetError: the folder cannot be computed on.
     """
-    stages = Stages()
+    stages, output = Stages(), options.output
     with stages.stage("read"):
-        format = only_format(list_names(spark, options.dataset), options.dataset)
-        rating_lines, movie_lines = read(spark, options.dataset, format)
-        rejects = reject(rating_lines, movie_lines, format, options.output)
-        ratings = latest_ratings(rating_lines).persist(StorageLevel.MEMORY_AND_DISK)
-        titles = catalogue(movie_lines, ratings).persist(StorageLevel.MEMORY_AND_DISK)
-        counts = count(ratings, titles, rejects, format)
+        dataset = read(spark, options.dataset, output)
+        counts = count(dataset)
     with stages.stage("similarities"):
         results.write_similarities(
-            similarities(ratings, options.min_co_raters, options.min_score), options.output
+            similarities(dataset.ratings, options.min_co_raters, options.min_score), output
         )
-        pairs = spark.read.parquet(child(options.output, results.SIMILARITIES))
+        # From here on the pairs are what was written: they are computed once.
+        pairs = spark.read.parquet(child(output, SIMILARITIES))
         counts["pairs"] = pairs.count()
     with stages.stage("neighbours"):
         best = top_neighbours(pairs, options.neighbours).persist(StorageLevel.MEMORY_AND_DISK)
         counts["movies_with_neighbours"] = best.select("movie_id").distinct().count()
-        parts = results.write_neighbours(
-            neighbour_lists(best, titles), counts["movies"], options.output
-        )
-        titles_part = results.write_titles(titles, options.output)
+        lists = neighbour_lists(best, dataset.movies)
+        results.write_neighbours(lists, counts["movies"], output)
+        results.write_titles(dataset.movies, output)
+    with stages.stage("manifest"):
+        parts = results.parts_of(spark, output, NEIGHBOURS)
+        (titles,) = results.parts_of(spark, output, TITLES)
     manifest = Manifest(
         measure="cosine",
-        dataset={"format": format.name, "lines": rejects.lines},
+        dataset={
+            "format": dataset.format.name,
+            "lines": {name: judged.lines for name, judged in dataset.judgements.items()},
+        },
         parameters={
-            "min_co_raters": options.min_co_raters,
-            "min_score": options.min_score,
-            "neighbours": options.neighbours,
+            name: getattr(options, name) for name in ("min_co_raters", "min_score", "neighbours")
         },
         counts=counts,
-        rejects=rejects.defects,
+        rejects={name: judged.defects for name, judged in dataset.judgements.items()},
         neighbours=parts,
-        titles=titles_part,
+        titles=titles,
         timings=stages.timings,
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     )
-    results.write_manifest(spark, manifest, options.output)
+    results.write_manifest(spark, manifest, output)
 
 
-def read(spark: SparkSession, dataset: str, format: Format) -> tuple[DataFrame, DataFrame]:
-    """The judged lines of the ratings and of the movies file, kept for several uses."""
-    ratings = read_ratings(spark, child(dataset, format.ratings), format)
-    movies = read_movies(spark, child(dataset, format.movies), format)
-    return ratings.persist(StorageLevel.MEMORY_AND_DISK), movies.persist()
-
-
-def reject(ratings: DataFrame, movies: DataFrame, format: Format, output: str) -> Rejects:
-    """Count and write the lines that are no data.
+def read(spark: SparkSession, folder: str, output: str) -> Dataset:
+    """Read the data set of a folder and write what of it is rejected.
 
     Raises:
-        HopelessError: of a file, no line is good or more than half of them are malformed.
+        DatasetError: the folder is not of one format, or a file of it is hopeless.
     """
-    lines: dict[str, int] = {}
-    defects: dict[str, dict[str, int]] = {}
-    for name, judged in ((format.ratings, ratings), (format.movies, movies)):
-        kinds = {row.defect: row["count"] for row in judged.groupBy("defect").count().collect()}
-        lines[name] = sum(kinds.values())
-        kinds.pop(None, None)
-        defects[name] = dict(sorted(kinds.items()))
-        bad = sum(defects[name].values())
-        if bad == lines[name] or bad > HOPELESS_SHARE * lines[name]:
-            raise hopeless(name, judged, lines[name], defects[name])
-    bad_lines = rejected(format.ratings, ratings).union(rejected(format.movies, movies))
-    results.write_rejects(bad_lines, output)
-    return Rejects(lines, defects)
+    format = only_format(list_names(spark, folder), folder)
+    rating_lines = read_ratings(spark, child(folder, format.ratings), format)
+    movie_lines = read_movies(spark, child(folder, format.movies), format)
+    files = {format.ratings: rating_lines, format.movies: movie_lines}
+    judgements = {}
+    for name, lines in files.items():
+        judgements[name] = judge(lines.persist(StorageLevel.MEMORY_AND_DISK))
+        refuse_hopeless(name, lines, judgements[name])
+    results.write_rejects(rejected(files), output)
+    ratings = latest_ratings(rating_lines).persist(StorageLevel.MEMORY_AND_DISK)
+    movies = catalogue(movie_lines, ratings).persist(StorageLevel.MEMORY_AND_DISK)
+    movies.count()  # the lines are needed no more once ratings and movies are kept
+    for lines in files.values():
+        lines.unpersist()
+    return Dataset(format, judgements, ratings, movies)
 
 
-def rejected(name: str, judged: DataFrame) -> DataFrame:
-    """The lines of a file that are no data: `file`, `defect`, `line`."""
-    bad = judged.where(F.col("defect").isNotNull())
-    return bad.select(F.lit(name).alias("file"), "defect", "line")
-
-
-def hopeless(name: str, judged: DataFrame, lines: int, defects: dict[str, int]) -> HopelessError:
-    """The error for a file that is not what its name says, with samples."""
-    if lines == 0:
-        return HopelessError(f"{name} has no line of data", [])
-    samples = [row.asDict() for row in rejected(name, judged).limit(SAMPLES).collect()]
-    report = [{**sample, "line": sample["line"][: results.REJECTED_LINE]} for sample in samples]
-    kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(defects.items()))
-    return HopelessError(
-        f"{name}: {sum(defects.values())} of {lines} lines are malformed ({kinds}); "
-        f"for example {report[0]['line'][:120]!r}",
-        report,
-    )
-
-
-def count(
-    ratings: DataFrame, titles: DataFrame, rejects: Rejects, format: Format
-) -> dict[str, int]:
-    """What the manifest counts of the data set."""
-    totals = ratings.agg(F.count("*").alias("ratings"), F.countDistinct("user").alias("users"))
-    row = totals.first()
-    bad = sum(rejects.defects[format.ratings].values())
+def count(dataset: Dataset) -> dict[str, int]:
+    """What the manifest counts of a data set."""
+    rating_lines, movie_lines = dataset.judgements.values()
+    rated = dataset.ratings.agg(
+        F.count("*").alias("ratings"), F.countDistinct("user").alias("users")
+    ).first()
+    known = dataset.movies.agg(F.count("*").alias("movies"), F.count("title").alias("listed"))
+    movies = known.first()
     return {
-        "ratings": row.ratings,
-        "users": row.users,
-        "movies": titles.count(),
-        "duplicates": rejects.lines[format.ratings] - bad - row.ratings,
-        "rejected": rejects.total,
+        "ratings": rated.ratings,
+        "users": rated.users,
+        "movies": movies.movies,
+        "duplicates": rating_lines.good - rated.ratings,
+        "duplicate_movies": movie_lines.good - movies.listed,
+        "rejected": rating_lines.rejected + movie_lines.rejected,
     }
 
 

@@ -39,13 +39,26 @@ def delete(spark: SparkSession, uri: str) -> None:
 
 
 def write_text(spark: SparkSession, uri: str, text: str) -> None:
-    """Write a file whole, in UTF-8, in place of one that is there."""
+    """Write a file in UTF-8, in place of one that is there; it is never seen half written.
+
+    Raises:
+        OSError: the file system does not rename what was written.
+    """
     path, system = _open(spark, uri)
-    stream = system.create(path, True)
+    # An object store shows a file when its stream is closed, and renames by copying; a file system
+    # shows it from the first byte on.
+    capabilities = spark._jvm.org.apache.hadoop.fs.CommonPathCapabilities
+    appears_whole = system.hasPathCapability(path, capabilities.ABORTABLE_STREAM)
+    target = path if appears_whole else path.suffix(".part")
+    stream = system.create(target, True)
     try:
         stream.write(bytearray(text.encode()))
     finally:
         stream.close()
+    if not appears_whole:
+        system.delete(path, False)
+        if not system.rename(target, path):
+            raise OSError(f"{target} could not be renamed to {path}")
 
 
 def _open(spark: SparkSession, uri: str) -> tuple[JavaObject, JavaObject]:

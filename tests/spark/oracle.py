@@ -1,33 +1,55 @@
-"""Similarities computed another way: plain loops over users, sums in quarter stars."""
+"""Similarities computed another way: NumPy, dense matrices, all of a data set at once."""
 
-import math
-from collections import defaultdict
-from itertools import combinations
+from collections.abc import Sequence
 
+import numpy as np
+
+type Rating = tuple[int, int, float]
 type Row = tuple[int, int, int, float, float, float, float]
 
 
-def similarities(
-    ratings: list[tuple[int, int, float]], min_co_raters: int, min_score: float
-) -> list[Row]:
-    """Pairs as the job writes them, sorted; ratings hold each (user, movie) once.
+def similarities(ratings: Sequence[Rating], min_co_raters: int, min_score: float) -> list[Row]:
+    """Pairs as the job writes them, sorted.
 
-    Half stars doubled are integers, so that the sums are exact whatever their order.
+    Half stars doubled are integers and so are all sums, which doubles hold exactly in any order.
+
+    Args:
+        ratings: user, movie, rating; each user and movie once.
+        min_co_raters: at least 1.
+        min_score: of a pair that is kept.
     """
-    of_user: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for user, movie, rating in ratings:
-        of_user[user].append((movie, round(2 * rating)))
-    sums: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for rated in of_user.values():
-        for (first, x), (second, y) in combinations(sorted(rated), 2):
-            entry = sums[first, second]
-            entry[0] += 1
-            entry[1] += x * y
-            entry[2] += x * x
-            entry[3] += y * y
-    rows = []
-    for (first, second), (count, xy, xx, yy) in sums.items():
-        score = (xy / 4) / (math.sqrt(xx / 4) * math.sqrt(yy / 4))
-        if count >= min_co_raters and score >= min_score:
-            rows.append((first, second, count, xy / 4, xx / 4, yy / 4, score))
-    return sorted(rows)
+    if not ratings:
+        return []
+    columns = list(zip(*ratings, strict=True))
+    users, user = np.unique(np.array(columns[0]), return_inverse=True)
+    movies, movie = np.unique(np.array(columns[1]), return_inverse=True)
+    stars = np.zeros((len(users), len(movies)))
+    stars[user, movie] = np.rint(2 * np.array(columns[2]))
+    enough = (stars > 0).sum(axis=0) >= min_co_raters  # with fewer no pair can be kept
+    movies, stars = movies[enough], stars[:, enough]
+    rated = (stars > 0).astype(float)
+
+    count = rated.T @ rated
+    sum_xy = stars.T @ stars / 4
+    sum_xx = (stars * stars).T @ rated / 4
+    sum_yy = sum_xx.T
+    first, second = np.nonzero(np.triu(count >= min_co_raters, k=1))
+    xy, xx, yy = (sums[first, second] for sums in (sum_xy, sum_xx, sum_yy))
+    score = xy / (np.sqrt(xx) * np.sqrt(yy))
+    kept = score >= min_score
+    numbers = count[first, second].astype(int)
+    table = (movies[first], movies[second], numbers, xy, xx, yy, score)
+    return list(zip(*(column[kept].tolist() for column in table), strict=True))
+
+
+def neighbours(pairs: Sequence[Row], most: int) -> dict[int, list[tuple[int, float, int]]]:
+    """Each movie's neighbours, best first: id, score, co-raters."""
+    lists: dict[int, list[tuple[int, float, int]]] = {}
+    for first, second, count, *_, score in pairs:
+        lists.setdefault(first, []).append((second, score, count))
+        lists.setdefault(second, []).append((first, score, count))
+    best_first = {
+        movie: sorted(others, key=lambda other: (-other[1], -other[2], other[0]))
+        for movie, others in lists.items()
+    }
+    return {movie: others[:most] for movie, others in best_first.items()}
