@@ -4,9 +4,15 @@ MOVIE ?=
 STACK ?= similar-titles
 
 BIN := .venv/bin
-UV = $(shell command -v uv || echo .venv-bootstrap/bin/uv)
+UV = $(shell uv --version >/dev/null 2>&1 && echo uv || echo .venv-bootstrap/bin/uv)
 LOCK = $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.13 \
        --no-annotate --no-header
+
+# A title may hold $, quotes and backticks: neither make nor the shell is to read them.
+quoted = '$(subst ','\'',$(value $(1)))'
+
+# What another project left in the shell would lead Python to other packages.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo local test lint format deploy lock clean
@@ -18,7 +24,7 @@ setup: ## make .venv, .venv-sam and, where there is none, a Java; the other targ
 	@python3 local/bootstrap.py
 
 demo: setup ## the whole pipeline on a local cloud: DATASET=sample|1m|10m|RELEASE|FOLDER MOVIE=ID|TITLE
-	@$(BIN)/python -m local demo --dataset "$(DATASET)" $(if $(MOVIE),--movie "$(MOVIE)")
+	@$(BIN)/python -m local demo --dataset $(call quoted,DATASET) $(if $(value MOVIE),--movie $(call quoted,MOVIE))
 
 local: setup ## a local cloud that stays up until Ctrl-C; .local/env has what a shell needs
 	@$(BIN)/python -m local up
@@ -29,7 +35,7 @@ test: setup ## all tests
 lint: setup ## ruff and sam validate
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint
+	@env -u AWS_PROFILE AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint
 
 format: setup ## let ruff format the code
 	@$(BIN)/ruff check --fix

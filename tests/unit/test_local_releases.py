@@ -92,13 +92,16 @@ def get(site: Site, data: Path) -> Path:
 
 
 @pytest.mark.parametrize("form", ["{md5}  ml-1m.zip\n", "MD5 (ml-1m.zip) = {md5}\n", "{md5}\n"])
-def test_a_release_is_checked_unpacked_and_kept(site: Site, tmp_path: Path, form: str) -> None:
+def test_a_release_is_checked_unpacked_and_kept(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
     site.publish("ml-1m", GOOD, form.format(md5=md5(GOOD)))
     seen: list[tuple[int, int]] = []
     folder = download("ml-1m", lambda *done: seen.append(done), tmp_path, site.url)
     assert (folder / "ratings.csv").read_text() == RATINGS
     assert {path.name for path in folder.iterdir()} == {"ratings.csv", "movies.csv", "README.txt"}
     assert seen[-1] == (len(GOOD), len(GOOD))
+    assert f"MD5 {md5(GOOD)}, as published" in capsys.readouterr().err
     asked = len(site.asked)
     assert get(site, tmp_path) == folder
     assert len(site.asked) == asked

@@ -1,8 +1,13 @@
-"""The file that a local cloud writes for other shells."""
+"""`make local`: the file that it writes for other shells, and what it tells while it is up."""
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from local import up
+from local.cloud import CloudError
 from local.up import environment_file
 
 
@@ -30,3 +35,50 @@ def test_a_file_left_by_a_killed_cloud_is_taken_over(tmp_path: Path) -> None:
     with environment_file({"A": "1"}, tmp_path) as path:
         assert path.name == "env"
         assert path.read_text() == "export A=1\n"
+
+
+class EndedError(Exception):
+    """Stands for Ctrl-C."""
+
+
+class Api:
+    """Stands for a cloud whose API gives these answers, one after another."""
+
+    def __init__(self, *answers: tuple[int, Any] | Exception) -> None:
+        self.answers = list(answers)
+
+    def get(self, path: str) -> tuple[int, Any]:
+        assert path == "/runs"
+        answer = self.answers.pop(0) if self.answers else EndedError()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def run(state: str) -> tuple[int, Any]:
+    return 200, {"runs": [{"run_id": "1", "folder": "films", "state": state}]}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that `up` sees; each sleep takes a minute."""
+    now = [0.0]
+    monkeypatch.setattr(up.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(up.time, "sleep", lambda _: now.append(now.pop() + 60))
+    return now
+
+
+@pytest.mark.usefixtures("clock")
+def test_an_answer_that_fails_to_come_does_not_end_the_cloud(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(EndedError):
+        up._tell(Api(run("RUNNING"), CloudError("slow"), (502, {}), run("RUNNING"), run("LIVE")))
+    told = [line.split()[1:] for line in capsys.readouterr().out.splitlines()]
+    assert told == [["films", "RUNNING"], ["films", "LIVE"]]
+
+
+def test_an_api_that_is_silent_for_minutes_ends_it_with_the_reason(clock: list[float]) -> None:
+    with pytest.raises(CloudError, match="dead"):
+        up._tell(Api(run("LIVE"), *[CloudError("dead")] * 10))
+    assert 180 < clock[0] <= 300
