@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -127,7 +128,9 @@ def _show(answer: dict[str, Any]) -> None:
     title = movie["title"] or f"movie {movie['movie_id']}"
     genres = ", ".join(movie["genres"])
     columns = ("rank", "title", "genres", "score", "co-raters")
-    table = Table(*columns, title=f"Similar to {title}" + (f": {genres}" if genres else ""))
+    heading = f"Similar to {title}" + (f": {genres}" if genres else "")
+    table = Table(*columns, title=heading, box=box.SIMPLE)
+    table.columns[1].no_wrap = True
     for column in (0, 3, 4):
         table.columns[column].justify = "right"
     for each in answer["similar"]:

@@ -14,6 +14,11 @@ BOM = "\ufeff"
 CSV_FIELD = r'("[^"]*+(?:""[^"]*+)*+"|[^",][^,]*+|)'
 
 
+def read_raw(spark: SparkSession, uri: str) -> DataFrame:
+    """The lines of a file as bytes without their ends, in the file's order: `line` (binary)."""
+    return spark.read.text(literal(uri)).select(F.col("value").cast("binary").alias("line"))
+
+
 def read_lines(spark: SparkSession, uri: str, format: Format) -> DataFrame:
     """The lines of a file that hold data.
 

@@ -32,6 +32,14 @@ def list_names(spark: SparkSession, uri: str) -> list[str]:
     )
 
 
+def absolute(spark: SparkSession, uri: str) -> str:
+    """A URI or a path as the URI by which others than Hadoop know it: file:///... or s3://..."""
+    path, system = _open(spark, uri)
+    whole = str(path.makeQualified(system.getUri(), system.getWorkingDirectory()).toUri())
+    scheme, _, rest = whole.partition(":")
+    return f"{'s3' if scheme == 's3a' else scheme}:{rest if rest[:2] == '//' else f'//{rest}'}"
+
+
 def delete(spark: SparkSession, uri: str) -> None:
     """Delete a file or folder; one that is not there is no error."""
     path, system = _open(spark, uri)

@@ -1,5 +1,6 @@
 """One real Spark session for all tests of the job, and builders for folders."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from local.java import java_home
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +17,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     scratch = tmp_path_factory.mktemp("spark")
     patch = pytest.MonkeyPatch()
     patch.setenv("JAVA_HOME", str(java_home()))
+    patch.setenv("PYSPARK_PYTHON", sys.executable)
+    patch.setenv("PYTHONPATH", str(ROOT / "spark"))  # workers import the modules
     session = (
         SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")

@@ -1,0 +1,263 @@
+"""The arithmetic of co-rated similarity: exact sums over co-raters, thresholds, best neighbours.
+
+Imports no Spark. Everything is an integer until the score, and exact.
+
+**What is counted.** A rating is h half stars, h = 2r in 1..10. For two movies i, j and the users
+who rated both: n, X = Σ h_i h_j, A = Σ h_i², B = Σ h_j². Then Σxy = X/4, Σxx = A/4, Σyy = B/4, and
+the score is Σxy / (sqrt(Σxx) · sqrt(Σyy)), evaluated in this order in IEEE doubles. Division by 4
+is exact, and sqrt, product and quotient are correctly rounded: whoever evaluates it so has the same
+bits, here as in the JVM.
+
+**A cell.** Movies are dealt into blocks of at most BLOCK_MOVIES. A cell is a pair of blocks, rows
+and columns; on the diagonal both are the same. A rating is an entry of 16 bits, see entries.py, and
+a user's ratings of a block are a run of entries, ascending. For each row movie i its raters are
+visited in turn; a rater who gave L to i adds, for each of his column entries (j, h), ONE 64-bit
+word to the accumulator of j:
+
+    1  |  L·h << 11  |  L² << 28  |  h² << 45            (a table: `WORDS[L, h]`)
+
+four sums in one addition. The accumulators of 4096 columns are the 32 KiB of a first-level cache.
+
+**Field widths.** After c raters of i, a field of j holds at most c, or 100·c since h, L ≤ 10. With
+c ≤ FLUSH = 1310: c < 2¹¹ and 100·c = 131,000 < 2¹⁷ = 131,072, so that nothing carries into the next
+field, and 11 + 3·17 = 62 bits. After FLUSH raters the words are unpacked into the cell's sums and
+cleared. The sums are 32 bits wide: enough for MAX_RATERS co-raters (100·n < 2³¹).
+
+**Cost.** One load, one look-up and one addition in memory for each pair of ratings of a user, W in
+all; beside them a sweep over the columns for each row movie and 1310 raters.
+"""
+
+import numpy as np
+from numba import njit
+
+from entries import HALVES_BITS, MAX_HALVES
+
+FLUSH = 1310
+
+# Typed, because numba makes an int64, and of it a float, of uint64 and a plain integer.
+_BITS, _HALVES = np.uint16(HALVES_BITS), np.uint16((1 << HALVES_BITS) - 1)
+_XY, _XX, _YY = np.uint64(11), np.uint64(28), np.uint64(45)
+_COUNT, _SUM = np.uint64((1 << 11) - 1), np.uint64((1 << 17) - 1)
+
+
+def _words() -> np.ndarray:
+    """What a visit adds, by row and column rating: uint64 [11, 16]."""
+    h = np.arange(1 << HALVES_BITS, dtype=np.uint64)
+    of_row = h[: MAX_HALVES + 1, None]
+    return np.uint64(1) | of_row * h << _XY | of_row * of_row << _XX | h * h << _YY
+
+
+WORDS = _words()
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _starts(lengths):
+    """Where each run begins, and the last ends, of runs of these lengths."""
+    starts = np.zeros(lengths.size + 1, np.int64)
+    for user in range(lengths.size):
+        starts[user + 1] = starts[user] + lengths[user]
+    return starts
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _flush(words, sums):
+    """Unpack the accumulators of one row movie into its sums and clear them."""
+    for j in range(words.size):
+        word = words[j]
+        words[j] = 0
+        sums[0, j] += np.int32(word & _COUNT)
+        sums[1, j] += np.int32((word >> _XY) & _SUM)
+        sums[2, j] += np.int32((word >> _XX) & _SUM)
+        sums[3, j] += np.int32(word >> _YY)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_pairs(row_lengths, row_entries, column_lengths, column_entries, same, table, sums):
+    """Add the co-ratings of some users to the sums of a cell.
+
+    Args:
+        row_lengths: how many ratings of the row block each user has, uint16 [users].
+        row_entries: those ratings, uint16, by user, ascending.
+        column_lengths: the same of the column block.
+        column_entries: the same of the column block.
+        same: whether both blocks are the same; then only columns after the row's movie count.
+        table: WORDS.
+        sums: n, X, A, B as int32 [row movies, 4, column movies]; added to.
+    """
+    rows, columns = sums.shape[0], sums.shape[2]
+    column_starts = _starts(column_lengths)
+    # Counting sort of the row entries by movie; of each rater, what of his columns to visit.
+    ends = np.zeros(rows + 1, np.int64)
+    for entry in row_entries:
+        ends[np.int64(entry >> _BITS) + 1] += 1
+    for i in range(rows):
+        ends[i + 1] += ends[i]
+    first = np.empty(row_entries.size, np.uint32)
+    last = np.empty(row_entries.size, np.uint32)
+    rating = np.empty(row_entries.size, np.uint8)
+    k = 0
+    for user in range(row_lengths.size):
+        for _ in range(row_lengths[user]):
+            entry = row_entries[k]
+            k += 1
+            i = np.int64(entry >> _BITS)
+            at = ends[i]
+            ends[i] = at + 1
+            first[at] = k if same else column_starts[user]
+            last[at] = column_starts[user + 1]
+            rating[at] = entry & _HALVES
+    words = np.zeros(columns, np.uint64)
+    at = 0
+    for i in range(rows):
+        pending = 0
+        while at < ends[i]:
+            adds = table[rating[at]]
+            for k in range(first[at], last[at]):
+                entry = column_entries[k]
+                words[entry >> _BITS] += adds[entry & _HALVES]
+            at += 1
+            pending += 1
+            if pending == FLUSH:
+                _flush(words, sums[i])
+                pending = 0
+        if pending:
+            _flush(words, sums[i])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def score_of(xy, xx, yy):
+    """The score of two movies from their integer sums X, A and B."""
+    return (xy / 4.0) / (np.sqrt(xx / 4.0) * np.sqrt(yy / 4.0))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _is_worse(score, n, movie, than_score, than_n, than_movie):
+    """Whether one neighbour ranks after another: by score, then co-raters, then smaller id."""
+    if score != than_score:
+        return score < than_score
+    if n != than_n:
+        return n < than_n
+    return movie > than_movie
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def offer(best, of, score, n, movie):
+    """Offer a neighbour to the best of one movie: a heap with the worst on top.
+
+    Args:
+        best: of each movie how many neighbours it has yet, int32 [movies], and their scores,
+            float64, co-raters and ids, int32, [movies, at most so many].
+        of: the movie.
+        score: of the neighbour offered.
+        n: its co-raters.
+        movie: its id.
+    """
+    sizes, scores, numbers, movies = best
+    s, c, m = scores[of], numbers[of], movies[of]
+    at = sizes[of]
+    if at < s.size:
+        sizes[of] = at + 1
+        while at > 0:
+            up = (at - 1) >> 1
+            if not _is_worse(score, n, movie, s[up], c[up], m[up]):
+                break
+            s[at], c[at], m[at] = s[up], c[up], m[up]
+            at = up
+    elif _is_worse(s[0], c[0], m[0], score, n, movie):
+        at = 0
+        while True:
+            down = 2 * at + 1
+            if down >= s.size:
+                break
+            right = down + 1
+            if right < s.size and _is_worse(
+                s[right], c[right], m[right], s[down], c[down], m[down]
+            ):
+                down = right
+            if not _is_worse(s[down], c[down], m[down], score, n, movie):
+                break
+            s[at], c[at], m[at] = s[down], c[down], m[down]
+            at = down
+    else:
+        return
+    s[at], c[at], m[at] = score, n, movie
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def keep_pairs(sums, row_ids, column_ids, least, row, integers, doubles, best, first_column):
+    """The pairs of a cell that pass both thresholds, of as many row movies as fit.
+
+    Args:
+        sums: from `add_pairs`.
+        row_ids: ids of the row movies, int32.
+        column_ids: ids of the column movies, int32.
+        least: the thresholds: least n, which is at least 1, and least score.
+        row: row movie to begin with.
+        integers: int32 [3, at least column movies]; receives smaller id, larger id, n.
+        doubles: float64 [4, as many]; receives Σxy, Σxx, Σyy and the score.
+        best: from `no_best`, of the row movies and, behind them, the column movies.
+        first_column: where in `best` the column movies begin: 0 on the diagonal.
+
+    Returns:
+        The row movie to go on with, and how many pairs were written.
+    """
+    size = 0
+    min_co_raters, min_score = least
+    while row < row_ids.size and size + column_ids.size <= integers.shape[1]:
+        n, xy, xx, yy = sums[row]
+        of_row = row_ids[row]
+        for j in range(column_ids.size):
+            if n[j] < min_co_raters:
+                continue
+            score = score_of(xy[j], xx[j], yy[j])
+            if not score >= min_score:
+                continue
+            of_column = column_ids[j]
+            swap = of_row > of_column
+            integers[0, size] = of_column if swap else of_row
+            integers[1, size] = of_row if swap else of_column
+            integers[2, size] = n[j]
+            doubles[0, size] = xy[j] / 4.0
+            doubles[1, size] = (yy[j] if swap else xx[j]) / 4.0
+            doubles[2, size] = (xx[j] if swap else yy[j]) / 4.0
+            doubles[3, size] = score
+            size += 1
+            offer(best, row, score, n[j], of_column)
+            offer(best, first_column + j, score, n[j], of_row)
+        row += 1
+    return row, size
+
+
+def no_best(movies: int, count: int) -> tuple[np.ndarray, ...]:
+    """Room for the best neighbours of some movies, at most `count` of each; see `offer`."""
+    shape = movies, count
+    numbers = np.empty(shape, np.int32)
+    return np.zeros(movies, np.int32), np.empty(shape), numbers, np.empty_like(numbers)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def offer_all(best, movies, scores, numbers, neighbours):
+    """Offer neighbours to the best of movies.
+
+    Args:
+        best: from `no_best`.
+        movies: of each neighbour the movie, its row in `best`, int64 [neighbours].
+        scores: of the neighbours, float64.
+        numbers: co-raters, int32.
+        neighbours: ids, int32.
+    """
+    for k in range(movies.size):
+        offer(best, movies[k], scores[k], numbers[k], neighbours[k])
+
+
+def warm_up() -> None:
+    """Compile everything for the types it is used with."""
+    lengths, entries = np.ones(1, np.uint16), np.ones(1, np.uint16)
+    for array in (lengths, entries):
+        array.flags.writeable = False  # as they come from Arrow
+    sums = np.zeros((1, 4, 1), np.int32)
+    add_pairs(lengths, entries, lengths, entries, False, WORDS, sums)
+    ids, best = np.ones(1, np.int32), no_best(2, 1)
+    integers, doubles = np.empty((3, 1), np.int32), np.empty((4, 1))
+    keep_pairs(sums, ids, ids, (1, 0.5), 0, integers, doubles, best, 1)
+    offer_all(best, np.zeros(1, np.int64), doubles[3], ids, ids)

@@ -1,0 +1,36 @@
+"""Where numba keeps what it compiled: once per executor, whatever its home allows."""
+
+import fcntl
+import importlib
+import os
+import threading
+from pathlib import Path
+from types import ModuleType
+
+from pyspark import SparkFiles
+
+
+def compiled(module: str) -> ModuleType:
+    """Import a module of numba functions in a worker, compiled or found in the executor's cache.
+
+    The cache stands among the executor's own files: they are writable wherever its home is not,
+    and go when it ends. One worker at a time compiles; the others find what it left.
+
+    Args:
+        module: has a function `warm_up()` that calls every compiled function once.
+    """
+    folder = Path(SparkFiles.getRootDirectory()) / "numba"
+    folder.mkdir(exist_ok=True)
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
+    loaded = importlib.import_module(module)
+    if not getattr(loaded, "is_warm", False):
+        with (folder / f"{module}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            loaded.warm_up()
+        loaded.is_warm = True
+    return loaded
+
+
+def compile_ahead(module: str) -> None:
+    """Compile a module in the background: for a later stage, while this worker waits for work."""
+    threading.Thread(target=compiled, args=(module,), daemon=True).start()

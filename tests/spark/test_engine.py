@@ -1,0 +1,120 @@
+"""The engine: the self-join's pairs to the bit, and each movie's best neighbours, for any rules."""
+
+import math
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyspark.sql import SparkSession
+
+from engine import Rules, block_count, choose_blocks, compute
+from entries import BLOCK_MOVIES
+from movielens import FORMATS
+from packed import read_ratings
+from self_join import similarities
+from storage import absolute
+from tests.conftest import movielens
+from tests.spark import oracle
+from tests.spark.conftest import ratings_frame
+
+pytestmark = pytest.mark.spark
+
+IDS = st.sampled_from([1, 2, 3, 5, 8, 65133, 2**31 - 2, 2**31 - 1])
+HALF_STARS = st.integers(1, 10).map(lambda half: half / 2)
+RATINGS = st.dictionaries(st.tuples(IDS, IDS), HALF_STARS, max_size=60)
+
+type Table = list[tuple[int, int, float]]
+
+
+def run(spark: SparkSession, path: Path, table: Table, rules: Rules, blocks: int) -> tuple:
+    """Compute a table: the pairs' file, the neighbours by movie, and how many pairs are told."""
+    source = path / "ratings.dat"
+    source.write_text("".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table) or "\n")
+    ratings = read_ratings(spark, str(source), FORMATS[0], source.stat().st_size)
+    dealt = choose_blocks(ratings, rules.min_co_raters, blocks)
+    output = absolute(spark, str(path / "pairs"))
+    told = compute(ratings, dealt, rules, output, partitions=2).collect()
+    best: dict[int, list] = {}
+    for row in sorted((row for row in told if row.pairs is None), key=lambda row: row.rank):
+        best.setdefault(row.movie_id, []).append((row.neighbour_id, row.score, row.co_raters))
+    return path / "pairs", best, sum(row.pairs or 0 for row in told)
+
+
+def stored(pairs: Path) -> list[tuple]:
+    """The pairs of a folder, sorted."""
+    rows = pq.read_table(pairs).to_pylist() if pairs.exists() else []
+    return sorted(tuple(row.values()) for row in rows)
+
+
+def best_of(pairs: list, count: int) -> dict[int, list]:
+    """Each movie's best neighbours by a full sort."""
+    found: dict[int, list] = {}
+    for one, two, n, *_, score in pairs:
+        found.setdefault(one, []).append((two, score, n))
+        found.setdefault(two, []).append((one, score, n))
+    by_rank = {
+        movie: sorted(all_, key=lambda x: (-x[1], -x[2], x[0])) for movie, all_ in found.items()
+    }
+    return {movie: all_[:count] for movie, all_ in by_rank.items()}
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    ratings=RATINGS,
+    min_co_raters=st.integers(1, 4),
+    min_score=st.sampled_from([-1.0, 0.0, 0.5, 0.9, 0.95, 1.0]),
+    neighbours=st.integers(1, 4),
+    blocks=st.integers(1, 4),
+)
+def test_pairs_sums_scores_and_neighbours_are_exact(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, ratings: dict,
+    min_co_raters: int, min_score: float, neighbours: int, blocks: int,
+) -> None:  # fmt: skip
+    table = [(user, movie, rating) for (user, movie), rating in ratings.items()]
+    rules = Rules(min_co_raters, min_score, neighbours)
+    pairs, best, told = run(spark, tmp_path_factory.mktemp("engine"), table, rules, blocks)
+    expected = oracle.similarities(table, min_co_raters, min_score)
+    assert stored(pairs) == expected
+    assert best == best_of(expected, neighbours)
+    assert told == len(expected)
+
+
+def test_real_ratings_give_the_bits_of_the_self_join(spark: SparkSession, tmp_path: Path) -> None:
+    lines = (movielens("ml-100k") / "u.data").read_text().splitlines()
+    rows = (map(int, line.split("\t")) for line in lines)
+    table = [(user, movie, float(rating)) for user, movie, rating, _ in rows if user % 4 == 0]
+    output, best, _ = run(spark, tmp_path, table, Rules(3, 0.9, 7), blocks=3)
+    pairs = stored(output)
+    joined = similarities(ratings_frame(spark, table), 3, 0.9).collect()
+    assert pairs == sorted(tuple(row) for row in joined) != []
+    assert best == best_of(pairs, 7)
+
+
+def test_more_raters_than_a_field_holds_are_still_exact(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    table = [(user, movie, 5.0) for user in range(1, 3001) for movie in (7, 9)]
+    pairs, _, _ = run(spark, tmp_path, table, Rules(10, 0.95, 5), blocks=2)
+    score = 75000 / (math.sqrt(75000) * math.sqrt(75000))
+    assert stored(pairs) == [(7, 9, 3000, 75000.0, 75000.0, 75000.0, score)]
+
+
+def test_a_user_of_more_movies_than_a_block_holds(spark: SparkSession, tmp_path: Path) -> None:
+    movies = BLOCK_MOVIES + 5
+    table = [(user, movie, 4.0) for user in (1, 2) for movie in range(1, movies + 1)]
+    _, best, told = run(spark, tmp_path, table, Rules(2, 0.9, 2), blocks=1)
+    score = 32 / (math.sqrt(32) * math.sqrt(32))
+    assert told == movies * (movies - 1) // 2
+    assert best[movies] == [(1, score, 2), (2, score, 2)]
+    assert best[1] == [(2, score, 2), (3, score, 2)]
+
+
+@pytest.mark.parametrize(
+    ("movies", "cores", "blocks"),
+    [(10_000, 2, 3), (60_000, 2, 15), (10, 2, 3), (1, 8, 1), (0, 2, 1)],
+)
+def test_blocks_follow_from_movies_cores_and_memory(movies: int, cores: int, blocks: int) -> None:
+    assert block_count(movies, cores, cell_bytes=2**28) == blocks
+    assert block_count(20_000, 2, cell_bytes=16 * 1000**2) == 20

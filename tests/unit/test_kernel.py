@@ -1,0 +1,135 @@
+"""The kernel: exact against plain loops, also where a packed field is filled to its edge."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kernel
+from entries import HALVES_BITS, MAX_HALVES, MAX_RATERS
+from tests.spark import oracle
+
+RATINGS = st.dictionaries(
+    st.tuples(st.integers(0, 9), st.integers(0, 7)), st.integers(1, 10), max_size=60
+)
+
+
+def packed(rated: dict[tuple[int, int], int], users: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths and entries by user, movies ascending."""
+    ordered = sorted(rated.items())
+    entries = np.array([movie << HALVES_BITS | half for (_, movie), half in ordered], np.uint16)
+    lengths = [sum(user == rater for rater, _ in rated) for user in range(users)]
+    return np.array(lengths, np.uint16), entries
+
+
+def add(rated: dict, others: dict | None, users: int, sums: np.ndarray) -> np.ndarray:
+    """Add users to a cell: of rows and `others`, or of rows and the same rows."""
+    rows = packed(rated, users)
+    columns = rows if others is None else packed(others, users)
+    kernel.add_pairs(*rows, *columns, others is None, kernel.WORDS, sums)
+    return sums
+
+
+def told(sums: np.ndarray) -> dict[tuple[int, int], tuple[int, ...]]:
+    """The sums of the pairs that have any."""
+    pairs = np.argwhere(sums[:, 0, :]).tolist()
+    return {(i, j): tuple(sums[i, :, j].tolist()) for i, j in pairs}
+
+
+def expected(rated: dict) -> dict[tuple[int, int], tuple[int, ...]]:
+    """The same by plain loops, i < j."""
+    table = [(user, movie, half / 2) for (user, movie), half in rated.items()]
+    return {
+        (i, j): (n, *(round(4 * value) for value in (xy, xx, yy)))
+        for i, j, n, xy, xx, yy, _ in oracle.similarities(table, 1, 0.0)
+    }
+
+
+@settings(deadline=None)
+@given(rated=RATINGS)
+def test_the_sums_of_a_triangle_are_those_of_plain_loops(rated: dict) -> None:
+    sums = add(rated, None, 10, np.zeros((8, 4, 8), np.int32))
+    assert told(sums) == expected(rated)
+
+
+@settings(deadline=None)
+@given(rated=RATINGS)
+def test_the_sums_of_two_blocks_are_those_of_plain_loops(rated: dict) -> None:
+    rows = {key: half for key, half in rated.items() if key[1] < 3}
+    columns = {(user, movie - 3): h for (user, movie), h in rated.items() if movie >= 3}
+    sums = add(rows, columns, 10, np.zeros((3, 4, 5), np.int32))
+    crossing = {pair: values for pair, values in expected(rated).items() if pair[0] < 3 <= pair[1]}
+    assert {(i, j + 3): values for (i, j), values in told(sums).items()} == crossing
+
+
+@settings(deadline=None)
+@given(rated=RATINGS, cut=st.integers(0, 10))
+def test_chunks_of_users_add_up_to_the_whole(rated: dict, cut: int) -> None:
+    sums = np.zeros((8, 4, 8), np.int32)
+    add({key: half for key, half in rated.items() if key[0] < cut}, None, 10, sums)
+    add({key: half for key, half in rated.items() if key[0] >= cut}, None, 10, sums)
+    assert told(sums) == expected(rated)
+
+
+@pytest.mark.parametrize("users", [kernel.FLUSH - 1, kernel.FLUSH, 3 * kernel.FLUSH + 1])
+@pytest.mark.parametrize(("x", "y"), [(10, 10), (1, 1), (1, 10), (10, 1)])
+def test_no_packed_field_overflows_into_the_next(users: int, x: int, y: int) -> None:
+    rated = {(user, movie): half for user in range(users) for movie, half in ((0, x), (1, y))}
+    lengths, entries = np.full(users, 2, np.uint16), np.tile([x, 1 << HALVES_BITS | y], users)
+    sums = np.zeros((2, 4, 2), np.int32)
+    rows = lengths, entries.astype(np.uint16)
+    kernel.add_pairs(*rows, *rows, True, kernel.WORDS, sums)
+    assert len(rated) == 2 * users
+    assert told(sums) == {(0, 1): (users, users * x * y, users * x * x, users * y * y)}
+
+
+def test_the_fields_hold_exactly_as_many_raters_as_promised() -> None:
+    assert kernel.WORDS[MAX_HALVES, MAX_HALVES] == 1 | 100 << 11 | 100 << 28 | 100 << 45
+    assert kernel.FLUSH < 2**11
+    assert 100 * kernel.FLUSH < 2**17 <= 100 * (kernel.FLUSH + 1), "one rater more would not fit"
+    assert int(kernel.WORDS[MAX_HALVES, MAX_HALVES]) * kernel.FLUSH < 2**64
+    assert 100 * MAX_RATERS < 2**31 <= 100 * (MAX_RATERS + 1)
+
+
+@given(*[st.integers(1, 2**31 - 1)] * 3)
+def test_a_score_is_the_double_that_plain_arithmetic_gives(xy: int, xx: int, yy: int) -> None:
+    plain = (xy / 4) / (math.sqrt(xx / 4) * math.sqrt(yy / 4))
+    assert kernel.score_of(np.int32(xy), np.int32(xx), np.int32(yy)) == plain
+
+
+@pytest.mark.parametrize(
+    ("sum_xy", "sum_xx", "sum_yy", "score"),
+    [
+        (143.0, 162.75, 126.5, 0.9966215554619151),
+        (180.5, 207.75, 158.5, 0.9946998598171956),
+        (332.25, 439.75, 256.5, 0.989278067592776),
+        (102072.0, 100414.0, 113210.75, 0.9573387913508588),
+        (44755.5, 47380.25, 45733.25, 0.961461075725028),
+    ],
+)
+def test_published_scores_are_reproduced(
+    sum_xy: float, sum_xx: float, sum_yy: float, score: float
+) -> None:
+    assert kernel.score_of(int(4 * sum_xy), int(4 * sum_xx), int(4 * sum_yy)) == score
+
+
+@settings(deadline=None)
+@given(
+    offers=st.lists(
+        st.tuples(st.sampled_from([0.9, 0.95]), st.integers(1, 3), st.integers(1, 30)),
+        max_size=40, unique_by=lambda offer: offer[2],
+    ),
+    count=st.integers(1, 6),
+)  # fmt: skip
+def test_the_best_are_those_of_a_full_sort(offers: list, count: int) -> None:
+    best = kernel.no_best(2, count)
+    for score, n, movie in offers:
+        kernel.offer(best, 1, score, np.int32(n), np.int32(movie))
+    sizes, scores, numbers, movies = best
+    kept = slice(0, sizes[1])
+    told = zip(scores[1, kept], numbers[1, kept], movies[1, kept], strict=True)
+    by_rank = sorted(offers, key=lambda offer: (-offer[0], -offer[1], offer[2]))
+    assert sorted(told) == sorted(by_rank[:count])
+    assert sizes[0] == 0

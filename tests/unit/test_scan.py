@@ -1,0 +1,59 @@
+"""Scanning: what the fast way reads is what the rules say of each line."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from movielens import FORMATS, Format, rating_defect, split_line
+from scan import Scanned, scan
+
+DAT, CSV, OLD = FORMATS
+COLUMN = st.one_of(
+    st.sampled_from(["", "0", "1", "-1", "+1", " 1", "1.5", "x", "ü", '"7"', "2147483647",
+                     "2147483648", "9" * 18, "9" * 19, "0.5", "5.0", "5.5", "0.25", "4.50", "4.",
+                     "nan", "1e0", "0.0", "6", ".5", "05"]),
+    st.integers(0, 20).map(str),
+)  # fmt: skip
+
+
+def scan_text(lines: list[str], format: Format, is_start: bool = False) -> Scanned:
+    """Scan lines of text."""
+    encoded = [line.encode() for line in lines]
+    offsets = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
+    return scan(np.frombuffer(b"".join(encoded) or b" ", np.uint8), offsets, format, is_start)
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_every_line_is_judged_and_read_as_the_rules_say(
+    format: Format, data: st.DataObject
+) -> None:
+    line = st.lists(COLUMN, min_size=3, max_size=5).map(format.ratings_separator.join)
+    lines = data.draw(st.lists(line, max_size=20))
+    scanned = scan_text(lines, format)
+    data_lines = [line for line in lines if line.strip()]
+    good = [
+        split_line(line, format.ratings_separator)
+        for line in data_lines
+        if rating_defect(line, format) is None
+    ]
+    assert scanned.lines == len(data_lines)
+    assert scanned.rejects == [
+        (defect, line) for line in data_lines if (defect := rating_defect(line, format))
+    ]
+    read = zip(scanned.users, scanned.movies, scanned.halves / 2, scanned.times, strict=True)
+    assert [tuple(map(float, row)) for row in read] == [tuple(map(float, row)) for row in good]
+
+
+def test_a_header_is_one_only_at_the_start_of_the_file() -> None:
+    lines = ["\ufeffuserId,movieId,rating,timestamp", "1,2,3.5,4"]
+    assert (scan_text(lines, CSV, is_start=True).lines, scan_text(lines, CSV).lines) == (1, 2)
+
+
+def test_lines_in_latin_1_are_rejected_as_text() -> None:
+    line = "é::1::3::4".encode("latin-1")
+    offsets = np.array([0, len(line)], np.int32)
+    scanned = scan(np.frombuffer(line, np.uint8), offsets, DAT, is_start=True)
+    assert scanned.rejects == [("user_id", "é::1::3::4")]
