@@ -4,8 +4,7 @@ MOVIE ?=
 STACK ?= similar-titles
 
 BIN := .venv/bin
-UV = $(shell uv --version >/dev/null 2>&1 && echo uv || echo .venv-bootstrap/bin/uv)
-LOCK = $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.13 \
+LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.13 \
        --no-annotate --no-header
 
 # A title may hold $, quotes and backticks: neither make nor the shell is to read them.
@@ -15,10 +14,10 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test lint format deploy lock clean
+.PHONY: help setup demo local test lint format environment deploy lock clean
 
 help: ## print the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
 
 setup: ## make .venv, .venv-sam and, where there is none, a Java; the other targets call it
 	@python3 local/bootstrap.py
@@ -41,15 +40,21 @@ format: setup ## let ruff format the code
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
+environment: setup ## build the archive of the job's native dependencies; with STACK=NAME put it there
+	@$(BIN)/python -m local.environment $(if $(findstring command,$(origin STACK)),--upload "$(STACK)")
+
 deploy: setup ## build and deploy to your AWS account: STACK=similar-titles
 	@PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam build
 	@PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam deploy --stack-name "$(STACK)"
+	@$(BIN)/python -m local.environment --upload "$(STACK)"
 
 lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt
 	@$(LOCK) --upgrade requirements/sam.in -o requirements/sam.txt
 	@$(LOCK) --upgrade requirements/java.in -o requirements/java.txt
+	@$(LOCK) --upgrade requirements/job.in -c requirements/dev.txt -o requirements/job.txt
 	@$(LOCK) --upgrade requirements/functions.in -c requirements/dev.txt -o functions/requirements.txt
+	@$(BIN)/python -m local.environment --adopt
 
 clean: ## remove what was built or generated; environments and downloaded data stay
 	@rm -rf .aws-sam .local .pytest_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from layout import code_prefix, input_prefix, prefix
+from layout import code_prefix, environment_key, input_prefix, prefix
 
 if TYPE_CHECKING:
     from mypy_boto3_emr import EMRClient
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 JOB = "similarity_job.py"
 MODULES = "modules.zip"
 PYTHON = "/usr/bin/python3.13"
+ENVIRONMENT = "environment"  # the folder into which YARN unpacks the archive, beside the job
 IDLE_SECONDS = 3600  # a backstop: the cluster ends itself after its step
 
 
@@ -28,6 +29,7 @@ class ClusterSettings:
         instance_profile: instance profile of the nodes.
         subnet: subnet id, or empty for the account's default VPC.
         results_bucket: where input, code, output and logs of runs stand.
+        environment: SHA-256 of the archive of the job's native dependencies.
         min_co_raters: least number of co-raters of a pair.
         min_score: least score of a pair.
         neighbours: at most so many per movie.
@@ -41,6 +43,7 @@ class ClusterSettings:
     instance_profile: str
     subnet: str
     results_bucket: str
+    environment: str
     min_co_raters: int
     min_score: float
     neighbours: int
@@ -60,17 +63,23 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
     """The command that the step runs: spark-submit with everything from the run's own prefix."""
     results = f"s3://{settings.results_bucket}/"
     code = results + code_prefix(run_id)
-    python = {
+    conf = {
         "spark.pyspark.python": PYTHON,
         "spark.yarn.appMasterEnv.PYSPARK_PYTHON": PYTHON,
         "spark.executorEnv.PYSPARK_PYTHON": PYTHON,
+        "spark.yarn.appMasterEnv.PYTHONPATH": f"./{ENVIRONMENT}",
+        "spark.executorEnv.PYTHONPATH": f"./{ENVIRONMENT}",
+        # The arithmetic is done by Python workers, whose memory YARN counts as overhead.
+        "spark.executor.memoryOverheadFactor": "0.5",
         "spark.yarn.maxAppAttempts": "1",  # a second attempt of a failed job costs and fails again
     }
     return [
         "spark-submit",
         "--deploy-mode",
         "cluster",
-        *(argument for key, value in python.items() for argument in ("--conf", f"{key}={value}")),
+        *(argument for key, value in conf.items() for argument in ("--conf", f"{key}={value}")),
+        "--archives",
+        f"{results}{environment_key(settings.environment)}#{ENVIRONMENT}",
         "--py-files",
         code + MODULES,
         code + JOB,

@@ -21,7 +21,7 @@ from cluster import (
     log_uri,
 )
 from datasets import Dataset, Folder, dataset, files_that_matter, fingerprint
-from layout import code_prefix, input_prefix
+from layout import code_prefix, environment_key, input_prefix
 from runs import BEFORE_LAUNCH, Launch, Resume, Skip, State, parse_time
 from spark.movielens import DatasetError
 
@@ -50,6 +50,10 @@ class Outcome:
 
     action: Literal["launched", "failed", "skipped"]
     run_id: str
+
+
+class EnvironmentMissingError(Exception):
+    """The archive of the job's native dependencies is not on S3; the message says what to do."""
 
 
 class ClusterRefusedError(Exception):
@@ -99,10 +103,11 @@ class Launcher:
         try:
             data = dataset(folder)
             intake.check(self.s3, data)
+            self._check_environment()
             self._prepare(run_id, data)
             runs.advance(self.runs_table, run_id, State.LAUNCHING, datetime.now(UTC))
             cluster_id = self._cluster(run_id, parse_time(decision.run["created_at"]))
-        except (DatasetError, ClusterRefusedError) as error:
+        except (DatasetError, EnvironmentMissingError, ClusterRefusedError) as error:
             runs.fail(
                 self.runs_table, run_id, str(error), datetime.now(UTC), only_from=BEFORE_LAUNCH
             )
@@ -135,6 +140,19 @@ class Launcher:
                     if run is not None:
                         return Resume(run)
             # Somebody else was faster: what they did decides.
+
+    def _check_environment(self) -> None:
+        """See that the cluster will find the job's native dependencies."""
+        bucket, key = self.settings.results_bucket, environment_key(self.settings.environment)
+        try:
+            self.s3.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "404":
+                raise
+            raise EnvironmentMissingError(
+                f"the job's environment s3://{bucket}/{key} is not there: "
+                f"`make environment STACK={self.settings.stack}` builds it and puts it there"
+            ) from error
 
     def _prepare(self, run_id: str, data: Dataset) -> None:
         """Put the run's input and code under its own prefix."""

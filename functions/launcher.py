@@ -46,6 +46,7 @@ settings = ClusterSettings(
     instance_profile=os.environ["EMR_INSTANCE_PROFILE"],
     subnet=os.environ["SUBNET_ID"],
     results_bucket=os.environ["RESULTS_BUCKET"],
+    environment=(launch.JOB_FOLDER / "environment.sha256").read_text().strip(),
     min_co_raters=int(os.environ["MIN_CO_RATERS"]),
     min_score=float(os.environ["MIN_SCORE"]),
     neighbours=int(os.environ["NEIGHBOURS"]),

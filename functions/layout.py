@@ -22,6 +22,11 @@ def code_prefix(run_id: str) -> str:
     return f"{prefix(run_id)}code/"
 
 
+def environment_key(sha256: str) -> str:
+    """Where the archive of the job's native dependencies stands, by the SHA-256 of its bytes."""
+    return f"environments/{sha256}.tar.gz"
+
+
 def manifest_key(run_id: str) -> str:
     """The key whose creation says that a run's result is complete."""
     return prefix(run_id) + MANIFEST

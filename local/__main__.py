@@ -11,6 +11,7 @@ from types import FrameType
 from local.access import clean_environment
 from local.cloud import CloudError
 from local.demo import DemoError, demo
+from local.environment import ArchiveError
 from local.java import NoJavaError, java_home
 from local.releases import RELEASES, SAMPLES, SourceError
 from local.runs import RunError
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
             up()
         else:
             demo(options.dataset, options.movie)
-    except (SourceError, CloudError, RunError, DemoError, NoJavaError) as error:
+    except (SourceError, CloudError, ArchiveError, RunError, DemoError, NoJavaError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -22,6 +22,7 @@ from typing import Any
 from local.access import ACCOUNT, REGION, Access, clean_environment
 from local.cluster import Script
 from local.emr import Player
+from local.environment import upload
 from local.guard import Guarded
 from local.wheels import wheels
 
@@ -114,7 +115,9 @@ class Cloud:
             _emulator(access, gateway, folder),
             Player(access, folder / "emr", script) as player,
         ):
-            yield cls(access, _deploy(access, folder), player, folder)
+            cloud = cls(access, _deploy(access, folder), player, folder)
+            upload(cloud.client("s3"), cloud.outputs["ResultsBucket"])
+            yield cloud
 
 
 def free_ports(count: int) -> list[int]:

@@ -25,6 +25,7 @@ _GIB = 2**30
 _CLUSTER_OPTIONS = frozenset(
     {"--deploy-mode", "--master", "--num-executors", "--executor-memory", "--executor-cores"}
     | {"--driver-memory", "--driver-cores"}
+    | {"--archives"}  # the executors' dependencies: .venv has them, from the same lock
 )
 _CLUSTER_SETTING = re.compile(
     r"spark\.(driver|executor)\.(memory|memoryOverhead|cores|instances)="
@@ -37,12 +38,8 @@ class StepError(Exception):
     """A step that cannot be run as it is; the message is what EMR would report."""
 
 
-def local_command(arguments: Sequence[str], work: Path) -> list[str]:
-    """The command of this machine for the Args of a step.
-
-    Args:
-        arguments: of the step, their s3:// URIs already replaced by paths.
-        work: where Spark may keep its temporary files.
+def submitted(arguments: Sequence[str]) -> list[str]:
+    """What a step submits: its Args without `spark-submit` and without what only a cluster has.
 
     Raises:
         StepError: it is no spark-submit.
@@ -50,6 +47,23 @@ def local_command(arguments: Sequence[str], work: Path) -> list[str]:
     program, *rest = arguments or [""]
     if program != "spark-submit":
         raise StepError(f"the local cloud runs spark-submit only, not {program!r}")
+    kept: list[str] = []
+    while len(rest) >= 2 and rest[0].startswith("--"):
+        option, value, *rest = rest
+        if not (
+            option in _CLUSTER_OPTIONS or (option == "--conf" and _CLUSTER_SETTING.match(value))
+        ):
+            kept += [option, value]
+    return kept + rest
+
+
+def local_command(arguments: Sequence[str], work: Path) -> list[str]:
+    """The command of this machine for what a step submits.
+
+    Args:
+        arguments: from `submitted`, their s3:// URIs replaced by paths.
+        work: where Spark may keep its temporary files.
+    """
     java_options = f"-XX:-UsePerfData -Djava.io.tmpdir={work}"  # else /tmp keeps a file if killed
     return [
         str(ROOT / ".venv" / "bin" / "spark-submit"),
@@ -61,7 +75,7 @@ def local_command(arguments: Sequence[str], work: Path) -> list[str]:
         *("--conf", "spark.ui.enabled=false"),
         *("--conf", "spark.driver.host=127.0.0.1"),
         *("--conf", "spark.driver.bindAddress=127.0.0.1"),
-        *_without_cluster_options(rest),
+        *arguments,
     ]
 
 
@@ -72,20 +86,6 @@ def driver_memory(memory: int) -> int:
 
 def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _without_cluster_options(arguments: Sequence[str]) -> list[str]:
-    """spark-submit's arguments without what only a cluster has; the program's own stay."""
-    kept: list[str] = []
-    rest = list(arguments)
-    while len(rest) >= 2 and rest[0].startswith("--"):
-        option, value = rest[0], rest[1]
-        if not (
-            option in _CLUSTER_OPTIONS or (option == "--conf" and _CLUSTER_SETTING.match(value))
-        ):
-            kept += [option, value]
-        rest = rest[2:]
-    return kept + rest
 
 
 @dataclass
@@ -187,7 +187,7 @@ class SparkStep:
         work = self.folder / "work"
         work.mkdir(parents=True)
         self._staging = Staging.empty(self.s3, self.folder / "staging")
-        arguments = [self._staging.fetch(argument) for argument in self.arguments]
+        arguments = [self._staging.fetch(argument) for argument in submitted(self.arguments)]
         environment = clean_environment() | {
             "JAVA_HOME": str(java_home()),
             "PYSPARK_PYTHON": str(PYTHON),

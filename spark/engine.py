@@ -19,8 +19,8 @@ from pyspark.sql import functions as F
 from entries import BLOCK_MOVIES, ENTRY_BITS, HALVES_BITS, MAX_RATERS
 from kernel_cache import compiled
 from movielens import DatasetError
-from packed import Ratings
 from parquet import write_parquet
+from ratings import Ratings
 
 SUM_BYTES = 16  # of one pair of movies: four 32-bit sums
 CELLS_PER_CORE = 3  # so that cores end together

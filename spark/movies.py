@@ -39,12 +39,12 @@ def read_movies(spark: SparkSession, uri: str, format: Format) -> DataFrame:
     )
 
 
-def catalogue(lines: DataFrame, ratings: DataFrame) -> DataFrame:
+def catalogue(lines: DataFrame, rated: DataFrame) -> DataFrame:
     """All movies that are in the movies file or were rated.
 
     Args:
         lines: from `read_movies`; of several lines of one movie the first counts.
-        ratings: `user`, `movie`, `rating`; a user and movie once.
+        rated: `movie` (int) and `ratings` (long), how many users rated it.
 
     Returns:
         `movie_id` (int), `title` (null where the file has none), `year` (int or null), `genres`
@@ -53,7 +53,6 @@ def catalogue(lines: DataFrame, ratings: DataFrame) -> DataFrame:
     good = lines.where(F.col("defect").isNull())
     first = F.min_by(F.struct("title", "year", "genres"), "number")
     movies = good.groupBy("movie").agg(first.alias("about"))
-    rated = ratings.groupBy("movie").agg(F.count("*").alias("ratings"))
     return movies.join(rated, "movie", how="full").select(
         F.col("movie").alias("movie_id"),
         "about.title",

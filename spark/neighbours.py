@@ -1,47 +1,14 @@
-"""Each movie's neighbours: the best of its pairs, whichever of the two it is in them."""
+"""Each movie with its neighbours, as users see them."""
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-
-
-def top_neighbours(pairs: DataFrame, count: int) -> DataFrame:
-    """The most similar movies of each movie.
-
-    Args:
-        pairs: `movie1`, `movie2`, `numPairs`, `score`.
-        count: at most so many per movie.
-
-    Returns:
-        `movie_id`, `neighbour_id` (int), `score` (double), `co_raters` (long), `rank` (int from 1):
-        by score, then co-raters, then the smaller id.
-    """
-    one_way = pairs.select(
-        F.col("movie1").alias("movie_id"),
-        F.col("movie2").alias("neighbour_id"),
-        "score",
-        F.col("numPairs").alias("co_raters"),
-    )
-    other_way = one_way.select(
-        F.col("neighbour_id").alias("movie_id"),
-        F.col("movie_id").alias("neighbour_id"),
-        "score",
-        "co_raters",
-    )
-    best_first = Window.partitionBy("movie_id").orderBy(
-        F.desc("score"), F.desc("co_raters"), F.asc("neighbour_id")
-    )
-    return (
-        one_way.union(other_way)
-        .withColumn("rank", F.row_number().over(best_first))
-        .where(F.col("rank") <= count)
-    )
 
 
 def neighbour_lists(neighbours: DataFrame, catalogue: DataFrame) -> DataFrame:
     """Every movie of the catalogue with its neighbours, best first.
 
     Args:
-        neighbours: from `top_neighbours`.
+        neighbours: `movie_id`, `neighbour_id`, `score`, `co_raters`, `rank`, from `engine.compute`.
         catalogue: `movie_id`, `title`, `year`, `genres`, `ratings`.
 
     Returns:

@@ -18,11 +18,6 @@ def clear(spark: SparkSession, output: str) -> None:
         delete(spark, child(output, name))
 
 
-def write_similarities(pairs: DataFrame, output: str) -> None:
-    """Write the pairs as Parquet."""
-    pairs.write.parquet(child(output, SIMILARITIES))
-
-
 def write_neighbours(lists: DataFrame, movies: int, output: str) -> None:
     """Write one line per movie, in parts by rising movie id.
 

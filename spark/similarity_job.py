@@ -7,20 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 import results
+from engine import PAIRS, Rules, block_count, cell_memory, choose_blocks, compute
 from manifest import NEIGHBOURS, SIMILARITIES, TITLES, Manifest
 from movielens import DatasetError, Format, only_format
 from movies import catalogue, read_movies
-from neighbours import neighbour_lists, top_neighbours
-from ratings import latest_ratings, read_ratings
+from neighbours import neighbour_lists
+from parquet import write_parquet
+from ratings import Ratings, read_ratings
 from rejects import HopelessError, Judgement, judge, refuse_hopeless, rejected
-from self_join import similarities
-from storage import child, list_names
+from storage import absolute, child, list_files
 
 EXAMPLE = """example:
   spark-submit spark/similarity_job.py --dataset ml-10M100K --output result
@@ -54,13 +57,13 @@ class Dataset:
     Attributes:
         format: of its folder.
         judgements: of its files' lines, the ratings file first, per file name.
-        ratings: `user`, `movie`, `rating`; a user and movie once. Persisted.
+        ratings: packed; a user and movie once.
         movies: the catalogue. Persisted.
     """
 
     format: Format
     judgements: dict[str, Judgement]
-    ratings: DataFrame
+    ratings: Ratings
     movies: DataFrame
 
 
@@ -96,11 +99,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--min-co-raters", type=int, default=10, metavar="N", help="default 10")
     parser.add_argument("--min-score", type=float, default=0.95, metavar="S", help="default 0.95")
     parser.add_argument("--neighbours", type=int, default=50, metavar="N", help="default 50")
+    parser.add_argument("--blocks", type=int, metavar="B", help="of movies; chosen if not given")
     options = parser.parse_args(arguments)
     if options.min_co_raters < 1:
         parser.error("--min-co-raters must be at least 1")
     if not 0 <= options.min_score <= 1:
         parser.error("--min-score must be between 0 and 1")
+    if options.blocks is not None and options.blocks < 1:
+        parser.error("--blocks must be at least 1")
     if options.neighbours < 1:
         parser.error("--neighbours must be at least 1")
     return options
@@ -110,6 +116,8 @@ def start() -> SparkSession:
     """The session that spark-submit configured."""
     spark = SparkSession.builder.appName("similar-titles").getOrCreate()
     context = spark.sparkContext
+    for module in Path(__file__).parent.glob("*.py"):
+        context.addPyFile(str(module))  # workers need them; on a cluster --py-files brings them
     if "spark.sql.shuffle.partitions" not in dict(context.getConf().getAll()):
         # Spark's 200 are too many for a few cores and cost more than the work of a small folder.
         spark.conf.set("spark.sql.shuffle.partitions", max(8, 2 * context.defaultParallelism))
@@ -127,15 +135,10 @@ def run(spark: SparkSession, options: argparse.Namespace) -> None:
         dataset = read(spark, options.dataset, output)
         counts = count(dataset)
     with stages.stage("similarities"):
-        results.write_similarities(
-            similarities(dataset.ratings, options.min_co_raters, options.min_score), output
-        )
-        # From here on the pairs are what was written: they are computed once.
-        pairs = spark.read.parquet(child(output, SIMILARITIES))
-        counts["pairs"] = pairs.count()
+        best = compare(spark, dataset.ratings, options).persist(StorageLevel.MEMORY_AND_DISK)
+        counts |= found(best)
     with stages.stage("neighbours"):
-        best = top_neighbours(pairs, options.neighbours).persist(StorageLevel.MEMORY_AND_DISK)
-        counts["movies_with_neighbours"] = best.select("movie_id").distinct().count()
+        best = best.where(F.col("pairs").isNull())
         lists = neighbour_lists(best, dataset.movies)
         results.write_neighbours(lists, counts["movies"], output)
         results.write_titles(dataset.movies, output)
@@ -167,36 +170,54 @@ def read(spark: SparkSession, folder: str, output: str) -> Dataset:
     Raises:
         DatasetError: the folder is not of one format, or a file of it is hopeless.
     """
-    format = only_format(list_names(spark, folder), folder)
-    rating_lines = read_ratings(spark, child(folder, format.ratings), format)
-    movie_lines = read_movies(spark, child(folder, format.movies), format)
-    files = {format.ratings: rating_lines, format.movies: movie_lines}
-    judgements = {}
-    for name, lines in files.items():
-        judgements[name] = judge(lines.persist(StorageLevel.MEMORY_AND_DISK))
-        refuse_hopeless(name, lines, judgements[name])
-    results.write_rejects(rejected(files), output)
-    ratings = latest_ratings(rating_lines).persist(StorageLevel.MEMORY_AND_DISK)
-    movies = catalogue(movie_lines, ratings).persist(StorageLevel.MEMORY_AND_DISK)
-    movies.count()  # the lines are needed no more once ratings and movies are kept
-    for lines in files.values():
-        lines.unpersist()
+    files = list_files(spark, folder)
+    format = only_format(files, folder)
+    ratings_uri, movies_uri = (child(folder, name) for name in format.files)
+    ratings = read_ratings(spark, ratings_uri, format, files[format.ratings])
+    movie_lines = read_movies(spark, movies_uri, format).persist()
+    judgements = {
+        format.ratings: Judgement(ratings.lines, ratings.defects),
+        format.movies: judge(movie_lines),
+    }
+    lines = {format.ratings: ratings.rejects, format.movies: movie_lines}
+    for name, judgement in judgements.items():
+        refuse_hopeless(name, lines[name], judgement)
+    if any(judgement.rejected for judgement in judgements.values()):
+        results.write_rejects(rejected(lines), output)
+    raters = pa.table({"movie": ratings.movies, "ratings": ratings.raters})
+    movies = catalogue(movie_lines, spark.createDataFrame(raters)).persist()
     return Dataset(format, judgements, ratings, movies)
+
+
+def compare(spark: SparkSession, ratings: Ratings, options: argparse.Namespace) -> DataFrame:
+    """Compare the movies: writes the pairs and gives the neighbours; see `engine.compute`."""
+    rules = Rules(options.min_co_raters, options.min_score, options.neighbours)
+    cores = spark.sparkContext.defaultParallelism
+    movies = int((ratings.raters >= rules.min_co_raters).sum())
+    count = options.blocks or block_count(movies, cores, cell_memory(spark))
+    blocks = choose_blocks(ratings, rules.min_co_raters, count)
+    output = absolute(spark, child(options.output, SIMILARITIES))
+    write_parquet(iter(()), PAIRS, child(output, "none.parquet"))  # there may be no pairs at all
+    return compute(ratings, blocks, rules, output, partitions=cores)
+
+
+def found(best: DataFrame) -> dict[str, int]:
+    """How many pairs were kept and how many movies have neighbours."""
+    has_neighbour = F.when(F.col("rank") == 1, F.lit(1))
+    row = best.agg(F.sum("pairs").alias("pairs"), F.count(has_neighbour).alias("movies")).first()
+    return {"pairs": row.pairs or 0, "movies_with_neighbours": row.movies}
 
 
 def count(dataset: Dataset) -> dict[str, int]:
     """What the manifest counts of a data set."""
     rating_lines, movie_lines = dataset.judgements.values()
-    rated = dataset.ratings.agg(
-        F.count("*").alias("ratings"), F.countDistinct("user").alias("users")
-    ).first()
     known = dataset.movies.agg(F.count("*").alias("movies"), F.count("title").alias("listed"))
     movies = known.first()
     return {
-        "ratings": rated.ratings,
-        "users": rated.users,
+        "ratings": dataset.ratings.count,
+        "users": dataset.ratings.users,
         "movies": movies.movies,
-        "duplicates": rating_lines.good - rated.ratings,
+        "duplicates": rating_lines.good - dataset.ratings.count,
         "duplicate_movies": movie_lines.good - movies.listed,
         "rejected": rating_lines.rejected + movie_lines.rejected,
     }

@@ -22,14 +22,13 @@ def literal(uri: str) -> str:
     return re.sub(r"([\[\]{}*?\\])", r"\\\1", uri)
 
 
-def list_names(spark: SparkSession, uri: str) -> list[str]:
-    """The names of the files in a folder, sorted; empty where there is no such folder."""
+def list_files(spark: SparkSession, uri: str) -> dict[str, int]:
+    """The files in a folder and their sizes in bytes; empty where there is no such folder."""
     path, system = _open(spark, uri)
     if not system.exists(path):
-        return []
-    return sorted(
-        status.getPath().getName() for status in system.listStatus(path) if status.isFile()
-    )
+        return {}
+    found = (status for status in system.listStatus(path) if status.isFile())
+    return {status.getPath().getName(): status.getLen() for status in found}
 
 
 def absolute(spark: SparkSession, uri: str) -> str:

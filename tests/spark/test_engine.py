@@ -1,8 +1,14 @@
 """The engine: the self-join's pairs to the bit, and each movie's best neighbours, for any rules."""
 
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -11,13 +17,14 @@ from pyspark.sql import SparkSession
 
 from engine import Rules, block_count, choose_blocks, compute
 from entries import BLOCK_MOVIES
+from local.java import java_home
 from movielens import FORMATS
-from packed import read_ratings
+from ratings import read_ratings
 from self_join import similarities
 from storage import absolute
-from tests.conftest import movielens
+from tests.conftest import ROOT, movielens
 from tests.spark import oracle
-from tests.spark.conftest import ratings_frame
+from tests.spark.conftest import folder, ratings_frame
 
 pytestmark = pytest.mark.spark
 
@@ -118,3 +125,47 @@ def test_a_user_of_more_movies_than_a_block_holds(spark: SparkSession, tmp_path:
 def test_blocks_follow_from_movies_cores_and_memory(movies: int, cores: int, blocks: int) -> None:
     assert block_count(movies, cores, cell_bytes=2**28) == blocks
     assert block_count(20_000, 2, cell_bytes=16 * 1000**2) == 20
+
+
+def test_a_run_survives_the_loss_of_an_executor(tmp_path: Path) -> None:
+    table = [(u, m, (u * m) % 10 / 2 + 0.5) for u in range(1, 400) for m in range(1, 150)]
+    lines = "".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table)
+    dataset = folder(tmp_path / "d", ratings_dat=lines, movies_dat="1::One (1999)::Drama\n")
+    output, log = tmp_path / "result", tmp_path / "log"
+    with log.open("wb") as out:
+        job = subprocess.Popen(
+            [Path(sys.executable).parent / "spark-submit", "--master", "local-cluster[3,1,1024]",
+             "--conf", "spark.executor.memory=1g", "--conf", "spark.ui.enabled=false",
+             "--conf", "spark.driver.host=127.0.0.1", ROOT / "spark" / "similarity_job.py",
+             "--dataset", dataset, "--output", output, "--min-score", "0.5", "--blocks", "12"],
+            stdout=out, stderr=out,
+            env=os.environ | {
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "JAVA_HOME": str(java_home()), "PYSPARK_PYTHON": sys.executable,
+                "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_WORKER_DIR": str(tmp_path / "work"),
+            },
+        )  # fmt: skip
+    try:
+        wait_for(job, lambda: list(output.glob("similarities/cell-*.parquet")), "a first cell")
+        executors = [
+            each for each in psutil.Process(job.pid).children(recursive=True)
+            if "CoarseGrainedExecutorBackend" in " ".join(each.cmdline())
+        ]  # fmt: skip
+        executors[0].send_signal(signal.SIGKILL)
+        assert job.wait(timeout=240) == 0, log.read_text()[-3000:]
+    finally:
+        job.kill()
+    assert "Lost executor" in log.read_text()
+    import pyarrow.parquet as pq
+
+    pairs = pq.read_table(output / "similarities").to_pylist()
+    assert sorted(tuple(row.values()) for row in pairs) == oracle.similarities(table, 10, 0.5)
+
+
+def wait_for(job: subprocess.Popen, condition, what: str) -> None:
+    """Wait until something is so, at most three minutes and as long as the job runs."""
+    end = time.monotonic() + 180
+    while not condition():
+        assert job.poll() is None, f"the job ended before there was {what}"
+        assert time.monotonic() < end, f"no {what}"
+        time.sleep(0.05)

@@ -1,33 +1,13 @@
-"""Neighbours: symmetric, best first, with ties always in the same order."""
+"""Neighbours: a line for every movie, best first."""
 
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.testing import assertDataFrameEqual
 
-from neighbours import neighbour_lists, top_neighbours
+from neighbours import neighbour_lists
 
 pytestmark = pytest.mark.spark
 
-PAIRS = "movie1 int, movie2 int, numPairs long, score double"
-
-
-def test_a_pair_makes_each_the_others_neighbour(spark: SparkSession) -> None:
-    pairs = spark.createDataFrame([(1, 2, 10, 0.99)], PAIRS)
-    assertDataFrameEqual(
-        top_neighbours(pairs, 5),
-        spark.createDataFrame(
-            [(1, 2, 0.99, 10, 1), (2, 1, 0.99, 10, 1)],
-            "movie_id int, neighbour_id int, score double, co_raters long, rank int",
-        ),
-    )
-
-
-def test_ties_go_by_co_raters_and_then_by_id(spark: SparkSession) -> None:
-    pairs = spark.createDataFrame(
-        [(9, 10, 12, 0.97), (2, 9, 11, 0.98), (3, 9, 12, 0.98), (4, 9, 11, 0.98)], PAIRS
-    )
-    best = top_neighbours(pairs, 3).where("movie_id = 9").orderBy("rank").collect()
-    assert [row.neighbour_id for row in best] == [3, 2, 4]
+BEST = "movie_id int, neighbour_id int, score double, co_raters long, rank int"
 
 
 def test_every_movie_gets_a_line_and_its_neighbours_in_order(spark: SparkSession) -> None:
@@ -35,8 +15,10 @@ def test_every_movie_gets_a_line_and_its_neighbours_in_order(spark: SparkSession
         [(1, "A", 1990, ["x"], 5), (2, None, None, [], 1), (12, "C", 1991, [], 9)],
         "movie_id int, title string, year int, genres array<string>, ratings long",
     )
-    pairs = spark.createDataFrame([(1, 12, 10, 0.96), (1, 2, 20, 0.99)], PAIRS)
-    lists = neighbour_lists(top_neighbours(pairs, 50), catalogue).orderBy("movie_id").collect()
+    best = spark.createDataFrame(
+        [(1, 12, 0.96, 10, 2), (12, 1, 0.96, 10, 1), (1, 2, 0.99, 20, 1), (2, 1, 0.99, 20, 1)], BEST
+    )
+    lists = neighbour_lists(best, catalogue).orderBy("movie_id").collect()
     assert [[n.movie_id for n in row.neighbours] for row in lists] == [[2, 12], [1], [1]]
     assert lists[0].neighbours[1].asDict() == {
         "movie_id": 12, "title": "C", "year": 1991, "genres": [], "score": 0.96, "co_raters": 10,
@@ -48,5 +30,5 @@ def test_a_movie_without_neighbours_has_an_empty_list(spark: SparkSession) -> No
         [(1, "A", 1990, ["x"], 5)],
         "movie_id int, title string, year int, genres array<string>, ratings long",
     )
-    nothing = top_neighbours(spark.createDataFrame([], PAIRS), 50)
+    nothing = spark.createDataFrame([], BEST)
     assert neighbour_lists(nothing, catalogue).first().neighbours == []

@@ -1,19 +1,23 @@
 """Reading: every format and encoding, malformed lines rejected, the latest of duplicates kept."""
 
+import itertools
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+import ratings as ratings_module
 from lines import columns
 from movielens import BLANKS, FORMATS, GENRES_100K, Format, movie_defect, rating_defect, split_line
 from movies import catalogue, read_movies
-from ratings import latest_ratings, read_ratings
+from ratings import Ratings, read_ratings
 from tests.conftest import movielens
-from tests.spark.conftest import folder, ratings_frame
+from tests.spark.conftest import folder
 
 pytestmark = pytest.mark.spark
 
@@ -26,6 +30,23 @@ STARS = ["0", "0.5", "5", "5.0", "5.5", "0.25", "4.50", "4.", "nan", "Infinity",
 def lines_of(path: Path) -> list[str]:
     """The lines of a text file without their ends."""
     return [line for line in path.read_text().split("\n") if line.strip(BLANKS)]
+
+
+def read(spark: SparkSession, path: Path, format: Format) -> Ratings:
+    """Read a ratings file."""
+    return read_ratings(spark, str(path), format, path.stat().st_size)
+
+
+def by_user(ratings: Ratings) -> list[dict[int, float]]:
+    """What each user rated, users in no order."""
+    users = []
+    for row in ratings.chunks.collect():
+        starts = np.frombuffer(row.starts, np.int64).tolist()
+        movies = np.frombuffer(row.movies, np.int32).tolist()
+        stars = (np.frombuffer(row.halves, np.uint8) / 2).tolist()
+        rated = list(zip(movies, stars, strict=True))
+        users += [dict(rated[a:b]) for a, b in itertools.pairwise(starts)]
+    return users
 
 
 def rating_lines(format: Format) -> st.SearchStrategy[str]:
@@ -43,7 +64,7 @@ def rating_lines(format: Format) -> st.SearchStrategy[str]:
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
 @settings(max_examples=4, deadline=None)
 @given(data=st.data())
-def test_spark_rejects_what_the_rules_reject(
+def test_a_file_is_rejected_line_by_line_as_the_rules_say(
     spark: SparkSession,
     tmp_path_factory: pytest.TempPathFactory,
     format: Format,
@@ -53,9 +74,12 @@ def test_spark_rejects_what_the_rules_reject(
     wanted = data.draw(st.lists(rating_lines(format), min_size=60, max_size=120))
     # A file without a header: its first line is data.
     path.write_text("\n".join(["1,1,1.0,1" if format.header else wanted[0], *wanted]) + "\n")
-    judged = read_ratings(spark, str(path), format).collect()
-    told = {row.line: row.defect for row in judged}
-    assert told == {line: rating_defect(line, format) for line in lines_of(path)}
+    ratings = read(spark, path, format)
+    lines = lines_of(path)
+    bad = [(defect, line) for line in lines if (defect := rating_defect(line, format))]
+    assert ratings.lines == len(lines)
+    assert sorted(tuple(row) for row in ratings.rejects.collect()) == sorted(bad)
+    assert ratings.defects == dict(Counter(defect for defect, _ in bad))
 
 
 @settings(max_examples=4, deadline=None)
@@ -107,24 +131,22 @@ def test_the_latest_of_a_users_ratings_of_a_movie_counts(
 ) -> None:
     path = tmp_path / "ratings.dat"
     path.write_text("1::5::1::100\n1::5::2::300\n1::5::3::200\n2::5::4::7\n2::5::4.5::7\n")
-    kept = latest_ratings(read_ratings(spark, str(path), DAT)).collect()
-    assert {(row.user, row.rating) for row in kept} == {(1, 2.0), (2, 4.5)}
+    assert sorted(map(sorted, (u.items() for u in by_user(read(spark, path, DAT))))) == [
+        [(5, 2.0)], [(5, 4.5)],
+    ]  # fmt: skip
 
 
 def test_the_later_line_of_equal_times_counts_across_the_splits_of_a_file(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "ratings.dat"
     lines = [f"{user}::5::{1 + place % 9 / 2}::7" for place in range(40) for user in range(1, 60)]
     path.write_text("\n".join(lines) + "\n")
-    spark.conf.set("spark.sql.files.maxPartitionBytes", "4096")
-    try:
-        judged = read_ratings(spark, str(path), DAT)
-        assert judged.rdd.getNumPartitions() > 5
-        kept = latest_ratings(judged).collect()
-    finally:
-        spark.conf.unset("spark.sql.files.maxPartitionBytes")
-    assert {row.rating for row in kept} == {1 + 39 % 9 / 2}
+    monkeypatch.setattr(ratings_module, "SPLIT_BYTES", 4096)
+    ratings = read(spark, path, DAT)
+    assert spark.read.text(str(path)).rdd.getNumPartitions() > 5
+    assert by_user(ratings) == [{5: 1 + 39 % 9 / 2}] * 59
+    assert (ratings.users, ratings.count, ratings.lines) == (59, 59, 59 * 40)
 
 
 def test_line_ends_of_windows_and_a_byte_order_mark_do_no_harm(
@@ -132,16 +154,16 @@ def test_line_ends_of_windows_and_a_byte_order_mark_do_no_harm(
 ) -> None:
     path = tmp_path / "ratings.csv"
     path.write_bytes(b"\xef\xbb\xbfuserId,movieId,rating,timestamp\r\n1,2,3.5,4\r\n\r\n \t\x0b\r\n")
-    (row,) = read_ratings(spark, str(path), CSV).collect()
-    assert (row.defect, row.user, row.movie, row.rating) == (None, 1, 2, 3.5)
+    ratings = read(spark, path, CSV)
+    assert (by_user(ratings), ratings.defects) == ([{2: 3.5}], {})
 
 
 def test_a_header_is_one_only_in_the_first_line(spark: SparkSession, tmp_path: Path) -> None:
     path = tmp_path / "ratings.csv"
     header = "userId,movieId,rating,timestamp\n"
     path.write_text(f"{header}1,2,3.5,4\n{header}")
-    defects = [row.defect for row in read_ratings(spark, str(path), CSV).collect()]
-    assert defects == [None, "user_id"]
+    ratings = read(spark, path, CSV)
+    assert (ratings.lines, ratings.defects) == (2, {"user_id": 1})
 
 
 def test_titles_are_utf_8_or_else_latin_1(spark: SparkSession, tmp_path: Path) -> None:
@@ -185,8 +207,8 @@ def test_the_catalogue_holds_what_is_listed_and_what_is_rated(
 ) -> None:
     path = tmp_path / "movies.dat"
     path.write_text("1::Heat (1995)::Crime|Drama\n1::Heat again (1996)::Drama\n2::Alone::\n")
-    ratings = ratings_frame(spark, [(1, 1, 4.0), (2, 1, 5.0), (1, 9, 3.0)])
-    rows = catalogue(read_movies(spark, str(path), DAT), ratings).collect()
+    rated = spark.createDataFrame([(1, 2), (9, 1)], "movie int, ratings long")
+    rows = catalogue(read_movies(spark, str(path), DAT), rated).collect()
     assert sorted(tuple(row) for row in rows) == [
         (1, "Heat (1995)", 1995, ["Crime", "Drama"], 2),
         (2, "Alone", None, [], 0),
@@ -213,6 +235,5 @@ def test_the_movies_of_real_releases_are_read_without_a_reject(
 
 
 def test_the_ratings_of_1m_are_read_without_a_reject(spark: SparkSession) -> None:
-    rated = read_ratings(spark, str(movielens("ml-1m") / "ratings.dat"), DAT)
-    (row,) = rated.groupBy("defect").count().collect()
-    assert (row.defect, row["count"]) == (None, 1_000_209)
+    ratings = read(spark, movielens("ml-1m") / "ratings.dat", DAT)
+    assert (ratings.count, ratings.lines, ratings.defects) == (1_000_209, 1_000_209, {})

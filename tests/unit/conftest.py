@@ -133,6 +133,8 @@ def cloud() -> Iterator[Cloud]:
             wanted = ("BillingMode", "AttributeDefinitions", "KeySchema")
             properties = {key: resources[name]["Properties"][key] for key in wanted}
             boto3.client("dynamodb").create_table(TableName=name, **properties)
+        environment = (ROOT / "spark" / "environment.sha256").read_text().strip()
+        made.put(f"environments/{environment}.tar.gz", b"an archive", "results")
         for name in ("LaunchQueue", "IndexQueue"):
             made.sqs.create_queue(QueueName=name)
         yield made

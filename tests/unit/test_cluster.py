@@ -19,6 +19,7 @@ SETTINGS = ClusterSettings(
     instance_profile="nodes",
     subnet="",
     results_bucket="results",
+    environment="ab" * 32,
     min_co_raters=10,
     min_score=0.95,
     neighbours=50,
@@ -47,13 +48,15 @@ def test_four_nodes_run_one_step_and_end() -> None:
     assert request["Name"] == step["Name"] == f"similar-titles-{RUN}"
 
 
-def test_the_step_reads_and_writes_only_under_its_run() -> None:
+def test_the_step_reads_and_writes_only_under_its_run_and_its_environment() -> None:
     (step,) = cluster_request(SETTINGS, RUN)["Steps"]
     arguments = step["HadoopJarStep"]["Args"]
+    archive = f"s3://results/environments/{'ab' * 32}.tar.gz#environment"
+    assert arguments[arguments.index("--archives") + 1] == archive
     assert all(
         argument.startswith(f"s3://results/runs/{RUN}/")
         for argument in arguments
-        if argument.startswith("s3://")
+        if argument.startswith("s3://") and argument != archive
     )
     assert arguments[arguments.index("--min-score") + 1] == "0.95"
 

@@ -153,6 +153,16 @@ def test_a_file_that_is_replaced_meanwhile_fails_the_run(
     assert cloud.clusters() == []
 
 
+def test_a_missing_environment_fails_the_run_with_the_command_that_builds_it(cloud: Cloud) -> None:
+    (archive,) = cloud.s3.list_objects_v2(Bucket="results")["Contents"]
+    cloud.s3.delete_object(Bucket="results", Key=archive["Key"])
+    assert deliver(cloud.drop("ml")) == []
+    (run,) = cloud.all_runs()
+    assert run["state"] == "FAILED"
+    assert f"s3://results/{archive['Key']} is not there: `make environment" in run["reason"]
+    assert cloud.clusters() == []
+
+
 def test_a_folder_with_two_formats_fails_its_run(cloud: Cloud) -> None:
     cloud.put("ml/ratings.csv", "userId,movieId,rating,timestamp\n1,1,4.0,1\n")
     cloud.put("ml/movies.csv", "movieId,title,genres\n1,Heat (1995),Crime\n")

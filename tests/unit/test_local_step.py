@@ -7,7 +7,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from local.step import Staging, StepError, driver_memory, local_command
+from local.step import Staging, StepError, driver_memory, local_command, submitted
 
 BUCKET = "results"
 
@@ -37,9 +37,10 @@ def test_what_only_a_cluster_has_is_left_out_and_the_job_s_arguments_stay() -> N
         *("--conf", "spark.pyspark.python=/usr/bin/python3.13"),
         *("--conf", "spark.yarn.appMasterEnv.PYSPARK_PYTHON=/usr/bin/python3.13"),
         *("--conf", "spark.executorEnv.PYTHONPATH=./deps", "--py-files", "modules.zip"),
+        *("--archives", "s3://a/b.tar.gz#environment"),
         *("job.py", "--dataset", "in", "--master", "of the universe"),
     ]
-    command = local_command(step, Path("work"))
+    command = local_command(submitted(step), Path("work"))
     assert command[0].endswith("/.venv/bin/spark-submit")
     assert command[command.index("--master") + 1] == "local[*]"
     assert "cluster" not in command
@@ -55,7 +56,7 @@ def test_what_only_a_cluster_has_is_left_out_and_the_job_s_arguments_stay() -> N
 
 def test_a_step_that_is_no_spark_submit_is_refused() -> None:
     with pytest.raises(StepError, match="hive"):
-        local_command(["hive", "-f", "query"], Path("work"))
+        submitted(["hive", "-f", "query"])
 
 
 @pytest.mark.parametrize(("gib", "given"), [(4, 2), (16, 4), (24, 6), (128, 8)])
