@@ -13,6 +13,7 @@ JOB = "similarity_job.py"
 MODULES = "modules.zip"
 PYTHON = "/usr/bin/python3.13"
 ENVIRONMENT = "environment"  # the folder into which YARN unpacks the archive, beside the job
+TASKS_PER_NODE = 8  # two for each vCPU of an m5.xlarge
 IDLE_SECONDS = 3600  # a backstop: the cluster ends itself after its step
 
 
@@ -22,6 +23,7 @@ class ClusterSettings:
 
     Attributes:
         stack: prefix of cluster names.
+        region: of the buckets.
         release_label: of EMR.
         instance_type: of the primary and the core nodes.
         core_nodes: beside the one primary node.
@@ -36,6 +38,7 @@ class ClusterSettings:
     """
 
     stack: str
+    region: str
     release_label: str
     instance_type: str
     core_nodes: int
@@ -69,6 +72,10 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
         "spark.executorEnv.PYSPARK_PYTHON": PYTHON,
         "spark.yarn.appMasterEnv.PYTHONPATH": f"./{ENVIRONMENT}",
         "spark.executorEnv.PYTHONPATH": f"./{ENVIRONMENT}",
+        "spark.yarn.appMasterEnv.AWS_REGION": settings.region,
+        "spark.executorEnv.AWS_REGION": settings.region,
+        # Else the job would see as many cores as there are executors when it starts: none yet.
+        "spark.default.parallelism": str(TASKS_PER_NODE * settings.core_nodes),
         # The arithmetic is done by Python workers, whose memory YARN counts as overhead.
         "spark.executor.memoryOverheadFactor": "0.5",
         "spark.yarn.maxAppAttempts": "1",  # a second attempt of a failed job costs and fails again

@@ -39,6 +39,7 @@ queue_url = os.environ["LAUNCH_QUEUE_URL"]
 settle = timedelta(seconds=int(os.environ["SETTLE_SECONDS"]))
 settings = ClusterSettings(
     stack=os.environ["STACK_NAME"],
+    region=emr.meta.region_name,
     release_label=os.environ["RELEASE_LABEL"],
     instance_type=os.environ["INSTANCE_TYPE"],
     core_nodes=int(os.environ["CORE_NODES"]),

@@ -29,7 +29,8 @@ _CLUSTER_OPTIONS = frozenset(
 )
 _CLUSTER_SETTING = re.compile(
     r"spark\.(driver|executor)\.(memory|memoryOverhead|cores|instances)="
-    r"|spark\.(master|submit\.deployMode|local\.dir|pyspark\.python|pyspark\.driver\.python)="
+    r"|spark\.(default\.parallelism|master|submit\.deployMode|local\.dir)="
+    r"|spark\.pyspark\.(driver\.)?python="
     r"|.*\.PYSPARK_(DRIVER_)?PYTHON="
 )
 
@@ -64,7 +65,8 @@ def local_command(arguments: Sequence[str], work: Path) -> list[str]:
         arguments: from `submitted`, their s3:// URIs replaced by paths.
         work: where Spark may keep its temporary files.
     """
-    java_options = f"-XX:-UsePerfData -Djava.io.tmpdir={work}"  # else /tmp keeps a file if killed
+    # Else /tmp keeps a file if killed. A job of seconds ends before C2 has compiled anything.
+    java_options = f"-XX:-UsePerfData -Djava.io.tmpdir={work} -XX:TieredStopAtLevel=1"
     return [
         str(ROOT / ".venv" / "bin" / "spark-submit"),
         *("--master", "local[*]"),
@@ -159,8 +161,8 @@ def _mark(path: Path) -> tuple[int, int]:
 
 
 def _is_output(path: Path) -> bool:
-    """Whether a file is one that S3 would have, and not a trace of Hadoop's local file system."""
-    hidden = path.name == "_SUCCESS" or (path.name.startswith(".") and path.suffix == ".crc")
+    """Whether a file is one that S3 would have, and not a trace of how it comes onto a disk."""
+    hidden = path.name == "_SUCCESS" or path.name.startswith(".")
     return path.is_file() and not hidden and "_temporary" not in path.parts
 
 

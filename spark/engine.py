@@ -10,51 +10,58 @@ the arithmetic.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark import RDD, SparkContext, StorageLevel
 
 from entries import BLOCK_MOVIES, ENTRY_BITS, HALVES_BITS, MAX_RATERS
 from kernel_cache import compiled
 from movielens import DatasetError
 from parquet import write_parquet
-from ratings import Ratings
+from ratings import Census, Chunk, Ratings
 
 SUM_BYTES = 16  # of one pair of movies: four 32-bit sums
 CELLS_PER_CORE = 3  # so that cores end together
-PAIRS_PER_BATCH = 2**17  # 3 MB, which fit into a cache on their way to the JVM
+PAIRS_PER_BATCH = 2**17  # 3 MB, which fit into a cache
 
-CHUNK = {"starts": np.int64, "movies": np.int32, "halves": np.uint8}
-ROWS = {"row_lengths": np.uint16, "row_entries": np.uint16}
-COLUMNS = {"column_lengths": np.uint16, "column_entries": np.uint16}
-CELL_SCHEMA = pa.schema([("cell", pa.int32()), *((name, pa.binary()) for name in ROWS | COLUMNS)])
-CELL_DDL = ", ".join(["cell int", *(f"{name} binary" for name in ROWS | COLUMNS)])
-PACKED = {"movies": np.int32, "neighbours": np.int32, "scores": np.float64, "numbers": np.int32}
-CANDIDATES = pa.schema(
-    [("bucket", pa.int32()), ("pairs", pa.int64()), *((name, pa.binary()) for name in PACKED)]
-)
-CANDIDATES_DDL = ", ".join(["bucket int", "pairs long", *(f"{name} binary" for name in PACKED)])
-NEIGHBOURS = pa.schema(
-    [
-        ("movie_id", pa.int32()),
-        ("neighbour_id", pa.int32()),
-        ("score", pa.float64()),
-        ("co_raters", pa.int64()),
-        ("rank", pa.int32()),
-        ("pairs", pa.int64()),
-    ]
-)
-NEIGHBOURS_DDL = (
-    "movie_id int, neighbour_id int, score double, co_raters long, rank int, pairs long"
-)
 PAIRS = pa.schema(
     [("movie1", pa.int32()), ("movie2", pa.int32()), ("numPairs", pa.int64())]
     + [(name, pa.float64()) for name in ("sum_xy", "sum_xx", "sum_yy", "score")]
 )
 
-type Batches = Iterator[pa.RecordBatch]
+
+class Share(NamedTuple):
+    """What a cell needs of a chunk of users, as little-endian arrays of 16 bits.
+
+    Attributes:
+        row_lengths: how many ratings of the row block each user has.
+        row_entries: those ratings, by user, ascending; see entries.py.
+        column_lengths: the same of the column block; empty on the diagonal.
+        column_entries: the same.
+    """
+
+    row_lengths: bytes
+    row_entries: bytes
+    column_lengths: bytes = b""
+    column_entries: bytes = b""
+
+
+class Best(NamedTuple):
+    """Neighbours of movies, one row for each.
+
+    Attributes:
+        movies: int32, ids.
+        neighbours: int32, ids.
+        scores: float64.
+        co_raters: int32.
+    """
+
+    movies: np.ndarray
+    neighbours: np.ndarray
+    scores: np.ndarray
+    co_raters: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -129,9 +136,9 @@ def block_count(movies: int, cores: int, cell_bytes: int) -> int:
 
 
 def compute(
-    ratings: Ratings, blocks: Blocks, rules: Rules, output: str, partitions: int
-) -> DataFrame:
-    """Compare all movies: writes the pairs as Parquet and gives each movie's best neighbours.
+    ratings: Ratings, blocks: Blocks, rules: Rules, output: str, first: np.ndarray
+) -> tuple[int, RDD]:
+    """Compare all movies: writes the pairs as Parquet and gives what each cell found best.
 
     Both come from one pass over the cells. A cell writes its pairs itself, a file of its own whose
     name depends on nothing but the cell: a second attempt replaces what the first has left. They
@@ -141,35 +148,72 @@ def compute(
         ratings: packed.
         blocks: from `choose_blocks` with the same `min_co_raters`.
         rules: what to keep.
-        output: URI of the folder for the pairs: the same pairs, integers and doubles as
+        output: absolute URI of the folder for the pairs: the same pairs, integers and doubles as
             `self_join.similarities` has, in its columns.
-        partitions: of the result.
+        first: int32, the ids with which ranges of movies begin, ascending.
 
     Returns:
-        `movie_id`, `neighbour_id` (int), `score` (double), `co_raters` (long), `rank` (int from 1);
-        and, on a row for each cell with all of these null, `pairs` (long).
+        How many pairs there are, and for `best_of`, by number of the range, what cells found.
     """
-    cells = ratings.chunks.mapInArrow(_dealer(blocks), CELL_DDL)
-    own = cells.repartitionById(len(blocks.cells), F.col("cell"))
-    candidates = own.mapInArrow(_computer(blocks, rules, output, partitions), CANDIDATES_DDL)
-    by_movie = candidates.repartitionById(partitions, F.col("bucket"))
-    return by_movie.mapInArrow(_chooser(rules.neighbours), NEIGHBOURS_DDL)
+    write_parquet(iter(()), PAIRS, f"{output}/none.parquet")  # there may be no pairs at all
+    shares = ratings.packed.mapPartitions(_dealer(blocks))
+    own = shares.partitionBy(len(blocks.cells), _itself)
+    found = own.mapPartitions(_computer(blocks, rules, output, first))
+    found = found.persist(StorageLevel.MEMORY_AND_DISK)
+    pairs = sum(found.filter(lambda each: each[0] < 0).values().collect())
+    return pairs, found.filter(lambda each: each[0] >= 0)
 
 
-def _dealer(blocks: Blocks) -> Callable[[Batches], Batches]:
-    def deal(batches: Batches) -> Batches:
+def best_of(found: RDD, ranges: int, count: int) -> RDD:
+    """The best neighbours of each movie, from what all cells found.
+
+    Args:
+        found: from `compute`.
+        ranges: of movies, how many.
+        count: at most so many neighbours of each movie.
+
+    Returns:
+        The number of each range and its `Best`, by movie and rank: by score, then co-raters, then
+        the smaller id.
+    """
+
+    def choose(number: int, found: Iterator[Best]) -> Iterator[tuple[int, Best]]:
+        yield number, _choose(list(found), count)
+
+    return found.partitionBy(ranges, _itself).values().mapPartitionsWithIndex(choose)
+
+
+def _itself(key: int) -> int:
+    return key
+
+
+def _dealer(blocks: Blocks) -> Callable[[Iterator[Chunk | Census]], Iterator[tuple[int, Share]]]:
+    def deal(packed: Iterator[Chunk | Census]) -> Iterator[tuple[int, Share]]:
         """Cut each chunk of users into blocks and send to each cell what it needs of them."""
-        for row in (row for batch in batches for row in batch.to_pylist()):
-            lengths, parts = cut(*_arrays(row, CHUNK), blocks)
+        for chunk in packed:
+            if not isinstance(chunk, Chunk):
+                continue
+            starts, movies, halves = _arrays(chunk, np.int64, np.int32, np.uint8)
+            lengths, parts = cut(starts, movies, halves, blocks)
             for cell, (i, j) in enumerate(blocks.cells):
                 # Only users who have a pair in the cell.
                 here = (lengths[i] > 0) & (lengths[j] > (1 if i == j else 0))
                 if here.any():
-                    own = lengths[i][here], parts[i][np.repeat(here, lengths[i])]
-                    other = lengths[j][here], parts[j][np.repeat(here, lengths[j])]
-                    yield _cell_row(cell, *own, *(other if i != j else (None, None)))
+                    needed = [
+                        array.tobytes()
+                        for block in ((i,) if i == j else (i, j))
+                        for array in (
+                            lengths[block][here],
+                            parts[block][np.repeat(here, lengths[block])],
+                        )
+                    ]
+                    yield cell, Share(*needed)
 
     return deal
+
+
+def _arrays(packed: tuple[bytes, ...], *kinds: type) -> list[np.ndarray]:
+    return [np.frombuffer(each, kind) for each, kind in zip(packed, kinds, strict=True)]
 
 
 def cut(
@@ -203,39 +247,27 @@ def cut(
     return lengths.astype(np.uint16), np.split(entries, ends[:-1])
 
 
-def _cell_row(cell: int, *packed: np.ndarray | None) -> pa.RecordBatch:
-    values = [None if array is None else array.tobytes() for array in packed]
-    arrays = [pa.array([cell], pa.int32()), *(pa.array([each], pa.binary()) for each in values)]
-    return pa.RecordBatch.from_arrays(arrays, schema=CELL_SCHEMA)
-
-
-def _arrays(row: dict, columns: dict[str, type]) -> list[np.ndarray]:
-    """The arrays that binary columns of a row hold."""
-    return [np.frombuffer(row[name], kind) for name, kind in columns.items()]
-
-
 def _computer(
-    blocks: Blocks, rules: Rules, output: str, buckets: int
-) -> Callable[[Batches], Batches]:
-    def compute_cell(batches: Batches) -> Batches:
+    blocks: Blocks, rules: Rules, output: str, first: np.ndarray
+) -> Callable[[Iterator[tuple[int, Share]]], Iterator[tuple[int, Best | int]]]:
+    def compute_cell(shares: Iterator[tuple[int, Share]]) -> Iterator[tuple[int, Best | int]]:
         """Sum up one cell over all chunks; write its pairs; give its movies' best neighbours."""
         kernel = compiled("kernel")
         sums = None
-        for row in (row for batch in batches for row in batch.to_pylist()):
-            i, j = blocks.cells[row["cell"]]
+        for cell, share in shares:
+            i, j = blocks.cells[cell]
             if sums is None:
                 ids = blocks.ids_of(i), blocks.ids_of(j)
                 sums = np.zeros((ids[0].size, 4, ids[1].size), np.int32)
-            own = _arrays(row, ROWS)
-            other = own if i == j else _arrays(row, COLUMNS)
+            arrays = _arrays(share, *[np.uint16] * 4)
+            own, other = arrays[:2], arrays[:2] if i == j else arrays[2:]
             kernel.add_pairs(*own, *other, i == j, kernel.WORDS, sums)
         if sums is None:
             return
         best = kernel.no_best(ids[0].size + (ids[1].size if i != j else 0), rules.neighbours)
         kept = _kept(kernel, sums, ids, rules, best, ids[0].size if i != j else 0)
-        pairs = write_parquet(kept, PAIRS, f"{output}/cell-{i:04d}-{j:04d}.parquet")
-        yield _batch(CANDIDATES, bucket=[0], pairs=[pairs])
-        yield from _candidates(np.concatenate(ids) if i != j else ids[0], best, buckets)
+        yield -1, write_parquet(kept, PAIRS, f"{output}/cell-{i:04d}-{j:04d}.parquet")
+        yield from _by_range(np.concatenate(ids) if i != j else ids[0], best, first)
 
     return compute_cell
 
@@ -255,68 +287,46 @@ def _kept(kernel, sums, ids, rules: Rules, best, first_column: int) -> Iterator[
         )
 
 
-def _candidates(ids: np.ndarray, best: tuple[np.ndarray, ...], buckets: int) -> Batches:
-    """What a cell found, packed by bucket of movies."""
+def _by_range(
+    ids: np.ndarray, best: tuple[np.ndarray, ...], first: np.ndarray
+) -> Iterator[tuple[int, Best]]:
+    """What a cell found, by range of movies."""
+    rows = _rows(ids, best)
+    range_of = np.searchsorted(first, rows.movies, side="right") - 1
+    for number in np.unique(range_of).tolist():
+        mine = range_of == number
+        yield number, Best(*(column[mine] for column in rows))
+
+
+def _rows(ids: np.ndarray, best: tuple[np.ndarray, ...]) -> Best:
+    """The heaps of some movies as rows, by movie and in no order else."""
     sizes, scores, numbers, neighbours = best
-    found = np.arange(scores.shape[1]) < sizes[:, None]
-    movies = np.repeat(ids, sizes)
-    columns = (movies, neighbours[found], scores[found], numbers[found])
-    bucket_of = movies % buckets
-    for bucket in range(buckets):
-        mine = bucket_of == bucket
-        packed = (array[mine].tobytes() for array in columns)
-        yield _batch(
-            CANDIDATES, bucket=[bucket], **{n: [p] for n, p in zip(PACKED, packed, strict=True)}
+    kept = np.arange(scores.shape[1]) < sizes[:, None]
+    return Best(np.repeat(ids, sizes), neighbours[kept], scores[kept], numbers[kept])
+
+
+def _choose(found: list[Best], count: int) -> Best:
+    """Of what all cells found for a range of movies, the best of each."""
+    kernel = compiled("kernel")
+    kinds = np.int32, np.int32, np.float64, np.int32
+    movies, neighbours, scores, numbers = (
+        np.concatenate([np.empty(0, kind), *columns])
+        for kind, columns in zip(
+            kinds, zip(*found, strict=True) if found else [()] * 4, strict=True
         )
+    )
+    ids, of = np.unique(movies, return_inverse=True)
+    best = kernel.no_best(ids.size, count)
+    kernel.offer_all(best, of, scores, numbers, neighbours)
+    rows = _rows(ids, best)
+    order = np.lexsort((rows.neighbours, -rows.co_raters, -rows.scores, rows.movies))
+    return Best(*(column[order] for column in rows))
 
 
-def _chooser(count: int) -> Callable[[Batches], Batches]:
-    def choose(batches: Batches) -> Batches:
-        """Of what all cells found for a bucket of movies, the best of each."""
-        kernel = compiled("kernel")
-        rows = [row for batch in batches for row in batch.to_pylist()]
-        for row in rows:
-            if row["pairs"] is not None:
-                yield _batch(NEIGHBOURS, pairs=[row["pairs"]])
-        found = [_arrays(row, PACKED) for row in rows if row["movies"]]
-        if not found:
-            return
-        movies, neighbours, scores, numbers = map(np.concatenate, zip(*found, strict=True))
-        ids, of = np.unique(movies, return_inverse=True)
-        best = kernel.no_best(ids.size, count)
-        kernel.offer_all(best, of, scores, numbers, neighbours)
-        sizes, scores, numbers, neighbours = best
-        kept = np.arange(count) < sizes[:, None]
-        owner, others = np.repeat(ids, sizes), neighbours[kept]
-        order = np.lexsort((others, -numbers[kept], -scores[kept], owner))
-        yield _batch(
-            NEIGHBOURS,
-            movie_id=owner,
-            neighbour_id=others[order],
-            score=scores[kept][order],
-            co_raters=numbers[kept][order],
-            rank=1 + np.arange(owner.size) - np.repeat(np.cumsum(sizes) - sizes, sizes),
-        )
-
-    return choose
-
-
-def _batch(schema: pa.Schema, **columns) -> pa.RecordBatch:
-    """A batch of a schema; columns that are not given are null."""
-    count = len(next(iter(columns.values())))
-    arrays = [
-        pa.array(columns[field.name]).cast(field.type)
-        if field.name in columns
-        else pa.nulls(count, field.type)
-        for field in schema
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def cell_memory(spark: SparkSession) -> int:
+def cell_memory(context: SparkContext) -> int:
     """What the sums of a cell may take: an eighth of an executor's memory per core, in bytes."""
-    conf = spark.sparkContext.getConf()
+    conf = context.getConf()
     size = conf.get("spark.executor.memory") or conf.get("spark.driver.memory") or "1g"
-    bytes_ = spark._jvm.org.apache.spark.network.util.JavaUtils.byteStringAsBytes(size)
+    bytes_ = context._jvm.org.apache.spark.network.util.JavaUtils.byteStringAsBytes(size)
     cores = int(conf.get("spark.executor.cores", "1"))
     return max(2**26, min(2**29, bytes_ // cores // 8))

@@ -1,89 +1,82 @@
-"""The lines of a MovieLens file as Spark columns: decoded, split, numbered, judged."""
+"""The lines of a MovieLens file: where they begin, what text they are, which of them hold data."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+import numpy as np
 
-from movielens import BLANKS, MAX_ID, Defect, Format
-from storage import literal
+from movielens import BLANKS, MAX_LINE, Format, is_header
+from storage import open_input
 
-QUOTE = '"'
 BOM = "\ufeff"
-# Possessive quantifiers, since Java's regular expressions recurse where they might step back.
-CSV_FIELD = r'("[^"]*+(?:""[^"]*+)*+"|[^",][^,]*+|)'
+STEP = 2**16  # bytes that are read at once beyond the end of a split
+LONGEST = 4 * MAX_LINE + STEP  # bytes of a line that are looked at: more than a good one can have
+ENDS = b"\n", b"\r"
 
 
-def read_raw(spark: SparkSession, uri: str) -> DataFrame:
-    """The lines of a file as bytes without their ends, in the file's order: `line` (binary)."""
-    return spark.read.text(literal(uri)).select(F.col("value").cast("binary").alias("line"))
+def read_split(uri: str, start: int, stop: int) -> np.ndarray:
+    """The bytes of the lines that begin in a part of a file, as uint8; the last may be cut.
 
+    A line ends with a line feed, a carriage return or both. Of a line that is longer than a good
+    one can be only the beginning is there.
 
-def read_lines(spark: SparkSession, uri: str, format: Format) -> DataFrame:
-    """The lines of a file that hold data.
-
-    A line is UTF-8 where it can be, else ISO-8859-1: 1M's movies.dat and 100K's u.item are. Blank
-    lines and a header in the first line are left out.
-
-    Returns:
-        `line` (text), `number` (long; rises with the line's place in the file).
+    Args:
+        uri: of the file.
+        start: byte offset at which the part begins.
+        stop: byte offset at which it ends.
     """
-    raw = spark.read.text(literal(uri)).withColumn("number", F.monotonically_increasing_id())
-    text = F.when(F.is_valid_utf8("value"), F.col("value")).otherwise(
-        F.decode(F.col("value").cast("binary"), "ISO-8859-1")
-    )
-    # A file is split in order, so that its first line has the number 0 and no other has.
-    is_first = F.col("number") == 0
-    without_bom = F.when(
-        is_first & F.col("line").startswith(BOM), F.substring("line", 2, 2**31 - 1)
-    ).otherwise(F.col("line"))
-    lines = raw.select(text.alias("line"), "number").select(without_bom.alias("line"), "number")
-    if format.header:
-        first_column = F.regexp_replace(F.substring_index("line", ",", 1), QUOTE, "")
-        is_header = is_first & ~first_column.rlike(r"^[0-9]+\z")
-        lines = lines.where(~is_header)
-    return lines.where(F.btrim("line", F.lit(BLANKS)) != "")
+    with open_input(uri) as file:
+        file.seek(max(0, start - 1))
+        data = file.read(stop - max(0, start - 1))
+        if start > 0:
+            # The line in which the byte before the part stands belongs to an earlier part.
+            first = _first_end(data)
+            data = data[first:] if first >= 0 else b""
+        last = max(data.rfind(end) for end in ENDS)
+        more = [data]
+        length = len(data) - 1 - last
+        while data and 0 < length < LONGEST:
+            step = file.read(STEP)
+            end = _first_end(step)
+            more.append(step if end < 0 else step[:end])
+            if end >= 0 or not step:
+                break
+            length += len(step)
+        return np.frombuffer(data if len(more) == 1 else b"".join(more), np.uint8)
 
 
-def columns(line: Column, separator: str, count: int) -> Column:
-    """The columns of a line as an array of texts; null where their number is not `count`."""
-    split = F.split(line, r"\|" if separator == "|" else separator, -1)
-    plain = F.when(F.size(split) == count, split)
-    if separator == ",":
-        return F.when(line.contains(QUOTE), _csv_columns(line, count)).otherwise(plain)
-    return plain
+def _first_end(data: bytes) -> int:
+    """Where the first line end stands, or -1."""
+    found = [place for end in ENDS if (place := data.find(end)) >= 0]
+    return min(found, default=-1)
 
 
-def _csv_columns(line: Column, count: int) -> Column:
-    """As `columns`, by the rules of CSV, in which a field may be quoted.
-
-    Not Spark's from_csv: it mends lines whose quotes are wrong, each in its own way, and a line
-    with very many columns ends the job.
-    """
-    pattern = f"^{','.join([CSV_FIELD] * count)}\\z"
-    fields = [F.regexp_extract(line, pattern, index + 1) for index in range(count)]
-    return F.when(line.rlike(pattern), F.array(*map(_unquoted, fields)))
+def decode(line: bytes) -> str:
+    """A line's text: UTF-8 where it can be, else ISO-8859-1: 1M's movies.dat and u.item are."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("iso-8859-1")
 
 
-def _unquoted(field: Column) -> Column:
-    inside = F.substring(field, F.lit(2), F.length(field) - 2)
-    text = F.replace(inside, F.lit(QUOTE * 2), F.lit(QUOTE))
-    return F.when(field.startswith(QUOTE), text).otherwise(field)
+def data_lines(uri: str, format: Format) -> Iterator[str]:
+    """The lines of a file that hold data: without blank ones and a header in the first line."""
+    for number, raw in enumerate(_raw_lines(uri)):
+        line = decode(raw)
+        if number == 0:
+            line = line.removeprefix(BOM)
+            if is_header(line, format):
+                continue
+        if line.strip(BLANKS):
+            yield line
 
 
-def is_id(text: Column) -> Column:
-    """Whether a text is a user or movie id."""
-    return is_integer(text) & text.try_cast("long").between(1, MAX_ID)
-
-
-def is_integer(text: Column) -> Column:
-    """Whether a text is a whole number of at most 18 digits."""
-    return text.rlike(r"^[0-9]{1,18}\z")
-
-
-def first_defect(checks: Sequence[tuple[Defect, Column]]) -> Column:
-    """The defect of the first check that fails, or null where all hold; a null check fails."""
-    defect = F.lit(None).cast("string")
-    for name, holds in reversed(checks):
-        defect = F.when(F.coalesce(holds, F.lit(False)), defect).otherwise(F.lit(name))
-    return defect
+def _raw_lines(uri: str) -> Iterator[bytes]:
+    """All lines of a file, of very long ones the beginning."""
+    with open_input(uri) as file:
+        rest = b""
+        while block := file.read(2**20):
+            *whole, tail = (rest + block).replace(b"\r", b"\n").split(b"\n")
+            yield from (line[:LONGEST] for line in whole)
+            rest = tail[:LONGEST]
+        if rest:
+            yield rest

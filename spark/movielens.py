@@ -16,11 +16,13 @@ MAX_RATING = 5.0
 RATING_STEP = 0.5
 # A file with a larger share of malformed lines than this is not what its name says.
 HOPELESS_SHARE = 0.5
+# Characters of a line; MovieLens' longest has some hundred.
+MAX_LINE = 2**16
 # What may stand around a title, and all there is in a line that is none.
 BLANKS = " \t\n\v\f\r"
 
 type FormatName = Literal["dat", "csv", "100k"]
-type Defect = Literal["columns", "user_id", "movie_id", "rating", "timestamp", "title"]
+type Defect = Literal["length", "columns", "user_id", "movie_id", "rating", "timestamp", "title"]
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,12 @@ def _is_id(text: str) -> bool:
 def rating_defect(line: str, format: Format) -> Defect | None:
     """What is wrong with one line of a ratings file, or None where it is good.
 
-    A good line has four columns: user and movie id in 1..2^31-1, a rating in half stars from 0.5
-    to 5, a timestamp in whole seconds since 1970. The job applies the same rules with Spark's own
-    functions; a test holds the two against each other.
+    A good line has at most MAX_LINE characters and four columns: user and movie id in 1..2^31-1,
+    a rating in half stars from 0.5 to 5, a timestamp in whole seconds since 1970. The job applies
+    the same rules with a compiled scanner; a test holds the two against each other.
     """
+    if len(line) > MAX_LINE:
+        return "length"
     columns = split_line(line, format.ratings_separator)
     if len(columns) != 4:
         return "columns"
@@ -150,8 +154,11 @@ def rating_defect(line: str, format: Format) -> Defect | None:
 def movie_defect(line: str, format: Format) -> Defect | None:
     """What is wrong with one line of a movies file, or None where it is good.
 
-    A good line has the format's number of columns, a movie id in 1..2^31-1 and a title.
+    A good line has at most MAX_LINE characters, the format's number of columns, a movie id in
+    1..2^31-1 and a title.
     """
+    if len(line) > MAX_LINE:
+        return "length"
     columns = split_line(line, format.movies_separator)
     if len(columns) != format.movies_columns:
         return "columns"

@@ -1,80 +1,108 @@
 """The movies file: titles, years and genres, and the catalogue of all that is known or rated."""
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from lines import columns, first_defect, is_id, read_lines
-from movielens import BLANKS, GENRES_100K, NO_GENRES, Format
+import numpy as np
+
+from lines import data_lines
+from movielens import BLANKS, GENRES_100K, NO_GENRES, Format, movie_defect, split_line
+from rejects import Judgement, Reject
 
 FIRST_FLAG = 5  # the column of u.item in which the genre flags begin
+# A span has a hyphen or an en dash and may be open: (1975-1979), (2007-).
+_YEAR = re.compile(r"\(([0-9]{4})(?:[-\u2013](?:[0-9]{4})?)?\)\Z")
 
 
-def read_movies(spark: SparkSession, uri: str, format: Format) -> DataFrame:
-    """Every line of a movies file with what it says; `movielens.movie_defect` has the rules.
+@dataclass(frozen=True)
+class Movie:
+    """One movie of the movies file.
+
+    Attributes:
+        movie_id: MovieLens' id.
+        title: as the file has it, without blanks around it; None for one that it lacks.
+        year: at the title's end, of a span the first; None where there is none.
+        genres: names, in the file's order.
+    """
+
+    movie_id: int
+    title: str | None
+    year: int | None
+    genres: list[str]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All movies that are in the movies file or were rated, by rising id.
+
+    Attributes:
+        ids: int32.
+        about: of each `movie_id`, `title` (null where the file has none), `year`, `genres` as the
+            inside of a JSON object. Text, for it is written once for each movie that it is a
+            neighbour of.
+        ratings: int64, how many users rated each.
+        listed: how many are in the movies file.
+    """
+
+    ids: np.ndarray
+    about: list[str]
+    ratings: np.ndarray
+    listed: int
+
+
+def read_movies(uri: str, format: Format) -> tuple[list[Movie], Judgement, list[Reject]]:
+    """Read a movies file; `movielens.movie_defect` has the rules.
 
     Returns:
-        `line`, `number`, `defect` (null where the line is good) and, of good lines, `movie` (int),
-        `title`, `year` (int or null), `genres` (array of texts).
+        The movies in the file's order, what its lines are, and the rejected ones.
     """
-    lines = read_lines(spark, uri, format)
-    split = lines.withColumn(
-        "columns", columns(F.col("line"), format.movies_separator, format.movies_columns)
-    )
-    movie, title = F.col("columns")[0], F.btrim(F.col("columns")[1], F.lit(BLANKS))
-    defect = first_defect(
-        [
-            ("columns", F.col("columns").isNotNull()),
-            ("movie_id", is_id(movie)),
-            ("title", title != ""),
-        ]
-    )
-    return split.select(
-        "line",
-        "number",
-        defect.alias("defect"),
-        movie.try_cast("int").alias("movie"),
-        title.alias("title"),
-        _year(title).alias("year"),
-        _genres(format).alias("genres"),
-    )
+    movies, rejects = [], []
+    lines = 0
+    for line in data_lines(uri, format):
+        lines += 1
+        if defect := movie_defect(line, format):
+            rejects.append(Reject(defect, line))
+        else:
+            movies.append(parse_movie(line, format))
+    defects = Counter(reject.defect for reject in rejects)
+    return movies, Judgement(lines, dict(sorted(defects.items()))), rejects
 
 
-def catalogue(lines: DataFrame, rated: DataFrame) -> DataFrame:
-    """All movies that are in the movies file or were rated.
+def parse_movie(line: str, format: Format) -> Movie:
+    """Read a good line of a movies file."""
+    columns = split_line(line, format.movies_separator)
+    title = columns[1].strip(BLANKS)
+    year = _YEAR.search(title)
+    if format.name == "100k":
+        flags = zip(GENRES_100K, columns[FIRST_FLAG:], strict=True)
+        genres = [genre for genre, flag in flags if flag == "1" and genre != "unknown"]
+    else:
+        names = columns[format.movies_columns - 1].split("|")
+        genres = [genre for genre in names if genre not in ("", NO_GENRES)]
+    return Movie(int(columns[0]), title, int(year[1]) if year else None, genres)
+
+
+def catalogue(movies: Iterable[Movie], rated: np.ndarray, raters: np.ndarray) -> Catalogue:
+    """Bring together what is listed and what was rated.
 
     Args:
-        lines: from `read_movies`; of several lines of one movie the first counts.
-        rated: `movie` (int) and `ratings` (long), how many users rated it.
-
-    Returns:
-        `movie_id` (int), `title` (null where the file has none), `year` (int or null), `genres`
-        (array, may be empty), `ratings` (long, how many users rated it).
+        movies: of several of one id the first counts.
+        rated: int32, ids of the rated movies, ascending.
+        raters: int64, how many users rated each.
     """
-    good = lines.where(F.col("defect").isNull())
-    first = F.min_by(F.struct("title", "year", "genres"), "number")
-    movies = good.groupBy("movie").agg(first.alias("about"))
-    return movies.join(rated, "movie", how="full").select(
-        F.col("movie").alias("movie_id"),
-        "about.title",
-        "about.year",
-        F.coalesce("about.genres", F.array().cast("array<string>")).alias("genres"),
-        F.coalesce("ratings", F.lit(0)).alias("ratings"),
-    )
+    first: dict[int, Movie] = {}
+    for movie in movies:
+        first.setdefault(movie.movie_id, movie)
+    ids = np.union1d(np.fromiter(first, np.int32, len(first)), rated).astype(np.int32)
+    ratings = np.zeros(ids.size, np.int64)
+    ratings[np.searchsorted(ids, rated)] = raters
+    about = [_about(first.get(id) or Movie(id, None, None, [])) for id in ids.tolist()]
+    return Catalogue(ids, about, ratings, len(first))
 
 
-def _year(title: Column) -> Column:
-    """The year in parentheses at a title's end; of a span such as (1995-1997) the first."""
-    # A span has a hyphen or an en dash and may be open: (1975-1979), (2007-).
-    return F.regexp_extract(title, r"\((\d{4})(?:[-\u2013](?:\d{4})?)?\)\z", 1).try_cast("int")
-
-
-def _genres(format: Format) -> Column:
-    if format.name == "100k":
-        flags = [
-            F.when(F.col("columns")[FIRST_FLAG + index] == "1", F.lit(genre))
-            for index, genre in enumerate(GENRES_100K)
-            if genre != "unknown"
-        ]
-        return F.array_compact(F.array(*flags))
-    genres = F.split(F.col("columns")[format.movies_columns - 1], r"\|")
-    return F.filter(genres, lambda genre: ~genre.isin("", NO_GENRES))
+def _about(movie: Movie) -> str:
+    said = vars(movie)
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))[1:-1]

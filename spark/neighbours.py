@@ -1,39 +1,52 @@
 """Each movie with its neighbours, as users see them."""
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from engine import Best
+from manifest import NEIGHBOURS, Part
+from movies import Catalogue
+from results import write_lines
+
+MOVIES_PER_PART = 2000  # a part is a few seconds' work for the indexer
 
 
-def neighbour_lists(neighbours: DataFrame, catalogue: DataFrame) -> DataFrame:
-    """Every movie of the catalogue with its neighbours, best first.
+def bounds(catalogue: Catalogue) -> np.ndarray:
+    """The ids with which the parts of `neighbours/` begin, int32: as even as may be."""
+    parts = max(1, math.ceil(catalogue.ids.size / MOVIES_PER_PART))
+    return np.array([part[0] for part in np.array_split(catalogue.ids, parts)], np.int32)
+
+
+def write_part(best: Best, number: int, catalogue: Catalogue, first: np.ndarray, out: str) -> Part:
+    """Write a part: every movie of a range of ids with its neighbours, best first.
 
     Args:
-        neighbours: `movie_id`, `neighbour_id`, `score`, `co_raters`, `rank`, from `engine.compute`.
-        catalogue: `movie_id`, `title`, `year`, `genres`, `ratings`.
-
-    Returns:
-        The catalogue's columns and `neighbours`: an array of `movie_id`, `title`, `year`, `genres`,
-        `score`, `co_raters`; empty for a movie without any.
+        best: the neighbours of the range's movies.
+        number: of the range.
+        catalogue: all movies.
+        first: from `bounds`.
+        out: the run's prefix.
     """
-    about = catalogue.select(F.col("movie_id").alias("neighbour_id"), "title", "year", "genres")
-    neighbour = F.struct(
-        "rank",
-        F.col("neighbour_id").alias("movie_id"),
-        "title",
-        "year",
-        "genres",
-        "score",
-        "co_raters",
-    )
-    lists = (
-        neighbours.join(about, "neighbour_id", how="inner")
-        .groupBy("movie_id")
-        .agg(F.array_sort(F.collect_list(neighbour)).alias("ranked"))
-    )
-    without_rank = F.transform("ranked", lambda one: one.dropFields("rank"))
-    none = F.array().cast(
-        "array<struct<movie_id:int,title:string,year:int,genres:array<string>,score:double,co_raters:bigint>>"
-    )
-    return catalogue.join(lists, "movie_id", how="left").select(
-        *catalogue.columns, F.coalesce(without_rank, none).alias("neighbours")
-    )
+    begin, end = np.searchsorted(catalogue.ids, [first[number], *first[number + 1 :][:1], 2**31])[
+        :2
+    ]
+    name = f"{NEIGHBOURS}/part-{number:05d}.json.gz"
+    return write_lines(out, name, _lines(best, catalogue, int(begin), int(end)))
+
+
+def _lines(best: Best, catalogue: Catalogue, begin: int, end: int) -> Iterator[str]:
+    places = np.searchsorted(catalogue.ids, best.neighbours).tolist()
+    scores, numbers = best.scores.tolist(), best.co_raters.tolist()
+    of = catalogue.ids[begin:end]
+    starts = np.searchsorted(best.movies, of).tolist()
+    ends = np.searchsorted(best.movies, of, side="right").tolist()
+    about = catalogue.about
+    ratings = catalogue.ratings[begin:end].tolist()
+    for movie, rated, start, stop in zip(about[begin:end], ratings, starts, ends, strict=True):
+        rows = ",".join(
+            f'{{{about[places[k]]},"score":{scores[k]!r},"co_raters":{numbers[k]}}}'
+            for k in range(start, stop)
+        )
+        yield f'{{{movie},"ratings":{rated},"neighbours":[{rows}]}}'

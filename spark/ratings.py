@@ -1,56 +1,88 @@
 """The ratings file as packed chunks: whole users, each (user, movie) once, the latest rating."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-from pyspark import StorageLevel, TaskContext
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark import RDD, SparkContext, StorageLevel
 
 from kernel_cache import compile_ahead, compiled
-from lines import read_raw
+from lines import read_split
 from movielens import Format
+from rejects import SAMPLES, Judgement, Reject
+from results import write_rejects
+from storage import child
 
 BYTES_PER_RATING = 20  # of text, to guess how many there are
 RATINGS_PER_PART = 4_000_000  # what a task holds at once: 100 MB or so
 SPLIT_BYTES = 64 * 2**20  # of text that a task reads
 
-_TYPES = {
-    "part": pa.int32(),
-    "source": pa.int32(),
-    "user_count": pa.int64(),
-    "lines": pa.int64(),
-    **dict.fromkeys(("defects", "defect", "line"), pa.string()),
-    **dict.fromkeys(
-        ("users", "movies", "halves", "times", "starts", "rated", "raters"), pa.binary()
-    ),
-}
-_DDL = {pa.int32(): "int", pa.int64(): "long", pa.string(): "string", pa.binary(): "binary"}
+
+class Piece(NamedTuple):
+    """Ratings of some users from one split of the file, as little-endian arrays.
+
+    Attributes:
+        source: number of the split.
+        users: int32.
+        movies: int32.
+        halves: uint8, half stars.
+        times: int64, seconds since 1970.
+    """
+
+    source: int
+    users: bytes
+    movies: bytes
+    halves: bytes
+    times: bytes
 
 
-def _schema(*names: str) -> pa.Schema:
-    return pa.schema([(name, _TYPES[name]) for name in names])
+class Tally(NamedTuple):
+    """What was said of the lines of a split.
+
+    Attributes:
+        source: number of the split.
+        lines: of data, rejected ones included.
+        defects: rejected lines per kind of defect.
+        samples: the first of them.
+    """
+
+    source: int
+    lines: int
+    defects: Counter[str]
+    samples: list[Reject]
 
 
-def _ddl(schema: pa.Schema) -> str:
-    return ", ".join(f"{field.name} {_DDL[field.type]}" for field in schema)
+class Chunk(NamedTuple):
+    """All ratings of some users, by user and movie, as little-endian arrays.
+
+    Attributes:
+        starts: int64 [users + 1], where each user's ratings begin.
+        movies: int32, ids.
+        halves: uint8, half stars.
+    """
+
+    starts: bytes
+    movies: bytes
+    halves: bytes
 
 
-# Rows of three kinds, told by what is not null: ratings, a tally of lines, a rejected line.
-_SCANNED = _schema(
-    "part", "source", "users", "movies", "halves", "times", "lines", "defect", "line"
-)
-_PACKED = _schema(
-    "starts", "movies", "halves", "user_count", "rated", "raters", "lines", "defects", "defect",
-    "line",
-)  # fmt: skip
+class Census(NamedTuple):
+    """What there is in a chunk, and the tallies that came with it.
 
-type Batches = Iterator[pa.RecordBatch]
+    Attributes:
+        users: how many.
+        rated: int32, the ids of the rated movies.
+        raters: int64, how many of the users rated each.
+        tallies: of splits.
+    """
+
+    users: int
+    rated: bytes
+    raters: bytes
+    tallies: list[Tally]
 
 
 @dataclass(frozen=True)
@@ -58,20 +90,17 @@ class Ratings:
     """All ratings that count, and what was said of the lines.
 
     Attributes:
-        chunks: persisted, a row per chunk of users: `starts` (int64 [users + 1]) says where each
-            user's ratings begin in `movies` (int32 ids) and `halves` (uint8, half stars).
-        rejects: the lines that were no rating: `defect`, `line`.
-        lines: how many lines held data, good or not.
-        defects: how many were rejected, by defect.
+        packed: persisted; chunks, and a census of each.
+        judgement: of the lines.
+        samples: the first rejected lines.
         movies: int32, the ids of the rated movies, ascending.
         raters: int64, how many users rated each.
         users: how many there are.
     """
 
-    chunks: DataFrame
-    rejects: DataFrame
-    lines: int
-    defects: dict[str, int]
+    packed: RDD
+    judgement: Judgement
+    samples: list[Reject]
     movies: np.ndarray
     raters: np.ndarray
     users: int
@@ -82,126 +111,125 @@ class Ratings:
         return int(self.raters.sum())
 
 
-def read_ratings(spark: SparkSession, uri: str, format: Format, size: int) -> Ratings:
+def read_ratings(
+    context: SparkContext, folder: str, format: Format, size: int, output: str
+) -> Ratings:
     """Read a ratings file in one pass: scan its lines, bring users together, keep the latest.
 
-    Of equal times the later line counts.
+    Of equal times the later line counts. Rejected lines are written where they are met.
 
     Args:
-        spark: session.
-        uri: of the file.
-        format: of the file.
-        size: of the file, in bytes.
+        context: Spark's.
+        folder: URI of the data set.
+        format: of the data set.
+        size: of the ratings file, in bytes.
+        output: the run's prefix, for the rejected lines.
     """
-    cores = spark.sparkContext.defaultParallelism
-    parts = max(cores, math.ceil(size / BYTES_PER_RATING / RATINGS_PER_PART))
-    split = min(SPLIT_BYTES, max(2**20, math.ceil(size / (2 * cores))))
-    spark.conf.set("spark.sql.files.maxPartitionBytes", split)
-    scanned = read_raw(spark, uri).mapInArrow(_scanner(format, parts), _ddl(_SCANNED))
-    by_user = scanned.repartitionById(parts, F.col("part"))
-    packed = by_user.mapInArrow(_pack_users, _ddl(_PACKED)).persist(StorageLevel.MEMORY_AND_DISK)
+    cores = context.defaultParallelism
+    parts = _shared(size / BYTES_PER_RATING / RATINGS_PER_PART, cores)
+    splits = _shared(size / SPLIT_BYTES, cores)
+    edges = [size * split // splits for split in range(splits + 1)]
+    scanned = context.parallelize(range(splits), splits).mapPartitions(
+        _scanner(folder, format, edges, parts, output)
+    )
+    by_user = scanned.partitionBy(parts, _itself).values()
+    packed = by_user.mapPartitions(_pack_users).persist(StorageLevel.MEMORY_AND_DISK)
     return _summed_up(packed)
 
 
-def _summed_up(packed: DataFrame) -> Ratings:
-    tallies = packed.where(F.col("rated").isNotNull())
-    told = tallies.select("user_count", "rated", "raters", "lines", "defects").collect()
-    movies = np.concatenate([np.frombuffer(row.rated, np.int32) for row in told])
-    raters = np.concatenate([np.frombuffer(row.raters, np.int64) for row in told])
+def _shared(least: float, cores: int) -> int:
+    """The number of tasks, at least `least`, that keeps all cores busy to the end."""
+    return max(1, math.ceil(least / cores)) * cores
+
+
+def _itself(key: int) -> int:
+    return key
+
+
+def _summed_up(packed: RDD) -> Ratings:
+    censuses: list[Census] = packed.filter(lambda each: isinstance(each, Census)).collect()
+    tallies = sorted(tally for census in censuses for tally in census.tallies)
+    movies = np.concatenate([np.frombuffer(census.rated, np.int32) for census in censuses])
+    raters = np.concatenate([np.frombuffer(census.raters, np.int64) for census in censuses])
     ids, place = np.unique(movies, return_inverse=True)
     totals = np.zeros(ids.size, np.int64)
     np.add.at(totals, place, raters)
-    defects = sum((Counter(json.loads(row.defects)) for row in told), Counter())
+    defects = sum((tally.defects for tally in tallies), Counter())
     return Ratings(
-        chunks=packed.where(F.col("starts").isNotNull()).select("starts", "movies", "halves"),
-        rejects=packed.where(F.col("defect").isNotNull()).select("defect", "line"),
-        lines=sum(row.lines for row in told),
-        defects=dict(sorted(defects.items())),
+        packed=packed,
+        judgement=Judgement(sum(tally.lines for tally in tallies), dict(sorted(defects.items()))),
+        samples=[reject for tally in tallies for reject in tally.samples][:SAMPLES],
         movies=ids,
         raters=totals,
-        users=sum(row.user_count for row in told),
+        users=sum(census.users for census in censuses),
     )
 
 
-def _scanner(format: Format, parts: int) -> Callable[[Batches], Batches]:
-    def scan_task(batches: Batches) -> Batches:
+def _scanner(
+    folder: str, format: Format, edges: list[int], parts: int, output: str
+) -> Callable[[Iterator[int]], Iterator[tuple[int, Piece | Tally]]]:
+    def scan_task(splits: Iterator[int]) -> Iterator[tuple[int, Piece | Tally]]:
         """Scan the lines of a split, then send each part of the users its ratings."""
         scan = compiled("scan").scan
-        source = TaskContext.get().partitionId()
-        part = source % parts
-        scanned = []
-        is_start = source == 0
-        for batch in batches:
-            lines = batch.column(0)
-            offsets = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset :][: len(lines) + 1]
-            data = lines.buffers()[2]
-            text = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
-            found = scan(text, offsets, format, is_start)
-            scanned.append(found)
-            is_start = False
+        for source in splits:
+            text = read_split(child(folder, format.ratings), edges[source], edges[source + 1])
+            found = scan(text, format, is_start=source == 0)
+            del text
             if found.rejects:
-                defects, texts = zip(*found.rejects, strict=True)
-                where = [part] * len(texts)
-                yield _rows(_SCANNED, part=where, defect=list(defects), line=list(texts))
-        yield _rows(_SCANNED, part=[part], lines=[sum(each.lines for each in scanned)])
-        if scanned:
-            yield from _by_part(scanned, source, parts)
+                write_rejects(output, format.ratings, source, found.rejects)
+            defects = Counter(reject.defect for reject in found.rejects)
+            yield source % parts, Tally(source, found.lines, defects, found.rejects[:SAMPLES])
+            part_of = (found.users % parts).astype(np.uint16 if parts < 2**16 else np.int32)
+            order = np.argsort(part_of, kind="stable")
+            ends = np.cumsum(np.bincount(part_of, minlength=parts))
+            for part, end in enumerate(ends):
+                mine = order[ends[part - 1] if part else 0 : end]
+                if mine.size:
+                    arrays = found.users, found.movies, found.halves, found.times
+                    yield part, Piece(source, *(array[mine].tobytes() for array in arrays))
         compile_ahead("kernel")
 
     return scan_task
 
 
-def _by_part(scanned: list, source: int, parts: int) -> Batches:
-    """The ratings of a task, packed by parts of the users."""
-    names = ("users", "movies", "halves", "times")
-    arrays = {name: np.concatenate([getattr(each, name) for each in scanned]) for name in names}
-    part_of = (arrays["users"] % parts).astype(np.int16 if parts < 2**15 else np.int32)
-    for part in range(parts):
-        mine = np.flatnonzero(part_of == part)
-        if mine.size:
-            packed = {name: [array[mine].tobytes()] for name, array in arrays.items()}
-            yield _rows(_SCANNED, part=[part], source=[source], **packed)
-
-
-def _pack_users(batches: Batches) -> Batches:
-    """All ratings of a part of the users as one chunk; a tally; the rejected lines as they came."""
-    chunks = []
-    lines, defects = 0, Counter()
-    for batch in batches:
-        for row in batch.to_pylist():
-            lines += row["lines"] or 0
-            if row["source"] is not None:
-                chunks.append(row)
-            elif row["defect"] is not None:
-                defects[row["defect"]] += 1
-                yield _rows(_PACKED, defect=[row["defect"]], line=[row["line"]])
-    users, movies, halves = _latest(sorted(chunks, key=lambda row: row["source"]))
+def _pack_users(found: Iterator[Piece | Tally]) -> Iterator[Chunk | Census]:
+    """All ratings of a part of the users as one chunk, and a census of it."""
+    everything = list(found)
+    tallies = [each for each in everything if isinstance(each, Tally)]
+    pieces = sorted(each for each in everything if isinstance(each, Piece))
+    users, movies, halves = _latest(pieces)
     begins = np.flatnonzero(np.append(True, users[1:] != users[:-1])[: users.size])
     starts = np.append(begins, users.size).astype(np.int64)
-    rated, raters = np.unique(movies, return_counts=True)
+    rated, raters = _counted(movies)
     if users.size:
-        yield _rows(
-            _PACKED, starts=[starts.tobytes()], movies=[movies.tobytes()], halves=[halves.tobytes()]
-        )
-    yield _rows(
-        _PACKED,
-        user_count=[begins.size],
-        rated=[rated.astype(np.int32).tobytes()],
-        raters=[raters.astype(np.int64).tobytes()],
-        lines=[lines],
-        defects=[json.dumps(defects)],
+        yield Chunk(starts.tobytes(), movies.tobytes(), halves.tobytes())
+    yield Census(
+        begins.size,
+        rated.astype(np.int32).tobytes(),
+        raters.astype(np.int64).tobytes(),
+        tallies,
     )
 
 
-def _latest(chunks: list[dict]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _counted(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which ids there are, ascending, and how often each: by sorting only where they are sparse."""
+    if ids.max(initial=0) > 4 * ids.size:
+        return np.unique(ids, return_counts=True)
+    counts = np.bincount(ids)
+    return np.flatnonzero(counts), counts[counts > 0]
+
+
+def _latest(pieces: list[Piece]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Users, movies and half stars of the rating that counts of each user and movie, by both.
 
     Args:
-        chunks: rows of packed ratings in the order of their lines.
+        pieces: in the order of their lines.
     """
     kinds = {"users": np.int32, "movies": np.int32, "halves": np.uint8, "times": np.int64}
     users, movies, halves, times = (
-        np.concatenate([np.empty(0, kind), *(np.frombuffer(row[name], kind) for row in chunks)])
+        np.concatenate(
+            [np.empty(0, kind), *(np.frombuffer(getattr(piece, name), kind) for piece in pieces)]
+        )
         for name, kind in kinds.items()
     )
     keys = users.astype(np.int64) << 32 | movies
@@ -212,10 +240,3 @@ def _latest(chunks: list[dict]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     keys = keys[order]
     order = order[np.append(keys[1:] != keys[:-1], True)]
     return users[order], movies[order], halves[order]
-
-
-def _rows(schema: pa.Schema, **columns: list) -> pa.RecordBatch:
-    """A batch of a schema; columns that are not given are null."""
-    count = len(next(iter(columns.values())))
-    arrays = [pa.array(columns.get(field.name, [None] * count), field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,10 +1,8 @@
 """The lines of a data set that are no data: counted, shown, and when they are too many."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+from typing import NamedTuple
 
 from movielens import HOPELESS_SHARE, DatasetError
 
@@ -23,6 +21,22 @@ class HopelessError(DatasetError):
     def __init__(self, message: str, report: list[dict[str, str]]) -> None:
         super().__init__(message)
         self.report = report
+
+
+class Reject(NamedTuple):
+    """A line that is no data.
+
+    Attributes:
+        defect: its kind.
+        line: its text.
+    """
+
+    defect: str
+    line: str
+
+    def told(self, file: str) -> dict[str, str]:
+        """The reject as it is stored and reported: of a long line the beginning."""
+        return {"file": file, "defect": self.defect, "line": self.line[:KEPT]}
 
 
 @dataclass(frozen=True)
@@ -53,36 +67,13 @@ class Judgement:
         return self.good == 0 or self.rejected > HOPELESS_SHARE * self.lines
 
 
-def judge(lines: DataFrame) -> Judgement:
-    """Count the lines of one file, which carry their `defect`, by kind."""
-    kinds = {row.defect: row["count"] for row in lines.groupBy("defect").count().collect()}
-    total = sum(kinds.values())
-    kinds.pop(None, None)
-    return Judgement(total, dict(sorted(kinds.items())))
-
-
-def rejected(files: Mapping[str, DataFrame]) -> DataFrame:
-    """The rejected lines of several files.
+def refuse_hopeless(name: str, judgement: Judgement, samples: Sequence[Reject]) -> None:
+    """Stop at a file of which too little is left.
 
     Args:
-        files: lines with `line` and `defect`, per file name; at least one file.
-
-    Returns:
-        `file`, `defect`, `line` (its first characters).
-    """
-    first, *others = (
-        lines.where(F.col("defect").isNotNull()).select(
-            F.lit(name).alias("file"), "defect", F.substring("line", 1, KEPT).alias("line")
-        )
-        for name, lines in files.items()
-    )
-    for other in others:
-        first = first.union(other)
-    return first
-
-
-def refuse_hopeless(name: str, lines: DataFrame, judgement: Judgement) -> None:
-    """Stop at a file of which too little is left.
+        name: of the file.
+        judgement: of its lines.
+        samples: the first of its rejected lines.
 
     Raises:
         HopelessError: it has no good line, or more than half of its lines are malformed.
@@ -91,7 +82,7 @@ def refuse_hopeless(name: str, lines: DataFrame, judgement: Judgement) -> None:
         return
     if judgement.lines == 0:
         raise HopelessError(f"{name} has no line of data", [])
-    report = [row.asDict() for row in rejected({name: lines}).limit(SAMPLES).collect()]
+    report = [reject.told(name) for reject in samples[:SAMPLES]]
     kinds = ", ".join(f"{kind} {number}" for kind, number in judgement.defects.items())
     raise HopelessError(
         f"{name}: {judgement.rejected} of {judgement.lines} lines are malformed ({kinds}); "

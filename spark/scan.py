@@ -5,9 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from movielens import BLANKS, FORMATS, MAX_ID, Format, is_header, rating_defect, split_line
+from lines import BOM, LONGEST, decode
+from movielens import (
+    BLANKS,
+    FORMATS,
+    MAX_ID,
+    MAX_LINE,
+    Format,
+    is_header,
+    rating_defect,
+    split_line,
+)
+from rejects import KEPT, Reject
 
-BOM = "\ufeff"
+_LF, _CR = 10, 13
 _ZERO, _NINE, _FIVE, _POINT = 48, 57, 53, 46
 _DIGITS = 18
 
@@ -22,7 +33,7 @@ class Scanned:
         halves: uint8, half stars 1 to 10.
         times: int64, seconds since 1970.
         lines: how many lines held data, good or not.
-        rejects: `(defect, line)` of each that was no rating.
+        rejects: each line that was no rating.
     """
 
     users: np.ndarray
@@ -30,29 +41,32 @@ class Scanned:
     halves: np.ndarray
     times: np.ndarray
     lines: int
-    rejects: list[tuple[str, str]]
+    rejects: list[Reject]
 
 
-def scan(data: np.ndarray, offsets: np.ndarray, format: Format, is_start: bool) -> Scanned:
+def scan(data: np.ndarray, format: Format, is_start: bool) -> Scanned:
     """Read lines.
 
     Args:
-        data: uint8, the lines' bytes without their ends, one after the other.
-        offsets: int32 [lines + 1], where each line begins in `data`.
+        data: uint8, whole lines; each ends with a line feed, a carriage return or both, or `data`
+            ends there.
         format: of the file.
         is_start: whether the first of the lines is the first of the file.
     """
-    count = offsets.size - 1
+    most = int(np.count_nonzero(data == _LF) + np.count_nonzero(data == _CR)) + 1
+    places = np.empty((2, most), np.int64)
+    count = _bounds(data, places)
+    places = places[:, :count]
     users, movies = np.empty(count, np.int32), np.empty(count, np.int32)
     halves, times = np.empty(count, np.uint8), np.empty(count, np.int64)
     good = np.empty(count, np.bool_)
     separator = np.frombuffer(format.ratings_separator.encode(), np.uint8)
-    _plain_lines(data, offsets, separator, users, movies, halves, times, good)
-    rejects: list[tuple[str, str]] = []
+    _plain_lines(data, places, separator, users, movies, halves, times, good)
+    rejects: list[Reject] = []
     skipped = 0
     for place in np.flatnonzero(~good):
-        line = decode(data[offsets[place] : offsets[place + 1]].tobytes())
-        if is_start and place == 0:
+        line = decode(data[slice(*places[:, place])][:LONGEST].tobytes())
+        if is_start and places[0, place] == 0:
             line = line.removeprefix(BOM)
             if is_header(line, format):
                 skipped += 1
@@ -62,7 +76,7 @@ def scan(data: np.ndarray, offsets: np.ndarray, format: Format, is_start: bool) 
             continue
         defect = rating_defect(line, format)
         if defect is not None:
-            rejects.append((defect, line))
+            rejects.append(Reject(defect, line[:KEPT]))
             continue
         user, movie, rating, timestamp = split_line(line, format.ratings_separator)
         users[place], movies[place] = int(user), int(movie)
@@ -73,12 +87,20 @@ def scan(data: np.ndarray, offsets: np.ndarray, format: Format, is_start: bool) 
     return Scanned(users, movies, halves, times, count - skipped, rejects)
 
 
-def decode(line: bytes) -> str:
-    """A line's text: UTF-8 where it can be, else ISO-8859-1."""
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return line.decode("iso-8859-1")
+@njit(nogil=True, cache=True)
+def _bounds(data, places):
+    """Where each line that is not empty begins and ends; returns how many there are."""
+    count, start = 0, 0
+    for place in range(data.size):
+        if data[place] == _LF or data[place] == _CR:
+            if place > start:
+                places[0, count], places[1, count] = start, place
+                count += 1
+            start = place + 1
+    if data.size > start:
+        places[0, count], places[1, count] = start, data.size
+        count += 1
+    return count
 
 
 @njit(nogil=True, cache=True)
@@ -123,12 +145,14 @@ def _after_separator(data, place, end, separator):
 
 
 @njit(nogil=True, cache=True)
-def _plain_lines(data, offsets, separator, users, movies, halves, times, good):
+def _plain_lines(data, places, separator, users, movies, halves, times, good):
     """Read each line that is just numbers and separators; `good` says which were."""
-    for line in range(offsets.size - 1):
+    for line in range(places.shape[1]):
         good[line] = False
-        end = offsets[line + 1]
-        user, place = _integer(data, offsets[line], end)
+        start, end = places[0, line], places[1, line]
+        if end - start > MAX_LINE:
+            continue
+        user, place = _integer(data, start, end)
         place = _after_separator(data, place, end, separator)
         if place < 0 or not 1 <= user <= MAX_ID:
             continue
@@ -150,4 +174,4 @@ def _plain_lines(data, offsets, separator, users, movies, halves, times, good):
 def warm_up() -> None:
     """Compile everything for the types it is used with."""
     line = np.frombuffer(b"1::1::1::1", np.uint8)
-    scan(line, np.array([0, line.size], np.int32), FORMATS[0], is_start=False)
+    scan(line, FORMATS[0], is_start=False)

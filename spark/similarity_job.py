@@ -2,52 +2,27 @@
 
 import argparse
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow as pa
-from pyspark import StorageLevel
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+import numpy as np
+from pyspark import RDD, SparkConf, SparkContext
 
 import results
-from engine import PAIRS, Rules, block_count, cell_memory, choose_blocks, compute
-from manifest import NEIGHBOURS, SIMILARITIES, TITLES, Manifest
+from engine import Best, Rules, best_of, block_count, cell_memory, choose_blocks, compute
+from manifest import SIMILARITIES, Manifest, Part
 from movielens import DatasetError, Format, only_format
-from movies import catalogue, read_movies
-from neighbours import neighbour_lists
-from parquet import write_parquet
+from movies import Catalogue, catalogue, read_movies
+from neighbours import bounds, write_part
+from progress import Stages
 from ratings import Ratings, read_ratings
-from rejects import HopelessError, Judgement, judge, refuse_hopeless, rejected
+from rejects import HopelessError, Judgement, refuse_hopeless
 from storage import absolute, child, list_files
 
 EXAMPLE = """example:
   spark-submit spark/similarity_job.py --dataset ml-10M100K --output result
 """
-
-
-@dataclass
-class Stages:
-    """Tells on stderr where the job is and how long it took; EMR keeps that in the step's log.
-
-    Attributes:
-        timings: seconds of each stage that has ended.
-    """
-
-    timings: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage."""
-        print(f"{name}: started", file=sys.stderr, flush=True)  # noqa: T201
-        start = time.monotonic()
-        yield
-        self.timings[name] = round(time.monotonic() - start, 3)
-        print(f"{name}: {self.timings[name]:.1f} s", file=sys.stderr, flush=True)  # noqa: T201
 
 
 @dataclass(frozen=True)
@@ -58,31 +33,34 @@ class Dataset:
         format: of its folder.
         judgements: of its files' lines, the ratings file first, per file name.
         ratings: packed; a user and movie once.
-        movies: the catalogue. Persisted.
+        movies: the catalogue.
+        duplicate_movies: good lines of a movie that an earlier line describes.
     """
 
     format: Format
     judgements: dict[str, Judgement]
     ratings: Ratings
-    movies: DataFrame
+    movies: Catalogue
+    duplicate_movies: int
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the job; returns the exit status."""
     options = parse(arguments)
-    spark = start()
+    options.dataset, options.output = absolute(options.dataset), absolute(options.output)
+    context = start()
     try:
-        results.clear(spark, options.output)
-        run(spark, options)
+        results.clear(options.output)
+        run(context, options)
     except DatasetError as error:
         report = error.report if isinstance(error, HopelessError) else []
-        results.write_failure(spark, options.output, "DatasetError", str(error), report)
+        results.write_failure(options.output, "DatasetError", str(error), report)
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         for sample in report:
             print("  {file}, {defect}: {line!r}".format_map(sample), file=sys.stderr)  # noqa: T201
         return 1
     finally:
-        spark.stop()
+        context.stop()
     return 0
 
 
@@ -112,39 +90,30 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def start() -> SparkSession:
-    """The session that spark-submit configured."""
-    spark = SparkSession.builder.appName("similar-titles").getOrCreate()
-    context = spark.sparkContext
+def start() -> SparkContext:
+    """The context that spark-submit configured; of Spark SQL, which takes seconds, no part."""
+    context = SparkContext.getOrCreate(SparkConf().setAppName("similar-titles"))
     for module in Path(__file__).parent.glob("*.py"):
         context.addPyFile(str(module))  # workers need them; on a cluster --py-files brings them
-    if "spark.sql.shuffle.partitions" not in dict(context.getConf().getAll()):
-        # Spark's 200 are too many for a few cores and cost more than the work of a small folder.
-        spark.conf.set("spark.sql.shuffle.partitions", max(8, 2 * context.defaultParallelism))
-    return spark
+    return context
 
 
-def run(spark: SparkSession, options: argparse.Namespace) -> None:
+def run(context: SparkContext, options: argparse.Namespace) -> None:
     """Compute and write everything, the manifest last.
 
     Raises:
         DatasetError: the folder cannot be computed on.
     """
-    stages, output = Stages(), options.output
+    stages = Stages(context)
     with stages.stage("read"):
-        dataset = read(spark, options.dataset, output)
-        counts = count(dataset)
+        dataset = read(context, options.dataset, options.output)
+    first = bounds(dataset.movies)
     with stages.stage("similarities"):
-        best = compare(spark, dataset.ratings, options).persist(StorageLevel.MEMORY_AND_DISK)
-        counts |= found(best)
+        pairs, found = compare(context, dataset.ratings, options, first)
     with stages.stage("neighbours"):
-        best = best.where(F.col("pairs").isNull())
-        lists = neighbour_lists(best, dataset.movies)
-        results.write_neighbours(lists, counts["movies"], output)
-        results.write_titles(dataset.movies, output)
-    with stages.stage("manifest"):
-        parts = results.parts_of(spark, output, NEIGHBOURS)
-        (titles,) = results.parts_of(spark, output, TITLES)
+        best = best_of(found, first.size, options.neighbours)
+        parts, with_neighbours = write_neighbours(context, best, dataset.movies, first, options)
+        titles = results.write_titles(dataset.movies, options.output)
     manifest = Manifest(
         measure="cosine",
         dataset={
@@ -154,71 +123,79 @@ def run(spark: SparkSession, options: argparse.Namespace) -> None:
         parameters={
             name: getattr(options, name) for name in ("min_co_raters", "min_score", "neighbours")
         },
-        counts=counts,
+        counts=count(dataset) | {"pairs": pairs, "movies_with_neighbours": with_neighbours},
         rejects={name: judged.defects for name, judged in dataset.judgements.items()},
         neighbours=parts,
         titles=titles,
         timings=stages.timings,
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     )
-    results.write_manifest(spark, manifest, output)
+    results.write_manifest(manifest, options.output)
 
 
-def read(spark: SparkSession, folder: str, output: str) -> Dataset:
+def read(context: SparkContext, folder: str, output: str) -> Dataset:
     """Read the data set of a folder and write what of it is rejected.
 
     Raises:
         DatasetError: the folder is not of one format, or a file of it is hopeless.
     """
-    files = list_files(spark, folder)
+    files = list_files(folder)
     format = only_format(files, folder)
-    ratings_uri, movies_uri = (child(folder, name) for name in format.files)
-    ratings = read_ratings(spark, ratings_uri, format, files[format.ratings])
-    movie_lines = read_movies(spark, movies_uri, format).persist()
-    judgements = {
-        format.ratings: Judgement(ratings.lines, ratings.defects),
-        format.movies: judge(movie_lines),
-    }
-    lines = {format.ratings: ratings.rejects, format.movies: movie_lines}
-    for name, judgement in judgements.items():
-        refuse_hopeless(name, lines[name], judgement)
-    if any(judgement.rejected for judgement in judgements.values()):
-        results.write_rejects(rejected(lines), output)
-    raters = pa.table({"movie": ratings.movies, "ratings": ratings.raters})
-    movies = catalogue(movie_lines, spark.createDataFrame(raters)).persist()
-    return Dataset(format, judgements, ratings, movies)
+    movies, movie_lines, rejects = read_movies(child(folder, format.movies), format)
+    if rejects:
+        results.write_rejects(output, format.movies, 0, rejects)
+    ratings = read_ratings(context, folder, format, files[format.ratings], output)
+    refuse_hopeless(format.ratings, ratings.judgement, ratings.samples)
+    refuse_hopeless(format.movies, movie_lines, rejects)
+    known = catalogue(movies, ratings.movies, ratings.raters)
+    judgements = {format.ratings: ratings.judgement, format.movies: movie_lines}
+    return Dataset(format, judgements, ratings, known, len(movies) - known.listed)
 
 
-def compare(spark: SparkSession, ratings: Ratings, options: argparse.Namespace) -> DataFrame:
-    """Compare the movies: writes the pairs and gives the neighbours; see `engine.compute`."""
+def compare(
+    context: SparkContext, ratings: Ratings, options: argparse.Namespace, first: np.ndarray
+) -> tuple[int, RDD]:
+    """Compare the movies: writes the pairs; see `engine.compute`."""
     rules = Rules(options.min_co_raters, options.min_score, options.neighbours)
-    cores = spark.sparkContext.defaultParallelism
     movies = int((ratings.raters >= rules.min_co_raters).sum())
-    count = options.blocks or block_count(movies, cores, cell_memory(spark))
+    count = options.blocks or block_count(movies, context.defaultParallelism, cell_memory(context))
     blocks = choose_blocks(ratings, rules.min_co_raters, count)
-    output = absolute(spark, child(options.output, SIMILARITIES))
-    write_parquet(iter(()), PAIRS, child(output, "none.parquet"))  # there may be no pairs at all
-    return compute(ratings, blocks, rules, output, partitions=cores)
+    return compute(ratings, blocks, rules, child(options.output, SIMILARITIES), first)
 
 
-def found(best: DataFrame) -> dict[str, int]:
-    """How many pairs were kept and how many movies have neighbours."""
-    has_neighbour = F.when(F.col("rank") == 1, F.lit(1))
-    row = best.agg(F.sum("pairs").alias("pairs"), F.count(has_neighbour).alias("movies")).first()
-    return {"pairs": row.pairs or 0, "movies_with_neighbours": row.movies}
+def write_neighbours(
+    context: SparkContext,
+    best: RDD,
+    movies: Catalogue,
+    first: np.ndarray,
+    options: argparse.Namespace,
+) -> tuple[list[Part], int]:
+    """Write the parts of `neighbours/`, each where its neighbours are.
+
+    Returns:
+        The parts, by rising movie id, and how many movies have neighbours.
+    """
+    everything = context.broadcast(movies)
+
+    def write(one: tuple[int, Best]) -> tuple[Part, int]:
+        number, found = one
+        part = write_part(found, number, everything.value, first, options.output)
+        return part, np.unique(found.movies).size
+
+    written = best.map(write).collect()
+    parts = sorted((part for part, _ in written), key=lambda part: part.name)
+    return parts, sum(movies for _, movies in written)
 
 
 def count(dataset: Dataset) -> dict[str, int]:
     """What the manifest counts of a data set."""
     rating_lines, movie_lines = dataset.judgements.values()
-    known = dataset.movies.agg(F.count("*").alias("movies"), F.count("title").alias("listed"))
-    movies = known.first()
     return {
         "ratings": dataset.ratings.count,
         "users": dataset.ratings.users,
-        "movies": movies.movies,
+        "movies": dataset.movies.ids.size,
         "duplicates": rating_lines.good - dataset.ratings.count,
-        "duplicate_movies": movie_lines.good - movies.listed,
+        "duplicate_movies": dataset.duplicate_movies,
         "rejected": rating_lines.rejected + movie_lines.rejected,
     }
 

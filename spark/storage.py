@@ -1,10 +1,16 @@
-"""Hadoop's file system by URI: what the job needs of it beyond Spark's readers and writers."""
+"""Files by URI, on the driver as on the executors: local folders and S3, by way of pyarrow."""
 
-import re
-from urllib.parse import unquote, urlsplit
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
-from py4j.java_gateway import JavaObject
-from pyspark.sql import SparkSession
+import pyarrow as pa
+from pyarrow import fs
+
+S3_ATTEMPTS = 8  # of a request that S3 answers with "slow down"
 
 
 def child(uri: str, name: str) -> str:
@@ -12,62 +18,82 @@ def child(uri: str, name: str) -> str:
     return f"{uri.rstrip('/')}/{name}"
 
 
-def name_of(uri: str) -> str:
-    """The last name of a URI as Spark gives it, without percent escapes."""
-    return unquote(urlsplit(uri).path).rpartition("/")[2]
+def absolute(uri: str) -> str:
+    """A URI that means the same wherever an executor runs; a relative path becomes absolute."""
+    return uri if "://" in uri or uri.startswith("file:") else str(Path(uri).absolute())
 
 
-def literal(uri: str) -> str:
-    """A URI for Spark's readers, which would take `[`, `{`, `*` and `?` for patterns."""
-    return re.sub(r"([\[\]{}*?\\])", r"\\\1", uri)
-
-
-def list_files(spark: SparkSession, uri: str) -> dict[str, int]:
+def list_files(uri: str) -> dict[str, int]:
     """The files in a folder and their sizes in bytes; empty where there is no such folder."""
-    path, system = _open(spark, uri)
-    if not system.exists(path):
-        return {}
-    found = (status for status in system.listStatus(path) if status.isFile())
-    return {status.getPath().getName(): status.getLen() for status in found}
+    system, path = _open(uri)
+    found = system.get_file_info(fs.FileSelector(path.rstrip("/"), allow_not_found=True))
+    return {each.base_name: each.size for each in found if each.type == fs.FileType.File}
 
 
-def absolute(spark: SparkSession, uri: str) -> str:
-    """A URI or a path as the URI by which others than Hadoop know it: file:///... or s3://..."""
-    path, system = _open(spark, uri)
-    whole = str(path.makeQualified(system.getUri(), system.getWorkingDirectory()).toUri())
-    scheme, _, rest = whole.partition(":")
-    return f"{'s3' if scheme == 's3a' else scheme}:{rest if rest[:2] == '//' else f'//{rest}'}"
-
-
-def delete(spark: SparkSession, uri: str) -> None:
+def delete(uri: str) -> None:
     """Delete a file or folder; one that is not there is no error."""
-    path, system = _open(spark, uri)
-    system.delete(path, True)
+    system, path = _open(uri)
+    kind = system.get_file_info(path).type
+    if kind == fs.FileType.Directory:
+        system.delete_dir(path)
+    elif kind == fs.FileType.File:
+        system.delete_file(path)
 
 
-def write_text(spark: SparkSession, uri: str, text: str) -> None:
-    """Write a file in UTF-8, in place of one that is there; it is never seen half written.
+def open_input(uri: str) -> pa.NativeFile:
+    """A file to read from, at any place of it."""
+    system, path = _open(uri)
+    return system.open_input_file(path)
 
-    Raises:
-        OSError: the file system does not rename what was written.
+
+@contextmanager
+def replacing(uri: str) -> Iterator[pa.NativeFile]:
+    """A stream that becomes a file, in place of one that is there; it is never seen half written.
+
+    An object of S3 is there when its stream is closed, also by an error: what a failed attempt has
+    left there the next one replaces. A file is made complete by a rename. Readers pass over names
+    that begin with a dot, such as one that a killed worker has left.
     """
-    path, system = _open(spark, uri)
-    # An object store shows a file when its stream is closed, and renames by copying; a file system
-    # shows it from the first byte on.
-    capabilities = spark._jvm.org.apache.hadoop.fs.CommonPathCapabilities
-    appears_whole = system.hasPathCapability(path, capabilities.ABORTABLE_STREAM)
-    target = path if appears_whole else path.suffix(".part")
-    stream = system.create(target, True)
+    system, path = _open(uri)
+    is_local = isinstance(system, fs.LocalFileSystem)
+    folder, _, name = path.rpartition("/")
+    target = f"{folder}/.{name}.{uuid.uuid4().hex}" if is_local else path
+    if is_local:
+        system.create_dir(folder)
     try:
-        stream.write(bytearray(text.encode()))
-    finally:
-        stream.close()
-    if not appears_whole:
-        system.delete(path, False)
-        if not system.rename(target, path):
-            raise OSError(f"{target} could not be renamed to {path}")
+        with system.open_output_stream(target) as stream:
+            yield stream
+    except BaseException:
+        if is_local:
+            system.delete_file(target)
+        raise
+    if is_local:
+        system.move(target, path)
 
 
-def _open(spark: SparkSession, uri: str) -> tuple[JavaObject, JavaObject]:
-    path = spark._jvm.org.apache.hadoop.fs.Path(uri)
-    return path, path.getFileSystem(spark._jsc.hadoopConfiguration())
+def write(uri: str, content: bytes) -> None:
+    """Write a file whole; see `replacing`."""
+    with replacing(uri) as stream:
+        stream.write(content)
+
+
+def _open(uri: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a URI and the path there; names stand for themselves, `%20` too."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator or scheme == "file":
+        return fs.LocalFileSystem(), str(Path(rest if separator else uri.removeprefix("file:")))
+    if scheme in ("s3", "s3a"):
+        return _s3(rest.partition("/")[0]), rest
+    system, path = fs.FileSystem.from_uri(uri)
+    return system, path
+
+
+@cache
+def _s3(bucket: str) -> fs.S3FileSystem:
+    """S3 as this machine may use it; the cluster's request names the region, else S3 is asked."""
+    region = os.environ.get("AWS_REGION") or fs.resolve_s3_region(bucket)
+    return fs.S3FileSystem(
+        region=region,
+        endpoint_override=os.environ.get("AWS_ENDPOINT_URL_S3", os.environ.get("AWS_ENDPOINT_URL")),
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS),
+    )

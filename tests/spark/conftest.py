@@ -1,9 +1,11 @@
 """One real Spark session for all tests of the job, and builders for folders."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyspark
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
@@ -33,6 +35,18 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     yield session
     session.stop()
     patch.undo()
+
+
+@pytest.fixture
+def executors() -> Iterator[Path]:
+    """The folder in which local-cluster makes those of its executors, app-*/*; emptied afterwards.
+
+    Its place is fixed: below Spark itself.
+    """
+    work = Path(pyspark.__file__).parent / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    yield work
+    shutil.rmtree(work)
 
 
 def folder(path: Path, **files: str | bytes) -> Path:

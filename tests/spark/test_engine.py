@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
@@ -15,13 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from engine import Rules, block_count, choose_blocks, compute
+from engine import Rules, best_of, block_count, choose_blocks, compute
 from entries import BLOCK_MOVIES
 from local.java import java_home
 from movielens import FORMATS
 from ratings import read_ratings
 from self_join import similarities
-from storage import absolute
 from tests.conftest import ROOT, movielens
 from tests.spark import oracle
 from tests.spark.conftest import folder, ratings_frame
@@ -39,14 +40,20 @@ def run(spark: SparkSession, path: Path, table: Table, rules: Rules, blocks: int
     """Compute a table: the pairs' file, the neighbours by movie, and how many pairs are told."""
     source = path / "ratings.dat"
     source.write_text("".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table) or "\n")
-    ratings = read_ratings(spark, str(source), FORMATS[0], source.stat().st_size)
+    size = source.stat().st_size
+    ratings = read_ratings(spark.sparkContext, str(path), FORMATS[0], size, str(path))
     dealt = choose_blocks(ratings, rules.min_co_raters, blocks)
-    output = absolute(spark, str(path / "pairs"))
-    told = compute(ratings, dealt, rules, output, partitions=2).collect()
+    first = np.array([0, 3, 65133], np.int32)
+    told, found = compute(ratings, dealt, rules, str(path / "pairs"), first)
     best: dict[int, list] = {}
-    for row in sorted((row for row in told if row.pairs is None), key=lambda row: row.rank):
-        best.setdefault(row.movie_id, []).append((row.neighbour_id, row.score, row.co_raters))
-    return path / "pairs", best, sum(row.pairs or 0 for row in told)
+    for number, rows in best_of(found, first.size, rules.neighbours).collect():
+        assert (np.searchsorted(first, rows.movies, side="right") == number + 1).all()
+        for movie, *row in zip(
+            rows.movies.tolist(), rows.neighbours.tolist(), rows.scores.tolist(),
+            rows.co_raters.tolist(), strict=True,
+        ):  # fmt: skip
+            best.setdefault(movie, []).append(tuple(row))
+    return path / "pairs", best, told
 
 
 def stored(pairs: Path) -> list[tuple]:
@@ -55,7 +62,7 @@ def stored(pairs: Path) -> list[tuple]:
     return sorted(tuple(row.values()) for row in rows)
 
 
-def best_of(pairs: list, count: int) -> dict[int, list]:
+def sorted_best(pairs: list, count: int) -> dict[int, list]:
     """Each movie's best neighbours by a full sort."""
     found: dict[int, list] = {}
     for one, two, n, *_, score in pairs:
@@ -84,7 +91,7 @@ def test_pairs_sums_scores_and_neighbours_are_exact(
     pairs, best, told = run(spark, tmp_path_factory.mktemp("engine"), table, rules, blocks)
     expected = oracle.similarities(table, min_co_raters, min_score)
     assert stored(pairs) == expected
-    assert best == best_of(expected, neighbours)
+    assert best == sorted_best(expected, neighbours)
     assert told == len(expected)
 
 
@@ -96,7 +103,7 @@ def test_real_ratings_give_the_bits_of_the_self_join(spark: SparkSession, tmp_pa
     pairs = stored(output)
     joined = similarities(ratings_frame(spark, table), 3, 0.9).collect()
     assert pairs == sorted(tuple(row) for row in joined) != []
-    assert best == best_of(pairs, 7)
+    assert best == sorted_best(pairs, 7)
 
 
 def test_more_raters_than_a_field_holds_are_still_exact(
@@ -127,6 +134,7 @@ def test_blocks_follow_from_movies_cores_and_memory(movies: int, cores: int, blo
     assert block_count(20_000, 2, cell_bytes=16 * 1000**2) == 20
 
 
+@pytest.mark.usefixtures("executors")
 def test_a_run_survives_the_loss_of_an_executor(tmp_path: Path) -> None:
     table = [(u, m, (u * m) % 10 / 2 + 0.5) for u in range(1, 400) for m in range(1, 150)]
     lines = "".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table)
@@ -142,27 +150,26 @@ def test_a_run_survives_the_loss_of_an_executor(tmp_path: Path) -> None:
             env=os.environ | {
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "JAVA_HOME": str(java_home()), "PYSPARK_PYTHON": sys.executable,
-                "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_WORKER_DIR": str(tmp_path / "work"),
+                "SPARK_LOCAL_IP": "127.0.0.1",
             },
         )  # fmt: skip
     try:
         wait_for(job, lambda: list(output.glob("similarities/cell-*.parquet")), "a first cell")
-        executors = [
-            each for each in psutil.Process(job.pid).children(recursive=True)
-            if "CoarseGrainedExecutorBackend" in " ".join(each.cmdline())
+        of_job = {each.pid for each in psutil.Process(job.pid).children(recursive=True)}
+        running = [
+            each for each in psutil.process_iter(["cmdline"])
+            if each.pid in of_job
+            and "CoarseGrainedExecutorBackend" in " ".join(each.info["cmdline"] or [])
         ]  # fmt: skip
-        executors[0].send_signal(signal.SIGKILL)
+        running[0].send_signal(signal.SIGKILL)
         assert job.wait(timeout=240) == 0, log.read_text()[-3000:]
     finally:
         job.kill()
     assert "Lost executor" in log.read_text()
-    import pyarrow.parquet as pq
-
-    pairs = pq.read_table(output / "similarities").to_pylist()
-    assert sorted(tuple(row.values()) for row in pairs) == oracle.similarities(table, 10, 0.5)
+    assert stored(output / "similarities") == oracle.similarities(table, 10, 0.5)
 
 
-def wait_for(job: subprocess.Popen, condition, what: str) -> None:
+def wait_for(job: subprocess.Popen, condition: Callable[[], object], what: str) -> None:
     """Wait until something is so, at most three minutes and as long as the job runs."""
     end = time.monotonic() + 180
     while not condition():

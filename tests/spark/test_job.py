@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import json
 import os
-import random
 import shutil
 import subprocess
 import zipfile
@@ -12,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
+import neighbours
 import results
 import similarity_job
-import storage
 from local.java import java_home
 from manifest import Manifest
 from movielens import only_format, split_line
@@ -36,7 +36,7 @@ MOVIES_DAT = '1::A "quoted" ünïcode (1990)::Drama\n2::B, The (1991)::Comedy|Dr
 @pytest.fixture
 def running(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SparkSession:
     """Lets the job's main() run in the shared session, which it forgets instead of stopping it."""
-    monkeypatch.setattr(SparkSession, "stop", lambda session: session.catalog.clearCache())
+    monkeypatch.setattr(SparkContext, "stop", lambda _: None)
     return spark
 
 
@@ -75,7 +75,7 @@ def test_a_folder_becomes_a_result_that_its_manifest_describes(
         "ratings": 26, "users": 12, "movies": 4, "duplicates": 0,
         "duplicate_movies": 0, "rejected": 0, "pairs": 1, "movies_with_neighbours": 2,
     }  # fmt: skip
-    assert list(manifest.timings) == ["read", "similarities", "neighbours", "manifest"]
+    assert list(manifest.timings) == ["read", "similarities", "neighbours"]
     assert manifest.dataset == {
         "format": "dat", "lines": {"ratings.dat": 26, "movies.dat": 3},
     }  # fmt: skip
@@ -112,7 +112,7 @@ def test_a_folder_becomes_a_result_that_its_manifest_describes(
 def test_parts_follow_each_other_by_movie_id(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results, "MOVIES_PER_PART", 25)
+    monkeypatch.setattr(neighbours, "MOVIES_PER_PART", 25)
     movies = "".join(f"{id * 37 % 211 * 10_000_000}::M::Drama\n" for id in range(1, 211))
     dataset = folder(tmp_path / "d", ratings_dat="10000000::10000000::4::1\n", movies_dat=movies)
     assert run(dataset, tmp_path / "result") == 0
@@ -121,7 +121,7 @@ def test_parts_follow_each_other_by_movie_id(
     lines = read_lines(tmp_path / "result", *(part.name for part in manifest.neighbours))
     assert [line["movie_id"] for line in lines] == [id * 10_000_000 for id in range(1, 211)]
     assert len(manifest.neighbours) == 9
-    assert max(part.records for part in manifest.neighbours) <= 2 * 25
+    assert {part.records for part in manifest.neighbours} == {23, 24}
     assert manifest.titles.records == 210
 
 
@@ -138,7 +138,7 @@ def test_malformed_lines_are_rejected_counted_and_kept_for_reading(tmp_path: Pat
     }  # fmt: skip
     told = (manifest.counts[name] for name in ("rejected", "duplicates", "duplicate_movies"))
     assert tuple(told) == (3, 1, 1)
-    stored = (f"rejects/{path.name}" for path in (output / "rejects").glob("part-*"))
+    stored = (f"rejects/{path.name}" for path in (output / "rejects").iterdir())
     rejects = read_lines(output, *stored)
     assert sorted((r["file"], r["defect"], r["line"]) for r in rejects) == [
         ("movies.dat", "columns", "x" * 500),
@@ -214,19 +214,6 @@ def test_a_job_that_dies_leaves_no_manifest_that_an_earlier_run_wrote(
     assert not (output / "manifest.json").exists()
 
 
-def test_a_file_is_replaced_whole_and_never_written_over(
-    spark: SparkSession, tmp_path: Path
-) -> None:
-    target, seen = tmp_path / "manifest.json", tmp_path / "seen"
-    storage.write_text(spark, str(target), "old")
-    seen.hardlink_to(target)  # as a reader has it open
-    storage.write_text(spark, str(target), "new ünïcode")
-    assert (seen.read_text(), target.read_text()) == ("old", "new ünïcode")
-    assert {path.name for path in tmp_path.iterdir()} <= {
-        "manifest.json", ".manifest.json.crc", "seen",
-    }  # fmt: skip
-
-
 @pytest.mark.usefixtures("running")
 def test_a_second_run_into_the_same_place_replaces_the_first(tmp_path: Path) -> None:
     output = folder(tmp_path / "result", keep_me="a file of somebody else")
@@ -241,19 +228,6 @@ def test_a_second_run_into_the_same_place_replaces_the_first(tmp_path: Path) -> 
     assert parts == stored
     assert not (output / "failure.json").exists()
     assert (output / "keep.me").exists()
-
-
-def test_doubles_survive_the_way_through_json_bit_by_bit(
-    spark: SparkSession, tmp_path: Path
-) -> None:
-    draw = random.Random(7)
-    # 2e-3 and 2^-44 are among those for which Java before 19 does not find the shortest text.
-    scores = [2e-3, 2.0**-44, 1 / 3, 0.1 + 0.2, 1 - 2**-53, 1 + 2**-52, 1e23]
-    scores += [draw.uniform(0.9, 1) for _ in range(20_000)]
-    table = spark.createDataFrame(list(enumerate(scores)), "movie_id int, score double")
-    results.write_titles(table, str(tmp_path))
-    (part,) = results.parts_of(spark, str(tmp_path), "titles")
-    assert [line["score"] for line in read_lines(tmp_path, part.name)] == scores
 
 
 def raw_ratings(dataset: Path) -> list[oracle.Rating]:
@@ -281,11 +255,11 @@ def test_a_real_release_gives_exactly_the_oracles_pairs_and_neighbours(
     assert sorted(tuple(row) for row in written) == pairs
 
     manifest = manifest_of(tmp_path)
-    neighbours = oracle.neighbours(pairs, 20)
+    expected = oracle.neighbours(pairs, 20)
     assert manifest.counts == {
         "ratings": len(ratings), "users": users, "movies": movies, "duplicates": 0,
         "duplicate_movies": 0, "rejected": 0, "pairs": len(pairs),
-        "movies_with_neighbours": len(neighbours),
+        "movies_with_neighbours": len(expected),
     }  # fmt: skip
     lines = read_lines(tmp_path, *(part.name for part in manifest.neighbours))
     assert len(lines) == movies
@@ -294,7 +268,7 @@ def test_a_real_release_gives_exactly_the_oracles_pairs_and_neighbours(
         for line in lines
         if line["neighbours"]
     }
-    assert told == neighbours
+    assert told == expected
 
 
 @pytest.mark.parametrize(
@@ -306,6 +280,7 @@ def test_arguments_out_of_range_are_refused(tmp_path: Path, arguments: list[str]
     assert ended.value.code == 2
 
 
+@pytest.mark.usefixtures("executors")
 def test_the_job_runs_on_separate_executors_from_the_files_the_launcher_ships(
     tmp_path: Path,
 ) -> None:
@@ -327,7 +302,7 @@ def test_the_job_runs_on_separate_executors_from_the_files_the_launcher_ships(
         cwd=code, capture_output=True, text=True, check=False, timeout=240,
         env=os.environ | {
             "PATH": f"{python}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
-            "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_WORKER_DIR": str(tmp_path / "work"),
+            "SPARK_LOCAL_IP": "127.0.0.1",
         },
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

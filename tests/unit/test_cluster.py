@@ -12,6 +12,7 @@ from cluster import ClusterSettings, cluster_request
 RUN = "20261123T120500000Z-5f2a9c01"
 SETTINGS = ClusterSettings(
     stack="similar-titles",
+    region="eu-central-1",
     release_label="emr-spark-8.1.0",
     instance_type="m5.xlarge",
     core_nodes=3,
@@ -59,6 +60,14 @@ def test_the_step_reads_and_writes_only_under_its_run_and_its_environment() -> N
         if argument.startswith("s3://") and argument != archive
     )
     assert arguments[arguments.index("--min-score") + 1] == "0.95"
+
+
+def test_the_job_knows_its_region_and_how_many_tasks_keep_the_nodes_busy() -> None:
+    (step,) = cluster_request(replace(SETTINGS, core_nodes=5), RUN)["Steps"]
+    arguments = step["HadoopJarStep"]["Args"]
+    for process in ("executorEnv", "yarn.appMasterEnv"):
+        assert f"spark.{process}.AWS_REGION=eu-central-1" in arguments
+    assert "spark.default.parallelism=40" in arguments
 
 
 def test_a_cluster_is_found_by_name_on_any_page() -> None:

@@ -37,6 +37,7 @@ def test_what_only_a_cluster_has_is_left_out_and_the_job_s_arguments_stay() -> N
         *("--conf", "spark.pyspark.python=/usr/bin/python3.13"),
         *("--conf", "spark.yarn.appMasterEnv.PYSPARK_PYTHON=/usr/bin/python3.13"),
         *("--conf", "spark.executorEnv.PYTHONPATH=./deps", "--py-files", "modules.zip"),
+        *("--conf", "spark.default.parallelism=24"),
         *("--archives", "s3://a/b.tar.gz#environment"),
         *("job.py", "--dataset", "in", "--master", "of the universe"),
     ]

@@ -19,9 +19,7 @@ COLUMN = st.one_of(
 
 def scan_text(lines: list[str], format: Format, is_start: bool = False) -> Scanned:
     """Scan lines of text."""
-    encoded = [line.encode() for line in lines]
-    offsets = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
-    return scan(np.frombuffer(b"".join(encoded) or b" ", np.uint8), offsets, format, is_start)
+    return scan(np.frombuffer("\n".join(lines).encode(), np.uint8), format, is_start)
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
@@ -54,6 +52,18 @@ def test_a_header_is_one_only_at_the_start_of_the_file() -> None:
 
 def test_lines_in_latin_1_are_rejected_as_text() -> None:
     line = "é::1::3::4".encode("latin-1")
-    offsets = np.array([0, len(line)], np.int32)
-    scanned = scan(np.frombuffer(line, np.uint8), offsets, DAT, is_start=True)
+    scanned = scan(np.frombuffer(line, np.uint8), DAT, is_start=True)
     assert scanned.rejects == [("user_id", "é::1::3::4")]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_lines_end_as_on_any_system(end: str) -> None:
+    text = f"{end}1::2::3::4{end}{end}5::6::1.5::8{end}".encode()
+    scanned = scan(np.frombuffer(text, np.uint8), DAT, is_start=True)
+    assert (scanned.users.tolist(), scanned.halves.tolist(), scanned.lines) == ([1, 5], [6, 3], 2)
+
+
+def test_a_line_beyond_measure_is_none_even_of_digits() -> None:
+    scanned = scan_text(["1::2::3." + "0" * 70_000 + "::4", "1::2::3.00::4"], DAT)
+    assert [reject.defect for reject in scanned.rejects] == ["length"]
+    assert scanned.users.tolist() == [1]

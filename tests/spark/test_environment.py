@@ -1,0 +1,84 @@
+"""The archive: executors of a bare Python, which has nothing installed, compute with it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.environment import ensure
+from local.java import java_home
+from tests.conftest import ROOT
+from tests.spark import oracle
+from tests.spark.conftest import folder
+from tests.spark.test_engine import stored
+
+pytestmark = pytest.mark.spark
+
+NATIVE = ("numpy", "numba", "pyarrow", "pandas")
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python 3.13 that has none of the job's dependencies."""
+    folder = tmp_path_factory.mktemp("bare")
+    base = Path(sys.base_prefix) / "bin" / "python3.13"
+    subprocess.run([base, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / "bin" / "python"
+    for module in NATIVE:
+        told = subprocess.run([python, "-c", f"import {module}"], capture_output=True, text=True)
+        assert "ModuleNotFoundError" in told.stderr
+    return python
+
+
+def test_what_the_archive_holds_can_be_imported(bare: Path, tmp_path: Path) -> None:
+    subprocess.run(["tar", "xzf", ensure(), "-C", tmp_path], check=True)
+    done = subprocess.run(
+        [bare, "-c", f"import {', '.join(NATIVE)}, pyarrow.parquet; import pyarrow.fs as f; "
+         "f.S3FileSystem; print(numba.njit(lambda x: x + 1)(numpy.int32(41)))"],
+        env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "42\n", done.stderr
+
+
+def test_executors_compute_with_the_archive_alone_and_compile_once_each(
+    bare: Path, tmp_path: Path, executors: Path
+) -> None:
+    table = [(u, m, (u * m) % 10 / 2 + 0.5) for u in range(1, 100) for m in range(1, 40)]
+    lines = "".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table)
+    dataset = folder(tmp_path / "d", ratings_dat=lines, movies_dat="1::One (1999)::Drama\n")
+    output = tmp_path / "result"
+    python = Path(sys.executable)
+    conf = {
+        "spark.executor.memory": "1g",
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.pyspark.driver.python": python,
+        "spark.pyspark.python": bare,
+        "spark.executorEnv.PYTHONPATH": "./environment",  # as functions/cluster.py has it
+        "spark.executorEnv.HOME": "/proc",  # where nobody can write
+        "spark.executorEnv.NUMBA_DEBUG_CACHE": "1",
+    }
+    done = subprocess.run(
+        [python.parent / "spark-submit", "--master", "local-cluster[2,2,1024]",
+         *(word for name, value in conf.items() for word in ("--conf", f"{name}={value}")),
+         "--archives", f"{ensure().as_uri()}#environment", ROOT / "spark" / "similarity_job.py",
+         "--dataset", dataset, "--output", output, "--min-score", "0.5", "--blocks", "4"],
+        capture_output=True, text=True, check=False, timeout=300,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
+            "PATH": f"{python.parent}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+        },
+    )  # fmt: skip
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert stored(output / "similarities") == oracle.similarities(table, 10, 0.5)
+
+    used = [each for each in executors.glob("app-*/*") if (each / "numba").is_dir()]
+    assert used
+    for executor in used:
+        told = (executor / "stdout").read_text() + (executor / "stderr").read_text()
+        saved = re.findall(r"data saved to '(\S*add_pairs\S*)'", told)
+        assert len(saved) == 1, told[-2000:]
+        assert (executor / saved[0]).is_file()

@@ -1,0 +1,95 @@
+"""The movies file: what its lines say, which are rejected, and the catalogue of all movies."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from movielens import FORMATS, GENRES_100K, Format, movie_defect
+from movies import Catalogue, catalogue, parse_movie, read_movies
+from tests.conftest import movielens
+
+DAT, CSV, OLD = FORMATS
+LINES = {
+    DAT: ["1::Toy Story (1995)::Animation|Comedy", "2::No genres (2001)::", "x::A::B", "3::A",
+          "4:: \t ::Drama", "5::Ends (1999)::Drama::more", "6::\xa0::Drama", "0::Zero::Drama"],
+    CSV: ['1,"American President, The (1995)",Comedy', '2,"He said ""no"" (2001)",Drama',
+          "3,Plain (2002),(no genres listed)", "4,Too,many,columns", "5,,Drama", "6,Two",
+          '7,"Open,Drama', '8,"Text" after,Drama', "9,\xa0,Drama",
+          '1,"' + '""' * 50_000 + ' (1995)",x', '"1"' + "," * 30_000, '"'],
+    OLD: [f"1|Toy Story (1995)|01-Jan-1995||http://x|{'|'.join('0' * 19)}", "2|short|x", "x"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
+def test_lines_are_judged_by_the_rules(tmp_path: Path, format: Format) -> None:
+    path = tmp_path / format.movies
+    header = ["movieId,title,genres"] if format.header else []
+    path.write_text("\n".join(header + LINES[format]) + "\n")
+    movies, judgement, rejects = read_movies(str(path), format)
+    bad = [(defect, line) for line in LINES[format] if (defect := movie_defect(line, format))]
+    assert rejects == bad != []
+    assert (judgement.lines, judgement.rejected) == (len(LINES[format]), len(bad))
+    assert len(movies) == judgement.good > 0
+
+
+@pytest.mark.parametrize(
+    ("title", "year"),
+    [("Heat (1995)", 1995), ("Cosmos (1980-1981)", 1980), ("Death Note (2006\u20132007)", 2006),
+     ("Show (2007-)", 2007), ("Nick (1995) Fury", None), ("1984", None), ("Heat (19951)", None),
+     (" Heat (1995)\t", 1995), ("Doors (The) (1991)", 1991),
+     ("Heat (\u0661\u0669\u0669\u0665)", None)],
+)  # fmt: skip
+def test_the_year_stands_in_parentheses_at_the_end(title: str, year: int | None) -> None:
+    movie = parse_movie(f"1::{title}::Drama", DAT)
+    assert (movie.title, movie.year) == (title.strip(), year)
+
+
+def test_genres_are_names_whatever_the_format() -> None:
+    none = f"1|T|||u|{'|'.join('1' + '0' * 18)}", "1::T::(no genres listed)", "1,T,"
+    both = (
+        f"2|T|||u|{'|'.join('01' + '0' * 16 + '1')}",
+        "2::T::Action|Western",
+        "2,T,Action|Western",
+    )
+    for lines, genres in ((none, []), (both, ["Action", "Western"])):
+        for line, format in zip(lines, (OLD, DAT, CSV), strict=True):
+            assert parse_movie(line, format).genres == genres
+
+
+def rows(movies: Catalogue) -> list[dict]:
+    """The catalogue's movies."""
+    return [json.loads(f"{{{about}}}") for about in movies.about]
+
+
+def test_the_catalogue_holds_what_is_listed_and_what_is_rated() -> None:
+    lines = ["2::Alone::", '1::"Heat" \\ ü (1995)::Crime|Drama', "1::Heat again (1996)::Drama"]
+    movies = [parse_movie(line, DAT) for line in lines]
+    whole = catalogue(movies, np.array([1, 2**31 - 1], np.int32), np.array([2, 1]))
+    assert rows(whole) == [
+        {"movie_id": 1, "title": '"Heat" \\ ü (1995)', "year": 1995, "genres": ["Crime", "Drama"]},
+        {"movie_id": 2, "title": "Alone", "year": None, "genres": []},
+        {"movie_id": 2**31 - 1, "title": None, "year": None, "genres": []},
+    ]
+    assert (whole.ids.tolist(), whole.ratings.tolist()) == ([1, 2, 2**31 - 1], [2, 0, 1])
+    assert whole.listed == 2
+
+
+@pytest.mark.parametrize(
+    ("release", "format", "count", "toy_story"),
+    [
+        ("ml-latest-small", CSV, 9_742, "Adventure Animation Children Comedy Fantasy"),
+        ("ml-1m", DAT, 3_883, "Animation Children's Comedy"),
+        ("ml-100k", OLD, 1_682, "Animation Children's Comedy"),
+    ],
+)
+def test_the_movies_of_real_releases_are_read_without_a_reject(
+    release: str, format: Format, count: int, toy_story: str
+) -> None:
+    movies, _, rejects = read_movies(str(movielens(release) / format.movies), format)
+    assert (len(movies), rejects) == (count, [])
+    assert (movies[0].title, movies[0].genres) == ("Toy Story (1995)", toy_story.split())
+    assert {genre for movie in movies for genre in movie.genres} <= {
+        *GENRES_100K, "Children", "IMAX",
+    }  # fmt: skip

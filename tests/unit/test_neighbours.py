@@ -1,0 +1,77 @@
+"""Parts of neighbours: a line for every movie, best first, every double to the bit."""
+
+import gzip
+import hashlib
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neighbours
+from engine import Best
+from movielens import FORMATS
+from movies import Catalogue, catalogue, parse_movie
+from neighbours import bounds, write_part
+
+
+def movies(count: int) -> Catalogue:
+    """Movies 10, 20, ... of which each has as many ratings as its id."""
+    ids = np.arange(10, 10 * count + 10, 10, np.int32)
+    listed = [parse_movie(f"{id}::Movie {id} (1990)::Drama", FORMATS[0]) for id in ids]
+    return catalogue(listed, ids, ids.astype(np.int64))
+
+
+def best(*rows: tuple[int, int, float, int]) -> Best:
+    """Neighbours by movie and rank."""
+    kinds = np.int32, np.int32, np.float64, np.int32
+    columns = zip(*rows, strict=True) if rows else [()] * 4
+    return Best(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
+
+
+def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "MOVIES_PER_PART", 2)
+    everything = movies(5)
+    first = bounds(everything)
+    assert first.tolist() == [10, 30, 50]
+    found = best((30, 50, 0.99, 10), (30, 10, 0.96, 11)), best((50, 30, 0.99, 10))
+    parts = [
+        write_part(rows, number, everything, first, str(tmp_path))
+        for number, rows in ((1, found[0]), (2, found[1]))
+    ]
+    assert [part.records for part in parts] == [2, 1]
+    blob = (tmp_path / parts[0].name).read_bytes()
+    assert (parts[0].bytes, parts[0].sha256) == (len(blob), hashlib.sha256(blob).hexdigest())
+    thirty, forty = map(json.loads, gzip.decompress(blob).splitlines())
+    about = {"year": 1990, "genres": ["Drama"]}
+    assert thirty == {
+        "movie_id": 30, "title": "Movie 30 (1990)", **about, "ratings": 30, "neighbours": [
+            {"movie_id": 50, "title": "Movie 50 (1990)", **about, "score": 0.99, "co_raters": 10},
+            {"movie_id": 10, "title": "Movie 10 (1990)", **about, "score": 0.96, "co_raters": 11},
+        ],
+    }  # fmt: skip
+    assert (forty["movie_id"], forty["neighbours"]) == (40, [])
+
+
+def test_a_second_attempt_writes_the_same_bytes(tmp_path: Path) -> None:
+    everything = movies(3)
+    rows = best((10, 20, 0.95, 12))
+    parts = [
+        write_part(rows, 0, everything, bounds(everything), str(tmp_path / attempt))
+        for attempt in ("first", "second")
+    ]
+    assert parts[0] == parts[1]
+
+
+def test_doubles_survive_the_way_through_json_bit_by_bit(tmp_path: Path) -> None:
+    draw = random.Random(7)
+    scores = [2e-3, 2.0**-44, 1 / 3, 0.1 + 0.2, 1 - 2**-53, 1.0]
+    scores += [draw.uniform(0.9, 1) for _ in range(20_000)]
+    everything = movies(2)
+    rows = best(*((10, 20, score, 10) for score in scores))
+    part = write_part(rows, 0, everything, bounds(everything), str(tmp_path))
+    first, *_ = gzip.decompress((tmp_path / part.name).read_bytes()).splitlines()
+    assert [row["score"] for row in json.loads(first)["neighbours"]] == scores

@@ -1,0 +1,99 @@
+"""Files by URI: written whole or not at all, on disk as on S3."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from moto.server import ThreadedMotoServer
+
+import storage
+from parquet import write_parquet
+
+ODD = "my [odd] 50% d%20ta +&=?#ü"
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of an S3 on loopback."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    where = {"LocationConstraint": "eu-central-1"}
+    name = f"results-{uuid.uuid4().hex}"
+    boto3.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=where)
+    yield name
+    server.stop()
+
+
+@pytest.fixture(params=["disk", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A folder whose name has what a URI would escape."""
+    if request.param == "disk":
+        return str(tmp_path / ODD)
+    return f"s3://{request.getfixturevalue('bucket')}/runs/{ODD}"
+
+
+def test_what_is_written_is_listed_read_and_deleted(place: str) -> None:
+    uri = storage.child(place, "a.json")
+    assert storage.list_files(place) == {}
+    storage.write(uri, b"old")
+    storage.write(uri, b"newer")
+    storage.write(storage.child(place, "below/b"), b"")
+    assert storage.list_files(place) == {"a.json": 5}
+    with storage.open_input(uri) as file:
+        assert file.read() == b"newer"
+    for name in ("a.json", "below", "never there"):
+        storage.delete(storage.child(place, name))
+    assert storage.list_files(storage.child(place, "below")) == storage.list_files(place) == {}
+
+
+def test_parquet_is_written_there(place: str) -> None:
+    batch = pa.RecordBatch.from_pydict({"movie1": [1, 2], "numPairs": [3, 4]})
+    uri = storage.child(place, "cell.parquet")
+    assert write_parquet(iter([batch, batch]), batch.schema, uri) == 4
+    with storage.open_input(uri) as file:
+        assert pq.read_table(file).to_pydict() == {"movie1": [1, 2] * 2, "numPairs": [3, 4] * 2}
+
+
+def test_the_objects_of_s3_have_the_names_that_were_given(bucket: str) -> None:
+    storage.write(f"s3://{bucket}/runs/{ODD}", b"x")
+    found = boto3.client("s3").list_objects_v2(Bucket=bucket)["Contents"]
+    assert [item["Key"] for item in found] == [f"runs/{ODD}"]
+
+
+def test_a_file_is_replaced_whole_and_never_written_over(tmp_path: Path) -> None:
+    target, seen = tmp_path / "manifest.json", tmp_path / "seen"
+    storage.write(str(target), b"old")
+    seen.hardlink_to(target)  # as a reader has it open
+    storage.write(target.as_uri(), b"new")
+    assert (seen.read_text(), target.read_text()) == ("old", "new")
+    assert {path.name for path in tmp_path.iterdir()} == {"manifest.json", "seen"}
+
+
+def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "part"
+    target.write_text("old")
+
+    def torn() -> Iterator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_pydict({"movie1": [1], "numPairs": [2]})
+        raise ValueError("torn")
+
+    schema = pa.schema([("movie1", pa.int64()), ("numPairs", pa.int64())])
+    with pytest.raises(ValueError, match="torn"):
+        write_parquet(torn(), schema, str(target))
+    assert [path.name for path in tmp_path.iterdir()] == ["part"]
+    assert target.read_text() == "old"
+
+
+def test_a_relative_path_becomes_absolute_and_a_uri_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert storage.absolute("data") == str(tmp_path / "data")
+    assert storage.absolute("s3://bucket/data") == "s3://bucket/data"
