@@ -14,7 +14,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test lint format environment deploy lock clean
+.PHONY: help setup demo local test bench lint format environment deploy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,11 @@ local: setup ## a local cloud that stays up until Ctrl-C; .local/env has what a 
 
 test: setup ## all tests
 	@$(BIN)/python -m pytest
+
+bench: setup ## measure the job and write benchmarks/RESULTS.md: BENCH=--large for 10m and 32m
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-bench
+	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-bench/bin/python requirements/dev.txt requirements/bench.txt
+	@.venv-bench/bin/python benchmarks/run.py $(BENCH)
 
 lint: setup ## ruff and sam validate
 	@$(BIN)/ruff check
@@ -53,6 +58,7 @@ lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(LOCK) --upgrade requirements/sam.in -o requirements/sam.txt
 	@$(LOCK) --upgrade requirements/java.in -o requirements/java.txt
 	@$(LOCK) --upgrade requirements/job.in -c requirements/dev.txt -o requirements/job.txt
+	@$(LOCK) --upgrade requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
 	@$(LOCK) --upgrade requirements/functions.in -c requirements/dev.txt -o functions/requirements.txt
 	@$(BIN)/python -m local.environment --adopt
 

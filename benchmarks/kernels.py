@@ -1,0 +1,108 @@
+"""The bare kernel and libraries for item-item similarity: the same table, two threads."""
+
+import time
+from collections.abc import Callable
+from threading import Lock, Thread
+
+import implicit.nearest_neighbours
+import numpy as np
+import scipy.sparse as sp
+import similaripy
+import sparse_dot_topn
+
+import kernel
+from benchmarks.shapes import Table
+from engine import Blocks, cut
+
+THREADS = 2
+BLOCKS = 4
+MIN_RATERS = 10
+NEIGHBOURS = 50
+
+
+def packed_kernel(table: Table) -> float:
+    """All four sums of all pairs: the cells of the triangle, as the job has them."""
+    ids, raters = np.unique(table.movies, return_counts=True)
+    enough = raters >= MIN_RATERS
+    ids, raters = ids[enough], raters[enough]
+    blocks = Blocks(ids[np.lexsort((ids, -raters))], BLOCKS)
+    order = np.lexsort((table.movies, table.users))
+    users, movies, halves = table.users[order], table.movies[order], table.halves[order]
+    starts = np.append(np.flatnonzero(np.append(True, users[1:] != users[:-1])), users.size)
+    lengths, parts = cut(starts, movies, halves, blocks)
+    cells, lock = list(blocks.cells), Lock()
+    kernel.warm_up()
+
+    def work() -> None:
+        while True:
+            with lock:
+                if not cells:
+                    return
+                i, j = cells.pop(0)
+            sums = np.zeros((blocks.ids_of(i).size, 4, blocks.ids_of(j).size), np.int32)
+            kernel.add_pairs(lengths[i], parts[i], lengths[j], parts[j], i == j, kernel.WORDS, sums)
+
+    start = time.monotonic()
+    threads = [Thread(target=work) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.monotonic() - start
+
+
+def _matrix(table: Table) -> sp.csr_matrix:
+    """Users times movies, half stars."""
+    _, movies = np.unique(table.movies, return_inverse=True)
+    values = table.halves.astype(np.float32)
+    return sp.csr_matrix((values, (table.users - 1, movies)))
+
+
+def _timed(function: Callable[[], object]) -> float:
+    start = time.monotonic()
+    function()
+    return time.monotonic() - start
+
+
+def scipy_products(table: Table) -> float:
+    """n, Σxy, Σxx of all pairs; Σyy is the transpose of Σxx. SciPy uses one thread."""
+    ratings = _matrix(table).astype(np.int32)
+    ones, squares = ratings.copy(), ratings.copy()
+    ones.data[:] = 1
+    squares.data **= 2
+    return _timed(lambda: [ones.T @ ones, ratings.T @ ratings, squares.T @ ones])
+
+
+def implicit_cosine(table: Table) -> float:
+    """Cosine over whole columns, the best 50."""
+    model = implicit.nearest_neighbours.CosineRecommender(K=NEIGHBOURS, num_threads=THREADS)
+    ratings = _matrix(table)
+    return _timed(lambda: model.fit(ratings, show_progress=False))
+
+
+def similaripy_cosine(table: Table) -> float:
+    """Cosine over whole columns, the best 50."""
+    ratings = _matrix(table).T.tocsr()
+    return _timed(
+        lambda: similaripy.cosine(ratings, k=NEIGHBOURS, num_threads=THREADS, verbose=False)
+    )
+
+
+def sparse_dot(table: Table) -> float:
+    """One product, the best 50."""
+    ratings = _matrix(table)
+    by_movie = ratings.T.tocsr()
+    return _timed(
+        lambda: sparse_dot_topn.sp_matmul_topn(
+            by_movie, ratings, top_n=NEIGHBOURS, n_threads=THREADS
+        )
+    )
+
+
+METHODS: dict[str, tuple[str, Callable[[Table], float]]] = {
+    "kernel": ("n, Σxy, Σxx, Σyy of all pairs", packed_kernel),
+    "SciPy": ("the same four, three products", scipy_products),
+    "implicit": ("one product, top 50", implicit_cosine),
+    "similaripy": ("one product, top 50", similaripy_cosine),
+    "sparse_dot_topn": ("one product, top 50", sparse_dot),
+}
