@@ -40,7 +40,7 @@ def packed_kernel(table: Table) -> float:
                     return
                 i, j = cells.pop(0)
             sums = np.zeros((blocks.ids_of(i).size, 4, blocks.ids_of(j).size), np.int32)
-            kernel.add_pairs(lengths[i], parts[i], lengths[j], parts[j], i == j, kernel.WORDS, sums)
+            kernel.add_pairs(lengths[i], parts[i], lengths[j], parts[j], i == j, sums)
 
     start = time.monotonic()
     threads = [Thread(target=work) for _ in range(THREADS)]

@@ -18,6 +18,7 @@ from local.java import ROOT, java_home
 
 PYTHON = ROOT / ".venv" / "bin" / "python"
 MANIFEST = "manifest.json"
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"  # a job of seconds ends before C2 has compiled anything
 
 _S3_URI = re.compile(r"s3://([^/,#\s]+)/([^,#]*)")
 _GIB = 2**30
@@ -65,8 +66,8 @@ def local_command(arguments: Sequence[str], work: Path) -> list[str]:
         arguments: from `submitted`, their s3:// URIs replaced by paths.
         work: where Spark may keep its temporary files.
     """
-    # Else /tmp keeps a file if killed. A job of seconds ends before C2 has compiled anything.
-    java_options = f"-XX:-UsePerfData -Djava.io.tmpdir={work} -XX:TieredStopAtLevel=1"
+    # Else /tmp keeps a file if killed.
+    java_options = f"-XX:-UsePerfData -Djava.io.tmpdir={work} {JAVA_OPTIONS}"
     return [
         str(ROOT / ".venv" / "bin" / "spark-submit"),
         *("--master", "local[*]"),

@@ -261,7 +261,7 @@ def _computer(
                 sums = np.zeros((ids[0].size, 4, ids[1].size), np.int32)
             arrays = _arrays(share, *[np.uint16] * 4)
             own, other = arrays[:2], arrays[:2] if i == j else arrays[2:]
-            kernel.add_pairs(*own, *other, i == j, kernel.WORDS, sums)
+            kernel.add_pairs(*own, *other, i == j, sums)
         if sums is None:
             return
         best = kernel.no_best(ids[0].size + (ids[1].size if i != j else 0), rules.neighbours)

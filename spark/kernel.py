@@ -51,15 +51,6 @@ WORDS = _words()
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _starts(lengths):
-    """Where each run begins, and the last ends, of runs of these lengths."""
-    starts = np.zeros(lengths.size + 1, np.int64)
-    for user in range(lengths.size):
-        starts[user + 1] = starts[user] + lengths[user]
-    return starts
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def _flush(words, sums):
     """Unpack the accumulators of one row movie into its sums and clear them."""
     for j in range(words.size):
@@ -71,8 +62,7 @@ def _flush(words, sums):
         sums[3, j] += np.int32(word >> _YY)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def add_pairs(row_lengths, row_entries, column_lengths, column_entries, same, table, sums):
+def add_pairs(row_lengths, row_entries, column_lengths, column_entries, same, sums):
     """Add the co-ratings of some users to the sums of a cell.
 
     Args:
@@ -81,20 +71,35 @@ def add_pairs(row_lengths, row_entries, column_lengths, column_entries, same, ta
         column_lengths: the same of the column block.
         column_entries: the same of the column block.
         same: whether both blocks are the same; then only columns after the row's movie count.
-        table: WORDS.
         sums: n, X, A, B as int32 [row movies, 4, column movies]; added to.
     """
-    rows, columns = sums.shape[0], sums.shape[2]
-    column_starts = _starts(column_lengths)
-    # Counting sort of the row entries by movie; of each rater, what of his columns to visit.
-    ends = np.zeros(rows + 1, np.int64)
-    for entry in row_entries:
-        ends[np.int64(entry >> _BITS) + 1] += 1
-    for i in range(rows):
-        ends[i + 1] += ends[i]
-    first = np.empty(row_entries.size, np.uint32)
-    last = np.empty(row_entries.size, np.uint32)
-    rating = np.empty(row_entries.size, np.uint8)
+    # NumPy makes the arrays: what numba allocates costs it half a second to compile.
+    column_starts = np.append(0, np.cumsum(column_lengths, dtype=np.int64))
+    raters = np.bincount(row_entries >> HALVES_BITS, minlength=sums.shape[0])
+    visits = (
+        np.cumsum(raters) - raters,
+        np.empty(row_entries.size, np.uint32),
+        np.empty(row_entries.size, np.uint32),
+        np.empty(row_entries.size, np.uint8),
+    )
+    _find_visits(row_lengths, row_entries, column_starts, same, *visits)
+    _visit(*visits, column_entries, WORDS, np.zeros(sums.shape[2], np.uint64), sums)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _find_visits(row_lengths, row_entries, column_starts, same, ends, first, last, rating):
+    """Sort the row entries by movie; of each rater, which of his column entries to visit.
+
+    Args:
+        row_lengths: see `add_pairs`.
+        row_entries: see `add_pairs`.
+        column_starts: where each user's column entries begin, and the last ends, int64 [users + 1].
+        same: see `add_pairs`.
+        ends: int64 [row movies], where each movie's raters begin; receives where they end.
+        first: uint32 [row entries]; receives of each rater the first column entry.
+        last: receives the one after the last.
+        rating: uint8; receives half stars.
+    """
     k = 0
     for user in range(row_lengths.size):
         for _ in range(row_lengths[user]):
@@ -106,9 +111,24 @@ def add_pairs(row_lengths, row_entries, column_lengths, column_entries, same, ta
             first[at] = k if same else column_starts[user]
             last[at] = column_starts[user + 1]
             rating[at] = entry & _HALVES
-    words = np.zeros(columns, np.uint64)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _visit(ends, first, last, rating, column_entries, table, words, sums):
+    """Add up, for each row movie, what its raters gave the column movies.
+
+    Args:
+        ends: from `_find_visits`, as `first`, `last` and `rating`.
+        first: see there.
+        last: see there.
+        rating: see there.
+        column_entries: see `add_pairs`.
+        table: WORDS.
+        words: the accumulators, uint64 [column movies], zero.
+        sums: see `add_pairs`.
+    """
     at = 0
-    for i in range(rows):
+    for i in range(ends.size):
         pending = 0
         while at < ends[i]:
             adds = table[rating[at]]
@@ -256,7 +276,7 @@ def warm_up() -> None:
     for array in (lengths, entries):
         array.flags.writeable = False  # as they come from Arrow
     sums = np.zeros((1, 4, 1), np.int32)
-    add_pairs(lengths, entries, lengths, entries, False, WORDS, sums)
+    add_pairs(lengths, entries, lengths, entries, False, sums)
     ids, best = np.ones(1, np.int32), no_best(2, 1)
     integers, doubles = np.empty((3, 1), np.int32), np.empty((4, 1))
     keep_pairs(sums, ids, ids, (1, 0.5), 0, integers, doubles, best, 1)

@@ -10,7 +10,7 @@ from types import ModuleType
 from pyspark import SparkFiles
 
 
-def compiled(module: str) -> ModuleType:
+def compiled(module: str, meanwhile: str | None = None) -> ModuleType:
     """Import a module of numba functions in a worker, compiled or found in the executor's cache.
 
     The cache stands among the executor's own files: they are writable wherever its home is not,
@@ -18,6 +18,7 @@ def compiled(module: str) -> ModuleType:
 
     Args:
         module: has a function `warm_up()` that calls every compiled function once.
+        meanwhile: another such module, to compile while another worker compiles this one.
     """
     folder = Path(SparkFiles.getRootDirectory()) / "numba"
     folder.mkdir(exist_ok=True)
@@ -25,7 +26,12 @@ def compiled(module: str) -> ModuleType:
     loaded = importlib.import_module(module)
     if not getattr(loaded, "is_warm", False):
         with (folder / f"{module}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if meanwhile is not None:
+                    compiled(meanwhile)
+                fcntl.flock(lock, fcntl.LOCK_EX)
             loaded.warm_up()
         loaded.is_warm = True
     return loaded

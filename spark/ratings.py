@@ -170,7 +170,7 @@ def _scanner(
 ) -> Callable[[Iterator[int]], Iterator[tuple[int, Piece | Tally]]]:
     def scan_task(splits: Iterator[int]) -> Iterator[tuple[int, Piece | Tally]]:
         """Scan the lines of a split, then send each part of the users its ratings."""
-        scan = compiled("scan").scan
+        scan = compiled("scan", meanwhile="kernel").scan
         for source in splits:
             text = read_split(child(folder, format.ratings), edges[source], edges[source + 1])
             found = scan(text, format, is_start=source == 0)

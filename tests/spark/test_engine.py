@@ -1,11 +1,13 @@
 """The engine: the self-join's pairs to the bit, and each movie's best neighbours, for any rules."""
 
+import itertools
 import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,6 +125,71 @@ def test_a_user_of_more_movies_than_a_block_holds(spark: SparkSession, tmp_path:
     assert told == movies * (movies - 1) // 2
     assert best[movies] == [(1, score, 2), (2, score, 2)]
     assert best[1] == [(2, score, 2), (3, score, 2)]
+
+
+def test_skewed_users_and_movies_and_sparse_ids_are_exact(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    table = skewed(busiest=7_359, most_raters=35_000, movies=65_000)
+    output, best, _ = run(spark, tmp_path, table, Rules(10, 0.85, 5), blocks=1)
+    pairs = pairs_of_few(table, 10, 0.85)
+    assert stored(output) == pairs
+    assert best == sorted_best(pairs, 5)
+    assert max(n for _, _, n, *_ in pairs) == 35_000
+    assert len({movie for _, movie, _ in table}) == 65_000
+
+
+def test_movies_with_too_few_raters_are_not_compared(spark: SparkSession, tmp_path: Path) -> None:
+    table = [(user, 5, 4.0) for user in range(1, 11)]
+    table += [(1 + movie % 10, movie, 4.0) for movie in range(10, 60_010)]
+    source = folder(tmp_path, ratings_dat="".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table))
+    size = (source / "ratings.dat").stat().st_size
+    ratings = read_ratings(spark.sparkContext, str(source), FORMATS[0], size, str(tmp_path))
+    assert choose_blocks(ratings, 10, 3).ids.tolist() == [5]
+    assert choose_blocks(ratings, 1, 3).ids.size == 60_001
+
+
+def skewed(busiest: int, most_raters: int, movies: int) -> Table:
+    """A table of sparse ids up to the largest.
+
+    User 1 rates `busiest` movies, each of which twelve others rate; two movies have `most_raters`
+    raters; the rest of `movies` has one each.
+    """
+    ids = [2**31 - 1 - 33_000 * number for number in range(movies)]
+    table = [(1, ids[number], number % 10 / 2 + 0.5) for number in range(busiest)]
+    table += [
+        (2 + user, ids[(user + step) % busiest], 3 + user * step % 5 / 2)
+        for user in range(busiest)
+        for step in range(12)
+    ]
+    for user in range(10**6, 10**6 + most_raters):
+        table += [(user, ids[busiest], user % 9 / 2 + 0.5), (user, ids[busiest + 1], 4.5)]
+    table += [(10**6 + number, ids[number], 3.0) for number in range(busiest + 2, movies)]
+    return table
+
+
+def pairs_of_few(table: Table, min_co_raters: int, min_score: float) -> list[tuple]:
+    """The pairs by plain loops, for tables in which but user 1 has only few ratings each."""
+    by_user, by_movie = defaultdict(list), defaultdict(dict)
+    for user, movie, rating in table:
+        by_user[user].append(movie)
+        by_movie[movie][user] = rating
+    del by_user[1]
+    common = Counter(
+        pair for movies in by_user.values() for pair in itertools.combinations(sorted(movies), 2)
+    )
+    pairs = []
+    for (one, two), n in common.items():
+        if n < min_co_raters - 1:
+            continue
+        x, y = by_movie[one], by_movie[two]
+        both = x.keys() & y.keys()
+        xy = sum(x[user] * y[user] for user in both)
+        xx, yy = (sum(stars[user] ** 2 for user in both) for stars in (x, y))
+        score = xy / (math.sqrt(xx) * math.sqrt(yy))
+        if len(both) >= min_co_raters and score >= min_score:
+            pairs.append((one, two, len(both), xy, xx, yy, score))
+    return sorted(pairs)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,6 @@ def test_executors_compute_with_the_archive_alone_and_compile_once_each(
     assert used
     for executor in used:
         told = (executor / "stdout").read_text() + (executor / "stderr").read_text()
-        saved = re.findall(r"data saved to '(\S*add_pairs\S*)'", told)
+        saved = re.findall(r"data saved to '(\S*kernel._visit-\S*)'", told)
         assert len(saved) == 1, told[-2000:]
         assert (executor / saved[0]).is_file()

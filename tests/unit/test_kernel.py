@@ -28,7 +28,7 @@ def add(rated: dict, others: dict | None, users: int, sums: np.ndarray) -> np.nd
     """Add users to a cell: of rows and `others`, or of rows and the same rows."""
     rows = packed(rated, users)
     columns = rows if others is None else packed(others, users)
-    kernel.add_pairs(*rows, *columns, others is None, kernel.WORDS, sums)
+    kernel.add_pairs(*rows, *columns, others is None, sums)
     return sums
 
 
@@ -80,7 +80,7 @@ def test_no_packed_field_overflows_into_the_next(users: int, x: int, y: int) -> 
     lengths, entries = np.full(users, 2, np.uint16), np.tile([x, 1 << HALVES_BITS | y], users)
     sums = np.zeros((2, 4, 2), np.int32)
     rows = lengths, entries.astype(np.uint16)
-    kernel.add_pairs(*rows, *rows, True, kernel.WORDS, sums)
+    kernel.add_pairs(*rows, *rows, True, sums)
     assert len(rated) == 2 * users
     assert told(sums) == {(0, 1): (users, users * x * y, users * x * x, users * y * y)}
 
