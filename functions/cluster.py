@@ -35,6 +35,7 @@ class ClusterSettings:
         min_co_raters: least number of co-raters of a pair.
         min_score: least score of a pair.
         neighbours: at most so many per movie.
+        max_ratings_per_user: of a user with more only the latest so many count; None for all.
     """
 
     stack: str
@@ -50,6 +51,7 @@ class ClusterSettings:
     min_co_raters: int
     min_score: float
     neighbours: int
+    max_ratings_per_user: int | None
 
 
 def cluster_name(stack: str, run_id: str) -> str:
@@ -80,6 +82,7 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
         "spark.executor.memoryOverheadFactor": "0.5",
         "spark.yarn.maxAppAttempts": "1",  # a second attempt of a failed job costs and fails again
     }
+    most = settings.max_ratings_per_user
     return [
         "spark-submit",
         "--deploy-mode",
@@ -100,6 +103,7 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
         str(settings.min_score),
         "--neighbours",
         str(settings.neighbours),
+        *([] if most is None else ["--max-ratings-per-user", str(most)]),
     ]
 
 

@@ -51,6 +51,7 @@ settings = ClusterSettings(
     min_co_raters=int(os.environ["MIN_CO_RATERS"]),
     min_score=float(os.environ["MIN_SCORE"]),
     neighbours=int(os.environ["NEIGHBOURS"]),
+    max_ratings_per_user=int(os.environ["MAX_RATINGS_PER_USER"]) or None,
 )
 launcher = launch.Launcher(s3, emr, runs_table, settings)
 

@@ -24,6 +24,8 @@ from ratings import Census, Chunk, Ratings
 
 SUM_BYTES = 16  # of one pair of movies: four 32-bit sums
 CELLS_PER_CORE = 3  # so that cores end together
+# What a cell takes in at once: more does not stay in a cache, less sweeps the sums more often.
+SHARE_BYTES = 2**22
 PAIRS_PER_BATCH = 2**17  # 3 MB, which fit into a cache
 
 PAIRS = pa.schema(
@@ -254,7 +256,7 @@ def _computer(
         """Sum up one cell over all chunks; write its pairs; give its movies' best neighbours."""
         kernel = compiled("kernel")
         sums = None
-        for cell, share in shares:
+        for cell, share in _joined(shares):
             i, j = blocks.cells[cell]
             if sums is None:
                 ids = blocks.ids_of(i), blocks.ids_of(j)
@@ -270,6 +272,19 @@ def _computer(
         yield from _by_range(np.concatenate(ids) if i != j else ids[0], best, first)
 
     return compute_cell
+
+
+def _joined(shares: Iterator[tuple[int, Share]]) -> Iterator[tuple[int, Share]]:
+    """The same shares of one cell, small ones joined."""
+    cell, waiting, size = 0, [], 0
+    for cell, share in shares:
+        if waiting and size + sum(map(len, share)) > SHARE_BYTES:
+            yield cell, Share(*map(b"".join, zip(*waiting, strict=True)))
+            waiting, size = [], 0
+        waiting.append(share)
+        size += sum(map(len, share))
+    if waiting:
+        yield cell, Share(*map(b"".join, zip(*waiting, strict=True)))
 
 
 def _kept(kernel, sums, ids, rules: Rules, best, first_column: int) -> Iterator[pa.RecordBatch]:

@@ -46,9 +46,11 @@ class Manifest:
     Attributes:
         measure: the similarity measure of `neighbours`.
         dataset: `format` and, per file, `lines`.
-        parameters: `min_co_raters`, `min_score`, `neighbours`.
-        counts: `ratings` (each user and movie once), `users`, `movies` (of the catalogue),
+        parameters: `min_co_raters`, `min_score`, `neighbours`, `max_ratings_per_user` (or null).
+        counts: `ratings` that were used (each user and movie once), `users`, `movies` (of the
+            catalogue),
             `duplicates` (good lines that a later rating of the same user and movie replaced),
+            `left_out` (ratings beyond the most that count of a user),
             `duplicate_movies` (good lines of a movie that an earlier line describes), `rejected`
             (lines of both files), `pairs`, `movies_with_neighbours`.
         rejects: rejected lines per file name and kind of defect.
@@ -61,7 +63,7 @@ class Manifest:
 
     measure: str
     dataset: dict[str, Any]
-    parameters: dict[str, float]
+    parameters: dict[str, float | None]
     counts: dict[str, int]
     rejects: dict[str, dict[str, int]]
     neighbours: list[Part]

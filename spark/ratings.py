@@ -74,12 +74,14 @@ class Census(NamedTuple):
 
     Attributes:
         users: how many.
+        left_out: ratings beyond the most that count of a user.
         rated: int32, the ids of the rated movies.
         raters: int64, how many of the users rated each.
         tallies: of splits.
     """
 
     users: int
+    left_out: int
     rated: bytes
     raters: bytes
     tallies: list[Tally]
@@ -96,6 +98,7 @@ class Ratings:
         movies: int32, the ids of the rated movies, ascending.
         raters: int64, how many users rated each.
         users: how many there are.
+        left_out: ratings beyond the most that count of a user.
     """
 
     packed: RDD
@@ -104,6 +107,7 @@ class Ratings:
     movies: np.ndarray
     raters: np.ndarray
     users: int
+    left_out: int
 
     @property
     def count(self) -> int:
@@ -112,7 +116,12 @@ class Ratings:
 
 
 def read_ratings(
-    context: SparkContext, folder: str, format: Format, size: int, output: str
+    context: SparkContext,
+    folder: str,
+    format: Format,
+    size: int,
+    output: str,
+    most: int | None = None,
 ) -> Ratings:
     """Read a ratings file in one pass: scan its lines, bring users together, keep the latest.
 
@@ -124,6 +133,7 @@ def read_ratings(
         format: of the data set.
         size: of the ratings file, in bytes.
         output: the run's prefix, for the rejected lines.
+        most: of a user with more ratings only so many count, the latest; all if not given.
     """
     cores = context.defaultParallelism
     parts = _shared(size / BYTES_PER_RATING / RATINGS_PER_PART, cores)
@@ -133,7 +143,7 @@ def read_ratings(
         _scanner(folder, format, edges, parts, output)
     )
     by_user = scanned.partitionBy(parts, _itself).values()
-    packed = by_user.mapPartitions(_pack_users).persist(StorageLevel.MEMORY_AND_DISK)
+    packed = by_user.mapPartitions(_packer(most)).persist(StorageLevel.MEMORY_AND_DISK)
     return _summed_up(packed)
 
 
@@ -162,6 +172,7 @@ def _summed_up(packed: RDD) -> Ratings:
         movies=ids,
         raters=totals,
         users=sum(census.users for census in censuses),
+        left_out=sum(census.left_out for census in censuses),
     )
 
 
@@ -192,23 +203,52 @@ def _scanner(
     return scan_task
 
 
-def _pack_users(found: Iterator[Piece | Tally]) -> Iterator[Chunk | Census]:
-    """All ratings of a part of the users as one chunk, and a census of it."""
-    everything = list(found)
-    tallies = [each for each in everything if isinstance(each, Tally)]
-    pieces = sorted(each for each in everything if isinstance(each, Piece))
-    users, movies, halves = _latest(pieces)
+def _packer(
+    most: int | None,
+) -> Callable[[Iterator[Piece | Tally]], Iterator[Chunk | Census]]:
+    def pack_users(found: Iterator[Piece | Tally]) -> Iterator[Chunk | Census]:
+        """All ratings of a part of the users as one chunk, and a census of it."""
+        everything = list(found)
+        tallies = [each for each in everything if isinstance(each, Tally)]
+        pieces = sorted(each for each in everything if isinstance(each, Piece))
+        users, movies, halves, times = _latest(pieces)
+        unique = users.size
+        if most is not None:
+            kept = _latest_of_user(users, movies, times, most)
+            users, movies, halves = users[kept], movies[kept], halves[kept]
+        begins = np.flatnonzero(np.append(True, users[1:] != users[:-1])[: users.size])
+        starts = np.append(begins, users.size).astype(np.int64)
+        rated, raters = _counted(movies)
+        if users.size:
+            yield Chunk(starts.tobytes(), movies.tobytes(), halves.tobytes())
+        yield Census(
+            begins.size,
+            unique - users.size,
+            rated.astype(np.int32).tobytes(),
+            raters.astype(np.int64).tobytes(),
+            tallies,
+        )
+
+    return pack_users
+
+
+def _latest_of_user(
+    users: np.ndarray, movies: np.ndarray, times: np.ndarray, most: int
+) -> np.ndarray:
+    """Which ratings are among their user's `most` latest; of equal times the larger movie ids are.
+
+    Args:
+        users: ascending.
+        movies: ids.
+        times: of the ratings.
+        most: at least 1.
+    """
+    order = np.lexsort((-movies, -times, users))  # users stay where they are
     begins = np.flatnonzero(np.append(True, users[1:] != users[:-1])[: users.size])
-    starts = np.append(begins, users.size).astype(np.int64)
-    rated, raters = _counted(movies)
-    if users.size:
-        yield Chunk(starts.tobytes(), movies.tobytes(), halves.tobytes())
-    yield Census(
-        begins.size,
-        rated.astype(np.int32).tobytes(),
-        raters.astype(np.int64).tobytes(),
-        tallies,
-    )
+    place = np.arange(users.size) - np.repeat(begins, np.diff(np.append(begins, users.size)))
+    kept = np.zeros(users.size, bool)
+    kept[order[place < most]] = True
+    return kept
 
 
 def _counted(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -219,8 +259,8 @@ def _counted(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(counts), counts[counts > 0]
 
 
-def _latest(pieces: list[Piece]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Users, movies and half stars of the rating that counts of each user and movie, by both.
+def _latest(pieces: list[Piece]) -> tuple[np.ndarray, ...]:
+    """Users, movies, half stars and times of the latest rating of each user and movie, by both.
 
     Args:
         pieces: in the order of their lines.
@@ -234,9 +274,9 @@ def _latest(pieces: list[Piece]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
     keys = users.astype(np.int64) << 32 | movies
     if np.all(keys[1:] > keys[:-1]):  # as MovieLens comes
-        return users, movies, halves
+        return users, movies, halves, times
     # Stable: of equal users, movies and times the later line comes last, and counts.
     order = np.lexsort((times, keys))
     keys = keys[order]
     order = order[np.append(keys[1:] != keys[:-1], True)]
-    return users[order], movies[order], halves[order]
+    return users[order], movies[order], halves[order], times[order]

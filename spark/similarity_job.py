@@ -77,6 +77,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--min-co-raters", type=int, default=10, metavar="N", help="default 10")
     parser.add_argument("--min-score", type=float, default=0.95, metavar="S", help="default 0.95")
     parser.add_argument("--neighbours", type=int, default=50, metavar="N", help="default 50")
+    parser.add_argument(
+        "--max-ratings-per-user", type=int, metavar="N",
+        help="of a user with more only the latest N count; all if not given, which is exact",
+    )  # fmt: skip
     parser.add_argument("--blocks", type=int, metavar="B", help="of movies; chosen if not given")
     options = parser.parse_args(arguments)
     if options.min_co_raters < 1:
@@ -85,6 +89,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("--min-score must be between 0 and 1")
     if options.blocks is not None and options.blocks < 1:
         parser.error("--blocks must be at least 1")
+    if options.max_ratings_per_user is not None and options.max_ratings_per_user < 2:
+        parser.error("--max-ratings-per-user must be at least 2")
     if options.neighbours < 1:
         parser.error("--neighbours must be at least 1")
     return options
@@ -106,7 +112,7 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
     """
     stages = Stages(context)
     with stages.stage("read"):
-        dataset = read(context, options.dataset, options.output)
+        dataset = read(context, options)
     first = bounds(dataset.movies)
     with stages.stage("similarities"):
         pairs, found = compare(context, dataset.ratings, options, first)
@@ -121,7 +127,8 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
             "lines": {name: judged.lines for name, judged in dataset.judgements.items()},
         },
         parameters={
-            name: getattr(options, name) for name in ("min_co_raters", "min_score", "neighbours")
+            name: getattr(options, name)
+            for name in ("min_co_raters", "min_score", "neighbours", "max_ratings_per_user")
         },
         counts=count(dataset) | {"pairs": pairs, "movies_with_neighbours": with_neighbours},
         rejects={name: judged.defects for name, judged in dataset.judgements.items()},
@@ -133,18 +140,20 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
     results.write_manifest(manifest, options.output)
 
 
-def read(context: SparkContext, folder: str, output: str) -> Dataset:
+def read(context: SparkContext, options: argparse.Namespace) -> Dataset:
     """Read the data set of a folder and write what of it is rejected.
 
     Raises:
         DatasetError: the folder is not of one format, or a file of it is hopeless.
     """
+    folder, output = options.dataset, options.output
     files = list_files(folder)
     format = only_format(files, folder)
     movies, movie_lines, rejects = read_movies(child(folder, format.movies), format)
     if rejects:
         results.write_rejects(output, format.movies, 0, rejects)
-    ratings = read_ratings(context, folder, format, files[format.ratings], output)
+    size, most = files[format.ratings], options.max_ratings_per_user
+    ratings = read_ratings(context, folder, format, size, output, most)
     refuse_hopeless(format.ratings, ratings.judgement, ratings.samples)
     refuse_hopeless(format.movies, movie_lines, rejects)
     known = catalogue(movies, ratings.movies, ratings.raters)
@@ -194,7 +203,8 @@ def count(dataset: Dataset) -> dict[str, int]:
         "ratings": dataset.ratings.count,
         "users": dataset.ratings.users,
         "movies": dataset.movies.ids.size,
-        "duplicates": rating_lines.good - dataset.ratings.count,
+        "duplicates": rating_lines.good - dataset.ratings.count - dataset.ratings.left_out,
+        "left_out": dataset.ratings.left_out,
         "duplicate_movies": dataset.duplicate_movies,
         "rejected": rating_lines.rejected + movie_lines.rejected,
     }

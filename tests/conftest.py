@@ -29,6 +29,7 @@ os.environ |= {
     "EMR_INSTANCE_PROFILE": "EmrInstanceProfile",
     "SUBNET_ID": "",
     "MIN_CO_RATERS": "10",
+    "MAX_RATINGS_PER_USER": "0",
     "MIN_SCORE": "0.95",
     "NEIGHBOURS": "50",
 }

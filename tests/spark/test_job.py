@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_a_folder_becomes_a_result_that_its_manifest_describes(
 
     manifest = manifest_of(output)
     assert manifest.counts == {
-        "ratings": 26, "users": 12, "movies": 4, "duplicates": 0,
+        "ratings": 26, "users": 12, "movies": 4, "duplicates": 0, "left_out": 0,
         "duplicate_movies": 0, "rejected": 0, "pairs": 1, "movies_with_neighbours": 2,
     }  # fmt: skip
     assert list(manifest.timings) == ["read", "similarities", "neighbours"]
@@ -144,6 +145,22 @@ def test_malformed_lines_are_rejected_counted_and_kept_for_reading(tmp_path: Pat
         ("movies.dat", "columns", "x" * 500),
         ("ratings.dat", "columns", "nonsense"), ("ratings.dat", "rating", "1::2::9::1"),
     ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("running")
+def test_of_a_user_with_more_ratings_only_the_latest_count(tmp_path: Path) -> None:
+    ratings = RATINGS_DAT + "12::4::3::1\n12::4::4::2\n"
+    dataset = folder(tmp_path / "d", ratings_dat=ratings, movies_dat=MOVIES_DAT)
+    assert run(dataset, tmp_path / "result", "--max-ratings-per-user", "2") == 0
+    manifest = manifest_of(tmp_path / "result")
+    of_user = Counter(line.split("::")[0] for line in RATINGS_DAT.splitlines())
+    of_user["12"] += 1
+    left_out = sum(max(0, count - 2) for count in of_user.values())
+    counts = manifest.counts
+    assert left_out > 0
+    assert (counts["left_out"], counts["duplicates"]) == (left_out, 1)
+    assert counts["ratings"] == sum(of_user.values()) - left_out
+    assert manifest.parameters["max_ratings_per_user"] == 2
 
 
 @pytest.mark.parametrize(
@@ -258,7 +275,7 @@ def test_a_real_release_gives_exactly_the_oracles_pairs_and_neighbours(
     expected = oracle.neighbours(pairs, 20)
     assert manifest.counts == {
         "ratings": len(ratings), "users": users, "movies": movies, "duplicates": 0,
-        "duplicate_movies": 0, "rejected": 0, "pairs": len(pairs),
+        "left_out": 0, "duplicate_movies": 0, "rejected": 0, "pairs": len(pairs),
         "movies_with_neighbours": len(expected),
     }  # fmt: skip
     lines = read_lines(tmp_path, *(part.name for part in manifest.neighbours))

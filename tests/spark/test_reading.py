@@ -25,11 +25,17 @@ BROKEN = ["", "0", "-1", "+1", "1.5", "x", " 1", "2147483647", "2147483648", "9"
 STARS = ["0", "0.5", "5", "5.0", "5.5", "0.25", "4.50", "4.", "nan", "Infinity", "1e0", "NaN", "-1"]
 
 
-def read(spark: SparkSession, path: Path, format: Format, output: Path | None = None) -> Ratings:
+def read(
+    spark: SparkSession,
+    path: Path,
+    format: Format,
+    output: Path | None = None,
+    most: int | None = None,
+) -> Ratings:
     """Read a ratings file."""
     size = path.stat().st_size
     where = str(output or path.parent)
-    return read_ratings(spark.sparkContext, str(path.parent), format, size, where)
+    return read_ratings(spark.sparkContext, str(path.parent), format, size, where, most)
 
 
 def by_user(ratings: Ratings) -> list[dict[int, float]]:
@@ -106,6 +112,35 @@ def test_the_later_line_of_equal_times_counts_across_the_splits_of_a_file(
     assert by_user(ratings) == [{5: 1 + 39 % 9 / 2}] * 59
     told = ratings.users, ratings.count, ratings.judgement.lines
     assert told == (59, 59, 59 * 40)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    rated=st.lists(
+        st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 10), st.integers(0, 4)),
+        max_size=60,
+    ),
+    most=st.integers(1, 6),
+)
+def test_of_a_users_ratings_the_latest_count_and_of_equal_times_the_larger_movies(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, rated: list, most: int
+) -> None:
+    path = tmp_path_factory.mktemp("latest") / DAT.ratings
+    path.write_text("".join(f"{u}::{m}::{h / 2:g}::{t}\n" for u, m, h, t in rated) or "\n")
+    single: dict[int, dict[int, tuple[int, float]]] = {}
+    for user, movie, half, time in rated:
+        of_user = single.setdefault(user, {})
+        if time >= of_user.get(movie, (0, 0))[0]:
+            of_user[movie] = time, half / 2
+    expected = []
+    for of_user in single.values():
+        order = sorted(of_user, key=lambda movie: (of_user[movie][0], movie), reverse=True)
+        expected.append({movie: of_user[movie][1] for movie in order[:most]})
+    ratings = read(spark, path, DAT, most=most)
+    assert sorted(map(sorted, map(dict.items, by_user(ratings)))) == sorted(
+        map(sorted, map(dict.items, expected))
+    )
+    assert ratings.left_out == sum(map(len, single.values())) - ratings.count
 
 
 def test_line_ends_of_windows_and_a_byte_order_mark_do_no_harm(

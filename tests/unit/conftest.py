@@ -102,7 +102,12 @@ class Cloud:
         manifest = Manifest(
             measure="cosine",
             dataset={"format": "dat"},
-            parameters={"min_co_raters": 10, "min_score": 0.95, "neighbours": 50},
+            parameters={
+                "min_co_raters": 10,
+                "min_score": 0.95,
+                "neighbours": 50,
+                "max_ratings_per_user": None,
+            },
             counts={"ratings": 40, "users": 20, "movies": len(lines)},
             rejects={},
             neighbours=written,

@@ -22,6 +22,7 @@ SETTINGS = ClusterSettings(
     results_bucket="results",
     environment="ab" * 32,
     min_co_raters=10,
+    max_ratings_per_user=None,
     min_score=0.95,
     neighbours=50,
 )
@@ -68,6 +69,13 @@ def test_the_job_knows_its_region_and_how_many_tasks_keep_the_nodes_busy() -> No
     for process in ("executorEnv", "yarn.appMasterEnv"):
         assert f"spark.{process}.AWS_REGION=eu-central-1" in arguments
     assert "spark.default.parallelism=40" in arguments
+
+
+def test_a_cap_on_ratings_per_user_is_asked_for_only_where_one_is_set() -> None:
+    (step,) = cluster_request(SETTINGS, RUN)["Steps"]
+    assert "--max-ratings-per-user" not in step["HadoopJarStep"]["Args"]
+    (step,) = cluster_request(replace(SETTINGS, max_ratings_per_user=500), RUN)["Steps"]
+    assert step["HadoopJarStep"]["Args"][-2:] == ["--max-ratings-per-user", "500"]
 
 
 def test_a_cluster_is_found_by_name_on_any_page() -> None:

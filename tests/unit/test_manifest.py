@@ -9,7 +9,12 @@ from spark.manifest import Manifest, ManifestError, Part
 MANIFEST = Manifest(
     measure="cosine",
     dataset={"format": "dat", "lines": {"ratings.dat": 3}},
-    parameters={"min_co_raters": 10, "min_score": 0.95, "neighbours": 50},
+    parameters={
+        "min_co_raters": 10,
+        "min_score": 0.95,
+        "neighbours": 50,
+        "max_ratings_per_user": None,
+    },
     counts={"ratings": 3},
     rejects={"ratings.dat": {"columns": 1}},
     neighbours=[Part("neighbours/part-0.json.gz", 1, 20, "ab")],
