@@ -13,11 +13,13 @@ import sparse_dot_topn
 import kernel
 from benchmarks.shapes import Table
 from engine import Blocks, cut
+from entries import BLOCK_MOVIES, HALVES_BITS
 
 THREADS = 2
 BLOCKS = 4
 MIN_RATERS = 10
 NEIGHBOURS = 50
+SWEEPS = 20
 
 
 def packed_kernel(table: Table) -> float:
@@ -49,6 +51,22 @@ def packed_kernel(table: Table) -> float:
     for thread in threads:
         thread.join()
     return time.monotonic() - start
+
+
+def sweep_seconds() -> float:
+    """What a sweep over a billion sums costs one thread: adding one user who adds next to nothing.
+
+    Each share that a cell takes in sweeps the sums of the row movies that are in it.
+    """
+    kernel.warm_up()
+    every = np.arange(BLOCK_MOVIES, dtype=np.uint16) << HALVES_BITS | 1
+    rows = np.array([every.size], np.uint16), every.astype(np.uint16)
+    columns = np.ones(1, np.uint16), np.ones(1, np.uint16)
+    sums = np.zeros((BLOCK_MOVIES, 4, BLOCK_MOVIES), np.int32)
+    start = time.monotonic()
+    for _ in range(SWEEPS):
+        kernel.add_pairs(*rows, *columns, False, sums)
+    return (time.monotonic() - start) / SWEEPS / BLOCK_MOVIES**2 * 1e9
 
 
 def _matrix(table: Table) -> sp.csr_matrix:

@@ -10,17 +10,21 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "spark")]
 
-from benchmarks import kernels, shapes  # noqa: E402
+from benchmarks import kernels, model, shapes  # noqa: E402
 from benchmarks.measured import Measured, run  # noqa: E402
 from local.java import java_home  # noqa: E402
-from local.step import JAVA_OPTIONS  # noqa: E402
+from local.step import JAVA_OPTIONS, PYTHON  # noqa: E402
 
 DATA = ROOT / "data" / "benchmarks"
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
-STAGES = ("read", "similarities", "neighbours")
+CHECK = "20m"  # the shape that the cost model is checked on, and not fitted to
+MIN_RATERS = 10
+CORES = 2  # of `local[2]`
 EXAMPLE = """examples:
   make bench                    the tutorial's program at 100k and 1m, the job at 1m and 10m
   make bench BENCH=--large      also the tutorial's program at 10m (half an hour) and the job at 32m
@@ -35,15 +39,23 @@ def main() -> None:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--large", action="store_true", help="10m for the tutorial's, 32m for both")
+    parser.add_argument(
+        "--large", action="store_true", help="also the tutorial's program at 10m and the job at 32m"
+    )
     parser.add_argument("--times", type=int, default=3, metavar="N", help="medians of so many runs")
     options = parser.parse_args()
-    report = [_machine(options.times)]
-    report += against_tutorial(["100k", "1m", *(["10m"] if options.large else [])], options.times)
-    report += by_shape(["1m", "10m", *(["32m"] if options.large else [])], options.times)
-    report += bare_kernel("10m", options.times)
-    report += by_executors("10m", options.times)
-    RESULTS.write_text("\n".join(report) + "\n")
+    times, large = options.times, options.large
+    fitted = ["100k", "1m", "10m", *(["32m"] if large else [])]
+    sections = (
+        lambda: against_tutorial(["100k", "1m", *(["10m"] if large else [])], times),
+        lambda: by_shape(fitted, times),
+        lambda: bare_kernel("10m", times),
+        lambda: by_executors("10m", times),
+    )
+    report = [_machine(times)]
+    for measure in sections:
+        report += measure()
+        RESULTS.write_text("\n".join(report) + "\n")  # as far as it is: some take long
     _say(f"written to {RESULTS.relative_to(ROOT)}")
 
 
@@ -82,7 +94,7 @@ def submit(program: Path, *arguments: str, options: Sequence[str]) -> Measured:
     ]
     environment = {
         "JAVA_HOME": str(java_home()),
-        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_PYTHON": str(PYTHON),
         "SPARK_LOCAL_IP": "127.0.0.1",
     }
     measured = run(command, environment)
@@ -90,7 +102,9 @@ def submit(program: Path, *arguments: str, options: Sequence[str]) -> Measured:
     return measured
 
 
-def job(folder: Path, times: int, master: str = "local[2]") -> tuple[list[Measured], list[dict]]:
+def job(
+    folder: Path, times: int, master: str = f"local[{CORES}]"
+) -> tuple[list[Measured], list[dict]]:
     """Run the job some times; what it took, and its manifests."""
     measured, manifests = [], []
     options = "--master", master, "--driver-java-options", JAVA_OPTIONS
@@ -117,7 +131,9 @@ def against_tutorial(names: Sequence[str], times: int) -> list[str]:
         for _ in range(times if name != "10m" else 1):
             program = ROOT / "benchmarks" / "tutorial.py"
             arguments = str(folder), str(DATA / "tutorial")
-            slow.append(submit(program, *arguments, options=("--master", "local[2]")).seconds)
+            slow.append(
+                submit(program, *arguments, options=("--master", f"local[{CORES}]")).seconds
+            )
             fast.append(job(folder, 1)[0][0].seconds)
         one, two = statistics.median(slow), statistics.median(fast)
         report.append(f"| {name} | {one:.1f} s | {two:.1f} s | {one / two:.1f} |")
@@ -125,30 +141,68 @@ def against_tutorial(names: Sequence[str], times: int) -> list[str]:
 
 
 def by_shape(names: Sequence[str], times: int) -> list[str]:
-    """Seconds per stage, work, memory."""
+    """Seconds per stage, work, memory; and the cost model that is fitted to them."""
     report = [
         "\n## The job by shape\n\nW: pairs of ratings of a user, summed. Memory: resident in JVM "
         "and Python at once; what processes share counts for each.\n\n"
         "| shape | wall | read | similarities | neighbours | pairs | W "
-        "| s per 10⁹ W (similarities) | CPU | memory |\n|---|---|---|---|---|---|---|---|---|---|"
+        "| s per 10⁹ W (similarities) | s per 10⁹ W (wall) | CPU | memory |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|"
     ]
-    for name in names:
+    loads, seconds = [], []
+    for name in [*names, CHECK]:
         folder, table = dataset(name)
         measured, manifests = job(folder, times)
         stages = {
             stage: statistics.median(each["timings"][stage] for each in manifests)
-            for stage in STAGES
+            for stage in model.STAGES
         }
+        loads.append(_load(table))
+        seconds.append(stages)
         wall = statistics.median(each.seconds for each in measured)
         cpu = statistics.median(each.cpu for each in measured)
         peak = max(each.peak for each in measured) / 2**30
-        cells = " | ".join(f"{stages[stage]:.1f} s" for stage in STAGES)
+        cells = " | ".join(f"{stages[stage]:.1f} s" for stage in model.STAGES)
         report.append(
             f"| {name} | {wall:.1f} s | {cells} | {manifests[0]['counts']['pairs']:,} "
             f"| {table.work / 1e9:.2f}·10⁹ | {stages['similarities'] / table.work * 1e9:.2f} "
+            f"| {wall / table.work * 1e9:.2f} "
             f"| {cpu:.0f} s | {peak:.2f} GiB |"
         )
-    return report
+    return report + cost_model(names, loads, seconds)
+
+
+def _load(table: shapes.Table) -> model.Load:
+    _, raters = np.unique(table.movies, return_counts=True)
+    compared = int((raters >= MIN_RATERS).sum())
+    return model.Load(table.users.size, int(table.users.max()), compared, table.work)
+
+
+def cost_model(
+    names: Sequence[str], loads: Sequence[model.Load], seconds: Sequence[dict[str, float]]
+) -> list[str]:
+    """The model, fitted to all loads but the last, and what it says of the last."""
+    constants = model.fit(loads[:-1], seconds[:-1], CORES)
+    predicted = model.predict(loads[-1], CORES, constants)
+    sweep = kernels.sweep_seconds()
+    rows = [
+        f"| {stage} | {predicted[stage]:.1f} s | {seconds[-1][stage]:.1f} s |"
+        for stage in model.STAGES
+    ]
+    read, compute, write = (constants[stage] for stage in model.STAGES)
+    return [
+        f"\n## The cost model\n\nSee docs/scale.md. Fitted to {', '.join(names)}; core-seconds:\n",
+        f"- read: {read[0]:.1f} + {read[1]:.0f} · ratings / 10⁹",
+        f"- similarities: {compute[0]:.1f} + {compute[1]:.2f} · W / 10⁹ "
+        f"+ {compute[2]:.0f} · ratings · blocks / 10⁹ + {sweep:.2f} · sums swept / 10⁹",
+        f"- neighbours: {write[0]:.1f} + {write[1] / 1e6:.2f} · movies / 10³",
+        f"\nChecked on {CHECK}, which it was not fitted to:\n\n"
+        "| stage | the model says | measured |\n|---|---|---|",
+        *rows,
+        "\nWhat it says of larger loads with users as MovieLens' are (143 ratings each, "
+        "W = 333 · ratings), on the default cluster:\n",
+        *model.outlook(constants, sweep),
+    ]
 
 
 def bare_kernel(name: str, times: int) -> list[str]:

@@ -1,0 +1,142 @@
+"""The cost model of docs/scale.md: what a load costs, by constants that are fitted to the job."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+
+from engine import SHARE_BYTES, SUM_BYTES, block_count
+
+STAGES = ("read", "similarities", "neighbours")
+CORES_OF_NODE = 4  # m5.xlarge
+NODES = 3  # beside the primary node, which computes nothing
+START_SECONDS = 420  # of a cluster; EMR's own figure is "about seven minutes", ours is not measured
+PIECE_BYTES = 17  # of a rating on its way to its user's part: user, movie, half stars, time
+CELL_BYTES = 2**28  # what the sums of a cell may take on an m5.xlarge
+
+
+@dataclass(frozen=True)
+class Load:
+    """What there is to compute.
+
+    Attributes:
+        ratings: how many.
+        users: who gave them.
+        movies: with enough raters to be compared.
+        work: W, pairs of ratings of one user, over all users.
+    """
+
+    ratings: int
+    users: int
+    movies: int
+    work: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the engine cuts a load.
+
+    Attributes:
+        blocks: of movies, B.
+        cells: pairs of blocks, B(B+1)/2.
+        shuffled: bytes that change places before compression: ratings to their users, then B
+            copies of 16 bits to the cells, with a length for each user in each cell.
+        cell_bytes: of the sums of a cell.
+        swept: how often a sum is touched by no rating: words of all sums times shares of a cell.
+    """
+
+    blocks: int
+    cells: int
+    shuffled: int
+    cell_bytes: int
+    swept: float
+
+
+def plan(load: Load, cores: int) -> Plan:
+    """How the engine cuts a load for so many cores."""
+    blocks = block_count(load.movies, cores, CELL_BYTES)
+    cells = blocks * (blocks + 1) // 2
+    side = math.ceil(load.movies / blocks)
+    shares = max(1, math.ceil(4 * load.ratings / blocks / SHARE_BYTES))
+    return Plan(
+        blocks=blocks,
+        cells=cells,
+        shuffled=PIECE_BYTES * load.ratings
+        + 2 * blocks * load.ratings
+        + 4 * load.users * min(cells, _met(load)),
+        cell_bytes=SUM_BYTES * side * side,
+        swept=load.movies**2 / 2 * shares,
+    )
+
+
+def _met(load: Load) -> int:
+    """At most so many cells get something of an average user: one for each pair of ratings."""
+    mean = load.ratings / load.users
+    return math.ceil(mean * (mean + 1) / 2)
+
+
+def terms(load: Load, cores: int) -> dict[str, list[float]]:
+    """What the core-seconds of each stage are a sum of, in billions, after a constant."""
+    blocks = plan(load, cores).blocks
+    return {
+        "read": [1, load.ratings / 1e9],
+        "similarities": [1, load.work / 1e9, load.ratings * blocks / 1e9],
+        "neighbours": [1, load.movies / 1e9],
+    }
+
+
+def fit(
+    loads: Sequence[Load], seconds: Sequence[Mapping[str, float]], cores: int
+) -> dict[str, list[float]]:
+    """The constants of `terms`: least relative squares, none negative.
+
+    Args:
+        loads: what was measured.
+        seconds: of each the seconds of each stage.
+        cores: on which it was measured.
+    """
+    constants = {}
+    for stage in STAGES:
+        measured = np.array([each[stage] for each in seconds]) * cores
+        rows = np.array([terms(load, cores)[stage] for load in loads])
+        found, _ = nnls(rows / measured[:, None], np.ones(measured.size))
+        constants[stage] = found.tolist()
+    return constants
+
+
+def predict(load: Load, cores: int, constants: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Seconds of each stage on so many cores."""
+    return {
+        stage: float(np.dot(of_stage, constants[stage])) / cores
+        for stage, of_stage in terms(load, cores).items()
+    }
+
+
+def outlook(constants: Mapping[str, Sequence[float]], sweep: float) -> list[str]:
+    """A table of what larger loads cost on the default cluster, as Markdown.
+
+    Args:
+        constants: from `fit`.
+        sweep: seconds to sweep a billion sums.
+    """
+    report = [
+        "| ratings | movies compared | W | blocks | cells | copies | shuffled | sums of a cell "
+        "| core-seconds | minutes on 3 core nodes | node-hours, 4 nodes |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    cores = NODES * CORES_OF_NODE
+    for ratings in (10**7, 10**8, 10**9):
+        for movies in (10**4, 10**5, 10**6):
+            load = Load(ratings, ratings // 143, movies, 333 * ratings)  # users as MovieLens' are
+            cut = plan(load, cores)
+            total = sum(predict(load, 1, constants).values()) + cut.swept / 1e9 * sweep
+            seconds = total / cores
+            hours = (NODES + 1) * (START_SECONDS + seconds) / 3600
+            report.append(
+                f"| {ratings:.0e} | {movies:.0e} | {load.work:.1e} | {cut.blocks} | {cut.cells:,} "
+                f"| {cut.blocks} | {cut.shuffled / 1e9:,.1f} GB | {cut.cell_bytes / 2**20:.0f} MiB "
+                f"| {total:,.0f} | {seconds / 60:,.1f} | {hours:.2f} |"
+            )
+    return report
