@@ -22,12 +22,14 @@ from local.step import JAVA_OPTIONS, PYTHON  # noqa: E402
 
 DATA = ROOT / "data" / "benchmarks"
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+REPORTS = DATA / "reports"  # a file for each section, so that one can be measured again alone
 CHECK = "20m"  # the shape that the cost model is checked on, and not fitted to
 MIN_RATERS = 10
 CORES = 2  # of `local[2]`
 EXAMPLE = """examples:
   make bench                    the tutorial's program at 100k and 1m, the job at 1m and 10m
   make bench BENCH=--large      also the tutorial's program at 10m (half an hour) and the job at 32m
+  make bench BENCH='--large --only shapes kernel'     these sections again, the others as they were
 """
 
 
@@ -43,19 +45,27 @@ def main() -> None:
         "--large", action="store_true", help="also the tutorial's program at 10m and the job at 32m"
     )
     parser.add_argument("--times", type=int, default=3, metavar="N", help="medians of so many runs")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=("tutorial", "kernel", "shapes", "executors"),
+        help="measure these sections alone and keep the others as they were",
+    )
     options = parser.parse_args()
     times, large = options.times, options.large
     fitted = ["100k", "1m", "10m", *(["32m"] if large else [])]
-    sections = (
-        lambda: against_tutorial(["100k", "1m", *(["10m"] if large else [])], times),
-        lambda: by_shape(fitted, times),
-        lambda: bare_kernel("10m", times),
-        lambda: by_executors("10m", times),
-    )
-    report = [_machine(times)]
-    for measure in sections:
-        report += measure()
-        RESULTS.write_text("\n".join(report) + "\n")  # as far as it is: some take long
+    sections = {
+        "tutorial": lambda: against_tutorial(["100k", "1m", *(["10m"] if large else [])], times),
+        "kernel": lambda: bare_kernel("10m", times),
+        "shapes": lambda: by_shape(fitted, times),
+        "executors": lambda: by_executors("10m", times),
+    }
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    for name in options.only or sections:
+        (REPORTS / f"{name}.md").write_text("\n".join(sections[name]()) + "\n")
+        reports = [REPORTS / f"{each}.md" for each in sections]  # as far as it is: some take long
+        texts = [report.read_text() for report in reports if report.exists()]
+        RESULTS.write_text("\n".join([_machine(times), *texts]))
     _say(f"written to {RESULTS.relative_to(ROOT)}")
 
 
@@ -182,9 +192,9 @@ def cost_model(
     names: Sequence[str], loads: Sequence[model.Load], seconds: Sequence[dict[str, float]]
 ) -> list[str]:
     """The model, fitted to all loads but the last, and what it says of the last."""
-    constants = model.fit(loads[:-1], seconds[:-1], CORES)
-    predicted = model.predict(loads[-1], CORES, constants)
-    sweep = kernels.sweep_seconds()
+    rates = model.Rates(*kernels.rates(dataset("10m")[1]))
+    constants = model.fit(loads[:-1], seconds[:-1], CORES, rates)
+    predicted = model.predict(loads[-1], CORES, constants, rates)
     rows = [
         f"| {stage} | {predicted[stage]:.1f} s | {seconds[-1][stage]:.1f} s |"
         for stage in model.STAGES
@@ -193,15 +203,16 @@ def cost_model(
     return [
         f"\n## The cost model\n\nSee docs/scale.md. Fitted to {', '.join(names)}; core-seconds:\n",
         f"- read: {read[0]:.1f} + {read[1]:.0f} · ratings / 10⁹",
-        f"- similarities: {compute[0]:.1f} + {compute[1]:.2f} · W / 10⁹ "
-        f"+ {compute[2]:.0f} · ratings · blocks / 10⁹ + {sweep:.2f} · sums swept / 10⁹",
+        f"- similarities: {compute[0]:.1f} + {compute[1]:.0f} · ratings · blocks / 10⁹, and the "
+        f"kernel, measured by itself: {rates.work:.2f} · W / 10⁹ "
+        f"+ {rates.sweep:.2f} · sums swept / 10⁹",
         f"- neighbours: {write[0]:.1f} + {write[1] / 1e6:.2f} · movies / 10³",
         f"\nChecked on {CHECK}, which it was not fitted to:\n\n"
         "| stage | the model says | measured |\n|---|---|---|",
         *rows,
         "\nWhat it says of larger loads with users as MovieLens' are (143 ratings each, "
         "W = 333 · ratings), on the default cluster:\n",
-        *model.outlook(constants, sweep),
+        *model.outlook(constants, rates),
     ]
 
 
