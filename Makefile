@@ -14,7 +14,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test bench lint format environment deploy lock clean
+.PHONY: help setup demo local test bench lint format environment deploy rollback promote rerun destroy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,18 @@ deploy: setup ## build and deploy to your AWS account: STACK=similar-titles
 	@PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam build
 	@PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam deploy --stack-name "$(STACK)"
 	@$(BIN)/python -m local.environment --upload "$(STACK)"
+
+rollback: setup ## answer from the run before the live one, at once: STACK=similar-titles
+	@$(BIN)/python -m local.stack rollback --stack "$(STACK)"
+
+promote: setup ## make a superseded run live: RUN=ID STACK=similar-titles
+	@$(BIN)/python -m local.stack promote $(call quoted,RUN) --stack "$(STACK)"
+
+rerun: setup ## launch a run's cluster once more, on the same input and code: RUN=ID
+	@$(BIN)/python -m local.stack rerun $(call quoted,RUN) --stack "$(STACK)"
+
+destroy: setup ## delete a deployed stack, asking first; DATA=delete takes its data, too
+	@$(BIN)/python -m local.stack destroy --stack "$(STACK)" $(if $(filter delete,$(DATA)),--with-data)
 
 lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt

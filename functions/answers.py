@@ -49,6 +49,14 @@ class SimilarTitles(BaseModel):
     reason: str | None = Field(default=None, description="Why there are no neighbours")
 
 
+class Cost(BaseModel):
+    """What a run's cluster costs."""
+
+    node_hours: float
+    usd: float | None = Field(description="On-demand prices of us-east-1, as of `priced_at`")
+    priced_at: str
+
+
 class Run(BaseModel):
     """A run of the pipeline."""
 
@@ -62,6 +70,9 @@ class Run(BaseModel):
     timeline: dict[str, str] = Field(description="When it entered each state")
     cluster_id: str | None = None
     log_uri: str | None = None
+    rerun_of: str | None = Field(default=None, description="The run that it does again")
+    estimated_cost: Cost | None = Field(default=None, description="Before the launch")
+    actual_cost: Cost | None = Field(default=None, description="From launch to the cluster's end")
     counts: dict[str, int] | None = Field(default=None, description="What the job counted")
     indexed: dict[str, int] | None = Field(
         default=None, description="Parts of the result that are in the index, `of` so many"

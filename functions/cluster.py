@@ -1,8 +1,13 @@
 """The transient EMR cluster of a run: what is asked of EMR, and how a lost answer is found."""
 
+import hashlib
+import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
 
 from layout import code_prefix, environment_key, input_prefix, prefix
 
@@ -14,7 +19,18 @@ MODULES = "modules.zip"
 PYTHON = "/usr/bin/python3.13"
 ENVIRONMENT = "environment"  # the folder into which YARN unpacks the archive, beside the job
 TASKS_PER_NODE = 8  # two for each vCPU of an m5.xlarge
-IDLE_SECONDS = 3600  # a backstop: the cluster ends itself after its step
+DISK_GIB = 64  # of a node at least: Spark, its logs and the archive
+SHUFFLE_PER_BYTE = 12  # bytes on the nodes' disks for a byte of ratings: docs/scale.md, with room
+# Of everything that the nodes say to each other and put on their disks. YARN's shuffle service is
+# another process than the job's and has to be told as well.
+ENCRYPTION = {
+    "spark-defaults": {
+        "spark.authenticate": "true",
+        "spark.network.crypto.enabled": "true",
+        "spark.io.encryption.enabled": "true",
+    },
+    "yarn-site": {"spark.authenticate": "true", "spark.network.crypto.enabled": "true"},
+}
 
 
 @dataclass(frozen=True)
@@ -27,9 +43,18 @@ class ClusterSettings:
         release_label: of EMR.
         instance_type: of the primary and the core nodes.
         core_nodes: beside the one primary node.
+        core_market: `ON_DEMAND` or `SPOT`, for the core nodes.
         service_role: role (name or ARN) that EMR assumes.
         instance_profile: instance profile of the nodes.
-        subnet: subnet id, or empty for the account's default VPC.
+        subnet: subnet id.
+        primary_group: security group of the primary node.
+        core_group: security group of the core nodes.
+        access_group: security group through which EMR reaches the nodes of a private subnet.
+        disk_key: ARN of the KMS key that encrypts the nodes' disks, or empty for EBS' own default.
+        idle_minutes: a cluster without work is ended after so long, a backstop.
+        interactive: keep the cluster for people after its step, until it has been idle so long.
+        cost_tag: value of the cost allocation tag `project`.
+        max_run_cost: US dollars that a run may cost by estimate, or None for any.
         results_bucket: where input, code, output and logs of runs stand.
         environment: SHA-256 of the archive of the job's native dependencies.
         min_co_raters: least number of co-raters of a pair.
@@ -43,9 +68,18 @@ class ClusterSettings:
     release_label: str
     instance_type: str
     core_nodes: int
+    core_market: Literal["ON_DEMAND", "SPOT"]
     service_role: str
     instance_profile: str
     subnet: str
+    primary_group: str
+    core_group: str
+    access_group: str
+    disk_key: str
+    idle_minutes: int
+    interactive: bool
+    cost_tag: str
+    max_run_cost: Decimal | None
     results_bucket: str
     environment: str
     min_co_raters: int
@@ -107,39 +141,88 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
     ]
 
 
-def cluster_request(settings: ClusterSettings, run_id: str) -> dict[str, Any]:
-    """The whole RunJobFlow request: one primary and the core nodes, one step, then the end."""
-    name = cluster_name(settings.stack, run_id)
-    instances: dict[str, Any] = {
-        "InstanceGroups": [
-            _instance_group("MASTER", settings.instance_type, 1),
-            _instance_group("CORE", settings.instance_type, settings.core_nodes),
-        ],
-        "KeepJobFlowAliveWhenNoSteps": False,
-        "TerminationProtected": False,
+def security_configuration(settings: ClusterSettings) -> str:
+    """What EMR calls a security configuration: session tokens for the nodes' rights, disk keys."""
+    document: dict[str, Any] = {
+        "InstanceMetadataServiceConfiguration": {
+            "MinimumInstanceMetadataServiceVersion": 2,
+            "HttpPutResponseHopLimit": 1,
+        }
     }
-    if settings.subnet:
-        instances["Ec2SubnetId"] = settings.subnet
+    if settings.disk_key:
+        document["EncryptionConfiguration"] = {
+            "EnableInTransitEncryption": False,  # ENCRYPTION does it, without certificates
+            "EnableAtRestEncryption": True,
+            "AtRestEncryptionConfiguration": {
+                "S3EncryptionConfiguration": {"EncryptionMode": "SSE-S3"},
+                "LocalDiskEncryptionConfiguration": {
+                    "EncryptionKeyProviderType": "AwsKms",
+                    "AwsKmsKey": settings.disk_key,
+                    "EnableEbsEncryption": True,
+                },
+            },
+        }
+    return json.dumps(document, sort_keys=True)
+
+
+def security_configuration_name(settings: ClusterSettings) -> str:
+    """Its name, by its content: one that is there is never another."""
+    digest = hashlib.sha256(security_configuration(settings).encode()).hexdigest()
+    return f"{settings.stack}-{digest[:12]}"
+
+
+def cluster_request(settings: ClusterSettings, run_id: str, ratings_bytes: int) -> dict[str, Any]:
+    """The whole RunJobFlow request: one primary and the core nodes, one step, then the end.
+
+    Args:
+        settings: of the deployer.
+        run_id: the run.
+        ratings_bytes: size of the ratings file, for which the disks have to be large enough.
+    """
+    name = cluster_name(settings.stack, run_id)
+    disk = disk_gib(ratings_bytes, settings.core_nodes)
+    applications = ["Spark"]
+    if settings.interactive:
+        applications += ["Livy", "JupyterEnterpriseGateway"]
     return {
         "Name": name,
         "ReleaseLabel": settings.release_label,
-        "Applications": [{"Name": "Spark"}],
+        "Applications": [{"Name": application} for application in applications],
         "LogUri": log_uri(settings, run_id),
         "ServiceRole": settings.service_role,
         "JobFlowRole": settings.instance_profile,
-        "Instances": instances,
-        "AutoTerminationPolicy": {"IdleTimeout": IDLE_SECONDS},
+        "SecurityConfiguration": security_configuration_name(settings),
+        "Configurations": [
+            {"Classification": name, "Properties": properties}
+            for name, properties in ENCRYPTION.items()
+        ],
+        "Instances": {
+            "InstanceGroups": [
+                _instance_group("MASTER", settings.instance_type, 1, "ON_DEMAND", DISK_GIB),
+                _instance_group(
+                    "CORE", settings.instance_type, settings.core_nodes, settings.core_market, disk
+                ),
+            ],
+            "Ec2SubnetId": settings.subnet,
+            "EmrManagedMasterSecurityGroup": settings.primary_group,
+            "EmrManagedSlaveSecurityGroup": settings.core_group,
+            "ServiceAccessSecurityGroup": settings.access_group,
+            "KeepJobFlowAliveWhenNoSteps": settings.interactive,
+            "TerminationProtected": False,
+        },
+        "AutoTerminationPolicy": {"IdleTimeout": 60 * settings.idle_minutes},
         "VisibleToAllUsers": True,
         "Tags": [
             # AmazonEMRServicePolicy_v2 lets EMR touch only what carries this tag.
             {"Key": "for-use-with-amazon-emr-managed-policies", "Value": "true"},
             {"Key": "similar-titles:stack", "Value": settings.stack},
             {"Key": "similar-titles:run-id", "Value": run_id},
+            {"Key": "project", "Value": settings.cost_tag},
         ],
         "Steps": [
             {
                 "Name": name,
-                "ActionOnFailure": "TERMINATE_CLUSTER",
+                "ActionOnFailure": "CONTINUE" if settings.interactive else "TERMINATE_CLUSTER",
                 "HadoopJarStep": {
                     "Jar": "command-runner.jar",
                     "Args": step_arguments(settings, run_id),
@@ -147,6 +230,17 @@ def cluster_request(settings: ClusterSettings, run_id: str) -> dict[str, Any]:
             }
         ],
     }
+
+
+def disk_gib(ratings_bytes: int, core_nodes: int) -> int:
+    """GiB of a core node's disk, for what is shuffled."""
+    return DISK_GIB + math.ceil(SHUFFLE_PER_BYTE * ratings_bytes / core_nodes / 2**30)
+
+
+def size_of(request: Mapping[str, Any]) -> tuple[str, int]:
+    """The instance type and the number of nodes that a request asks for."""
+    groups = request["Instances"]["InstanceGroups"]
+    return groups[0]["InstanceType"], sum(group["InstanceCount"] for group in groups)
 
 
 def find_cluster(emr: "EMRClient", name: str, since: datetime) -> str | None:
@@ -166,11 +260,17 @@ def find_cluster(emr: "EMRClient", name: str, since: datetime) -> str | None:
     )
 
 
-def _instance_group(role: str, instance_type: str, count: int) -> dict[str, Any]:
+def _instance_group(
+    role: str, instance_type: str, count: int, market: str, disk: int
+) -> dict[str, Any]:
+    volume = {"VolumeType": "gp3", "SizeInGB": disk}
     return {
         "Name": role.lower(),
         "InstanceRole": role,
         "InstanceType": instance_type,
         "InstanceCount": count,
-        "Market": "ON_DEMAND",
+        "Market": market,
+        "EbsConfiguration": {
+            "EbsBlockDeviceConfigs": [{"VolumeSpecification": volume, "VolumesPerInstance": 1}]
+        },
     }

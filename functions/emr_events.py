@@ -20,12 +20,14 @@ class Reading:
         cluster_id: the cluster.
         news: `running`, `failed`, or None where the run's state does not depend on it.
         reason: why it failed, in EMR's words.
+        ended_at: when the cluster ended, ISO 8601, where it is that what it says.
     """
 
     run_id: str
     cluster_id: str
     news: Literal["running", "failed"] | None
     reason: str = ""
+    ended_at: str | None = None
 
 
 def read(event: Mapping[str, Any], stack: str) -> Reading | None:
@@ -51,7 +53,8 @@ def read(event: Mapping[str, Any], stack: str) -> Reading | None:
         why = _reason(detail.get("stateChangeReason"))
         if state == "TERMINATED_WITH_ERRORS" or why.get("code") != COMPLETED:
             reason = f"the cluster {state}: {why.get('code')}: {why.get('message')}"
-            return Reading(run_id, cluster_id, "failed", reason)
+            return Reading(run_id, cluster_id, "failed", reason, ended_at=event["time"])
+        return Reading(run_id, cluster_id, None, ended_at=event["time"])
     return Reading(run_id, cluster_id, None)
 
 

@@ -84,6 +84,7 @@ class Indexer:
             run_id,
             State.INDEXING,
             now,
+            only_from=ON_CLUSTER,
             counts=manifest.counts,
             measure=manifest.measure,
             min_co_raters=int(manifest.parameters["min_co_raters"]),
@@ -140,6 +141,9 @@ class Indexer:
         pointer = live.read(self.index_table)
         if pointer and run_id in (pointer.run_id, pointer.previous):
             return "ignored: the run is live or kept for a rollback"
+        run = runs.get(self.runs_table, run_id)
+        if run and run["state"] == State.INDEXING:
+            return "ignored: the run is being indexed anew"
         try:
             lines = self._read(run_id, part)
         except PartError as error:

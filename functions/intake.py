@@ -87,6 +87,18 @@ def sample_lines(chunk: bytes, offset: int, size: int) -> list[tuple[int, str]]:
     return [(start, _decode(line).rstrip("\r\n")) for start, line in lines if line.strip()]
 
 
+class IntakeError(DatasetError):
+    """A data set that the intake check found hopeless.
+
+    Attributes:
+        findings: what the samples say.
+    """
+
+    def __init__(self, message: str, findings: "list[Finding]"):
+        super().__init__(message)
+        self.findings = findings
+
+
 type DefectOf = Callable[[str, Format], Defect | None]
 
 
@@ -126,7 +138,7 @@ def check(s3: "S3Client", dataset: Dataset) -> list[Finding]:
         What the samples say, the ratings file first.
 
     Raises:
-        DatasetError: a file is empty, or more than half of its sampled lines are malformed.
+        IntakeError: a file is empty, or more than half of its sampled lines are malformed.
     """
     findings = [
         _examine_file(s3, dataset, dataset.ratings, rating_defect),
@@ -134,7 +146,7 @@ def check(s3: "S3Client", dataset: Dataset) -> list[Finding]:
     ]
     hopeless = [finding.sentence() for finding in findings if finding.is_hopeless]
     if hopeless:
-        raise DatasetError("; ".join(hopeless))
+        raise IntakeError("; ".join(hopeless), findings)
     return findings
 
 

@@ -1,11 +1,13 @@
 """What a launch is, step by step; each step may be repeated after a crash without harm."""
 
 import io
+import json
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
@@ -19,10 +21,15 @@ from cluster import (
     cluster_request,
     find_cluster,
     log_uri,
+    security_configuration,
+    security_configuration_name,
+    size_of,
 )
+from cost import BudgetError, check_budget, estimate
 from datasets import Dataset, Folder, dataset, files_that_matter, fingerprint
+from intake import IntakeError
 from layout import code_prefix, environment_key, input_prefix
-from runs import BEFORE_LAUNCH, Launch, Resume, Skip, State, parse_time
+from runs import BEFORE_LAUNCH, ENDED, Launch, Resume, Run, Skip, State, parse_time
 from spark.movielens import DatasetError
 
 if TYPE_CHECKING:
@@ -50,6 +57,21 @@ class Outcome:
 
     action: Literal["launched", "failed", "skipped"]
     run_id: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known of a run before its cluster is asked for.
+
+    Attributes:
+        request: the whole RunJobFlow request.
+        ratings_bytes: size of the ratings file.
+        intake: what the intake check found, per file.
+    """
+
+    request: dict[str, Any]
+    ratings_bytes: int
+    intake: list[dict[str, Any]]
 
 
 class EnvironmentMissingError(Exception):
@@ -99,18 +121,68 @@ class Launcher:
         decision = self._claim(folder, dropped_at)
         if isinstance(decision, Skip):
             return Outcome("skipped", decision.run["run_id"])
-        run_id: str = decision.run["run_id"]
+        return self._start(
+            decision.run, lambda: self._first_request(decision.run["run_id"], folder)
+        )
+
+    def rerun(self, run_id: str, asked_at: datetime) -> Outcome:
+        """Give a data set a new run that does what an ended run of it did: same input, same code.
+
+        Args:
+            run_id: the run to do again.
+            asked_at: when that was asked for; the same request coming twice makes one run.
+
+        Raises:
+            botocore.exceptions.ClientError: AWS did not do its part; the message shall come back.
+        """
+        model = runs.get(self.runs_table, run_id)
+        if model is None or "request" not in model:
+            return Outcome("skipped", run_id)
+        now = datetime.now(UTC)
+        current = runs.of_dataset(self.runs_table, model["fingerprint"]) or model
+        is_ours = current.get("rerun_of") == run_id and parse_time(current["created_at"]) > asked_at
+        if is_ours:
+            decision = runs.decide(current, asked_at, now)
+            if not isinstance(decision, Resume) or not runs.take_over(
+                self.runs_table, current, now, LEASE
+            ):
+                return Outcome("skipped", current["run_id"])
+        elif current["state"] not in ENDED:
+            return Outcome("skipped", current["run_id"])
+        else:
+            mark, folder = model["fingerprint"], model["folder"]
+            made = runs.claim(self.runs_table, mark, folder, current, now, LEASE, rerun_of=run_id)
+            if made is None:
+                return Outcome("skipped", current["run_id"])
+            current = made
+        return self._start(current, lambda: self._same_request(current["run_id"], model))
+
+    def _start(self, run: Run, prepare: Callable[[], Prepared]) -> Outcome:
+        """Prepare a run that is ours and launch its cluster."""
+        run_id: str = run["run_id"]
         try:
-            data = dataset(folder)
-            intake.check(self.s3, data)
             self._check_environment()
-            self._prepare(run_id, data)
-            runs.advance(self.runs_table, run_id, State.LAUNCHING, datetime.now(UTC))
-            cluster_id = self._cluster(run_id, parse_time(decision.run["created_at"]))
-        except (DatasetError, EnvironmentMissingError, ClusterRefusedError) as error:
-            runs.fail(
-                self.runs_table, run_id, str(error), datetime.now(UTC), only_from=BEFORE_LAUNCH
+            prepared = prepare()
+            instance_type, nodes = size_of(prepared.request)
+            expected = estimate(instance_type, nodes, prepared.ratings_bytes)
+            check_budget(expected, self.settings.max_run_cost)
+            runs.advance(
+                self.runs_table,
+                run_id,
+                State.LAUNCHING,
+                datetime.now(UTC),
+                request=json.dumps(prepared.request),
+                estimated_cost=expected.told(),
+                intake=prepared.intake,
+                instance_type=instance_type,
+                nodes=nodes,
             )
+            cluster_id = self._cluster(run_id, prepared.request, parse_time(run["created_at"]))
+        except (DatasetError, EnvironmentMissingError, ClusterRefusedError, BudgetError) as error:
+            report = error.findings if isinstance(error, IntakeError) else None
+            fields = {"intake": [asdict(each) for each in report]} if report else {}
+            now = datetime.now(UTC)
+            runs.fail(self.runs_table, run_id, str(error), now, BEFORE_LAUNCH, **fields)
             return Outcome("failed", run_id)
         runs.advance(
             self.runs_table,
@@ -121,6 +193,42 @@ class Launcher:
             log_uri=log_uri(self.settings, run_id),
         )
         return Outcome("launched", run_id)
+
+    def _first_request(self, run_id: str, folder: Folder) -> Prepared:
+        """Check a folder, put it and the code under the run's prefix; what to ask of EMR."""
+        data = dataset(folder)
+        findings = intake.check(self.s3, data)
+        self._copy_input(run_id, data)
+        self._put_code(run_id)
+        size = data.ratings.size
+        request = cluster_request(self.settings, run_id, size)
+        return Prepared(request, size, [asdict(each) for each in findings])
+
+    def _same_request(self, run_id: str, model: Run) -> Prepared:
+        """Copy another run's input and code; what was asked of EMR for it, under the new name.
+
+        Raises:
+            DatasetError: what it ran on is not there any more.
+        """
+        bucket, size = self.settings.results_bucket, 0
+        for old, new in (
+            (input_prefix(model["run_id"]), input_prefix(run_id)),
+            (code_prefix(model["run_id"]), code_prefix(run_id)),
+        ):
+            there = self.s3.list_objects_v2(Bucket=bucket, Prefix=old).get("Contents", [])
+            if not there:
+                raise DatasetError(
+                    f"s3://{bucket}/{old} is not there any more: drop the folder again"
+                )
+            for each in there:
+                source = {"Bucket": bucket, "Key": each["Key"]}
+                key = new + each["Key"].removeprefix(old)
+                self.s3.copy_object(
+                    Bucket=bucket, Key=key, CopySource=source, TaggingDirective="REPLACE"
+                )
+                size = max(size, each["Size"])
+        request = json.loads(model["request"].replace(model["run_id"], run_id))
+        return Prepared(request, size, model.get("intake", []))
 
     def _claim(self, folder: Folder, dropped_at: datetime) -> Resume | Skip:
         """The run that is ours to launch, or the one that somebody else sees to."""
@@ -154,8 +262,8 @@ class Launcher:
                 f"`make environment STACK={self.settings.stack}` builds it and puts it there"
             ) from error
 
-    def _prepare(self, run_id: str, data: Dataset) -> None:
-        """Put the run's input and code under its own prefix."""
+    def _copy_input(self, run_id: str, data: Dataset) -> None:
+        """Put the run's input under its own prefix."""
         bucket = self.settings.results_bucket
         for file in data.files:
             if file.size > MAX_COPY:
@@ -176,19 +284,24 @@ class Launcher:
                     f"{file.name} was replaced while the run was prepared; "
                     "the folder's new content gets a run of its own"
                 ) from error
+
+    def _put_code(self, run_id: str) -> None:
+        """Put the job's code under the run's own prefix."""
+        bucket = self.settings.results_bucket
         self.s3.put_object(Bucket=bucket, Key=code_prefix(run_id) + MODULES, Body=modules_zip())
         self.s3.put_object(
             Bucket=bucket, Key=code_prefix(run_id) + JOB, Body=(JOB_FOLDER / JOB).read_bytes()
         )
 
-    def _cluster(self, run_id: str, since: datetime) -> str:
+    def _cluster(self, run_id: str, request: dict[str, Any], since: datetime) -> str:
         """The id of the run's cluster: the one that is there already, or a new one."""
         name = cluster_name(self.settings.stack, run_id)
         found = find_cluster(self.emr, name, since)
         if found:
             return found
+        self._ensure_security_configuration()
         try:
-            answer = self.emr.run_job_flow(**cluster_request(self.settings, run_id))
+            answer = self.emr.run_job_flow(**request)
         except ClientError as error:
             refusal = error.response["Error"]
             if refusal["Code"] not in REFUSALS:
@@ -197,3 +310,13 @@ class Launcher:
                 f"EMR refused the cluster: {refusal['Code']}: {refusal['Message']}"
             ) from error
         return answer["JobFlowId"]
+
+    def _ensure_security_configuration(self) -> None:
+        """Make the security configuration that the request names, unless it is there."""
+        name = security_configuration_name(self.settings)
+        try:
+            self.emr.create_security_configuration(
+                Name=name, SecurityConfiguration=security_configuration(self.settings)
+            )
+        except self.emr.exceptions.InvalidRequestException:
+            self.emr.describe_security_configuration(Name=name)  # raises where it is not there

@@ -9,6 +9,7 @@ which looks for the run's cluster before it asks for one.
 import json
 import os
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import boto3
@@ -45,7 +46,16 @@ settings = ClusterSettings(
     core_nodes=int(os.environ["CORE_NODES"]),
     service_role=os.environ["EMR_SERVICE_ROLE"],
     instance_profile=os.environ["EMR_INSTANCE_PROFILE"],
+    core_market="SPOT" if os.environ["CORE_MARKET"] == "SPOT" else "ON_DEMAND",
     subnet=os.environ["SUBNET_ID"],
+    primary_group=os.environ["PRIMARY_GROUP"],
+    core_group=os.environ["CORE_GROUP"],
+    access_group=os.environ["ACCESS_GROUP"],
+    disk_key=os.environ["DISK_KEY_ARN"],
+    idle_minutes=int(os.environ["IDLE_MINUTES"]),
+    interactive=os.environ["INTERACTIVE"] == "true",
+    cost_tag=os.environ["COST_TAG"],
+    max_run_cost=Decimal(os.environ["MAX_RUN_COST"]) or None,
     results_bucket=os.environ["RESULTS_BUCKET"],
     environment=(launch.JOB_FOLDER / "environment.sha256").read_text().strip(),
     min_co_raters=int(os.environ["MIN_CO_RATERS"]),
@@ -69,6 +79,11 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
 def record_handler(record: SQSRecord) -> None:
     """Look at the folder that one file was dropped into, and launch what it asks for."""
     event = json.loads(record.body)
+    if "rerun" in event:
+        asked_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
+        outcome = launcher.rerun(event["rerun"], asked_at)
+        logger.info("rerun handled", run_id=outcome.run_id, action=outcome.action)
+        return
     bucket, key = event["detail"]["bucket"]["name"], event["detail"]["object"]["key"]
     prefix = folder_of(key)
     if prefix is None:

@@ -1,7 +1,7 @@
 """The live pointer: which run readers are answered from, and the one write that moves it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +69,8 @@ def following(current: Live | None, run: Run, now: datetime) -> Live:
 def promote(runs_table: "Table", index_table: "Table", run: Run, now: datetime) -> Live:
     """Make an indexed run the live one, in one transaction; doing it again changes nothing.
 
-    The pointer never goes backwards: a run that was dropped before the live one is superseded at
-    once. Run ids sort by time.
+    The pointer never goes backwards by itself: a run that was dropped before the live one is
+    superseded at once, unless somebody asked for it. Run ids sort by time.
 
     Args:
         runs_table: where the run becomes LIVE and the one before SUPERSEDED.
@@ -86,14 +86,38 @@ def promote(runs_table: "Table", index_table: "Table", run: Run, now: datetime) 
     """
     for _ in range(ATTEMPTS):
         current = read(index_table)
-        if current is not None and current.run_id >= run["run_id"]:
-            if current.run_id != run["run_id"]:
-                _supersede(runs_table, run["run_id"], current.run_id, now)
+        if current is not None and current.run_id == run["run_id"]:
+            return current
+        is_older = current is not None and run["run_id"] < current.run_id
+        if is_older and not run.get("promoted_by_hand"):
+            _supersede(runs_table, run["run_id"], current.run_id, now)
             return current
         target = following(current, run, now)
-        if _move(runs_table, index_table, current, target):
+        if _move(runs_table, index_table, current, target, State.INDEXING):
             return target
     raise runs.RunError(f"the live pointer could not be moved to run {run['run_id']}")
+
+
+def roll_back(runs_table: "Table", index_table: "Table", now: datetime) -> Live:
+    """Make the run that was live before the live one again, at once: its items are still there.
+
+    The run that was live is kept in its turn, so that rolling back twice changes nothing.
+
+    Returns:
+        The pointer afterwards.
+
+    Raises:
+        RunError: there is no run to go back to, or the pointer kept moving.
+    """
+    for _ in range(ATTEMPTS):
+        current = read(index_table)
+        before = runs.get(runs_table, current.previous) if current and current.previous else None
+        if current is None or before is None:
+            raise runs.RunError("there is no run before the live one to go back to")
+        target = replace(following(current, before, now), retired=None)
+        if _move(runs_table, index_table, current, target, State.SUPERSEDED):
+            return target
+    raise runs.RunError("the live pointer kept moving; try again")
 
 
 def _supersede(runs_table: "Table", run_id: str, by: str, now: datetime) -> None:
@@ -107,7 +131,13 @@ def _supersede(runs_table: "Table", run_id: str, by: str, now: datetime) -> None
     )
 
 
-def _move(runs_table: "Table", index_table: "Table", current: Live | None, target: Live) -> bool:
+def _move(
+    runs_table: "Table",
+    index_table: "Table",
+    current: Live | None,
+    target: Live,
+    source: State,
+) -> bool:
     pointer: dict[str, Any] = {
         "TableName": index_table.name,
         "Item": {**LIVE_KEY, **asdict(target)},
@@ -119,7 +149,7 @@ def _move(runs_table: "Table", index_table: "Table", current: Live | None, targe
     client = index_table.meta.client
     changes: list[Any] = [
         {"Put": pointer},
-        runs.transition(runs_table, target.run_id, State.INDEXING, State.LIVE, target.promoted_at),
+        runs.transition(runs_table, target.run_id, source, State.LIVE, target.promoted_at),
     ]
     if current:
         changes.append(

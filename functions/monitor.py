@@ -15,6 +15,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import emr_events
 import runs
+from cost import cost
 from layout import failure_key
 from runs import ON_CLUSTER, State
 
@@ -47,9 +48,21 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
             only_from=ON_CLUSTER,
             cluster_id=reading.cluster_id,
         )
+    if reading.ended_at is not None:
+        note_cost(reading.run_id, runs.parse_time(reading.ended_at))
     logger.info(
         "cluster event", run_id=reading.run_id, news=reading.news, moved=moved, said=reading.reason
     )
+
+
+def note_cost(run_id: str, ended_at: datetime) -> None:
+    """Note what a run's cluster has cost, from its launch to its end."""
+    run = runs.get(runs_table, run_id)
+    if run is None or "instance_type" not in run or "LAUNCHING" not in run["timeline"]:
+        return
+    seconds = (ended_at - runs.parse_time(run["timeline"]["LAUNCHING"])).total_seconds()
+    actual = cost(run["instance_type"], int(run["nodes"]), seconds)
+    runs.note(runs_table, run_id, actual_cost=actual.told())
 
 
 def job_failure(run_id: str) -> str | None:

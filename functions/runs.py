@@ -4,7 +4,7 @@ Items: `RUN / <run_id>` is a run; `DATASET / <fingerprint>` names the run of a d
 change of a state is a conditional write that `NEXT` allows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -40,12 +40,13 @@ NEXT: Mapping[State, frozenset[State]] = {
     State.RUNNING: frozenset({State.INDEXING, State.FAILED}),
     State.INDEXING: frozenset({State.LIVE, State.SUPERSEDED, State.FAILED}),
     State.LIVE: frozenset({State.SUPERSEDED}),
-    State.SUPERSEDED: frozenset(),
+    State.SUPERSEDED: frozenset({State.LIVE, State.INDEXING}),  # by hand only
     State.FAILED: frozenset(),
 }
 
 BEFORE_LAUNCH = frozenset({State.CHECKING, State.LAUNCHING})
 ON_CLUSTER = frozenset({State.LAUNCHING, State.STARTING, State.RUNNING})
+ENDED = frozenset({State.LIVE, State.SUPERSEDED, State.FAILED})
 
 
 class RunError(Exception):
@@ -133,6 +134,18 @@ def latest(table: "Table", limit: int) -> list[Run]:
     return answer["Items"]
 
 
+def not_ended(table: "Table") -> list[Run]:
+    """All runs that are still on their way, the newest first."""
+    pages = table.meta.client.get_paginator("query").paginate(
+        TableName=table.name,
+        KeyConditionExpression=Key("pk").eq("RUN"),
+        FilterExpression=~Attr("state").is_in(sorted(ENDED)),
+        ScanIndexForward=False,
+        ConsistentRead=True,
+    )
+    return [item for page in pages for item in page["Items"]]
+
+
 def of_dataset(table: "Table", fingerprint: str) -> Run | None:
     """The run that a data set belongs to, or None where it is new."""
     claim = table.get_item(Key=_dataset_key(fingerprint), ConsistentRead=True).get("Item")
@@ -146,6 +159,7 @@ def claim(
     failed: Run | None,
     now: datetime,
     lease: timedelta,
+    **fields: object,
 ) -> Run | None:
     """Make a run for a data set, unless somebody else has just done so.
 
@@ -153,9 +167,10 @@ def claim(
         table: the runs table.
         fingerprint: of the data set.
         folder: where it was dropped, for people.
-        failed: the run that it replaces, from `decide`.
+        failed: the run that it replaces: the failed one from `decide`, or the one to run again.
         now: the current time; the run id is made from it.
         lease: how long the caller may take to launch before another may take over.
+        **fields: further attributes.
 
     Returns:
         The new run, or None where another launcher was faster.
@@ -172,6 +187,7 @@ def claim(
         "updated_at": stamp,
         "timeline": {State.CHECKING.value: stamp},
         "lease_until": format_time(now + lease),
+        **fields,
     }
     still_mine = "run_id = :failed" if failed else "attribute_not_exists(pk)"
     claim_item = {
@@ -262,6 +278,27 @@ def transition(
     }
 
 
+def note(table: "Table", run_id: str, **fields: object) -> bool:
+    """Note something on a run whatever its state; False where there is no such run."""
+    return _update(table, run_id, fields, Attr("pk").exists())
+
+
+def reindex(table: "Table", run_id: str, now: datetime) -> bool:
+    """Have a superseded run indexed anew and, whatever its age, promoted: somebody asked for it.
+
+    Returns:
+        Whether the run moved to INDEXING.
+    """
+    changes = {
+        "state": State.INDEXING.value,
+        "updated_at": format_time(now),
+        "promoted_by_hand": True,
+    }
+    condition = Attr("state").eq(State.SUPERSEDED.value)
+    entered = State.INDEXING, format_time(now)
+    return _update(table, run_id, changes, condition, entered, remove=("parts_indexed", "reason"))
+
+
 def part_indexed(table: "Table", run_id: str, part: str) -> int:
     """Note that a part of a run's result is in the index; noting it again changes nothing.
 
@@ -283,6 +320,7 @@ def _update(
     changes: Mapping[str, object],
     condition: ConditionBase,
     entered: tuple[State, str] | None = None,
+    remove: Sequence[str] = (),
 ) -> bool:
     names = {f"#{index}": name for index, name in enumerate(changes)}
     values = {f":{index}": value for index, value in enumerate(changes.values())}
@@ -291,10 +329,12 @@ def _update(
         names |= {"#timeline": "timeline", "#entered": entered[0].value}
         values[":entered"] = entered[1]
         assignments.append("#timeline.#entered = :entered")
+    names |= {f"#r{index}": name for index, name in enumerate(remove)}
+    removal = " REMOVE " + ", ".join(f"#r{index}" for index in range(len(remove))) if remove else ""
     try:
         table.update_item(
             Key=run_key(run_id),
-            UpdateExpression="SET " + ", ".join(assignments),
+            UpdateExpression="SET " + ", ".join(assignments) + removal,
             ConditionExpression=Attr("pk").exists() & condition,
             ExpressionAttributeNames=names,
             ExpressionAttributeValues=values,

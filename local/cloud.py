@@ -156,7 +156,7 @@ def _emulator(access: Access, port: int, folder: Path) -> Iterator[None]:
     log = folder / "emulator.log"
     with log.open("wb") as out:
         process = Guarded(
-            [str(ROOT / ".venv/bin/python"), "-m", "ministack"],
+            [str(ROOT / ".venv/bin/python"), "-P", str(ROOT / "local/gateway.py")],
             env=environment,
             cwd=folder,
             stdout=out,

@@ -22,6 +22,7 @@ from local.cluster import Cluster, Script, Step
 logger = logging.getLogger(__name__)
 PAGE = 50  # as many clusters as a page of ListClusters has
 PREFIX = "ElasticMapReduce."
+UNKNOWN = "InvalidAction"  # what the emulator says of actions that it does not know
 # What would have to be played and is not: refused, rather than answered by the emulator alone.
 NOT_PLAYED = frozenset({"AddJobFlowSteps", "CancelSteps"})
 
@@ -42,6 +43,7 @@ class Player:
         self._access = access
         self._folder = folder
         self._clusters: dict[str, Cluster] = {}
+        self._security: dict[str, str] = {}
         self._threads: list[threading.Thread] = []
         self._spark = threading.Lock()
         self._closing = False
@@ -88,6 +90,25 @@ class Player:
             case "ListSteps":
                 return {"Steps": self._list_steps(request)}
         return said
+
+    def answer_alone(self, action: str, request: Answer) -> Answer | None:
+        """What EMR answers where the emulator has no answer; None where neither has one.
+
+        Raises:
+            ValueError: EMR would refuse the request; the message is EMR's.
+        """
+        name = request.get("Name", "")
+        match action:
+            case "CreateSecurityConfiguration":
+                if name in self._security:
+                    raise ValueError(f"Security configuration with name '{name}' already exists.")
+                self._security[name] = request["SecurityConfiguration"]
+            case "DescribeSecurityConfiguration":
+                if name not in self._security:
+                    raise ValueError(f"Security configuration with name '{name}' does not exist.")
+            case _:
+                return None
+        return {"Name": name, "SecurityConfiguration": self._security[name]}
 
     def _launch(self, cluster_id: str) -> None:
         """Play the cluster that the emulator has just noted."""
@@ -189,6 +210,8 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 answer = self.player.answer(action, json.loads(body or b"{}"), json.loads(text))
                 text = json.dumps(answer).encode()
+        elif UNKNOWN.encode() in text:
+            status, text = self._alone(action, json.loads(body or b"{}"), status, text)
         if action == "RunJobFlow" and self.player.script.answer == "lost":
             self.close_connection = True
             return
@@ -197,6 +220,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
+
+    def _alone(self, action: str, request: Answer, status: int, text: bytes) -> tuple[int, bytes]:
+        """Status and body for what the emulator did not understand."""
+        try:
+            answer = self.player.answer_alone(action, request)
+        except ValueError as error:
+            refusal = {"__type": "InvalidRequestException", "message": str(error)}
+            return 400, json.dumps(refusal).encode()
+        return (status, text) if answer is None else (200, json.dumps(answer).encode())
 
     def log_message(self, *_: object) -> None:
         """Requests are not worth a line."""

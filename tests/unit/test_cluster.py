@@ -1,5 +1,6 @@
 """The cluster request: what EMR is asked for, held against botocore's own model of it."""
 
+import json
 from dataclasses import replace
 
 import boto3
@@ -10,6 +11,7 @@ import cluster
 from cluster import ClusterSettings, cluster_request
 
 RUN = "20261123T120500000Z-5f2a9c01"
+SIZE = 265_105_635  # bytes of ml-10M100K's ratings
 SETTINGS = ClusterSettings(
     stack="similar-titles",
     region="eu-central-1",
@@ -18,7 +20,16 @@ SETTINGS = ClusterSettings(
     core_nodes=3,
     service_role="arn:aws:iam::123456789012:role/service",
     instance_profile="nodes",
-    subnet="",
+    core_market="ON_DEMAND",
+    subnet="subnet-0abc",
+    primary_group="sg-0a",
+    core_group="sg-0b",
+    access_group="sg-0c",
+    disk_key="",
+    idle_minutes=60,
+    interactive=False,
+    cost_tag="similar-titles",
+    max_run_cost=None,
     results_bucket="results",
     environment="ab" * 32,
     min_co_raters=10,
@@ -28,17 +39,74 @@ SETTINGS = ClusterSettings(
 )
 
 
-@pytest.mark.parametrize("subnet", ["", "subnet-0abc"])
-def test_the_request_fits_the_model_of_the_service(subnet: str) -> None:
-    shape = boto3.client("emr").meta.service_model.operation_model("RunJobFlow").input_shape
-    request = cluster_request(replace(SETTINGS, subnet=subnet), RUN)
-    report = ParamValidator().validate(request, shape)
-    assert not report.has_errors(), report.generate_report()
-    assert request["Instances"].get("Ec2SubnetId", "") == subnet
+@pytest.mark.parametrize("market", ["ON_DEMAND", "SPOT"])
+@pytest.mark.parametrize("interactive", [False, True])
+@pytest.mark.parametrize("most", [None, 500])
+@pytest.mark.parametrize("disk_key", ["", "arn:aws:kms:eu-central-1:123456789012:key/1"])
+def test_the_request_fits_the_model_of_the_service(
+    market: str, interactive: bool, most: int | None, disk_key: str
+) -> None:
+    settings = replace(
+        SETTINGS,
+        core_market=market,
+        interactive=interactive,
+        max_ratings_per_user=most,
+        disk_key=disk_key,
+    )
+    request = cluster_request(settings, RUN, SIZE)
+    model = boto3.client("emr").meta.service_model
+    configuration = {
+        "Name": request["SecurityConfiguration"],
+        "SecurityConfiguration": cluster.security_configuration(settings),
+    }
+    for operation, asked in (
+        ("RunJobFlow", request),
+        ("CreateSecurityConfiguration", configuration),
+    ):
+        report = ParamValidator().validate(asked, model.operation_model(operation).input_shape)
+        assert not report.has_errors(), report.generate_report()
+    core = request["Instances"]["InstanceGroups"][1]
+    assert core["Market"] == market
+    assert request["Instances"]["KeepJobFlowAliveWhenNoSteps"] is interactive
+
+
+def test_a_cluster_for_people_has_what_a_notebook_needs_and_ends_when_it_is_idle() -> None:
+    request = cluster_request(replace(SETTINGS, interactive=True, idle_minutes=30), RUN, SIZE)
+    names = {application["Name"] for application in request["Applications"]}
+    assert names == {"Spark", "Livy", "JupyterEnterpriseGateway"}
+    assert request["AutoTerminationPolicy"] == {"IdleTimeout": 1800}
+    assert request["Steps"][0]["ActionOnFailure"] == "CONTINUE"
+
+
+def test_what_nodes_say_to_each_other_and_put_on_disk_is_encrypted() -> None:
+    request = cluster_request(SETTINGS, RUN, SIZE)
+    told = {each["Classification"]: each["Properties"] for each in request["Configurations"]}
+    for classification in ("spark-defaults", "yarn-site"):
+        assert told[classification]["spark.authenticate"] == "true"
+        assert told[classification]["spark.network.crypto.enabled"] == "true"
+    assert told["spark-defaults"]["spark.io.encryption.enabled"] == "true"
+
+
+def test_another_content_of_a_security_configuration_has_another_name() -> None:
+    with_key = replace(SETTINGS, disk_key="arn:aws:kms:eu-central-1:123456789012:key/1")
+    names = {cluster.security_configuration_name(each) for each in (SETTINGS, with_key)}
+    assert len(names) == 2
+    assert all(name.startswith("similar-titles-") for name in names)
+    document = json.loads(cluster.security_configuration(with_key))
+    assert document["InstanceMetadataServiceConfiguration"] == {
+        "MinimumInstanceMetadataServiceVersion": 2,
+        "HttpPutResponseHopLimit": 1,
+    }
+
+
+def test_disks_grow_with_the_data() -> None:
+    assert cluster.disk_gib(0, 3) == 64
+    assert cluster.disk_gib(SIZE, 3) == 65  # ml-10M100K
+    assert cluster.disk_gib(25 * 2**30, 3) == 164
 
 
 def test_four_nodes_run_one_step_and_end() -> None:
-    request = cluster_request(SETTINGS, RUN)
+    request = cluster_request(SETTINGS, RUN, SIZE)
     groups = {
         group["InstanceRole"]: (group["InstanceType"], group["InstanceCount"])
         for group in request["Instances"]["InstanceGroups"]
@@ -51,7 +119,7 @@ def test_four_nodes_run_one_step_and_end() -> None:
 
 
 def test_the_step_reads_and_writes_only_under_its_run_and_its_environment() -> None:
-    (step,) = cluster_request(SETTINGS, RUN)["Steps"]
+    (step,) = cluster_request(SETTINGS, RUN, SIZE)["Steps"]
     arguments = step["HadoopJarStep"]["Args"]
     archive = f"s3://results/environments/{'ab' * 32}.tar.gz#environment"
     assert arguments[arguments.index("--archives") + 1] == archive
@@ -64,7 +132,7 @@ def test_the_step_reads_and_writes_only_under_its_run_and_its_environment() -> N
 
 
 def test_the_job_knows_its_region_and_how_many_tasks_keep_the_nodes_busy() -> None:
-    (step,) = cluster_request(replace(SETTINGS, core_nodes=5), RUN)["Steps"]
+    (step,) = cluster_request(replace(SETTINGS, core_nodes=5), RUN, SIZE)["Steps"]
     arguments = step["HadoopJarStep"]["Args"]
     for process in ("executorEnv", "yarn.appMasterEnv"):
         assert f"spark.{process}.AWS_REGION=eu-central-1" in arguments
@@ -72,9 +140,9 @@ def test_the_job_knows_its_region_and_how_many_tasks_keep_the_nodes_busy() -> No
 
 
 def test_a_cap_on_ratings_per_user_is_asked_for_only_where_one_is_set() -> None:
-    (step,) = cluster_request(SETTINGS, RUN)["Steps"]
+    (step,) = cluster_request(SETTINGS, RUN, SIZE)["Steps"]
     assert "--max-ratings-per-user" not in step["HadoopJarStep"]["Args"]
-    (step,) = cluster_request(replace(SETTINGS, max_ratings_per_user=500), RUN)["Steps"]
+    (step,) = cluster_request(replace(SETTINGS, max_ratings_per_user=500), RUN, SIZE)["Steps"]
     assert step["HadoopJarStep"]["Args"][-2:] == ["--max-ratings-per-user", "500"]
 
 

@@ -1,7 +1,9 @@
 """The launcher: one data set, one run, one cluster, whatever is delivered how often."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
@@ -35,6 +37,45 @@ def test_a_dropped_folder_launches_its_cluster(cloud: Cloud) -> None:
     assert run["cluster_id"] == cluster["Id"]
     assert cluster["Name"] == f"similar-titles-{run['run_id']}"
     assert set(run["timeline"]) == {"CHECKING", "LAUNCHING", "STARTING"}
+
+
+def test_a_run_records_its_request_its_cost_and_what_the_intake_check_found(cloud: Cloud) -> None:
+    deliver(cloud.drop("ml", ratings=RATINGS + "nonsense\n"))
+
+    (run,) = cloud.all_runs()
+    request = json.loads(run["request"])
+    assert request["Name"] == f"similar-titles-{run['run_id']}"
+    assert request["SecurityConfiguration"].startswith("similar-titles-")
+    cloud.emr.describe_security_configuration(Name=request["SecurityConfiguration"])
+    assert run["estimated_cost"]["usd"] > 0
+    assert (run["instance_type"], run["nodes"]) == ("m5.xlarge", 4)
+    (ratings, movies) = run["intake"]
+    assert (ratings["file"], ratings["lines"], ratings["defects"]) == (
+        "ratings.dat", 41, {"columns": 1},
+    )  # fmt: skip
+    assert ratings["samples"][0]["line"] == "nonsense"
+    assert (movies["file"], movies["defects"]) == ("movies.dat", {})
+
+
+def test_a_hopeless_folder_fails_with_the_report_of_the_intake_check(cloud: Cloud) -> None:
+    deliver(cloud.drop("ml", ratings="nonsense\n" * 9))
+    (run,) = cloud.all_runs()
+    assert run["state"] == "FAILED"
+    assert run["intake"][0]["defects"] == {"columns": 9}
+    assert cloud.clusters() == []
+
+
+def test_a_run_beyond_the_budget_is_refused_with_both_figures(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict = replace(launcher.settings, max_run_cost=Decimal("0.05"))
+    monkeypatch.setattr(launcher, "launcher", replace(launcher.launcher, settings=strict))
+    deliver(cloud.drop("ml"))
+    (run,) = cloud.all_runs()
+    assert run["state"] == "FAILED"
+    assert "would cost about 0.14 USD" in run["reason"]
+    assert "MaxRunCost allows 0.05 USD" in run["reason"]
+    assert cloud.clusters() == []
 
 
 def test_a_redelivered_event_launches_no_second_cluster(cloud: Cloud) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -68,6 +69,18 @@ def test_a_cluster_that_somebody_ended_fails_the_run(cloud: Cloud) -> None:
     ended["detail"]["stateChangeReason"] = '{"code":"USER_REQUEST","message":"by hand"}'
     monitor.lambda_handler(ended, CONTEXT)
     assert after(cloud)["reason"] == "the cluster TERMINATED: USER_REQUEST: by hand"
+
+
+@pytest.mark.parametrize("name", ["monitor-cluster-ended", "monitor-cluster-failed"])
+def test_a_cluster_that_has_ended_is_paid_for_from_its_launch_to_its_end(
+    cloud: Cloud, name: str
+) -> None:
+    runs.note(cloud.runs, RUN_ID, instance_type="m5.xlarge", nodes=4)
+    ended = event(name)
+    ended["time"] = "2026-11-23T12:35:00Z"
+    monitor.lambda_handler(ended, CONTEXT)
+    told = after(cloud)["actual_cost"]
+    assert (told["node_hours"], told["usd"]) == (2, Decimal("0.48"))
 
 
 @pytest.mark.parametrize("state", [State.INDEXING, State.FAILED])

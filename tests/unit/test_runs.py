@@ -69,8 +69,8 @@ def test_a_run_that_is_not_there_cannot_be_moved(cloud: Cloud) -> None:
     assert cloud.all_runs() == []
 
 
-def test_every_state_but_the_last_ones_can_fail_or_be_superseded() -> None:
-    assert {state for state, nexts in NEXT.items() if not nexts} == {State.FAILED, State.SUPERSEDED}
+def test_only_a_failed_run_is_at_its_end_for_good() -> None:
+    assert {state for state, nexts in NEXT.items() if not nexts} == {State.FAILED}
     assert set(NEXT) == set(State)
 
 

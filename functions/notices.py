@@ -1,0 +1,55 @@
+"""What a person is told of a run: the message's subject and text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from runs import State
+
+NOTICED = frozenset({State.LIVE, State.FAILED})
+SUBJECT = 100  # characters that SNS takes
+
+
+def notice(run: Mapping[str, Any], stack: str) -> tuple[str, str]:
+    """What to tell of a run that went live or failed.
+
+    Args:
+        run: its item in the runs table.
+        stack: which deployment it is.
+
+    Returns:
+        Subject and text of the message.
+    """
+    run_id, state = run["run_id"], run["state"]
+    lines = [f"Run {run_id} of {run['folder']} is {state}.", ""]
+    if state == State.FAILED:
+        lines += [
+            f"Why: {run.get('reason', 'it did not say')}",
+            "The API goes on answering from the run before.",
+            "",
+            "What to do: mend the data and drop the folder again, or, where the data was not the",
+            f"reason, run it again: make rerun RUN={run_id} STACK={stack}",
+        ]
+        if "log_uri" in run:
+            lines.append(f"Logs: {run['log_uri']}")
+    else:
+        counts = run.get("counts", {})
+        lines += [
+            f"{counts.get('ratings', 0):,} ratings gave {counts.get('pairs', 0):,} pairs; "
+            f"{counts.get('movies_with_neighbours', 0):,} of {counts.get('movies', 0):,} movies "
+            "have neighbours.",
+            "",
+            f"To go back to the run before: make rollback STACK={stack}",
+        ]
+    cost = run.get("actual_cost") or run.get("estimated_cost")
+    if cost and cost.get("usd") is not None:
+        lines.append(f"Cost: about {cost['usd']:.2f} USD, {cost['node_hours']:.2f} node-hours.")
+    return f"{stack}: {state} {run['folder']}"[:SUBJECT], "\n".join(lines)
+
+
+def swept(reason: str, run_id: str, stack: str) -> tuple[str, str]:
+    """What to tell of a cluster that the sweep has ended."""
+    text = (
+        f"The sweep ended a cluster of run {run_id}: {reason}.\n\n"
+        "It costs nothing any more. If it was wanted, raise DeadlineMinutes or set Interactive."
+    )
+    return f"{stack}: SWEPT {run_id}"[:SUBJECT], text

@@ -1,0 +1,140 @@
+"""Reconciles runs with the clusters there really are: what to end, to fail, to follow up.
+
+Imports nothing of AWS: facts in, actions out.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from runs import BEFORE_LAUNCH, ON_CLUSTER, Run, State, parse_time
+
+# Longer than any message of ours is on its way: what is older than this was lost.
+PATIENCE = timedelta(minutes=30)
+ALIVE = frozenset({"STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"})
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster of ours, as EMR describes it.
+
+    Attributes:
+        cluster_id: given by EMR.
+        run_id: that its name carries.
+        state: EMR's.
+        reason: why it ended, in EMR's words.
+        created_at: when it was asked for.
+        interactive: whether it is kept for people; its idle time ends it.
+    """
+
+    cluster_id: str
+    run_id: str
+    state: str
+    reason: str
+    created_at: datetime
+    interactive: bool = False
+
+
+@dataclass(frozen=True)
+class Action:
+    """What the sweep does, and why.
+
+    Attributes:
+        kind: `end` a cluster, `fail` a run, `follow` a run whose cluster runs, or `index` a run
+            whose result nobody has told of.
+        run_id: the run.
+        reason: for a person.
+        cluster_id: the cluster, where it is about one.
+    """
+
+    kind: Literal["end", "fail", "follow", "index"]
+    run_id: str
+    reason: str
+    cluster_id: str | None = None
+
+
+def reconcile(
+    runs: Sequence[Run],
+    clusters: Sequence[Cluster],
+    with_result: Collection[str],
+    now: datetime,
+    deadline: timedelta,
+) -> list[Action]:
+    """Compare what the runs table says with what EMR says.
+
+    Args:
+        runs: those that have not ended, and those whose cluster is alive.
+        clusters: of this stack: all that are alive, and those of runs that have not ended.
+        with_result: the runs among them whose manifest is written.
+        now: the current time.
+        deadline: how long a cluster may live.
+    """
+    by_run = {run["run_id"]: run for run in runs}
+    of_run = {cluster.run_id: cluster for cluster in clusters}
+    actions = []
+    for cluster in clusters:
+        why = _why_end(cluster, by_run.get(cluster.run_id), now, deadline)
+        if why:
+            actions.append(Action("end", cluster.run_id, why, cluster.cluster_id))
+    ending = {action.run_id for action in actions}
+    for run in runs:
+        action = _about(run, of_run, with_result, now, ending)
+        if action:
+            actions.append(action)
+    return actions
+
+
+def _why_end(cluster: Cluster, run: Run | None, now: datetime, deadline: timedelta) -> str | None:
+    """Why a cluster is to be ended, or None where it is not."""
+    if cluster.state not in ALIVE:
+        return None
+    age = now - cluster.created_at
+    minutes = int(age.total_seconds() // 60)
+    if age > deadline and not cluster.interactive:
+        limit = int(deadline.total_seconds() // 60)
+        return f"cluster {cluster.cluster_id} lives since {minutes} minutes; {limit} are allowed"
+    if age < PATIENCE:  # its run may just be about to be noted, or it is about to end itself
+        return None
+    if run is None:
+        return f"cluster {cluster.cluster_id} belongs to no run"
+    if run["state"] not in ON_CLUSTER and not cluster.interactive and _idle(run, now) > PATIENCE:
+        return f"cluster {cluster.cluster_id} still lives though its run is {run['state']}"
+    return None
+
+
+def _about(
+    run: Run,
+    of_run: Mapping[str, Cluster],
+    with_result: Collection[str],
+    now: datetime,
+    ending: Collection[str],
+) -> Action | None:
+    """What is to be done about a run."""
+    run_id, state = run["run_id"], run["state"]
+    cluster = of_run.get(run_id)
+    if state in ON_CLUSTER | {State.INDEXING} and run_id in with_result:
+        if _idle(run, now) > PATIENCE:
+            return Action("index", run_id, "the result is there and nobody went on with it")
+        return None
+    if state in BEFORE_LAUNCH and cluster is None and _idle(run, now) > 2 * PATIENCE:
+        return Action("fail", run_id, "the launcher did not come back: drop the folder again")
+    if state not in ON_CLUSTER or cluster is None:
+        return None
+    if run_id in ending:
+        return Action("fail", run_id, _why_failed(cluster, now))
+    if cluster.state not in ALIVE and cluster.state != "TERMINATING":
+        reason = f"the cluster {cluster.state}: {cluster.reason}; its event never came"
+        return Action("fail", run_id, reason)
+    if cluster.state == "RUNNING" and state != State.RUNNING:
+        return Action("follow", run_id, "the cluster runs; its event never came")
+    return None
+
+
+def _why_failed(cluster: Cluster, now: datetime) -> str:
+    minutes = int((now - cluster.created_at).total_seconds() // 60)
+    return f"the cluster was ended after {minutes} minutes: it was past its deadline"
+
+
+def _idle(run: Run, now: datetime) -> timedelta:
+    return now - parse_time(run["updated_at"])

@@ -1,0 +1,116 @@
+"""Reconciles the runs table with EMR, and ends clusters that nobody needs.
+
+Triggered by a schedule. EMR's events are best effort, and a cluster costs by the second: whatever
+was lost is found here.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import ClientError
+
+import notices
+import runs
+from layout import manifest_key, run_id_of_name
+from runs import ON_CLUSTER, State
+from sweep import ALIVE, Action, Cluster, reconcile
+
+logger = Logger()
+metrics = Metrics()
+s3 = boto3.client("s3")
+sqs = boto3.client("sqs")
+sns = boto3.client("sns")
+emr = boto3.client("emr")
+runs_table = boto3.resource("dynamodb").Table(os.environ["RUNS_TABLE"])
+stack = os.environ["STACK_NAME"]
+bucket = os.environ["RESULTS_BUCKET"]
+index_queue_url = os.environ["INDEX_QUEUE_URL"]
+topic = os.environ["TOPIC_ARN"]
+deadline = timedelta(minutes=int(os.environ["DEADLINE_MINUTES"]))
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
+    """See the module."""
+    now = datetime.now(UTC)
+    open_runs = runs.not_ended(runs_table)
+    alive = list(living_clusters())
+    known = {run["run_id"] for run in open_runs}
+    others = [runs.get(runs_table, each.run_id) for each in alive if each.run_id not in known]
+    described = {cluster.run_id for cluster in alive}
+    ended = [
+        describe(run["cluster_id"])
+        for run in open_runs
+        if run["state"] in ON_CLUSTER and "cluster_id" in run and run["run_id"] not in described
+    ]
+    all_runs = [*open_runs, *(run for run in others if run)]
+    clusters = [*alive, *(cluster for cluster in ended if cluster)]
+    with_result = {run_id for run_id in known if has_result(run_id)}
+    metrics.add_metric("StraysEnded", MetricUnit.Count, 0)
+    for action in reconcile(all_runs, clusters, with_result, now, deadline):
+        logger.warning("sweeping", action=action.kind, run_id=action.run_id, reason=action.reason)
+        carry_out(action, now)
+
+
+def carry_out(action: Action, now: datetime) -> None:
+    """Do one action; each may be done again without harm."""
+    match action.kind:
+        case "end":
+            emr.terminate_job_flows(JobFlowIds=[action.cluster_id])
+            metrics.add_metric("StraysEnded", MetricUnit.Count, 1)
+            subject, text = notices.swept(action.reason, action.run_id, stack)
+            sns.publish(TopicArn=topic, Subject=subject, Message=text)
+        case "fail":
+            runs.fail(runs_table, action.run_id, action.reason, now)
+        case "follow":
+            runs.advance(runs_table, action.run_id, State.RUNNING, now)
+        case "index":
+            message = {"detail": {"object": {"key": manifest_key(action.run_id)}}}
+            sqs.send_message(QueueUrl=index_queue_url, MessageBody=json.dumps(message))
+
+
+def living_clusters() -> Iterator[Cluster]:
+    """The clusters of this stack that are alive."""
+    pages = emr.get_paginator("list_clusters").paginate(ClusterStates=sorted(ALIVE))
+    for page in pages:
+        for item in page["Clusters"]:
+            if run_id_of_name(item["Name"], stack) and (cluster := describe(item["Id"])):
+                yield cluster
+
+
+def describe(cluster_id: str) -> Cluster | None:
+    """One cluster of this stack; None where it is somebody else's, whatever its name."""
+    found = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
+    run_id = run_id_of_name(found["Name"], stack)
+    tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
+    if run_id is None or tags.get("similar-titles:stack") != stack:
+        return None
+    status = found["Status"]
+    reason = status.get("StateChangeReason", {})
+    return Cluster(
+        cluster_id=cluster_id,
+        run_id=run_id,
+        state=status["State"],
+        reason=f"{reason.get('Code')}: {reason.get('Message')}",
+        created_at=status["Timeline"]["CreationDateTime"].astimezone(UTC),
+        interactive=found.get("AutoTerminate") is False,
+    )
+
+
+def has_result(run_id: str) -> bool:
+    """Whether a run's manifest is written."""
+    try:
+        s3.head_object(Bucket=bucket, Key=manifest_key(run_id))
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "404":
+            raise
+        return False
+    return True

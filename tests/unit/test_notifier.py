@@ -1,0 +1,106 @@
+"""The notifier: people hear once of each run that goes live or fails, with what to do."""
+
+import json
+from typing import Any
+
+import pytest
+
+import notifier
+from notices import notice, swept
+from tests.conftest import event
+from tests.unit.conftest import CONTEXT
+
+RUN: dict[str, Any] = {"run_id": "20261123T120500000Z-5f2a9c01", "folder": "ml", "state": "FAILED"}
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What people are told."""
+    messages: list[dict[str, Any]] = []
+    monkeypatch.setattr(notifier.sns, "publish", lambda **message: messages.append(message))
+    return messages
+
+
+def changed(old: str | None, new: str) -> dict[str, Any]:
+    """The event of a run that changed its state."""
+    trigger = event("notifier-run-live")
+    change = trigger["Records"][0]["dynamodb"]
+    change["NewImage"]["state"]["S"] = new
+    if old is None:
+        del change["OldImage"]
+    else:
+        change["OldImage"]["state"]["S"] = old
+    return trigger
+
+
+def test_a_run_that_goes_live_is_told_of_with_its_figures(told: list) -> None:
+    assert notifier.lambda_handler(event("notifier-run-live"), CONTEXT)["batchItemFailures"] == []
+    (message,) = told
+    assert message["TopicArn"] == notifier.topic
+    assert message["Subject"] == "similar-titles: LIVE ml-10M100K"
+    assert "10,000,054 ratings gave 22,245,920 pairs" in message["Message"]
+    assert "make rollback STACK=similar-titles" in message["Message"]
+    assert "0.15 USD" in message["Message"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "count"),
+    [
+        ("RUNNING", "FAILED", 1),
+        (None, "FAILED", 1),
+        ("SUPERSEDED", "LIVE", 1),
+        ("LIVE", "LIVE", 0),
+        ("FAILED", "FAILED", 0),
+        ("STARTING", "RUNNING", 0),
+        ("LIVE", "SUPERSEDED", 0),
+    ],
+)
+def test_only_a_change_to_live_or_failed_is_told_of(
+    told: list, old: str | None, new: str, count: int
+) -> None:
+    notifier.lambda_handler(changed(old, new), CONTEXT)
+    assert len(told) == count
+
+
+def test_the_claim_of_a_data_set_is_no_run(told: list) -> None:
+    trigger = changed(None, "FAILED")
+    trigger["Records"][0]["dynamodb"]["NewImage"]["pk"]["S"] = "DATASET"
+    notifier.lambda_handler(trigger, CONTEXT)
+    assert told == []
+
+
+def test_metrics_count_runs_by_state_and_what_went_live(
+    told: list, capsys: pytest.CaptureFixture
+) -> None:
+    notifier.lambda_handler(event("notifier-run-live"), CONTEXT)
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert (line["RunsLive"], line["TitlesIndexed"], line["RowsRejected"]) == ([1], [10681], [0])
+    assert len(told) == 1
+
+
+def test_a_message_that_could_not_be_sent_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(notifier.sns, "publish", refuse)
+    trigger = event("notifier-run-live")
+    trigger["Records"].append(json.loads(json.dumps(trigger["Records"][0])))
+    trigger["Records"][1]["dynamodb"] |= {"SequenceNumber": "2"}
+    trigger["Records"][1]["dynamodb"]["NewImage"]["state"]["S"] = "RUNNING"
+    answer = notifier.lambda_handler(trigger, CONTEXT)
+    failed = [item["itemIdentifier"] for item in answer["batchItemFailures"]]
+    assert failed == [trigger["Records"][0]["dynamodb"]["SequenceNumber"]]
+
+
+def test_a_failed_run_is_told_of_with_its_reason_its_logs_and_the_way_out() -> None:
+    run = RUN | {"reason": "the step FAILED", "log_uri": "s3://results/logs/r/"}
+    subject, text = notice(run, "stack")
+    assert subject == "stack: FAILED ml"
+    assert "Why: the step FAILED" in text
+    assert f"make rerun RUN={RUN['run_id']} STACK=stack" in text
+    assert "Logs: s3://results/logs/r/" in text
+
+
+def test_a_subject_is_never_longer_than_sns_takes() -> None:
+    assert len(notice(RUN | {"folder": "ü" * 900}, "stack")[0]) <= 100
+    assert len(swept("why", "r" * 900, "stack")[0]) <= 100

@@ -1,0 +1,116 @@
+"""The sweep: what is lost is found, what nobody needs is ended, what is well is left alone."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import runs
+from runs import ENDED, State
+from sweep import PATIENCE, Action, Cluster, reconcile
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+DEADLINE = timedelta(hours=2)
+MINUTE = timedelta(minutes=1)
+STATES = ["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING", "TERMINATED"]
+
+
+def run(state: State, idle: timedelta = MINUTE, run_id: str = "r") -> runs.Run:
+    """A run that was last changed some time ago."""
+    stamp = runs.format_time(NOW - idle)
+    return {"run_id": run_id, "state": state.value, "updated_at": stamp}
+
+
+def cluster(state: str = "RUNNING", age: timedelta = MINUTE, interactive: bool = False) -> Cluster:
+    """The cluster of run r."""
+    return Cluster("j-1", "r", state, "WHY: because", NOW - age, interactive)
+
+
+def swept(
+    run: runs.Run | None, cluster: Cluster | None, with_result: bool = False
+) -> list[tuple[str, str]]:
+    """Kinds and reasons of the actions."""
+    actions = reconcile(
+        [run] if run else [], [cluster] if cluster else [], {"r"} if with_result else set(),
+        NOW, DEADLINE,
+    )  # fmt: skip
+    assert all(isinstance(action, Action) and action.run_id == "r" for action in actions)
+    return [(action.kind, action.reason) for action in actions]
+
+
+def kinds(*arguments: object, **named: object) -> list[str]:
+    """Kinds of the actions."""
+    return [kind for kind, _ in swept(*arguments, **named)]
+
+
+@pytest.mark.parametrize("state", [State.LAUNCHING, State.STARTING, State.RUNNING])
+def test_a_cluster_past_its_deadline_is_ended_and_its_run_fails(state: State) -> None:
+    told = swept(run(state), cluster(age=DEADLINE + MINUTE))
+    assert [kind for kind, _ in told] == ["end", "fail"]
+    assert "121 minutes; 120 are allowed" in told[0][1]
+
+
+@pytest.mark.parametrize("state", sorted(ENDED))
+def test_a_cluster_whose_run_has_ended_is_a_stray(state: State) -> None:
+    assert kinds(run(state, idle=MINUTE), cluster("WAITING", age=PATIENCE * 2)) == []
+    assert kinds(run(state, idle=PATIENCE * 2), cluster("WAITING", age=PATIENCE * 3)) == ["end"]
+
+
+def test_a_cluster_of_no_run_is_a_stray_when_it_is_older_than_a_launch_takes() -> None:
+    assert kinds(None, cluster(age=MINUTE)) == []
+    assert kinds(None, cluster(age=PATIENCE + MINUTE)) == ["end"]
+
+
+def test_a_cluster_that_is_kept_for_people_is_left_to_its_idle_time() -> None:
+    kept = cluster("WAITING", age=DEADLINE * 5, interactive=True)
+    assert kinds(run(State.LIVE, idle=DEADLINE * 4), kept) == []
+
+
+def test_a_run_whose_cluster_ended_unheard_fails_with_its_reason() -> None:
+    (told,) = swept(run(State.RUNNING), cluster("TERMINATED_WITH_ERRORS"))
+    assert told == (
+        "fail",
+        "the cluster TERMINATED_WITH_ERRORS: WHY: because; its event never came",
+    )
+
+
+@pytest.mark.parametrize("state", [State.LAUNCHING, State.RUNNING, State.INDEXING])
+def test_a_result_that_nobody_went_on_with_is_indexed(state: State) -> None:
+    ended = cluster("TERMINATED", age=DEADLINE)
+    assert kinds(run(state, idle=MINUTE), ended, with_result=True) == []
+    assert kinds(run(state, idle=PATIENCE * 2), ended, with_result=True) == ["index"]
+
+
+def test_a_running_cluster_makes_its_run_running() -> None:
+    assert kinds(run(State.STARTING), cluster("RUNNING")) == ["follow"]
+    assert kinds(run(State.RUNNING), cluster("RUNNING")) == []
+
+
+@pytest.mark.parametrize("state", [State.CHECKING, State.LAUNCHING])
+def test_a_run_whose_launcher_never_came_back_fails(state: State) -> None:
+    assert kinds(run(state, idle=PATIENCE), None) == []
+    ((kind, reason),) = swept(run(state, idle=PATIENCE * 3), None)
+    assert kind == "fail"
+    assert "drop the folder again" in reason
+
+
+@given(
+    state=st.sampled_from(sorted(State)),
+    idle=st.timedeltas(timedelta(0), timedelta(hours=9)),
+    cluster_state=st.sampled_from(STATES),
+    age=st.timedeltas(timedelta(0), timedelta(hours=9)),
+    with_result=st.booleans(),
+)
+def test_no_cluster_outlives_its_deadline_and_none_that_has_ended_is_ended(
+    state: State, idle: timedelta, cluster_state: str, age: timedelta, with_result: bool
+) -> None:
+    told = kinds(run(state, idle), cluster(cluster_state, age), with_result=with_result)
+    alive = cluster_state in STATES[:4]
+    if alive and age > DEADLINE:
+        assert "end" in told
+    if not alive:
+        assert "end" not in told
+    assert told.count("fail") + told.count("index") <= 1
+    if state in ENDED:
+        assert set(told) <= {"end"}

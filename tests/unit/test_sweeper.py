@@ -1,0 +1,102 @@
+"""The sweeper: it sees the clusters there are, ends what the sweep says, and tells of it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from freezegun import freeze_time
+
+import launcher
+import runs
+import sweeper
+from runs import State
+from tests.conftest import event
+from tests.unit.conftest import CONTEXT, Cloud, movie_line
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What people are told."""
+    messages: list[dict[str, Any]] = []
+    monkeypatch.setattr(sweeper.sns, "publish", lambda **message: messages.append(message))
+    return messages
+
+
+@pytest.fixture
+def run(cloud: Cloud) -> runs.Run:
+    """A run whose cluster was launched."""
+    launcher.lambda_handler(cloud.drop("ml"), CONTEXT)
+    return cloud.all_runs()[0]
+
+
+def sweep(after: timedelta = timedelta(0)) -> None:
+    """Sweep, some time from now."""
+    with freeze_time(datetime.now(UTC) + after):
+        sweeper.lambda_handler(event("sweeper-schedule"), CONTEXT)
+
+
+def state_of(cloud: Cloud, run: runs.Run) -> dict[str, Any]:
+    return cloud.runs.get_item(Key=runs.run_key(run["run_id"]))["Item"]
+
+
+def test_what_is_well_is_left_alone(cloud: Cloud, run: runs.Run, told: list) -> None:
+    sweep()
+    assert state_of(cloud, run)["state"] == State.STARTING
+    assert cloud.emr.describe_cluster(ClusterId=run["cluster_id"])["Cluster"]["Status"][
+        "State"
+    ] not in {"TERMINATED", "TERMINATING"}
+    assert told == []
+
+
+def test_a_cluster_past_its_deadline_is_ended_told_of_and_fails_its_run(
+    cloud: Cloud, run: runs.Run, told: list
+) -> None:
+    sweep(after=timedelta(hours=3))
+    ended = cloud.emr.describe_cluster(ClusterId=run["cluster_id"])["Cluster"]
+    assert ended["Status"]["State"] in {"TERMINATED", "TERMINATING"}
+    after = state_of(cloud, run)
+    assert after["state"] == State.FAILED
+    assert "past its deadline" in after["reason"]
+    (message,) = told
+    assert message["Subject"] == f"similar-titles: SWEPT {run['run_id']}"
+
+    sweep(after=timedelta(hours=4))
+    assert len(told) == 1
+
+
+def test_clusters_of_others_are_not_touched(cloud: Cloud, told: list) -> None:
+    for name, tag in (("other-20261123T120500000Z-5f2a9c01", "similar-titles"),
+                      ("similar-titles-20261123T120500000Z-5f2a9c01", "another")):  # fmt: skip
+        cloud.emr.run_job_flow(
+            Name=name,
+            Instances={"KeepJobFlowAliveWhenNoSteps": True, "InstanceCount": 1,
+                       "MasterInstanceType": "m5.xlarge"},
+            JobFlowRole="r", ServiceRole="r",
+            Tags=[{"Key": "similar-titles:stack", "Value": tag}],
+        )  # fmt: skip
+    sweep(after=timedelta(hours=9))
+    states = [each["Status"]["State"] for each in cloud.clusters()]
+    assert not {"TERMINATED", "TERMINATING"} & set(states)
+    assert told == []
+
+
+def test_a_result_whose_event_was_lost_is_handed_to_the_indexer(
+    cloud: Cloud, run: runs.Run, told: list
+) -> None:
+    cloud.write_result(run["run_id"], [[movie_line(1, 2)]])
+    cloud.emr.terminate_job_flows(JobFlowIds=[run["cluster_id"]])
+    sweep(after=timedelta(hours=1))
+    (message,) = cloud.messages("IndexQueue")
+    assert message["detail"]["object"]["key"] == f"runs/{run['run_id']}/manifest.json"
+    assert state_of(cloud, run)["state"] == State.STARTING
+    assert told == []
+
+
+@pytest.mark.usefixtures("cloud", "told")
+def test_metrics_say_that_nothing_was_ended(capsys: pytest.CaptureFixture) -> None:
+    sweep()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert [line["StraysEnded"] for line in lines] == [[0.0]]
+    assert boto3.client("emr").list_clusters()["Clusters"] == []
