@@ -14,7 +14,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test bench lint format environment deploy rollback promote rerun destroy lock clean
+.PHONY: help setup demo local test bench lint format environment deploy rollback promote rerun redrive destroy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ promote: setup ## make a superseded run live: RUN=ID STACK=similar-titles
 
 rerun: setup ## launch a run's cluster once more, on the same input and code: RUN=ID
 	@$(BIN)/python -m local.stack rerun $(call quoted,RUN) --stack "$(STACK)"
+
+redrive: setup ## send what failed for good to its queue again: STACK=similar-titles
+	@$(BIN)/python -m local.stack redrive --stack "$(STACK)"
 
 destroy: setup ## delete a deployed stack, asking first; DATA=delete takes its data, too
 	@$(BIN)/python -m local.stack destroy --stack "$(STACK)" $(if $(filter delete,$(DATA)),--with-data)

@@ -26,9 +26,10 @@ def notice(run: Mapping[str, Any], stack: str) -> tuple[str, str]:
             f"Why: {run.get('reason', 'it did not say')}",
             "The API goes on answering from the run before.",
             "",
-            "What to do: mend the data and drop the folder again, or, where the data was not the",
-            f"reason, run it again: make rerun RUN={run_id} STACK={stack}",
+            "What to do: mend the data and drop the folder again; docs/runbook.md has the reasons.",
         ]
+        if "request" in run:
+            lines.append(f"To run it again as it is: make rerun RUN={run_id} STACK={stack}")
         if "log_uri" in run:
             lines.append(f"Logs: {run['log_uri']}")
     else:

@@ -1,4 +1,4 @@
-"""Operates a deployed stack, on AWS or the local cloud: rollback, promote, rerun, destroy."""
+"""Operates a deployed stack, on AWS or the local cloud: see `python -m local.stack --help`."""
 
 import argparse
 import json
@@ -14,6 +14,7 @@ from local.cluster import ENDED
 STACK = "similar-titles"
 GROUPS = ("PrimaryGroup", "CoreGroup", "ServiceAccessGroup")
 BUCKETS = ("DatasetsBucket", "ResultsBucket")
+DEAD_LETTERS = {"LaunchDeadLetterQueue": "LaunchQueue", "IndexDeadLetterQueue": "IndexQueue"}
 EXAMPLE = """examples:
   python -m local.stack rollback
   python -m local.stack promote 20261123T120500000Z-5f2a9c01 --stack similar-titles-prod
@@ -69,6 +70,25 @@ class Stack:
         if "done" not in told:
             raise StackError(told.get("refused") or f"the control function failed: {told}")
         return told["done"]
+
+    def redrive(self) -> Iterator[str]:
+        """Send what failed for good to its queue again; yields what was done, for a person.
+
+        A message that is sent twice, because this was ended in between, does no harm: those who
+        take it are made for that.
+        """
+        # Not StartMessageMoveTask, which cannot be tried on one machine and tells no end.
+        sqs = boto3.client("sqs")
+        for dead, queue in DEAD_LETTERS.items():
+            source, target, sent = self.resources[dead], self.resources[queue], 0
+            while messages := sqs.receive_message(
+                QueueUrl=source, MaxNumberOfMessages=10, WaitTimeSeconds=1
+            ).get("Messages", []):
+                for message in messages:
+                    sqs.send_message(QueueUrl=target, MessageBody=message["Body"])
+                    sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
+                    sent += 1
+            yield f"{queue}: {sent} messages sent again"
 
     def destroy(self, with_data: bool) -> Iterator[str]:
         """Delete everything that costs; yields what was done, for a person.
@@ -139,6 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
         ("rollback", "answer readers from the run before the live one, at once"),
         ("promote", "make a superseded run live"),
         ("rerun", "launch a run's cluster once more, on the same input and code"),
+        ("redrive", "send messages that failed for good to their queues again"),
         ("destroy", "delete all that costs; asks first"),
     ):
         command = commands.add_parser(name, help=what, description=what)
@@ -156,6 +177,9 @@ def main(arguments: list[str] | None = None) -> int:
                 print("nothing was done")
                 return 1
             for done in stack.destroy(options.with_data):
+                print(done)
+        elif options.command == "redrive":
+            for done in stack.redrive():
                 print(done)
         else:
             print(stack.control(options.command, getattr(options, "run_id", None)))

@@ -1,0 +1,215 @@
+"""What an operator does and is told: the deployed template, its permissions enforced."""
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import ClientError
+
+from local.cloud import ROOT
+from local.cluster import ENDED, Script
+from tests.e2e.conftest import World
+from tests.e2e.test_pipeline import MOVIES_DAT, clusters, drained, files, ratings
+
+pytestmark = pytest.mark.e2e
+
+
+class Inbox:
+    """What the stack's topic tells."""
+
+    def __init__(self, world: World) -> None:
+        self._sqs = world.cloud.client("sqs")
+        self._url = self._sqs.create_queue(QueueName=f"inbox-{uuid.uuid4()}")["QueueUrl"]
+        topic = world.cloud.outputs["Topic"]
+        arn = queue_arn(world, self._url)
+        allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}}
+        statement = allow | {"Action": "sqs:SendMessage", "Resource": arn}
+        policy = {"Version": "2012-10-17", "Statement": [statement]}
+        self._sqs.set_queue_attributes(
+            QueueUrl=self._url, Attributes={"Policy": json.dumps(policy)}
+        )
+        world.cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        self.told: list[dict[str, Any]] = []
+
+    def has(self, subject: str) -> bool:
+        """Whether a message of that subject has come by now."""
+        answer = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10)
+        for message in answer.get("Messages", []):
+            self.told.append(json.loads(message["Body"]))
+            self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        return any(each["Subject"] == subject for each in self.told)
+
+    def text(self, subject: str) -> str:
+        """The one message of that subject."""
+        (text,) = (each["Message"] for each in self.told if each["Subject"] == subject)
+        return text
+
+
+def queue_arn(world: World, url: str) -> str:
+    """The ARN of a queue."""
+    answer = world.cloud.client("sqs").get_queue_attributes(
+        QueueUrl=url, AttributeNames=["QueueArn"]
+    )
+    return answer["Attributes"]["QueueArn"]
+
+
+def operate(world: World, *arguments: str) -> str:
+    """Run the operator's command line; returns what it prints, also of an error."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "local.stack", *arguments],
+        cwd=ROOT,
+        env=world.cloud.environment | {"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return (answer.stdout + answer.stderr).strip()
+
+
+@contextmanager
+def environment_of(world: World, function: str, **changes: str) -> Iterator[None]:
+    """A function with other settings while the block lasts."""
+    client, name = world.cloud.client("lambda"), world.cloud.outputs[function]
+    usual = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    client.update_function_configuration(
+        FunctionName=name, Environment={"Variables": usual | changes}
+    )
+    try:
+        yield
+    finally:
+        client.update_function_configuration(FunctionName=name, Environment={"Variables": usual})
+
+
+def test_an_operator_is_told_goes_back_promotes_and_reruns(world: World) -> None:
+    inbox = Inbox(world)
+    runs = []
+    for seed in (11, 12):
+        world.drop("operated", files(ratings(seed)))
+        world.wait_until(lambda: len(world.runs("operated")) == len(runs) + 1, "the drop has a run")
+        runs.append(world.wait_for_run("operated", "LIVE", "FAILED"))
+        assert runs[-1]["state"] == "LIVE", runs[-1].get("reason")
+    first, second = (run["run_id"] for run in runs)
+    assert first != second
+    answers = {}
+
+    def live() -> str:
+        status, body = world.cloud.get("/movies/1/similar")
+        assert status == 200
+        answers.setdefault(body["run_id"], body)
+        assert answers[body["run_id"]] == body, "a run's answers never change"
+        return body["run_id"]
+
+    assert live() == second
+    assert first in operate(world, "rollback")
+    assert live() == first
+    assert [run["state"] for run in world.runs("operated")] == ["SUPERSEDED", "LIVE"]
+    assert second in operate(world, "promote", second)
+    world.wait_until(lambda: live() == second, "the promoted run is live")
+    assert operate(world, "promote", "nonsense").startswith("error: 'nonsense' is no run id")
+
+    before = clusters(world)
+    operate(world, "rerun", first)
+    world.wait_until(lambda: len(world.runs("operated")) == 3, "the rerun has a run of its own")
+    again = world.wait_for_run("operated", "LIVE", "FAILED")
+    assert again["state"] == "LIVE", again.get("reason")
+    assert clusters(world) == before + 1
+    assert live() == again["run_id"]
+    assert answers[again["run_id"]]["similar"] == answers[first]["similar"]
+
+    world.wait_until(lambda: inbox.has("similar-titles: LIVE operated"), "a message of LIVE")
+    assert any(f"Run {first} " in each["Message"] for each in inbox.told)
+
+
+def test_a_cluster_past_its_deadline_is_ended_and_somebody_is_told(world: World) -> None:
+    inbox = Inbox(world)
+    world.cloud.player.script = Script(step="hangs", events="lost")
+    world.drop("hanging", files(ratings(seed=13)))
+    run = world.wait_for_run("hanging", "STARTING")
+    cluster = world.wait_for_cluster(run["run_id"], "RUNNING")
+    sweep = {"FunctionName": world.cloud.outputs["SweeperFunction"], "Payload": b"{}"}
+    functions = world.cloud.client("lambda")
+
+    assert "FunctionError" not in functions.invoke(**sweep)
+    assert world.runs("hanging")[0]["state"] == "RUNNING", "the lost event is made up for"
+    assert world.wait_for_cluster(run["run_id"], "RUNNING"), "a working cluster is left alone"
+
+    with environment_of(world, "SweeperFunction", DEADLINE_MINUTES="0"):
+        assert "FunctionError" not in functions.invoke(**sweep)
+    world.wait_for_cluster(run["run_id"], *ENDED)
+    failed = world.wait_for_run("hanging", "FAILED")
+    assert "past its deadline" in failed["reason"]
+    for subject in (f"similar-titles: SWEPT {run['run_id']}", "similar-titles: FAILED hanging"):
+        world.wait_until(lambda: inbox.has(subject), subject)  # noqa: B023
+    assert cluster["Id"] in inbox.text(f"similar-titles: SWEPT {run['run_id']}")
+    assert f"make rerun RUN={run['run_id']}" in inbox.text("similar-titles: FAILED hanging")
+
+
+def test_a_launch_above_the_budget_is_refused_and_costs_nothing(world: World) -> None:
+    before = clusters(world)
+    with environment_of(world, "LauncherFunction", MAX_RUN_COST="0.01"):
+        world.drop("dear", files(ratings(seed=14)))
+        run = world.wait_for_run("dear", "LIVE", "FAILED")
+    assert run["state"] == "FAILED"
+    assert "MaxRunCost" in run["reason"]
+    assert clusters(world) == before
+
+
+def test_what_failed_for_good_waits_in_the_dead_letter_queue_and_can_be_sent_again(
+    world: World,
+) -> None:
+    sqs, outputs = world.cloud.client("sqs"), world.cloud.outputs
+    queue, dead = outputs["LaunchQueue"], outputs["LaunchDeadLetterQueue"]
+
+    def waiting() -> int:
+        name = "ApproximateNumberOfMessages"
+        answer = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
+    before = world.cloud.client("lambda").get_function_configuration(
+        FunctionName=outputs["LauncherFunction"]
+    )["Environment"]["Variables"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
+    try:
+        with environment_of(world, "LauncherFunction", RUNS_TABLE=before["RUNS_TABLE"] + "-gone"):
+            world.drop("unlucky", {**files(ratings(seed=15)), "movies.dat": MOVIES_DAT})
+            world.wait_until(lambda: waiting() == 2, "both messages have failed for good")
+    finally:
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "720"})
+    assert world.runs("unlucky") == []
+    assert "LaunchQueue: 2 messages sent again" in operate(world, "redrive")
+    run = world.wait_for_run("unlucky", "LIVE", "FAILED")
+    assert run["state"] == "LIVE", run.get("reason")
+    world.wait_until(lambda: drained(world) and waiting() == 0, "nothing is left behind")
+
+
+def test_a_bucket_is_closed_to_whoever_comes_without_encryption(world: World) -> None:
+    iam = world.cloud.client("iam")
+    iam.create_user(UserName="eve")  # root is above the policies of the account's buckets
+    key = iam.create_access_key(UserName="eve")["AccessKey"]
+    allowed = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [allowed]}
+    iam.put_user_policy(UserName="eve", PolicyName="all", PolicyDocument=json.dumps(policy))
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=world.cloud.access.endpoint,
+        aws_access_key_id=key["AccessKeyId"],
+        aws_secret_access_key=key["SecretAccessKey"],
+    )
+    buckets = [world.cloud.outputs[name] for name in ("DatasetsBucket", "ResultsBucket")]
+    for bucket in buckets:
+        s3.list_objects_v2(Bucket=bucket)
+
+    def without_tls(request: AWSRequest, **_: object) -> None:
+        request.headers["X-Forwarded-Proto"] = "http"
+
+    s3.meta.events.register("before-sign.s3", without_tls)
+    for bucket in buckets:
+        with pytest.raises(ClientError, match="AccessDenied"):
+            s3.list_objects_v2(Bucket=bucket)
