@@ -16,9 +16,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from local.cloud import ROOT, Cloud
+from local.up import DOCKER_DESKTOP, HOST_FOR_CONTAINERS
 from tests.e2e.conftest import LIMIT_SECONDS
 
 pytestmark = pytest.mark.e2e
+FUNCTIONS = "Control Indexer Launcher Monitor Notifier Query Sweeper"
 NAMES = (
     "AWS_ENDPOINT_URL AWS_ENDPOINT_URL_EMR AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION"
     " AWS_DEFAULT_REGION DATASETS_BUCKET RESULTS_BUCKET RUNS_TABLE INDEX_TABLE API_URL"
@@ -51,7 +53,8 @@ def up(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "local", "up"],
         cwd=ROOT,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
+        env={name: value for name, value in os.environ.items() if name != HOST_FOR_CONTAINERS}
+        | {"TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -74,6 +77,13 @@ def test_a_second_cloud_works_beside_the_first_and_leaves_nothing(
         "127.0.0.1"
     }
     assert environment["AWS_ENDPOINT_URL"] != cloud.access.endpoint
+    variables = path.with_name(f"{path.name}.json")
+    functions = json.loads(variables.read_text())
+    assert set(functions) == {f"{name}Function" for name in FUNCTIONS.split()}
+    query = functions["QueryFunction"]
+    assert query["RUNS_TABLE"] == environment["RUNS_TABLE"]
+    port = urlsplit(environment["AWS_ENDPOINT_URL"]).port
+    assert query["AWS_ENDPOINT_URL"] == f"http://{DOCKER_DESKTOP}:{port}"
     with urllib.request.urlopen(f"{environment['API_URL']}/health") as answer:  # noqa: S310
         assert json.load(answer) == {"status": "ok", "live_run_id": None}
     assert processes_of(tmp_path)
@@ -81,9 +91,10 @@ def test_a_second_cloud_works_beside_the_first_and_leaves_nothing(
     up.wait(LIMIT_SECONDS)
     wait_for(lambda: not processes_of(tmp_path), "processes are left")
     wait_for(lambda: not list(tmp_path.iterdir()), "files are left")
-    # A file that a killed cloud leaves is taken over by the next one.
-    assert number == signal.SIGKILL or not path.exists()
-    path.unlink(missing_ok=True)
+    for left in (path, variables):
+        # A file that a killed cloud leaves is taken over by the next one.
+        assert number == signal.SIGKILL or not left.exists()
+        left.unlink(missing_ok=True)
     assert cloud.get("/health")[0] == 200
 
 

@@ -1,20 +1,25 @@
 """`make local`: the file that it writes for other shells, and what it tells while it is up."""
 
+import json
+import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local import up
-from local.cloud import CloudError
+from local.cloud import CloudError, free_ports
 from local.up import environment_file
+
+FUNCTIONS = {"QueryFunction": {"AWS_ENDPOINT_URL": "http://198.51.100.1:4566", "RUNS_TABLE": "r"}}
 
 
 def test_a_shell_that_sources_the_file_has_the_values_and_nobody_else_can_read_it(
     tmp_path: Path,
 ) -> None:
-    with environment_file({"NAME": "a value with 'quotes' and $signs"}, tmp_path) as path:
+    with environment_file({"NAME": "a value with 'quotes' and $signs"}, {}, tmp_path) as path:
         assert path.stat().st_mode & 0o777 == 0o600
         script = f'. {path}; printf %s "$NAME"'
         said = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
@@ -23,8 +28,8 @@ def test_a_shell_that_sources_the_file_has_the_values_and_nobody_else_can_read_i
 
 
 def test_clouds_side_by_side_have_files_of_their_own(tmp_path: Path) -> None:
-    with environment_file({"A": "1"}, tmp_path) as first:
-        with environment_file({"A": "2"}, tmp_path) as second:
+    with environment_file({"A": "1"}, {}, tmp_path) as first:
+        with environment_file({"A": "2"}, {}, tmp_path) as second:
             assert (first.name, second.name) == ("env", "env-2")
             assert (first.read_text(), second.read_text()) == ("export A=1\n", "export A=2\n")
         assert first.read_text() == "export A=1\n"
@@ -32,9 +37,44 @@ def test_clouds_side_by_side_have_files_of_their_own(tmp_path: Path) -> None:
 
 def test_a_file_left_by_a_killed_cloud_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / "env").write_text("export A=long gone\n")
-    with environment_file({"A": "1"}, tmp_path) as path:
+    with environment_file({"A": "1"}, {}, tmp_path) as path:
         assert path.name == "env"
         assert path.read_text() == "export A=1\n"
+
+
+def test_sam_local_has_the_functions_variables_beside_it_while_the_cloud_is_up(
+    tmp_path: Path,
+) -> None:
+    with environment_file({}, FUNCTIONS, tmp_path), environment_file({}, {}, tmp_path):
+        assert json.loads((tmp_path / "env.json").read_text()) == FUNCTIONS
+        assert json.loads((tmp_path / "env-2.json").read_text()) == {}
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 stands for the engine's address")
+def test_containers_reach_a_port_of_loopback_by_the_address_that_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as inside:
+        port = inside.getsockname()[1]
+        with (
+            up._relay("127.0.0.2", port),
+            socket.create_connection(("127.0.0.2", port)) as client,
+        ):
+            client.sendall(b"question")
+            client.shutdown(socket.SHUT_WR)
+            server, _ = inside.accept()
+            with server:
+                assert server.makefile("rb").read() == b"question"
+                server.sendall(b"answer")
+            assert client.makefile("rb").read() == b"answer"
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port))
+
+
+def test_an_address_that_is_an_engines_own_needs_no_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up.sys, "platform", "darwin")  # which takes only addresses that are there
+    (port,) = free_ports(1)
+    with up._relay("198.51.100.1", port):
+        pass
 
 
 class EndedError(Exception):
