@@ -91,7 +91,9 @@ def _why_end(cluster: Cluster, run: Run | None, now: datetime, deadline: timedel
         return None
     age = now - cluster.created_at
     minutes = int(age.total_seconds() // 60)
-    if age > deadline and not cluster.interactive:
+    # Where people work the idle time is the limit, but a step that hangs is no work of theirs.
+    is_computing = run is not None and run["state"] in ON_CLUSTER
+    if age > deadline and (is_computing or not cluster.interactive):
         limit = int(deadline.total_seconds() // 60)
         return f"cluster {cluster.cluster_id} lives since {minutes} minutes; {limit} are allowed"
     if age < PATIENCE:  # its run may just be about to be noted, or it is about to end itself

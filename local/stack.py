@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ class Stack:
             with_data: also the buckets and the runs table with all that is in them.
         """
         yield from self._end_clusters()
+        yield from self._delete_endpoints()
         yield from self._free_groups()
         cloudformation = boto3.client("cloudformation")
         cloudformation.delete_stack(StackName=self.name)
@@ -123,7 +125,20 @@ class Stack:
             tags = emr.describe_cluster(ClusterId=each["Id"])["Cluster"].get("Tags", [])
             if {"Key": "similar-titles:stack", "Value": self.name} in tags:
                 emr.terminate_job_flows(JobFlowIds=[each["Id"]])
+                # What runs in a network keeps it from being deleted.
+                emr.get_waiter("cluster_terminated").wait(ClusterId=each["Id"])
                 yield f"cluster {each['Id']} is ended"
+
+    def _delete_endpoints(self) -> Iterator[str]:
+        """Delete what EMR made in the stack's own network to be reached from there."""
+        if "ClusterVpc" not in self.resources:
+            return
+        ec2 = boto3.client("ec2")
+        own = {"Name": "vpc-id", "Values": [self.resources["ClusterVpc"]]}
+        for each in ec2.describe_vpc_endpoints(Filters=[own])["VpcEndpoints"]:
+            if each["VpcEndpointId"] != self.resources.get("S3Endpoint"):
+                ec2.delete_vpc_endpoints(VpcEndpointIds=[each["VpcEndpointId"]])
+                yield f"endpoint {each['VpcEndpointId']} is deleted"
 
     def _free_groups(self) -> Iterator[str]:
         """Take EMR's rules out of the groups: while they name each other none can be deleted."""
@@ -141,7 +156,8 @@ class Stack:
         emr = boto3.client("emr")
         listed = emr.list_security_configurations().get("SecurityConfigurations", [])
         for each in listed:
-            if each["Name"].startswith(f"{self.name}-"):
+            # Not those of a stack whose name begins with this one's.
+            if re.fullmatch(re.escape(self.name) + "-[0-9a-f]{12}", each["Name"]):
                 emr.delete_security_configuration(Name=each["Name"])
                 yield f"security configuration {each['Name']} is deleted"
 

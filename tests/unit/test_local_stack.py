@@ -13,8 +13,18 @@ from moto import mock_aws
 from local import stack
 from local.stack import Stack, StackError, main
 
-CONFIGURATIONS = ("films-0123", "series-0123")
+OURS, THEIRS = "films-0123456789ab", "films-2-0123456789ab"
+CONFIGURATIONS = (OURS, THEIRS)
 ROLES = {"JobFlowRole": "r", "ServiceRole": "r"}
+
+
+def endpoint(vpc: str, service: str) -> str:
+    """Make a VPC endpoint; returns its id."""
+    name = f"com.amazonaws.eu-central-1.{service}"
+    made = boto3.client("ec2").create_vpc_endpoint(
+        VpcId=vpc, ServiceName=name, VpcEndpointType="Gateway"
+    )
+    return made["VpcEndpoint"]["VpcEndpointId"]
 
 
 class CloudFormation:
@@ -40,6 +50,9 @@ class CloudFormation:
             self.resources[name] = ec2.create_security_group(
                 GroupName=f"films-{name}", Description=name
             )["GroupId"]
+        self.resources["ClusterVpc"] = vpc = ec2.create_vpc(CidrBlock="10.9.0.0/24")["Vpc"]["VpcId"]
+        self.resources["S3Endpoint"] = endpoint(vpc, "s3")
+        endpoint(vpc, "emr-service-cell01")
 
     def get_paginator(self, _: str) -> "CloudFormation":
         return self
@@ -127,9 +140,15 @@ def test_a_destroyed_stack_leaves_no_cluster_no_group_and_keeps_its_data(deploye
         g["GroupName"] for g in boto3.client("ec2").describe_security_groups()["SecurityGroups"]
     }
     assert not any(name.startswith("films") for name in names)
-    boto3.client("emr").describe_security_configuration(Name="series-0123")
+    left = {
+        each["VpcEndpointId"]: each["State"].lower()
+        for each in boto3.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]
+    }
+    assert [state for state in left.values() if state == "available"] == ["available"]
+    assert left[deployed.resources["S3Endpoint"]] == "available"
+    boto3.client("emr").describe_security_configuration(Name=THEIRS)
     with pytest.raises(ClientError):
-        boto3.client("emr").describe_security_configuration(Name="films-0123")
+        boto3.client("emr").describe_security_configuration(Name=OURS)
     assert len(buckets()) == 2
     assert "kept, with their data" in told[-1]
 

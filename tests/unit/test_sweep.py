@@ -67,6 +67,11 @@ def test_a_cluster_that_is_kept_for_people_is_left_to_its_idle_time() -> None:
     assert kinds(run(State.LIVE, idle=DEADLINE * 4), kept) == []
 
 
+def test_a_step_that_hangs_is_ended_although_its_cluster_is_for_people() -> None:
+    kept = cluster(age=DEADLINE + MINUTE, interactive=True)
+    assert kinds(run(State.RUNNING), kept) == ["end", "fail"]
+
+
 def test_a_run_whose_cluster_ended_unheard_fails_with_its_reason() -> None:
     (told,) = swept(run(State.RUNNING), cluster("TERMINATED_WITH_ERRORS"))
     assert told == (
