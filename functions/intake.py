@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
 from datasets import Dataset, DatasetFile
 from spark.movielens import (
     HOPELESS_SHARE,
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CHUNK = 64 * 1024
+# What S3 answers where a file is not the one that was asked for.
+REPLACED = frozenset({"PreconditionFailed", "NoSuchKey", "412"})
 SHOWN = 120  # characters of a bad line that a report quotes
 
 
@@ -85,6 +89,16 @@ def sample_lines(chunk: bytes, offset: int, size: int) -> list[tuple[int, str]]:
     if lines and start < size and not lines[-1][1].endswith((b"\n", b"\r")):
         lines.pop()
     return [(start, _decode(line).rstrip("\r\n")) for start, line in lines if line.strip()]
+
+
+class ReplacedError(DatasetError):
+    """A file that is not any more what was looked at."""
+
+    def __init__(self, file: DatasetFile):
+        super().__init__(
+            f"{file.name} was replaced while the run was prepared; "
+            "the folder's new content gets a run of its own"
+        )
 
 
 class IntakeError(DatasetError):
@@ -162,12 +176,17 @@ def _examine_file(
 
 
 def _read(s3: "S3Client", dataset: Dataset, file: DatasetFile, offset: int) -> bytes:
-    answer = s3.get_object(
-        Bucket=dataset.folder.bucket,
-        Key=file.key,
-        IfMatch=file.etag,
-        Range=f"bytes={offset}-{min(offset + CHUNK, file.size) - 1}",
-    )
+    try:
+        answer = s3.get_object(
+            Bucket=dataset.folder.bucket,
+            Key=file.key,
+            IfMatch=file.etag,
+            Range=f"bytes={offset}-{min(offset + CHUNK, file.size) - 1}",
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] in REPLACED:
+            raise ReplacedError(file) from error
+        raise
     return answer["Body"].read()
 
 

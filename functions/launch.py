@@ -27,7 +27,7 @@ from cluster import (
 )
 from cost import BudgetError, check_budget, estimate
 from datasets import Dataset, Folder, dataset, files_that_matter, fingerprint
-from intake import IntakeError
+from intake import REPLACED, IntakeError, ReplacedError
 from layout import code_prefix, environment_key, input_prefix
 from runs import BEFORE_LAUNCH, ENDED, Launch, Resume, Run, Skip, State, parse_time
 from spark.movielens import DatasetError
@@ -278,12 +278,9 @@ class Launcher:
                     TaggingDirective="REPLACE",
                 )
             except ClientError as error:
-                if error.response["Error"]["Code"] not in {"PreconditionFailed", "NoSuchKey"}:
+                if error.response["Error"]["Code"] not in REPLACED:
                     raise
-                raise DatasetError(
-                    f"{file.name} was replaced while the run was prepared; "
-                    "the folder's new content gets a run of its own"
-                ) from error
+                raise ReplacedError(file) from error
 
     def _put_code(self, run_id: str) -> None:
         """Put the job's code under the run's own prefix."""

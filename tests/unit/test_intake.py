@@ -61,6 +61,14 @@ def test_both_files_are_reported(cloud: Cloud) -> None:
         check(cloud, "", "rubbish\n")
 
 
+def test_a_file_that_is_replaced_meanwhile_is_no_longer_looked_at(cloud: Cloud) -> None:
+    cloud.drop("ml", ratings=RATINGS)
+    seen = dataset(list_folder(cloud.s3, "datasets", "ml/", long_ago()))
+    cloud.drop("ml", ratings=RATINGS + RATINGS)
+    with pytest.raises(DatasetError, match=r"ratings\.dat was replaced while the run was prepared"):
+        intake.check(cloud.s3, seen)
+
+
 def test_titles_in_latin_1_are_fine(cloud: Cloud) -> None:
     _, movies = check(cloud, RATINGS, "1::Misérables, Les (1995)::Drama\n".encode("latin-1"))
     assert movies.defects == {}
