@@ -97,8 +97,10 @@ def test_a_failed_run_is_told_of_with_its_reason_its_logs_and_the_way_out() -> N
     subject, text = notice(run, "stack")
     assert subject == "stack: FAILED ml"
     assert "Why: the step FAILED" in text
-    assert f"make rerun RUN={RUN['run_id']} STACK=stack" in text
+    assert "make rerun" not in text, "it never asked for a cluster: there is nothing to run again"
     assert "Logs: s3://results/logs/r/" in text
+    _, text = notice(run | {"request": "{}"}, "stack")
+    assert f"make rerun RUN={RUN['run_id']} STACK=stack" in text
 
 
 def test_a_subject_is_never_longer_than_sns_takes() -> None:
