@@ -14,7 +14,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test bench lint format environment deploy rollback promote rerun redrive destroy lock clean
+.PHONY: help setup demo local test bench lint format environment deploy rollback promote rebuild rerun redrive destroy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ rollback: setup ## answer from the run before the live one, at once: STACK=simil
 
 promote: setup ## make a superseded run live: RUN=ID STACK=similar-titles
 	@$(BIN)/python -m local.stack promote $(call quoted,RUN) --stack "$(STACK)"
+
+rebuild: setup ## load the live run's result into the index once more: STACK=similar-titles
+	@$(BIN)/python -m local.stack rebuild --stack "$(STACK)"
 
 rerun: setup ## launch a run's cluster once more, on the same input and code: RUN=ID
 	@$(BIN)/python -m local.stack rerun $(call quoted,RUN) --stack "$(STACK)"

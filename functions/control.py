@@ -1,4 +1,4 @@
-"""Does what an operator asks for: rollback, promote, rerun.
+"""Does what an operator asks for: rollback, promote, rebuild, rerun.
 
 Invoked directly, by `make rollback` and its like, with `{"command": ..., "run_id": ...}`. Who may
 invoke it may do these things and nothing else.
@@ -19,11 +19,13 @@ from runs import RunError
 logger = Logger()
 dynamodb = boto3.resource("dynamodb")
 promotion = Promotion(
+    s3=boto3.client("s3"),
     sqs=boto3.client("sqs"),
     runs_table=dynamodb.Table(os.environ["RUNS_TABLE"]),
     index_table=dynamodb.Table(os.environ["INDEX_TABLE"]),
     index_queue_url=os.environ["INDEX_QUEUE_URL"],
     launch_queue_url=os.environ["LAUNCH_QUEUE_URL"],
+    bucket=os.environ["RESULTS_BUCKET"],
 )
 
 
@@ -48,8 +50,11 @@ def carry_out(command: object, run_id: object) -> str:
     now = datetime.now(UTC)
     if command == "rollback":
         return promotion.roll_back(now)
+    if command == "rebuild":
+        return promotion.rebuild(now)
     if command not in {"promote", "rerun"}:
-        raise RunError(f"unknown command {command!r}: rollback, promote and rerun are known")
+        known = "rollback, promote, rebuild and rerun"
+        raise RunError(f"unknown command {command!r}: {known} are known")
     if not isinstance(run_id, str) or not is_run_id(run_id):
         raise RunError(f"{run_id!r} is no run id; GET /runs lists them")
     return promotion.promote(run_id, now) if command == "promote" else promotion.rerun(run_id)

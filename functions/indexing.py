@@ -71,6 +71,9 @@ class Indexer:
             What was done, for the log.
         """
         run = runs.get(self.runs_table, run_id)
+        if run is not None and run["state"] == State.FAILED:
+            self._clear(run_id)
+            return "cleared: the run has failed"
         if run is None or run["state"] not in ON_CLUSTER | {State.INDEXING}:
             return "ignored: the run is not waiting for a result"
         try:

@@ -87,6 +87,10 @@ def promote(runs_table: "Table", index_table: "Table", run: Run, now: datetime) 
     for _ in range(ATTEMPTS):
         current = read(index_table)
         if current is not None and current.run_id == run["run_id"]:
+            # It is so already, or was indexed anew while the pointer stood at it.
+            runs.advance(
+                runs_table, run["run_id"], State.LIVE, now, only_from=frozenset({State.INDEXING})
+            )
             return current
         is_older = current is not None and run["run_id"] < current.run_id
         if is_older and not run.get("promoted_by_hand"):

@@ -4,7 +4,6 @@ Triggered by EventBridge with EMR's step and cluster state changes. They are bes
 doubled and late ones must do no harm, so each only moves a run forward.
 """
 
-import json
 import os
 from datetime import UTC, datetime
 from typing import Any
@@ -14,9 +13,8 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import emr_events
+import ending
 import runs
-from cost import cost
-from layout import failure_key
 from runs import ON_CLUSTER, State
 
 logger = Logger()
@@ -39,7 +37,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
             runs_table, reading.run_id, State.RUNNING, now, cluster_id=reading.cluster_id
         )
     elif reading.news == "failed":
-        reason = job_failure(reading.run_id) or reading.reason
+        reason = ending.job_failure(s3, bucket, reading.run_id) or reading.reason
         moved = runs.fail(
             runs_table,
             reading.run_id,
@@ -49,26 +47,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
             cluster_id=reading.cluster_id,
         )
     if reading.ended_at is not None:
-        note_cost(reading.run_id, runs.parse_time(reading.ended_at))
+        ending.note_cost(runs_table, reading.run_id, runs.parse_time(reading.ended_at))
     logger.info(
         "cluster event", run_id=reading.run_id, news=reading.news, moved=moved, said=reading.reason
     )
-
-
-def note_cost(run_id: str, ended_at: datetime) -> None:
-    """Note what a run's cluster has cost, from its launch to its end."""
-    run = runs.get(runs_table, run_id)
-    if run is None or "instance_type" not in run or "LAUNCHING" not in run["timeline"]:
-        return
-    seconds = (ended_at - runs.parse_time(run["timeline"]["LAUNCHING"])).total_seconds()
-    actual = cost(run["instance_type"], int(run["nodes"]), seconds)
-    runs.note(runs_table, run_id, actual_cost=actual.told())
-
-
-def job_failure(run_id: str) -> str | None:
-    """Why the job could not compute, in its own words, where it left any."""
-    try:
-        answer = s3.get_object(Bucket=bucket, Key=failure_key(run_id))
-    except s3.exceptions.NoSuchKey:
-        return None
-    return json.loads(answer["Body"].read())["message"]

@@ -4,7 +4,7 @@ Items: `RUN / <run_id>` is a run; `DATASET / <fingerprint>` names the run of a d
 change of a state is a conditional write that `NEXT` allows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -39,7 +39,7 @@ NEXT: Mapping[State, frozenset[State]] = {
     State.STARTING: frozenset({State.RUNNING, State.INDEXING, State.FAILED}),
     State.RUNNING: frozenset({State.INDEXING, State.FAILED}),
     State.INDEXING: frozenset({State.LIVE, State.SUPERSEDED, State.FAILED}),
-    State.LIVE: frozenset({State.SUPERSEDED}),
+    State.LIVE: frozenset({State.SUPERSEDED, State.INDEXING}),  # INDEXING by hand only
     State.SUPERSEDED: frozenset({State.LIVE, State.INDEXING}),  # by hand only
     State.FAILED: frozenset(),
 }
@@ -134,16 +134,14 @@ def latest(table: "Table", limit: int) -> list[Run]:
     return answer["Items"]
 
 
+def newest_live(table: "Table") -> Run | None:
+    """The newest run that the table says is live, whatever the pointer says."""
+    return next(_newest_first(table, Attr("state").eq(State.LIVE.value)), None)
+
+
 def not_ended(table: "Table") -> list[Run]:
     """All runs that are still on their way, the newest first."""
-    pages = table.meta.client.get_paginator("query").paginate(
-        TableName=table.name,
-        KeyConditionExpression=Key("pk").eq("RUN"),
-        FilterExpression=~Attr("state").is_in(sorted(ENDED)),
-        ScanIndexForward=False,
-        ConsistentRead=True,
-    )
-    return [item for page in pages for item in page["Items"]]
+    return list(_newest_first(table, ~Attr("state").is_in(sorted(ENDED))))
 
 
 def of_dataset(table: "Table", fingerprint: str) -> Run | None:
@@ -283,18 +281,23 @@ def note(table: "Table", run_id: str, **fields: object) -> bool:
     return _update(table, run_id, fields, Attr("pk").exists())
 
 
-def reindex(table: "Table", run_id: str, now: datetime) -> bool:
-    """Have a superseded run indexed anew and, whatever its age, promoted: somebody asked for it.
+def reindex(table: "Table", run_id: str, source: State, now: datetime) -> bool:
+    """Have a run indexed anew because somebody asked for it.
+
+    Args:
+        table: the runs table.
+        run_id: the run.
+        source: `SUPERSEDED` for a run that is then promoted, whatever its age; `LIVE` for one whose
+            items were lost.
+        now: the current time.
 
     Returns:
         Whether the run moved to INDEXING.
     """
-    changes = {
-        "state": State.INDEXING.value,
-        "updated_at": format_time(now),
-        "promoted_by_hand": True,
-    }
-    condition = Attr("state").eq(State.SUPERSEDED.value)
+    changes: dict[str, object] = {"state": State.INDEXING.value, "updated_at": format_time(now)}
+    if source == State.SUPERSEDED:
+        changes["promoted_by_hand"] = True
+    condition = Attr("state").eq(source.value)
     entered = State.INDEXING, format_time(now)
     return _update(table, run_id, changes, condition, entered, remove=("parts_indexed", "reason"))
 
@@ -312,6 +315,17 @@ def part_indexed(table: "Table", run_id: str, part: str) -> int:
         ReturnValues="ALL_NEW",
     )
     return len(answer["Attributes"]["parts_indexed"])
+
+
+def _newest_first(table: "Table", wanted: ConditionBase) -> Iterator[Run]:
+    pages = table.meta.client.get_paginator("query").paginate(
+        TableName=table.name,
+        KeyConditionExpression=Key("pk").eq("RUN"),
+        FilterExpression=wanted,
+        ScanIndexForward=False,
+        ConsistentRead=True,
+    )
+    return (item for page in pages for item in page["Items"])
 
 
 def _update(

@@ -12,6 +12,8 @@ from runs import BEFORE_LAUNCH, ON_CLUSTER, Run, State, parse_time
 
 # Longer than any message of ours is on its way: what is older than this was lost.
 PATIENCE = timedelta(minutes=30)
+# What could not be indexed in so long, told of anew again and again, never will be.
+INDEXING_LIMIT = timedelta(hours=6)
 ALIVE = frozenset({"STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"})
 
 
@@ -25,6 +27,7 @@ class Cluster:
         state: EMR's.
         reason: why it ended, in EMR's words.
         created_at: when it was asked for.
+        ended_at: when it ended, or None where it is alive.
         interactive: whether it is kept for people; its idle time ends it.
     """
 
@@ -33,6 +36,7 @@ class Cluster:
     state: str
     reason: str
     created_at: datetime
+    ended_at: datetime | None = None
     interactive: bool = False
 
 
@@ -41,14 +45,14 @@ class Action:
     """What the sweep does, and why.
 
     Attributes:
-        kind: `end` a cluster, `fail` a run, `follow` a run whose cluster runs, or `index` a run
-            whose result nobody has told of.
+        kind: `end` a cluster, `fail` a run, `follow` a run whose cluster runs, `index` a run
+            whose result nobody goes on with, or `abandon` one that cannot be indexed.
         run_id: the run.
         reason: for a person.
         cluster_id: the cluster, where it is about one.
     """
 
-    kind: Literal["end", "fail", "follow", "index"]
+    kind: Literal["end", "fail", "follow", "index", "abandon"]
     run_id: str
     reason: str
     cluster_id: str | None = None
@@ -115,7 +119,11 @@ def _about(
     """What is to be done about a run."""
     run_id, state = run["run_id"], run["state"]
     cluster = of_run.get(run_id)
-    if state in ON_CLUSTER | {State.INDEXING} and run_id in with_result:
+    if state == State.INDEXING and now - _entered(run, State.INDEXING) > INDEXING_LIMIT:
+        hours = int(INDEXING_LIMIT.total_seconds() // 3600)
+        reason = f"its result could not be indexed in {hours} hours: docs/runbook.md says why"
+        return Action("abandon", run_id, reason)
+    if state == State.INDEXING or (state in ON_CLUSTER and run_id in with_result):
         if _idle(run, now) > PATIENCE:
             return Action("index", run_id, "the result is there and nobody went on with it")
         return None
@@ -136,6 +144,10 @@ def _about(
 def _why_failed(cluster: Cluster, now: datetime) -> str:
     minutes = int((now - cluster.created_at).total_seconds() // 60)
     return f"the cluster was ended after {minutes} minutes: it was past its deadline"
+
+
+def _entered(run: Run, state: State) -> datetime:
+    return parse_time(run["timeline"][state])
 
 
 def _idle(run: Run, now: datetime) -> timedelta:

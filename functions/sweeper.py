@@ -16,6 +16,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 
+import ending
 import notices
 import runs
 from layout import manifest_key, run_id_of_name
@@ -54,6 +55,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
     all_runs = [*open_runs, *(run for run in others if run)]
     clusters = [*alive, *(cluster for cluster in ended if cluster)]
     with_result = {run_id for run_id in known if has_result(run_id)}
+    for cluster in clusters:
+        if cluster.ended_at is not None:
+            ending.note_cost(runs_table, cluster.run_id, cluster.ended_at)
     metrics.add_metric("StraysEnded", MetricUnit.Count, 0)
     for action in reconcile(all_runs, clusters, with_result, now, deadline):
         logger.warning("sweeping", action=action.kind, run_id=action.run_id, reason=action.reason)
@@ -69,12 +73,22 @@ def carry_out(action: Action, now: datetime) -> None:
             subject, text = notices.swept(action.reason, action.run_id, stack)
             sns.publish(TopicArn=topic, Subject=subject, Message=text)
         case "fail":
-            runs.fail(runs_table, action.run_id, action.reason, now)
+            reason = ending.job_failure(s3, bucket, action.run_id) or action.reason
+            runs.fail(runs_table, action.run_id, reason, now)
         case "follow":
             runs.advance(runs_table, action.run_id, State.RUNNING, now)
         case "index":
-            message = {"detail": {"object": {"key": manifest_key(action.run_id)}}}
-            sqs.send_message(QueueUrl=index_queue_url, MessageBody=json.dumps(message))
+            hand_to_indexer(action.run_id)
+            runs.note(runs_table, action.run_id, updated_at=runs.format_time(now))
+        case "abandon":
+            runs.fail(runs_table, action.run_id, action.reason, now)
+            hand_to_indexer(action.run_id)  # which clears what it has loaded of it
+
+
+def hand_to_indexer(run_id: str) -> None:
+    """Tell the indexer of a run's result, in the words of S3."""
+    message = {"detail": {"object": {"key": manifest_key(run_id)}}}
+    sqs.send_message(QueueUrl=index_queue_url, MessageBody=json.dumps(message))
 
 
 def living_clusters() -> Iterator[Cluster]:
@@ -95,12 +109,14 @@ def describe(cluster_id: str) -> Cluster | None:
         return None
     status = found["Status"]
     reason = status.get("StateChangeReason", {})
+    ended_at = status["Timeline"].get("EndDateTime")
     return Cluster(
         cluster_id=cluster_id,
         run_id=run_id,
         state=status["State"],
         reason=f"{reason.get('Code')}: {reason.get('Message')}",
         created_at=status["Timeline"]["CreationDateTime"].astimezone(UTC),
+        ended_at=ended_at and ended_at.astimezone(UTC),
         interactive=found.get("AutoTerminate") is False,
     )
 

@@ -174,6 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name, what in (
         ("rollback", "answer readers from the run before the live one, at once"),
         ("promote", "make a superseded run live"),
+        ("rebuild", "load the live run's result into the index once more"),
         ("rerun", "launch a run's cluster once more, on the same input and code"),
         ("redrive", "send messages that failed for good to their queues again"),
         ("destroy", "delete all that costs; asks first"),

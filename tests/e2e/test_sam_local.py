@@ -503,8 +503,20 @@ def test_a_rollback_answers_from_the_run_before(stage: Stage) -> None:
 
 
 def test_a_promoted_run_is_indexed_anew(stage: Stage) -> None:
+    stage.put_result()
     stage.put_run(State.SUPERSEDED, **LOADED)
     assert stage.invoke("control-promote") == {"done": f"{RUN} is being indexed and goes live then"}
+    assert stage.run["state"] == "INDEXING"
+    (message,) = stage.messages("IndexQueue")
+    assert message["detail"]["object"]["key"] == manifest_key(RUN)
+
+
+def test_a_lost_index_is_loaded_anew(stage: Stage) -> None:
+    stage.put_result()
+    stage.put_run(State.LIVE, **LOADED)
+    assert stage.invoke("control-rebuild") == {
+        "done": f"{RUN} is being indexed anew from its result"
+    }
     assert stage.run["state"] == "INDEXING"
     (message,) = stage.messages("IndexQueue")
     assert message["detail"]["object"]["key"] == manifest_key(RUN)

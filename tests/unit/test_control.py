@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 import control
+import index
 import launcher
 import live
 import runs
@@ -115,6 +116,57 @@ def test_the_run_before_is_promoted_without_indexing_and_the_live_one_is_left(
     assert cloud.messages("IndexQueue") == []
 
 
+def test_a_lost_index_is_rebuilt_from_the_result_and_answers_as_before(cloud: Cloud) -> None:
+    finish_run(cloud, 0)
+    run_id = finish_run(cloud, 1)
+    before = {item["pk"]: item for item in cloud.index.scan()["Items"] if run_id in item["pk"]}
+    for item in cloud.index.scan()["Items"]:
+        cloud.index.delete_item(Key={"pk": item["pk"]})
+
+    assert ask("rebuild")["done"] == f"{run_id} is being indexed anew from its result"
+    assert state_of(cloud, run_id) == State.INDEXING
+    drain(cloud)
+    assert live_run(cloud) == run_id
+    after = {item["pk"]: item for item in cloud.index.scan()["Items"] if run_id in item["pk"]}
+    assert after == before
+
+
+def test_a_rebuild_under_the_pointer_ends_live_and_a_later_run_waits_for_it(cloud: Cloud) -> None:
+    run_id = finish_run(cloud, 0)
+    cloud.index.delete_item(Key=index.movie_key(run_id, 1))
+    ask("rebuild")
+    later = start_run(cloud, 1)
+    cloud.write_result(later, [[movie_line(1)]])
+    deliver(manifest_written(later))
+    drain(cloud)
+    assert movies_of(cloud, run_id) == [1, 2, 3]
+    assert live_run(cloud) in {run_id, later}
+    assert {state_of(cloud, run_id), state_of(cloud, later)} <= {
+        State.LIVE, State.SUPERSEDED, State.INDEXING
+    }  # fmt: skip
+    assert state_of(cloud, run_id) != State.INDEXING
+
+
+def test_a_rebuild_without_a_live_run_is_refused(cloud: Cloud) -> None:
+    start_run(cloud)
+    assert "no LIVE run" in ask("rebuild")["refused"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "why"),
+    [("manifest.json", "is not there any more"), ("neighbours/part-00001.json.gz", "part-00001")],
+)
+def test_a_run_whose_result_was_deleted_keeps_its_state_and_the_reason_is_given(
+    cloud: Cloud, lost: str, why: str
+) -> None:
+    first, _, third = (finish_run(cloud, minute) for minute in range(3))
+    for run_id in (first, third):
+        cloud.s3.delete_object(Bucket="results", Key=f"runs/{run_id}/{lost}")
+    assert why in ask("promote", first)["refused"]
+    assert why in ask("rebuild")["refused"]
+    assert (state_of(cloud, first), live_run(cloud)) == (State.SUPERSEDED, third)
+
+
 @pytest.mark.parametrize("command", ["promote", "rerun"])
 def test_what_cannot_be_done_is_refused_with_the_reason(cloud: Cloud, command: str) -> None:
     assert "there is no run" in ask(command, "20261123T120500000Z-5f2a9c01")["refused"]
@@ -122,7 +174,7 @@ def test_what_cannot_be_done_is_refused_with_the_reason(cloud: Cloud, command: s
     running = start_run(cloud)
     assert f"{running} is RUNNING" in ask(command, running)["refused"]
     unknown = control.lambda_handler({"command": "explode"}, CONTEXT)
-    assert "rollback, promote and rerun" in unknown["refused"]
+    assert "rollback, promote, rebuild and rerun" in unknown["refused"]
 
 
 def rerun(cloud: Cloud, run_id: str) -> list[dict[str, Any]]:

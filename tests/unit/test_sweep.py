@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import runs
 from runs import ENDED, State
-from sweep import PATIENCE, Action, Cluster, reconcile
+from sweep import INDEXING_LIMIT, PATIENCE, Action, Cluster, reconcile
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DEADLINE = timedelta(hours=2)
@@ -16,15 +16,22 @@ MINUTE = timedelta(minutes=1)
 STATES = ["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING", "TERMINATED"]
 
 
-def run(state: State, idle: timedelta = MINUTE, run_id: str = "r") -> runs.Run:
-    """A run that was last changed some time ago."""
-    stamp = runs.format_time(NOW - idle)
-    return {"run_id": run_id, "state": state.value, "updated_at": stamp}
+def run(
+    state: State, idle: timedelta = MINUTE, run_id: str = "r", since: timedelta | None = None
+) -> runs.Run:
+    """A run that was last changed some time ago, and is in its state since then or longer."""
+    entered = runs.format_time(NOW - (since or idle))
+    return {
+        "run_id": run_id,
+        "state": state.value,
+        "updated_at": runs.format_time(NOW - idle),
+        "timeline": {state.value: entered},
+    }
 
 
 def cluster(state: str = "RUNNING", age: timedelta = MINUTE, interactive: bool = False) -> Cluster:
     """The cluster of run r."""
-    return Cluster("j-1", "r", state, "WHY: because", NOW - age, interactive)
+    return Cluster("j-1", "r", state, "WHY: because", NOW - age, interactive=interactive)
 
 
 def swept(
@@ -119,3 +126,16 @@ def test_no_cluster_outlives_its_deadline_and_none_that_has_ended_is_ended(
     assert told.count("fail") + told.count("index") <= 1
     if state in ENDED:
         assert set(told) <= {"end"}
+
+
+def test_a_result_that_cannot_be_indexed_is_told_of_again_and_in_the_end_given_up() -> None:
+    def after(idle: timedelta, since: timedelta) -> list[str]:
+        return kinds(run(State.INDEXING, idle, since=since), None, with_result=True)
+
+    assert after(MINUTE, since=timedelta(hours=5)) == []
+    assert after(PATIENCE + MINUTE, since=timedelta(hours=5)) == ["index"]
+    assert after(MINUTE, since=INDEXING_LIMIT + MINUTE) == ["abandon"]
+
+
+def test_a_run_in_indexing_whose_manifest_is_gone_is_not_forgotten() -> None:
+    assert kinds(run(State.INDEXING, PATIENCE * 2), None, with_result=False) == ["index"]

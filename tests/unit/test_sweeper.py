@@ -13,7 +13,8 @@ import runs
 import sweeper
 from runs import State
 from tests.conftest import event
-from tests.unit.conftest import CONTEXT, Cloud, movie_line
+from tests.unit.conftest import CONTEXT, Cloud, manifest_written, messages, movie_line
+from tests.unit.test_indexer import deliver, drain, movies_of, start_run
 
 
 @pytest.fixture
@@ -91,6 +92,44 @@ def test_a_result_whose_event_was_lost_is_handed_to_the_indexer(
     (message,) = cloud.messages("IndexQueue")
     assert message["detail"]["object"]["key"] == f"runs/{run['run_id']}/manifest.json"
     assert state_of(cloud, run)["state"] == State.STARTING
+    assert told == []
+
+
+def test_a_result_that_nobody_indexes_is_handed_over_every_half_hour_and_then_given_up(
+    cloud: Cloud, told: list
+) -> None:
+    run_id = start_run(cloud)
+    cloud.write_result(run_id, [[movie_line(1, 2)], [movie_line(2, 1)]])
+    started = datetime.now(UTC)
+    with freeze_time(started):
+        deliver(manifest_written(run_id))
+        one, _ = cloud.messages("IndexQueue")
+        deliver(messages(one))  # the other is lost
+    assert movies_of(cloud, run_id) != []
+
+    handed = 0
+    for minutes in range(0, 6 * 60, 10):
+        sweep(after=timedelta(minutes=minutes))
+        handed += len(cloud.messages("IndexQueue"))
+    assert 9 <= handed <= 12
+
+    sweep(after=timedelta(hours=6, minutes=20))
+    assert runs.get(cloud.runs, run_id)["state"] == State.FAILED
+    drain(cloud)
+    assert movies_of(cloud, run_id) == []
+    assert told == []
+
+
+def test_a_cluster_whose_events_were_lost_still_gives_its_job_s_reason_and_its_cost(
+    cloud: Cloud, run: runs.Run, told: list
+) -> None:
+    failure = {"error": "DatasetError", "message": "ratings.dat has no good line", "report": []}
+    cloud.put(f"runs/{run['run_id']}/failure.json", json.dumps(failure), "results")
+    cloud.emr.terminate_job_flows(JobFlowIds=[run["cluster_id"]])
+    sweep()
+    after = state_of(cloud, run)
+    assert (after["state"], after["reason"]) == (State.FAILED, "ratings.dat has no good line")
+    assert after["actual_cost"]["node_hours"] > 0
     assert told == []
 
 

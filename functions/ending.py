@@ -1,0 +1,38 @@
+"""What is noted of a run when its cluster has ended: why the job failed, and what it cost."""
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import runs
+from cost import cost
+from layout import failure_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
+    from mypy_boto3_s3 import S3Client
+
+
+def job_failure(s3: "S3Client", bucket: str, run_id: str) -> str | None:
+    """Why the job could not compute, in its own words, where it left any.
+
+    Args:
+        s3: client.
+        bucket: the results bucket.
+        run_id: the run.
+    """
+    try:
+        answer = s3.get_object(Bucket=bucket, Key=failure_key(run_id))
+    except s3.exceptions.NoSuchKey:
+        return None
+    return json.loads(answer["Body"].read())["message"]
+
+
+def note_cost(runs_table: "Table", run_id: str, ended_at: datetime) -> None:
+    """Note what a run's cluster has cost, from its launch to its end."""
+    run = runs.get(runs_table, run_id)
+    if run is None or "instance_type" not in run or "LAUNCHING" not in run["timeline"]:
+        return
+    seconds = (ended_at - runs.parse_time(run["timeline"]["LAUNCHING"])).total_seconds()
+    actual = cost(run["instance_type"], int(run["nodes"]), seconds)
+    runs.note(runs_table, run_id, actual_cost=actual.told())
