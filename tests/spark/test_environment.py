@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster import ENCRYPTION
 from local.environment import ensure
 from local.java import java_home
 from tests.conftest import ROOT
@@ -43,7 +44,7 @@ def test_what_the_archive_holds_can_be_imported(bare: Path, tmp_path: Path) -> N
     assert done.stdout == "42\n", done.stderr
 
 
-def test_executors_compute_with_the_archive_alone_and_compile_once_each(
+def test_executors_compute_encrypted_with_the_archive_alone_and_compile_once_each(
     bare: Path, tmp_path: Path, executors: Path
 ) -> None:
     table = [(u, m, (u * m) % 10 / 2 + 0.5) for u in range(1, 100) for m in range(1, 40)]
@@ -51,7 +52,8 @@ def test_executors_compute_with_the_archive_alone_and_compile_once_each(
     dataset = folder(tmp_path / "d", ratings_dat=lines, movies_dat="1::One (1999)::Drama\n")
     output = tmp_path / "result"
     python = Path(sys.executable)
-    conf = {
+    conf = ENCRYPTION["spark-defaults"] | {
+        "spark.authenticate.secret": "on YARN Spark makes its own",
         "spark.executor.memory": "1g",
         "spark.ui.enabled": "false",
         "spark.driver.host": "127.0.0.1",
