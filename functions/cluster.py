@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
+from cost import vcpus
 from layout import code_prefix, environment_key, input_prefix, prefix
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ JOB = "similarity_job.py"
 MODULES = "modules.zip"
 PYTHON = "/usr/bin/python3.13"
 ENVIRONMENT = "environment"  # the folder into which YARN unpacks the archive, beside the job
-TASKS_PER_NODE = 8  # two for each vCPU of an m5.xlarge
+TASKS_PER_VCPU = 2
 DISK_GIB = 64  # of a node at least: Spark, its logs and the archive
 SHUFFLE_PER_BYTE = 12  # bytes on the nodes' disks for a byte of ratings: docs/scale.md, with room
 # Of everything that the nodes say to each other and put on their disks. YARN's shuffle service is
@@ -102,6 +103,7 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
     """The command that the step runs: spark-submit with everything from the run's own prefix."""
     results = f"s3://{settings.results_bucket}/"
     code = results + code_prefix(run_id)
+    tasks = TASKS_PER_VCPU * vcpus(settings.instance_type) * settings.core_nodes
     conf = {
         "spark.pyspark.python": PYTHON,
         "spark.yarn.appMasterEnv.PYSPARK_PYTHON": PYTHON,
@@ -111,7 +113,7 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
         "spark.yarn.appMasterEnv.AWS_REGION": settings.region,
         "spark.executorEnv.AWS_REGION": settings.region,
         # Else the job would see as many cores as there are executors when it starts: none yet.
-        "spark.default.parallelism": str(TASKS_PER_NODE * settings.core_nodes),
+        "spark.default.parallelism": str(tasks),
         # The arithmetic is done by Python workers, whose memory YARN counts as overhead.
         "spark.executor.memoryOverheadFactor": "0.5",
         "spark.yarn.maxAppAttempts": "1",  # a second attempt of a failed job costs and fails again

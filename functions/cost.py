@@ -1,5 +1,6 @@
 """What a cluster costs: node-hours and US dollars, estimated before a launch and after its end."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,25 +13,24 @@ PRICED_AT = "2025-01"
 
 
 class Price(NamedTuple):
-    """An instance type: its vCPUs, and US dollars an hour for EC2 and for EMR."""
+    """US dollars an hour of an instance type, for EC2 and for EMR."""
 
-    vcpus: int
     ec2: Decimal
     emr: Decimal
 
 
 PRICES: Mapping[str, Price] = {
-    name: Price(vcpus, Decimal(ec2), Decimal(emr))
-    for name, vcpus, ec2, emr in (
-        ("m5.xlarge", 4, "0.192", "0.048"),
-        ("m5.2xlarge", 8, "0.384", "0.096"),
-        ("m5.4xlarge", 16, "0.768", "0.192"),
-        ("m6i.xlarge", 4, "0.192", "0.048"),
-        ("m6i.2xlarge", 8, "0.384", "0.096"),
-        ("m6i.4xlarge", 16, "0.768", "0.192"),
-        ("r5.xlarge", 4, "0.252", "0.063"),
-        ("r5.2xlarge", 8, "0.504", "0.126"),
-        ("r5.4xlarge", 16, "1.008", "0.252"),
+    name: Price(Decimal(ec2), Decimal(emr))
+    for name, ec2, emr in (
+        ("m5.xlarge", "0.192", "0.048"),
+        ("m5.2xlarge", "0.384", "0.096"),
+        ("m5.4xlarge", "0.768", "0.192"),
+        ("m6i.xlarge", "0.192", "0.048"),
+        ("m6i.2xlarge", "0.384", "0.096"),
+        ("m6i.4xlarge", "0.768", "0.192"),
+        ("r5.xlarge", "0.252", "0.063"),
+        ("r5.2xlarge", "0.504", "0.126"),
+        ("r5.4xlarge", "1.008", "0.252"),
     )
 }
 OVERHEAD_SECONDS = 540  # a cluster's start and end, which are most of a run
@@ -68,6 +68,19 @@ def cost(instance_type: str, nodes: int, seconds: float) -> Cost:
     return Cost(hours.quantize(Decimal("0.0001")), usd and usd.quantize(Decimal("0.0001")))
 
 
+def vcpus(instance_type: str) -> int:
+    """The vCPUs of an instance type, by its size: EC2's x86-64 families count them alike.
+
+    Args:
+        instance_type: such as m5.xlarge (4), m5.4xlarge (16), m5.large (2); of sizes that are not
+            named so it is taken for an xlarge.
+    """
+    size = re.fullmatch(r"[^.]+\.(\d*)(x?large)", instance_type)
+    if size is None:
+        return 4
+    return 2 if size[2] == "large" else 4 * int(size[1] or 1)
+
+
 def estimate(instance_type: str, nodes: int, ratings_bytes: int) -> Cost:
     """What a run's cluster will cost.
 
@@ -76,9 +89,8 @@ def estimate(instance_type: str, nodes: int, ratings_bytes: int) -> Cost:
         nodes: the primary node, which computes nothing, and the core nodes.
         ratings_bytes: size of the ratings file.
     """
-    price = PRICES.get(instance_type)
-    vcpus = price.vcpus if price else 4
-    seconds = OVERHEAD_SECONDS + ratings_bytes * VCPU_SECONDS_PER_BYTE / ((nodes - 1) * vcpus)
+    computing = (nodes - 1) * vcpus(instance_type)
+    seconds = OVERHEAD_SECONDS + ratings_bytes * VCPU_SECONDS_PER_BYTE / computing
     return cost(instance_type, nodes, seconds)
 
 

@@ -160,3 +160,8 @@ def test_a_cluster_is_found_by_name_on_any_page() -> None:
 
     assert cluster.find_cluster(Pages(), "b", since=None) == "j-2"
     assert cluster.find_cluster(Pages(), "c", since=None) is None
+
+
+def test_larger_nodes_are_given_more_tasks() -> None:
+    asked = cluster.step_arguments(replace(SETTINGS, instance_type="m5.4xlarge"), RUN)
+    assert "spark.default.parallelism=96" in asked

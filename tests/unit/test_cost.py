@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost import PRICES, BudgetError, Cost, check_budget, cost, estimate
+from cost import PRICES, BudgetError, Cost, check_budget, cost, estimate, vcpus
 
 ML_10M = 265_105_635  # bytes
 
@@ -23,6 +23,13 @@ def test_a_run_of_ml_10m_costs_cents_most_of_which_is_the_clusters_start() -> No
     estimated = estimate("m5.xlarge", 4, ML_10M)
     assert estimated.usd is not None
     assert Decimal("0.10") < estimated.usd < Decimal("0.25")
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("m5.large", 2), ("m5.xlarge", 4), ("r5.12xlarge", 48), ("m5.metal", 4)]
+)
+def test_an_instance_type_says_its_vcpus_by_its_size(name: str, count: int) -> None:
+    assert vcpus(name) == count
 
 
 def test_an_unknown_instance_type_has_node_hours_and_no_price() -> None:
