@@ -245,6 +245,13 @@ def size_of(request: Mapping[str, Any]) -> tuple[str, int]:
     return groups[0]["InstanceType"], sum(group["InstanceCount"] for group in groups)
 
 
+def idle_seconds(request: Mapping[str, Any]) -> int:
+    """How long the cluster of a request is kept for people after its step, at least."""
+    if not request["Instances"]["KeepJobFlowAliveWhenNoSteps"]:
+        return 0
+    return request["AutoTerminationPolicy"]["IdleTimeout"]
+
+
 def find_cluster(emr: "EMRClient", name: str, since: datetime) -> str | None:
     """The id of the cluster of a name, whatever its state, or None.
 

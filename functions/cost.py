@@ -81,17 +81,18 @@ def vcpus(instance_type: str) -> int:
     return 2 if size[2] == "large" else 4 * int(size[1] or 1)
 
 
-def estimate(instance_type: str, nodes: int, ratings_bytes: int) -> Cost:
+def estimate(instance_type: str, nodes: int, ratings_bytes: int, idle_seconds: int) -> Cost:
     """What a run's cluster will cost.
 
     Args:
         instance_type: of all nodes.
         nodes: the primary node, which computes nothing, and the core nodes.
         ratings_bytes: size of the ratings file.
+        idle_seconds: for which the cluster is kept after its step at least.
     """
     computing = (nodes - 1) * vcpus(instance_type)
     seconds = OVERHEAD_SECONDS + ratings_bytes * VCPU_SECONDS_PER_BYTE / computing
-    return cost(instance_type, nodes, seconds)
+    return cost(instance_type, nodes, seconds + idle_seconds)
 
 
 def check_budget(estimated: Cost, limit: Decimal | None) -> None:

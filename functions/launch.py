@@ -20,6 +20,7 @@ from cluster import (
     cluster_name,
     cluster_request,
     find_cluster,
+    idle_seconds,
     log_uri,
     security_configuration,
     security_configuration_name,
@@ -164,7 +165,8 @@ class Launcher:
             self._check_environment()
             prepared = prepare()
             instance_type, nodes = size_of(prepared.request)
-            expected = estimate(instance_type, nodes, prepared.ratings_bytes)
+            idle = idle_seconds(prepared.request)
+            expected = estimate(instance_type, nodes, prepared.ratings_bytes, idle)
             check_budget(expected, self.settings.max_run_cost)
             runs.advance(
                 self.runs_table,

@@ -75,6 +75,8 @@ def test_a_cluster_for_people_has_what_a_notebook_needs_and_ends_when_it_is_idle
     names = {application["Name"] for application in request["Applications"]}
     assert names == {"Spark", "Livy", "JupyterEnterpriseGateway"}
     assert request["AutoTerminationPolicy"] == {"IdleTimeout": 1800}
+    assert cluster.idle_seconds(request) == 1800
+    assert cluster.idle_seconds(cluster_request(SETTINGS, RUN, SIZE)) == 0
     assert request["Steps"][0]["ActionOnFailure"] == "CONTINUE"
 
 

@@ -20,9 +20,14 @@ def test_a_cluster_costs_at_least_a_minute() -> None:
 
 
 def test_a_run_of_ml_10m_costs_cents_most_of_which_is_the_clusters_start() -> None:
-    estimated = estimate("m5.xlarge", 4, ML_10M)
+    estimated = estimate("m5.xlarge", 4, ML_10M, 0)
     assert estimated.usd is not None
     assert Decimal("0.10") < estimated.usd < Decimal("0.25")
+
+
+def test_an_hour_for_people_after_the_step_is_part_of_the_estimate() -> None:
+    alone, kept = (estimate("m5.xlarge", 4, ML_10M, seconds) for seconds in (0, 3600))
+    assert kept.node_hours - alone.node_hours == 4
 
 
 @pytest.mark.parametrize(
@@ -33,7 +38,7 @@ def test_an_instance_type_says_its_vcpus_by_its_size(name: str, count: int) -> N
 
 
 def test_an_unknown_instance_type_has_node_hours_and_no_price() -> None:
-    estimated = estimate("x9.huge", 4, ML_10M)
+    estimated = estimate("x9.huge", 4, ML_10M, 0)
     assert estimated.usd is None
     assert estimated.node_hours > 0
     check_budget(estimated, None)
@@ -50,7 +55,7 @@ def test_an_unknown_instance_type_has_node_hours_and_no_price() -> None:
 def test_the_budget_is_kept_to_the_cent_and_told(
     name: str, nodes: int, size: int, limit: Decimal
 ) -> None:
-    estimated = estimate(name, nodes, size)
+    estimated = estimate(name, nodes, size, 0)
     assert estimated.usd is not None
     if estimated.usd <= limit:
         check_budget(estimated, limit)
