@@ -109,6 +109,7 @@ class Indexer:
             return self._remove(task.run_id, part)
         run = runs.get(self.runs_table, task.run_id)
         if run is None or run["state"] != State.INDEXING:
+            self._clear_again(task.run_id)
             return "ignored: the run is not being indexed"
         try:
             index.write(self.index_table, task.run_id, self._read(task.run_id, part))
@@ -139,6 +140,14 @@ class Indexer:
             self._send("remove", run_id, self._manifest(run_id))
         except ManifestError:
             return
+
+    def _clear_again(self, run_id: str) -> None:
+        """Clear what whoever ended the run's indexing may have died before it could clear."""
+        pointer = live.read(self.index_table)
+        if pointer is None or run_id not in (pointer.run_id, pointer.previous):
+            self._clear(run_id)
+        elif pointer.retired and run_id == pointer.run_id:
+            self._clear(pointer.retired)
 
     def _remove(self, run_id: str, part: Part) -> str:
         pointer = live.read(self.index_table)

@@ -135,8 +135,15 @@ def latest(table: "Table", limit: int) -> list[Run]:
 
 
 def newest_live(table: "Table") -> Run | None:
-    """The newest run that the table says is live, whatever the pointer says."""
-    return next(_newest_first(table, Attr("state").eq(State.LIVE.value)), None)
+    """The newest run that the table says is live, whatever the pointer says.
+
+    Where there is none: the newest that was live and is being indexed anew.
+    """
+    was_live = Attr("state").eq(State.INDEXING.value) & Attr(f"timeline.{State.LIVE}").exists()
+    for wanted in (Attr("state").eq(State.LIVE.value), was_live):
+        if found := next(_newest_first(table, wanted), None):
+            return found
+    return None
 
 
 def not_ended(table: "Table") -> list[Run]:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -124,8 +125,8 @@ class Cloud:
         return Part(name, len(lines), len(blob), hashlib.sha256(blob).hexdigest())
 
 
-@pytest.fixture
-def cloud() -> Iterator[Cloud]:
+@contextmanager
+def account() -> Iterator[Cloud]:
     """An empty account with the template's tables, and buckets and queues of known names."""
     resources = template()["Resources"]
     with mock_aws():
@@ -142,6 +143,13 @@ def cloud() -> Iterator[Cloud]:
         made.put(f"environments/{environment}.tar.gz", b"an archive", "results")
         for name in ("LaunchQueue", "IndexQueue"):
             made.sqs.create_queue(QueueName=name)
+        yield made
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    """See `account`."""
+    with account() as made:
         yield made
 
 

@@ -1,0 +1,138 @@
+"""Functions are killed at every single AWS call, then their messages come again."""
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from freezegun import freeze_time
+
+import control
+import indexer
+import launcher
+import live
+import runs
+from runs import State
+from tests.conftest import event
+from tests.drills.conftest import Calls, KilledError, watched
+from tests.unit.conftest import CONTEXT, Cloud, account, manifest_written, messages, movie_line
+from tests.unit.test_indexer import drain, finish_run, movies_of, start_run, state_of
+
+REDELIVERY = timedelta(minutes=12)  # LaunchQueue's visibility timeout
+PARTS = [[movie_line(1, 2)], [movie_line(2, 1)]]
+
+
+def fate_of_a_launch(calls: Calls, trigger_name: str) -> None:
+    """Launch with a kill, redeliver until it goes through: one cluster, one run, nothing locked."""
+    with account() as there:
+        trigger = there.drop("ml")
+        expected = 1
+        if trigger_name == "rerun":
+            launcher.lambda_handler(trigger, CONTEXT)
+            (first,) = there.all_runs()
+            runs.fail(there.runs, first["run_id"], "why", datetime.now(UTC))
+            trigger = event("launcher-rerun")
+            record = trigger["Records"][0]
+            record["body"] = json.dumps({"rerun": first["run_id"]})
+            record["attributes"]["SentTimestamp"] = str(int(datetime.now(UTC).timestamp() * 1000))
+            expected = 2
+        with watched(calls), suppress(KilledError):
+            launcher.lambda_handler(trigger, CONTEXT)
+        for delivery in range(1, 3):
+            with freeze_time(datetime.now(UTC) + delivery * REDELIVERY):
+                launcher.lambda_handler(trigger, CONTEXT)
+        assert len(there.clusters()) == expected
+        assert len(there.all_runs()) == expected
+        newest = max(there.all_runs(), key=lambda run: run["run_id"])
+        assert newest["state"] == State.STARTING
+        assert newest["cluster_id"] in {each["Id"] for each in there.clusters()}
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["after", "before"])
+@pytest.mark.parametrize("trigger", ["drop", "rerun"])
+def test_a_launcher_killed_at_any_call_buys_one_cluster(trigger: str, answered: bool) -> None:
+    undisturbed = Calls()
+    fate_of_a_launch(undisturbed, trigger)
+    assert {"TransactWriteItems", "RunJobFlow"} <= set(undisturbed.made)
+    for number, operation in enumerate(undisturbed.made, start=1):
+        calls = Calls(kill_after=number, answered=answered)
+        fate_of_a_launch(calls, trigger)
+        assert calls.made == undisturbed.made[:number], operation
+
+
+def deliver_until_done(there: Cloud, calls: Calls, first: dict[str, Any]) -> None:
+    """Work off the indexer's queue: what was being worked on at a kill comes again, last."""
+    waiting = list(first["Records"])
+    while waiting:
+        record = waiting.pop(0)
+        with watched(calls):
+            try:
+                indexer.lambda_handler({"Records": [record]}, CONTEXT)
+            except KilledError:
+                waiting.append(record)
+        if sent := there.messages("IndexQueue"):
+            waiting += messages(*sent)["Records"]
+
+
+def fate_of_an_index(calls: Calls) -> None:
+    """Index a third run with a kill: it is live and whole, and of the first nothing is left."""
+    with account() as there:
+        first, second = finish_run(there, 0, PARTS), finish_run(there, 1, PARTS)
+        third = start_run(there, 2)
+        there.write_result(third, PARTS)
+        deliver_until_done(there, calls, manifest_written(third))
+        pointer = live.read(there.index)
+        assert pointer is not None
+        assert (pointer.run_id, pointer.previous) == (third, second)
+        assert state_of(there, third) == State.LIVE
+        assert movies_of(there, third) == movies_of(there, second) == [1, 2]
+        assert movies_of(there, first) == []
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["after", "before"])
+def test_an_indexer_killed_at_any_call_leaves_a_whole_index_and_no_orphans(answered: bool) -> None:
+    undisturbed = Calls()
+    fate_of_an_index(undisturbed)
+    assert {"TransactWriteItems", "SendMessageBatch", "BatchWriteItem"} <= set(undisturbed.made)
+    for number, operation in enumerate(undisturbed.made, start=1):
+        calls = Calls(kill_after=number, answered=answered)
+        fate_of_an_index(calls)
+        assert calls.made[number - 1] == operation
+        assert len(calls.made) > len(undisturbed.made)
+
+
+def fate_of_a_command(calls: Calls, command: str) -> None:
+    """Ask for a command with a kill, then again where it is not done: it is done once."""
+    with account() as there:
+        first, second, third = (finish_run(there, minute, PARTS) for minute in range(3))
+        wanted = {"rollback": second, "promote": first, "rebuild": third}[command]
+        asked = {"command": command, "run_id": first}
+        with watched(calls):
+            try:
+                control.lambda_handler(asked, CONTEXT)
+            except KilledError:
+                drain(there)
+                pointer = live.read(there.index)
+                assert pointer is not None
+                # What a person would do: look, and ask again for what has not come about.
+                if pointer.run_id != wanted or command == "rebuild":
+                    control.lambda_handler(asked, CONTEXT)
+        drain(there)
+        pointer = live.read(there.index)
+        assert pointer is not None
+        assert pointer.run_id == wanted
+        assert state_of(there, wanted) == State.LIVE
+        assert movies_of(there, wanted) == [1, 2]
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["after", "before"])
+@pytest.mark.parametrize("command", ["rollback", "promote", "rebuild"])
+def test_a_command_killed_at_any_call_is_made_good_by_asking_again(
+    command: str, answered: bool
+) -> None:
+    undisturbed = Calls()
+    fate_of_a_command(undisturbed, command)
+    assert undisturbed.made
+    for number in range(1, len(undisturbed.made) + 1):
+        fate_of_a_command(Calls(kill_after=number, answered=answered), command)
