@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+import index
 from live import Live
 
 
@@ -35,6 +36,7 @@ class SimilarTitle(BaseModel):
     genres: list[str]
     score: float
     co_raters: int = Field(description="How many users rated both movies")
+    cosine: float | None = Field(description="Their cosine; None where co-raters are too few")
 
 
 class SimilarTitles(BaseModel):
@@ -116,7 +118,7 @@ def similar_titles(live: Live, line: Mapping[str, Any], limit: int) -> SimilarTi
         line: the movie's line of `neighbours/`.
         limit: at most so many.
     """
-    neighbours = line["neighbours"]
+    neighbours = index.neighbours_of(line, live.measure)
     return SimilarTitles(
         movie=movie(line),
         run_id=live.run_id,

@@ -39,6 +39,24 @@ def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(zlib.decompress(bytes(item["movie"])))
 
 
+def neighbours_of(line: Mapping[str, Any], measure: str) -> list[dict[str, Any]]:
+    """A movie's neighbours by a measure, best first.
+
+    Args:
+        line: a line of `neighbours/`, see spark/neighbours.py.
+        measure: one of the run's.
+
+    Returns:
+        Of each neighbour `movie_id`, `title`, `year`, `genres`, `score` by the measure, `co_raters`
+        and `cosine`: the score of the co-raters, None where they are too few for one.
+    """
+    others = line["others"]
+    return [
+        others[place] | {"score": score, "co_raters": co_raters, "cosine": cosine}
+        for place, score, co_raters, cosine in line["neighbours"].get(measure, ())
+    ]
+
+
 def write(table: "Table", run_id: str, lines: Iterable[Mapping[str, Any]]) -> None:
     """Put movies of a run into the index; putting them again changes nothing."""
     with table.batch_writer() as batch:

@@ -90,6 +90,7 @@ class Indexer:
             only_from=ON_CLUSTER,
             counts=manifest.counts,
             measure=manifest.measure,
+            measures=list(manifest.measures),
             min_co_raters=int(manifest.parameters["min_co_raters"]),
             min_score=str(manifest.parameters["min_score"]),
             titles=prefix(run_id) + manifest.titles.name,

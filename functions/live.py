@@ -21,7 +21,8 @@ class Live:
 
     Attributes:
         run_id: the run that readers are answered from.
-        measure: the similarity measure of its neighbours.
+        measure: the similarity measure that answers by default.
+        measures: all that it has neighbours by.
         min_co_raters: that a pair of movies needed in it.
         min_score: that a pair of movies needed in it, as text.
         titles: S3 key of its titles catalogue.
@@ -32,6 +33,7 @@ class Live:
 
     run_id: str
     measure: str
+    measures: list[str]
     min_co_raters: int
     min_score: str
     titles: str
@@ -57,6 +59,7 @@ def following(current: Live | None, run: Run, now: datetime) -> Live:
     return Live(
         run_id=run["run_id"],
         measure=run["measure"],
+        measures=run["measures"],
         min_co_raters=int(run["min_co_raters"]),
         min_score=run["min_score"],
         titles=run["titles"],

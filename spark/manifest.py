@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Names below a run's output prefix.
 MANIFEST = "manifest.json"
@@ -44,7 +44,8 @@ class Manifest:
     """What a run computed.
 
     Attributes:
-        measure: the similarity measure of `neighbours`.
+        measure: the similarity measure that answers by default; one of `measures`.
+        measures: the similarity measures that `neighbours` has lists of, each with its parameters.
         dataset: `format` and, per file, `lines`.
         parameters: `min_co_raters`, `min_score`, `neighbours`, `max_ratings_per_user` (or null).
         counts: `ratings` that were used (each user and movie once), `users`, `movies` (of the
@@ -62,6 +63,7 @@ class Manifest:
     """
 
     measure: str
+    measures: dict[str, dict[str, float]]
     dataset: dict[str, Any]
     parameters: dict[str, float | None]
     counts: dict[str, int]
@@ -96,6 +98,11 @@ class Manifest:
         try:
             document["neighbours"] = [Part(**part) for part in document["neighbours"]]
             document["titles"] = Part(**document["titles"])
-            return cls(**document)
+            manifest = cls(**document)
         except (KeyError, TypeError) as error:
             raise ManifestError(f"manifest.json does not fit its schema: {error}") from error
+        if manifest.measure not in manifest.measures:
+            raise ManifestError(
+                f"manifest.json has no neighbours by {manifest.measure}, its default"
+            )
+        return manifest

@@ -1,4 +1,9 @@
-"""Each movie with its neighbours, as users see them."""
+"""Each movie with its neighbours, as users see them.
+
+A line has the movie, `others`, which are the movies that it names, and `neighbours`: of each
+measure the rows, best first, each a place in `others`, the score, the co-raters and their cosine.
+`index.neighbours_of` in functions/ reads it.
+"""
 
 import math
 from collections.abc import Iterator
@@ -45,8 +50,10 @@ def _lines(best: Best, catalogue: Catalogue, begin: int, end: int) -> Iterator[s
     about = catalogue.about
     ratings = catalogue.ratings[begin:end].tolist()
     for movie, rated, start, stop in zip(about[begin:end], ratings, starts, ends, strict=True):
+        others = ",".join(f"{{{about[places[k]]}}}" for k in range(start, stop))
         rows = ",".join(
-            f'{{{about[places[k]]},"score":{scores[k]!r},"co_raters":{numbers[k]}}}'
-            for k in range(start, stop)
+            f"[{k - start},{scores[k]!r},{numbers[k]},{scores[k]!r}]" for k in range(start, stop)
         )
-        yield f'{{{movie},"ratings":{rated},"neighbours":[{rows}]}}'
+        yield (
+            f'{{{movie},"ratings":{rated},"others":[{others}],"neighbours":{{"cosine":[{rows}]}}}}'
+        )

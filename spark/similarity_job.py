@@ -122,6 +122,7 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
         titles = results.write_titles(dataset.movies, options.output)
     manifest = Manifest(
         measure="cosine",
+        measures={"cosine": {}},
         dataset={
             "format": dataset.format.name,
             "lines": {name: judged.lines for name, judged in dataset.judgements.items()},

@@ -56,20 +56,20 @@ TITLES = "titles/part-00000.json.gz"
 # What the indexer notes of a run's manifest.
 LOADED = {
     "measure": "cosine",
+    "measures": ["cosine"],
     "min_co_raters": 10,
     "min_score": "0.95",
     "titles": prefix(RUN) + TITLES,
 }
 NO_FAILURES = {"batchItemFailures": []}
 
-NEIGHBOUR = {
+OTHER = {
     "movie_id": 2,
     "title": "Toy Story 2 (1999)",
     "year": 1999,
     "genres": ["Animation"],
-    "score": 0.975,
-    "co_raters": 17,
 }
+NEIGHBOUR = {**OTHER, "score": 0.975, "co_raters": 17, "cosine": 0.975}
 MOVIE = {
     "movie_id": 1,
     "title": "Toy Story (1995)",
@@ -77,6 +77,7 @@ MOVIE = {
     "genres": ["Animation"],
     "ratings": 20,
 }
+LINE = MOVIE | {"others": [OTHER], "neighbours": {"cosine": [[0, 0.975, 17, 0.975]]}}
 
 
 class Runtime(Protocol):
@@ -250,7 +251,7 @@ class Stage:
     def make_live(self) -> None:
         """Make the run, its result and its index what readers are answered from."""
         self.put_result()
-        self.index.put_item(Item=index.to_item(RUN, MOVIE | {"neighbours": [NEIGHBOUR]}))
+        self.index.put_item(Item=index.to_item(RUN, LINE))
         self.put_run(State.LIVE, **LOADED)
         self.put_live()
 
@@ -262,9 +263,10 @@ class Stage:
 
     def put_result(self) -> Part:
         """Write the run's whole result; returns its one part of neighbours."""
-        part = self.put_lines(PART, MOVIE | {"neighbours": [NEIGHBOUR]})
+        part = self.put_lines(PART, LINE)
         manifest = Manifest(
             measure="cosine",
+            measures={"cosine": {}},
             dataset={"format": "dat"},
             parameters={
                 "min_co_raters": 10,
@@ -454,7 +456,7 @@ def test_the_last_part_makes_a_run_live(stage: Stage) -> None:
     assert stage.run["state"] == "LIVE"
     assert stage.live["run_id"] == RUN
     item = stage.index.get_item(Key=index.movie_key(RUN, 1))["Item"]
-    assert index.from_item(item) == MOVIE | {"neighbours": [NEIGHBOUR]}
+    assert index.from_item(item) == LINE
 
 
 def test_a_step_that_runs_moves_its_run(stage: Stage) -> None:

@@ -97,16 +97,18 @@ def test_a_folder_becomes_a_result_that_its_manifest_describes(
     assert [line["movie_id"] for line in lines] == [1, 2, 3, 4]
     assert lines[0] == {
         "movie_id": 1, "title": 'A "quoted" ünïcode (1990)', "year": 1990, "genres": ["Drama"],
-        "ratings": 12, "neighbours": [{
+        "ratings": 12, "others": [{
             "movie_id": 2, "title": "B, The (1991)", "year": 1991, "genres": ["Comedy", "Drama"],
-            "score": expected[0][-1], "co_raters": 12,
         }],
+        "neighbours": {"cosine": [[0, expected[0][-1], 12, expected[0][-1]]]},
     }  # fmt: skip
     assert lines[3] == {
-        "movie_id": 4, "title": None, "year": None, "genres": [], "ratings": 1, "neighbours": [],
+        "movie_id": 4, "title": None, "year": None, "genres": [], "ratings": 1, "others": [],
+        "neighbours": {"cosine": []},
     }  # fmt: skip
     titles = read_lines(output, manifest.titles.name)
-    assert titles == [{k: v for k, v in line.items() if k != "neighbours"} for line in lines]
+    about = set(lines[0]) - {"others", "neighbours"}
+    assert titles == [{k: v for k, v in line.items() if k in about} for line in lines]
 
 
 @pytest.mark.usefixtures("running")
@@ -281,9 +283,12 @@ def test_a_real_release_gives_exactly_the_oracles_pairs_and_neighbours(
     lines = read_lines(tmp_path, *(part.name for part in manifest.neighbours))
     assert len(lines) == movies
     told = {
-        line["movie_id"]: [(n["movie_id"], n["score"], n["co_raters"]) for n in line["neighbours"]]
+        line["movie_id"]: [
+            (line["others"][place]["movie_id"], score, co_raters)
+            for place, score, co_raters, _ in line["neighbours"]["cosine"]
+        ]
         for line in lines
-        if line["neighbours"]
+        if line["neighbours"]["cosine"]
     }
     assert told == expected
 

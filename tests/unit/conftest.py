@@ -95,13 +95,16 @@ class Cloud:
     def write_result(self, run_id: str, parts: list[list[dict[str, Any]]], **changes: Any) -> None:
         """Write what the job leaves behind: parts, titles and manifest."""
         lines = [line for part in parts for line in part]
-        titles = [{k: v for k, v in line.items() if k != "neighbours"} for line in lines]
+        titles = [
+            {k: v for k, v in line.items() if k not in ("others", "neighbours")} for line in lines
+        ]
         written = [
             self._part(run_id, f"neighbours/part-{number:05d}.json.gz", part)
             for number, part in enumerate(parts)
         ]
         manifest = Manifest(
             measure="cosine",
+            measures={"cosine": {}},
             dataset={"format": "dat"},
             parameters={
                 "min_co_raters": 10,
@@ -192,17 +195,20 @@ def movie_line(movie_id: int, *neighbours: int, ratings: int = 20) -> dict[str, 
         "year": 1995,
         "genres": ["Drama"],
         "ratings": ratings,
-        "neighbours": [
+        "others": [
             {
                 "movie_id": other,
                 "title": f"Movie {other} (1995)",
                 "year": 1995,
                 "genres": ["Drama"],
-                "score": 0.99 - rank / 100,
-                "co_raters": 12,
             }
-            for rank, other in enumerate(neighbours)
+            for other in neighbours
         ],
+        "neighbours": {
+            "cosine": [
+                [rank, 0.99 - rank / 100, 12, 0.99 - rank / 100] for rank in range(len(neighbours))
+            ]
+        },
     }
 
 

@@ -177,7 +177,7 @@ def test_a_missing_part_fails_the_run(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"schema_version": 2}, "schema version 2"),
+        ({"schema_version": 3}, "schema version 3"),
         ({"neighbours": []}, "nothing to index"),
         ({"surprise": 1}, "does not fit its schema"),
     ],

@@ -8,6 +8,7 @@ from spark.manifest import Manifest, ManifestError, Part
 
 MANIFEST = Manifest(
     measure="cosine",
+    measures={"cosine": {}},
     dataset={"format": "dat", "lines": {"ratings.dat": 3}},
     parameters={
         "min_co_raters": 10,
@@ -33,6 +34,12 @@ def test_a_manifest_without_a_field_is_refused(field: str) -> None:
     document = json.loads(MANIFEST.to_json())
     del document[field]
     with pytest.raises(ManifestError, match=field):
+        Manifest.from_json(json.dumps(document))
+
+
+def test_a_manifest_has_neighbours_by_the_measure_that_answers_by_default() -> None:
+    document = json.loads(MANIFEST.to_json()) | {"measure": "jaccard"}
+    with pytest.raises(ManifestError, match="no neighbours by jaccard"):
         Manifest.from_json(json.dumps(document))
 
 

@@ -48,12 +48,14 @@ def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
     thirty, forty = map(json.loads, gzip.decompress(blob).splitlines())
     about = {"year": 1990, "genres": ["Drama"]}
     assert thirty == {
-        "movie_id": 30, "title": "Movie 30 (1990)", **about, "ratings": 30, "neighbours": [
-            {"movie_id": 50, "title": "Movie 50 (1990)", **about, "score": 0.99, "co_raters": 10},
-            {"movie_id": 10, "title": "Movie 10 (1990)", **about, "score": 0.96, "co_raters": 11},
+        "movie_id": 30, "title": "Movie 30 (1990)", **about, "ratings": 30,
+        "others": [
+            {"movie_id": 50, "title": "Movie 50 (1990)", **about},
+            {"movie_id": 10, "title": "Movie 10 (1990)", **about},
         ],
+        "neighbours": {"cosine": [[0, 0.99, 10, 0.99], [1, 0.96, 11, 0.96]]},
     }  # fmt: skip
-    assert (forty["movie_id"], forty["neighbours"]) == (40, [])
+    assert (forty["movie_id"], forty["neighbours"]) == (40, {"cosine": []})
 
 
 def test_a_second_attempt_writes_the_same_bytes(tmp_path: Path) -> None:
@@ -74,4 +76,4 @@ def test_doubles_survive_the_way_through_json_bit_by_bit(tmp_path: Path) -> None
     rows = best(*((10, 20, score, 10) for score in scores))
     part = write_part(rows, 0, everything, bounds(everything), str(tmp_path))
     first, *_ = gzip.decompress((tmp_path / part.name).read_bytes()).splitlines()
-    assert [row["score"] for row in json.loads(first)["neighbours"]] == scores
+    assert [row[1] for row in json.loads(first)["neighbours"]["cosine"]] == scores

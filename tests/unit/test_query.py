@@ -53,6 +53,7 @@ def test_similar_titles_come_with_their_evidence_and_name_the_run(cloud: Cloud) 
         "genres": ["Drama"],
         "score": 0.98,
         "co_raters": 12,
+        "cosine": 0.98,
     }
 
 
