@@ -54,22 +54,22 @@ deploy: setup ## build and deploy to your AWS account: STACK=similar-titles
 	@$(BIN)/python -m local.environment --upload "$(STACK)"
 
 rollback: setup ## answer from the run before the live one, at once: STACK=similar-titles
-	@$(BIN)/python -m local.stack rollback --stack "$(STACK)"
+	@./similar-titles rollback --stack "$(STACK)"
 
 promote: setup ## make a superseded run live: RUN=ID STACK=similar-titles
-	@$(BIN)/python -m local.stack promote $(call quoted,RUN) --stack "$(STACK)"
+	@./similar-titles promote $(call quoted,RUN) --stack "$(STACK)"
 
 rebuild: setup ## load the live run's result into the index once more: STACK=similar-titles
-	@$(BIN)/python -m local.stack rebuild --stack "$(STACK)"
+	@./similar-titles rebuild --stack "$(STACK)"
 
 rerun: setup ## launch a run's cluster once more, on the same input and code: RUN=ID
-	@$(BIN)/python -m local.stack rerun $(call quoted,RUN) --stack "$(STACK)"
+	@./similar-titles rerun $(call quoted,RUN) --stack "$(STACK)"
 
 redrive: setup ## send what failed for good to its queue again: STACK=similar-titles
-	@$(BIN)/python -m local.stack redrive --stack "$(STACK)"
+	@./similar-titles redrive --stack "$(STACK)"
 
 destroy: setup ## delete a deployed stack, asking first; DATA=delete takes its data, too
-	@$(BIN)/python -m local.stack destroy --stack "$(STACK)" $(if $(filter delete,$(DATA)),--with-data)
+	@./similar-titles destroy --stack "$(STACK)" $(if $(filter delete,$(DATA)),--with-data)
 
 lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt

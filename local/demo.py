@@ -64,11 +64,15 @@ def demo(dataset: str, movie: str | None) -> None:
 def _run(cloud: Cloud, folder: Path, screen: Screen) -> runs.Run:
     """Drop a folder and follow its run until it is live."""
     screen.stage("drop", folder.name)
-    name = runs.drop(
-        cloud, folder, lambda done, total: screen.note(_mebibytes(done, total), done, total)
+    runs.drop(
+        cloud.client("s3"),
+        cloud.outputs["DatasetsBucket"],
+        folder,
+        folder.name,
+        lambda done, total: screen.note(mebibytes(done, total), done, total),
     )
     state = None
-    for run in runs.states(cloud, name):
+    for run in runs.states(cloud, folder.name):
         if run["state"] != state:
             state = run["state"]
             screen.stage(state, MEANING[state])
@@ -81,7 +85,8 @@ def _run(cloud: Cloud, folder: Path, screen: Screen) -> runs.Run:
     return run
 
 
-def _mebibytes(done: int, total: int) -> str:
+def mebibytes(done: int, total: int) -> str:
+    """How much of so many bytes is done, for a person."""
     return f"{done / MEBIBYTE:,.1f} of {total / MEBIBYTE:,.1f} MiB"
 
 

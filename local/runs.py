@@ -22,15 +22,18 @@ class RunError(Exception):
     """A run that did not come to its end; the message says how far it came."""
 
 
-def drop(cloud: Cloud, folder: Path, progress: Callable[[int, int], None]) -> str:
-    """Upload a data set's files; returns the folder's name in the bucket.
+def drop(
+    s3: Any, bucket: str, folder: Path, name: str, progress: Callable[[int, int], None]
+) -> None:
+    """Upload a data set's files.
 
     Args:
-        cloud: with the bucket.
+        s3: client.
+        bucket: the datasets bucket.
         folder: a MovieLens folder.
+        name: of the folder in the bucket.
         progress: told how many bytes are there, and how many there will be.
     """
-    s3 = cloud.client("s3")
     files = files_of(folder)
     total = sum(path.stat().st_size for path in files)
     done = 0
@@ -43,9 +46,7 @@ def drop(cloud: Cloud, folder: Path, progress: Callable[[int, int], None]) -> st
             progress(done, total)
 
     for path in files:
-        key = f"{folder.name}/{path.name}"
-        s3.upload_file(str(path), cloud.outputs["DatasetsBucket"], key, Callback=add)
-    return folder.name
+        s3.upload_file(str(path), bucket, f"{name}/{path.name}", Callback=add)
 
 
 def states(cloud: Cloud, folder: str) -> Iterator[Run]:

@@ -1,26 +1,21 @@
-"""Operates a deployed stack, on AWS or the local cloud: see `python -m local.stack --help`."""
+"""A deployed stack in an operator's hands, on AWS or on the local cloud."""
 
-import argparse
 import json
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from functions import runs
 from local.cluster import ENDED
 
 STACK = "similar-titles"
 GROUPS = ("PrimaryGroup", "CoreGroup", "ServiceAccessGroup")
 BUCKETS = ("DatasetsBucket", "ResultsBucket")
 DEAD_LETTERS = {"LaunchDeadLetterQueue": "LaunchQueue", "IndexDeadLetterQueue": "IndexQueue"}
-EXAMPLE = """examples:
-  python -m local.stack rollback
-  python -m local.stack promote 20261123T120500000Z-5f2a9c01 --stack similar-titles-prod
-  python -m local.stack destroy --with-data
-"""
 
 
 class StackError(Exception):
@@ -71,6 +66,24 @@ class Stack:
         if "done" not in told:
             raise StackError(told.get("refused") or f"the control function failed: {told}")
         return told["done"]
+
+    def latest_runs(self, limit: int) -> list[runs.Run]:
+        """The latest runs, the newest first, at most `limit`."""
+        return runs.latest(self._runs_table(), limit)
+
+    def run(self, run_id: str) -> runs.Run:
+        """One run.
+
+        Raises:
+            StackError: there is none of that id.
+        """
+        found = runs.get(self._runs_table(), run_id)
+        if found is None:
+            raise StackError(f"there is no run {run_id} in stack {self.name}")
+        return found
+
+    def _runs_table(self) -> Any:
+        return boto3.resource("dynamodb").Table(self.resources["RunsTable"])
 
     def redrive(self) -> Iterator[str]:
         """Send what failed for good to its queue again; yields what was done, for a person.
@@ -160,57 +173,3 @@ class Stack:
             if re.fullmatch(re.escape(self.name) + "-[0-9a-f]{12}", each["Name"]):
                 emr.delete_security_configuration(Name=each["Name"])
                 yield f"security configuration {each['Name']} is deleted"
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m local.stack",
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, what in (
-        ("rollback", "answer readers from the run before the live one, at once"),
-        ("promote", "make a superseded run live"),
-        ("rebuild", "load the live run's result into the index once more"),
-        ("rerun", "launch a run's cluster once more, on the same input and code"),
-        ("redrive", "send messages that failed for good to their queues again"),
-        ("destroy", "delete all that costs; asks first"),
-    ):
-        command = commands.add_parser(name, help=what, description=what)
-        command.add_argument("--stack", default=STACK, metavar="NAME", help=f"default {STACK}")
-        if name in {"promote", "rerun"}:
-            command.add_argument("run_id", metavar="RUN", help="a run id, as GET /runs lists them")
-        if name == "destroy":
-            command.add_argument("--with-data", action="store_true", help="buckets and runs, too")
-            command.add_argument("--yes", action="store_true", help="do not ask")
-    options = parser.parse_args(arguments)
-    try:
-        stack = Stack.find(options.stack)
-        if options.command == "destroy":
-            if not options.yes and not _confirmed(stack, options.with_data):
-                print("nothing was done")
-                return 1
-            for done in stack.destroy(options.with_data):
-                print(done)
-        elif options.command == "redrive":
-            for done in stack.redrive():
-                print(done)
-        else:
-            print(stack.control(options.command, getattr(options, "run_id", None)))
-    except (StackError, BotoCoreError, ClientError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _confirmed(stack: Stack, with_data: bool) -> bool:
-    what = "and every data set, result and run in it" if with_data else "but keep its data"
-    print(f"This will delete stack {stack.name} {what}. Type its name to go on: ", end="")
-    return sys.stdin.readline().strip() == stack.name
-
-
-if __name__ == "__main__":
-    sys.exit(main())

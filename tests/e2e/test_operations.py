@@ -63,7 +63,7 @@ def queue_arn(world: World, url: str) -> str:
 def operate(world: World, *arguments: str) -> str:
     """Run the operator's command line; returns what it prints, also of an error."""
     answer = subprocess.run(
-        [sys.executable, "-m", "local.stack", *arguments],
+        [sys.executable, "-m", "local.cli", *arguments],
         cwd=ROOT,
         env=world.cloud.environment | {"PATH": "/usr/bin:/bin"},
         capture_output=True,

@@ -8,10 +8,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from click.testing import CliRunner
 from moto import mock_aws
 
 from local import stack
-from local.stack import Stack, StackError, main
+from local.cli import cli
+from local.stack import Stack, StackError
 
 OURS, THEIRS = "films-0123456789ab", "films-2-0123456789ab"
 CONFIGURATIONS = (OURS, THEIRS)
@@ -166,19 +168,19 @@ def test_a_stack_that_is_destroyed_with_its_data_leaves_nothing(deployed: Stack)
 
 
 @pytest.mark.usefixtures("deployed")
-def test_nothing_is_destroyed_without_the_stacks_name(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
-    assert main(["destroy", "--stack", "films", "--with-data"]) == 1
-    assert "nothing was done" in capsys.readouterr().out
+def test_nothing_is_destroyed_without_the_stacks_name() -> None:
+    answer = CliRunner().invoke(cli, ["destroy", "--stack", "films", "--with-data"], input="yes\n")
+    assert answer.exit_code == 1
+    assert "nothing was done" in answer.output
     assert len(buckets()) == 2
 
 
 @pytest.mark.usefixtures("deployed")
-def test_a_stack_that_is_not_there_is_told(capsys: pytest.CaptureFixture) -> None:
-    assert main(["rollback", "--stack", "nowhere"]) == 1
-    assert "there is no stack nowhere" in capsys.readouterr().err
+@pytest.mark.parametrize("command", ["status", "rollback", "redrive", "rebuild", "destroy"])
+def test_a_stack_that_is_not_there_is_told(command: str) -> None:
+    answer = CliRunner().invoke(cli, [command, "--stack", "nowhere"])
+    assert answer.exit_code == 1
+    assert "there is no stack nowhere" in answer.output
 
 
 class Answering:
