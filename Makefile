@@ -7,6 +7,9 @@ BIN := .venv/bin
 LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.13 \
        --no-annotate --no-header
 
+# A region for tools that want one, and no account.
+NOWHERE = env -u AWS_PROFILE AWS_DEFAULT_REGION=eu-central-1
+
 # A title may hold $, quotes and backticks: neither make nor the shell is to read them.
 quoted = '$(subst ','\'',$(value $(1)))'
 
@@ -36,10 +39,14 @@ bench: setup ## measure the job and write benchmarks/RESULTS.md: BENCH=--large f
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-bench/bin/python requirements/dev.txt requirements/bench.txt
 	@.venv-bench/bin/python benchmarks/run.py $(BENCH)
 
-lint: setup ## ruff and sam validate
+lint: setup ## ruff; sam validate, cfn-lint for serverless and checkov of template.yaml
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@env -u AWS_PROFILE AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint
+	@$(NOWHERE) SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-lint
+	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-lint/bin/python requirements/lint.txt
+	@$(NOWHERE) .venv-lint/bin/cfn-lint --append-rules cfn_lint_serverless.rules --template template.yaml
+	@.venv-lint/bin/checkov --framework cloudformation --skip-download --quiet --compact --file template.yaml
 
 format: setup ## let ruff format the code
 	@$(BIN)/ruff check --fix
@@ -74,6 +81,7 @@ destroy: setup ## delete a deployed stack, asking first; DATA=delete takes its d
 lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt
 	@$(LOCK) --upgrade requirements/sam.in -o requirements/sam.txt
+	@$(LOCK) --upgrade requirements/lint.in -o requirements/lint.txt
 	@$(LOCK) --upgrade requirements/java.in -o requirements/java.txt
 	@$(LOCK) --upgrade requirements/job.in -c requirements/dev.txt -o requirements/job.txt
 	@$(LOCK) --upgrade requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
