@@ -143,7 +143,6 @@ def _emulator(access: Access, port: int, folder: Path) -> Iterator[None]:
         "MINISTACK_HOST": "127.0.0.1",
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "MINISTACK_REGION": REGION,
-        "MINISTACK_AUTOCREATE_AWS_MANAGED": "true",  # the template names AWS's own policies
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "PERSIST_STATE": "0",

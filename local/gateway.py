@@ -1,16 +1,34 @@
-"""The emulator, with what reaches it over loopback taken as encrypted.
+"""The emulator, told what it does not know of IAM, and taking loopback as encrypted.
 
 The template closes its buckets to whoever comes without TLS. Nothing of loopback leaves the
 machine, and a certificate would have to be trusted by every client first. A client that says
 otherwise by X-Forwarded-Proto is taken at its word.
+
+Policies of AWS that the emulator does not know it refuses, or takes for one that allows everything,
+which would make every role that has one all-powerful. So those that are needed are told to it, and
+so is which cluster TerminateJobFlows ends, for the sweep may end those of its own stack alone.
 """
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import ministack.app
+from ministack.core import iam_actions
+from ministack.services import emr, iam
 
 _emulator = ministack.app.app
+# By name: what each allows. https://docs.aws.amazon.com/aws-managed-policy/latest/reference/
+_POLICIES: dict[str, list[str]] = {
+    "AWSXrayWriteOnlyAccess": [  # SAM gives it to functions that are traced
+        "xray:PutTraceSegments",
+        "xray:PutTelemetryRecords",
+        "xray:GetSamplingRules",
+        "xray:GetSamplingTargets",
+        "xray:GetSamplingStatisticSummaries",
+    ],
+    "service-role/AmazonEMRServicePolicy_v2": [],  # EMR is played without its rights
+}
 
 
 async def _as_encrypted(
@@ -23,6 +41,41 @@ async def _as_encrypted(
     await _emulator(scope, receive, send)
 
 
+def _know_policies() -> None:
+    for name, actions in _POLICIES.items():
+        allow = [{"Effect": "Allow", "Action": actions, "Resource": "*"}] if actions else []
+        document = json.dumps({"Version": "2012-10-17", "Statement": allow})
+        arn = f"{iam._AWS_MANAGED_POLICY_PREFIX}{name}"
+        iam._aws_managed_policies[arn] = iam._make_aws_managed_record(name, document)
+
+
+def _know_clusters() -> None:
+    """Have TerminateJobFlows of one cluster judged by the cluster's ARN and tags."""
+    arn_of, context_of = iam_actions.extract_resource_arn, iam_actions.request_tag_context
+
+    def to_end(service: str, body: bytes) -> str | None:
+        asked = json.loads(body).get("JobFlowIds", []) if service == "elasticmapreduce" else []
+        return asked[0] if len(asked) == 1 else None
+
+    def extract_resource_arn(service: str, method: str, path: str, headers: Any, body: bytes,
+                             query: Any, region: str, account: str) -> Any:  # fmt: skip
+        if cluster := to_end(service, body):
+            return f"arn:aws:elasticmapreduce:{region}:{account}:cluster/{cluster}"
+        return arn_of(service, method, path, headers, body, query, region, account)
+
+    def request_tag_context(service: str, action: str, body: bytes, query: Any) -> Any:
+        context = context_of(service, action, body, query)
+        if cluster := to_end(service, body):
+            tags = emr._clusters.get(cluster, {}).get("Tags", [])
+            context |= {f"elasticmapreduce:ResourceTag/{tag['Key']}": tag["Value"] for tag in tags}
+        return context
+
+    iam_actions.extract_resource_arn = extract_resource_arn
+    iam_actions.request_tag_context = request_tag_context
+
+
 if __name__ == "__main__":
+    _know_policies()
+    _know_clusters()
     ministack.app.app = _as_encrypted
     ministack.app.main()
