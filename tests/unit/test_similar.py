@@ -1,0 +1,145 @@
+"""A page of neighbours: measures, filters, pages and why there is nothing, without AWS."""
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+import pytest
+from msgspec import UNSET, to_builtins
+
+import similar
+from live import Live
+from problems import ProblemError
+from questions import SimilarTo
+
+LIVE = Live(
+    run_id="20261123T120500000Z-5f2a9c01",
+    measure="damped",
+    measures=["damped", "cosine", "hybrid"],
+    min_co_raters=10,
+    min_score="0.95",
+    titles="titles",
+    previous=None,
+    retired=None,
+    promoted_at="2026-11-23T12:15:00.000Z",
+)
+# id, year, genres; and below: place, score, co-raters, cosine
+OTHERS = [(2, 1999, ["Animation", "Comedy"]), (3, 1937, ["Crime"]), (4, None, ["Comedy"]),
+          (5, 2008, [])]  # fmt: skip
+LINE = {
+    "movie_id": 1,
+    "title": "Toy Story (1995)",
+    "year": 1995,
+    "genres": ["Animation"],
+    "ratings": 300,
+    "others": [
+        {"movie_id": id, "title": f"Movie {id}", "year": year, "genres": genres}
+        for id, year, genres in OTHERS
+    ],
+    "neighbours": {
+        "damped": [[0, 0.9, 200, 0.96], [1, 0.5, 12, 0.97], [2, 0.5, 11, 0.98]],
+        "cosine": [[2, 0.98, 11, 0.98], [1, 0.97, 12, 0.97], [0, 0.96, 200, 0.96]],
+        "hybrid": [[0, 0.8, 200, 0.96], [3, 0.1, 2, None], [1, 0.05, 40, None]],
+    },
+}
+
+
+def ask(**asked: Any) -> dict[str, Any]:
+    """The answer as a caller gets it."""
+    return to_builtins(similar.similar_titles(LIVE, LINE, SimilarTo(movie_id=1, **asked)))
+
+
+def ids(answer: dict[str, Any]) -> list[int]:
+    return [row["movie_id"] for row in answer["similar"]]
+
+
+def test_the_default_measure_answers_where_none_is_named_and_cosine_is_always_cosine() -> None:
+    assert (ask()["measure"], ids(ask())) == ("damped", [2, 3, 4])
+    cosine = ask(measure="cosine")
+    assert (cosine["measure"], ids(cosine)) == ("cosine", [4, 3, 2])
+    assert cosine["measures"] == ["damped", "cosine", "hybrid"]
+    assert all(row["score"] == row["cosine"] for row in cosine["similar"])
+
+
+def test_an_unknown_measure_is_told_which_there_are() -> None:
+    with pytest.raises(ProblemError) as caught:
+        ask(measure="best")
+    (fault,) = caught.value.faults or []
+    assert (fault.parameter, fault.value) == ("measure", "best")
+    assert fault.allowed == "one of damped, cosine, hybrid"
+
+
+def test_rows_say_what_they_are_based_on() -> None:
+    based = {row["movie_id"]: row["based_on"] for row in ask(measure="hybrid")["similar"]}
+    assert based == {2: "ratings", 5: "content", 3: "ratings"}
+
+
+@pytest.mark.parametrize(
+    ("filters", "kept"),
+    [
+        ({"min_score": 0.5}, [2, 3, 4]),
+        ({"min_score": 0.51}, [2]),
+        ({"min_co_raters": 12}, [2, 3]),
+        ({"genre": ("comedy",)}, [2, 4]),
+        ({"genre": ("CRIME", "Animation")}, [2, 3]),
+        ({"year_from": 1937, "year_to": 1998}, [3]),
+        ({"year_from": 1938}, [2]),
+        ({"year_to": 1999, "genre": ("Comedy",), "min_co_raters": 1}, [2]),
+    ],
+)
+def test_filters_keep_what_passes_all_of_them(filters: dict[str, Any], kept: list[int]) -> None:
+    answer = ask(**filters)
+    assert ids(answer) == kept
+    assert (answer["matched"], answer["total"]) == (len(kept), 3)
+    assert [row["rank"] for row in answer["similar"]] == list(range(1, len(kept) + 1))
+
+
+def test_years_that_leave_none_are_a_bad_request() -> None:
+    with pytest.raises(ProblemError, match="year_from: it is after year_to"):
+        ask(year_from=2000, year_to=1999)
+
+
+def test_an_empty_page_says_why() -> None:
+    assert ask(genre=("Western",))["reason"] == "none of its 3 neighbours passes the filters"
+    assert ask(offset=3)["reason"] == "offset 3 is beyond the 3 that match"
+    few = LINE | {"ratings": 1, "neighbours": {}}
+    reason = similar.similar_titles(LIVE, few, SimilarTo(movie_id=1)).reason
+    assert reason == "1 user rated it; 10 are needed"
+    alone = LINE | {"neighbours": {}}
+    cosine = similar.similar_titles(LIVE, alone, SimilarTo(movie_id=1, measure="cosine"))
+    assert cosine.reason == "no other movie shares 10 of its 300 raters and scores 0.95 or more"
+
+
+def follow(answer: dict[str, Any], link: str) -> dict[str, Any]:
+    """Follow a link as a browser would; only one value of each parameter is given here."""
+    url = urljoin("https://api.example/v1/movies/1/similar?x=1", answer["links"][link])
+    assert urlsplit(url).path == "/v1/movies/1/similar"
+    given = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+    numbers = {name: int(given[name]) for name in ("limit", "offset")}
+    genre = {"genre": (given["genre"],)} if "genre" in given else {}
+    return ask(**numbers, **genre, measure=given.get("measure", UNSET))
+
+
+@pytest.mark.parametrize("asked", [{}, {"measure": "cosine"}, {"genre": ("comedy",)}])
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+def test_the_links_lead_through_every_row_once_and_back(asked: dict, limit: int) -> None:
+    pages = [ask(limit=limit, **asked)]
+    while "next" in pages[-1]["links"]:
+        pages.append(follow(pages[-1], "next"))
+    everything = ask(limit=50, **asked)
+    assert [row for page in pages for row in page["similar"]] == everything["similar"]
+    assert follow(pages[0], "last") == pages[-1]
+    assert follow(pages[-1], "first") == pages[0]
+    assert [follow(page, "prev") for page in pages[1:]] == pages[:-1]
+    assert follow(pages[-1], "self") == pages[-1]
+    assert "prev" not in pages[0]["links"]
+
+
+def test_behind_the_end_a_link_leads_back_to_the_last_page() -> None:
+    assert follow(ask(limit=2, offset=40), "prev") == ask(limit=2, offset=2)
+
+
+def test_a_run_without_ratings_of_a_measure_says_so() -> None:
+    live = replace(LIVE, measures=["damped", "ease"])
+    answer = similar.similar_titles(live, LINE, SimilarTo(movie_id=1, measure="ease"))
+    assert (answer.total, answer.reason) == (0, "no other movie is near it by ease")
