@@ -20,11 +20,12 @@ import problems
 import runs
 import similar
 from answers import Health, Movies, OneMovie, Run, Runs, SimilarTitles
+from explorer import explorer
 from live import Live
 from questions import LatestRuns, Nothing, OneRun, Search, SimilarTo
 from questions import OneMovie as MovieById
 from reader import Reader
-from routing import Api
+from routing import Api, Page
 
 logger = Logger()
 dynamodb = boto3.resource("dynamodb")
@@ -87,6 +88,12 @@ def get_run(asked: OneRun) -> Run:
 def get_health(asked: Nothing) -> Health:  # noqa: ARG001
     """Also says which run is live, since when, and by which measures it has neighbours."""
     return answers.health(reader.live())
+
+
+@api.route("GET", "/", "The explorer, a page for people")
+def get_explorer(asked: Nothing) -> Page:  # noqa: ARG001
+    """Shows what the other routes answer."""
+    return explorer()
 
 
 def _movie(movie_id: int) -> tuple[Live, dict[str, Any]]:

@@ -24,10 +24,19 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 @dataclass(frozen=True)
 class Page:
-    """An answer that is no JSON of ours: a page, or what belongs to one."""
+    """An answer that is no JSON of ours: a page, or what belongs to one.
+
+    The query of a page's address is for the page's own program to read.
+
+    Attributes:
+        content_type: of the body.
+        body: all of it.
+        headers: beside those that every answer has.
+    """
 
     content_type: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,21 +143,20 @@ def _preflight(methods: list[str]) -> Reply:
 def _reply(route: Route, values: Mapping[str, list[str]], request: Request) -> Reply:
     """What a route answers, or 304 where the sender has that already."""
     answer = route.handler(_question(route, values, request))
-    if isinstance(answer, Page):
-        body, kind = answer.body, answer.content_type
-    else:
-        body, kind = msgspec.json.encode(answer), exchange.JSON
+    page = answer if isinstance(answer, Page) else Page(exchange.JSON, msgspec.json.encode(answer))
     if route.method != "GET":
-        return Reply(HTTPStatus.OK, body, kind, {"Cache-Control": "no-store"})
-    etag = exchange.tag(body)
+        return Reply(HTTPStatus.OK, page.body, page.content_type, {"Cache-Control": "no-store"})
+    etag = exchange.tag(page.body)
     kept = f"max-age={route.seconds}" if route.seconds else "no-cache"
-    headers = {"ETag": etag, "Cache-Control": kept, **_paging(answer)}
+    headers = {"ETag": etag, "Cache-Control": kept, **_paging(answer), **page.headers}
     if exchange.is_known(request, etag):
         return Reply(HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Reply(HTTPStatus.OK, body, kind, headers)
+    return Reply(HTTPStatus.OK, page.body, page.content_type, headers)
 
 
 def _question(route: Route, values: Mapping[str, list[str]], request: Request) -> Struct:
+    if issubclass(route.answer, Page):
+        return reading.read_text(route.question, values)
     if route.method == "GET":
         return reading.read_text(route.question, {**request.query, **values})
     if len(request.body) > LARGEST_BODY:

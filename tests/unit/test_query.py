@@ -92,7 +92,6 @@ def test_every_id_in_an_answer_can_itself_be_asked_for(cloud: Cloud) -> None:
         ("/movies", {}, 400, "title: it is required"),
         ("/runs/nonsense", {}, 404, "there is no run nonsense"),
         ("/nowhere", {}, 404, "there is nothing at /nowhere"),
-        ("/", {}, 404, "there is nothing at /"),
     ],
 )
 def test_a_bad_request_is_told_what_is_wrong(
@@ -103,6 +102,17 @@ def test_a_bad_request_is_told_what_is_wrong(
     assert (got, body["status"]) == (status, status)
     assert detail in body["detail"]
     assert body["instance"] == path
+
+
+def test_the_page_for_people_is_there_whatever_its_address_asks_for(cloud: Cloud) -> None:  # noqa: ARG001
+    request = event("query-similar") | {"path": "/"}
+    request["queryStringParameters"] = {"movie": "1", "genre": "Drama"}
+    request["multiValueQueryStringParameters"] = {"movie": ["1"], "genre": ["Crime", "Drama"]}
+    answer = query.lambda_handler(request, CONTEXT)
+    assert answer["statusCode"] == HTTPStatus.OK
+    assert answer["headers"]["Content-Type"] == "text/html; charset=utf-8"
+    assert "Content-Security-Policy" in answer["headers"]
+    assert answer["body"].startswith("<!doctype html>")
 
 
 def test_before_the_first_run_the_api_says_that_nothing_is_live(cloud: Cloud) -> None:  # noqa: ARG001

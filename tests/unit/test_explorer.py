@@ -1,0 +1,71 @@
+"""The explorer's page: whole in itself, and nothing but itself allowed in it."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+from explorer import explorer
+
+HTML = explorer().body.decode()
+
+
+class Page(HTMLParser):
+    """What stands in the page.
+
+    Attributes:
+        ids: of elements, in order.
+        inlined: the text of each script and style.
+        references: what elements name by address.
+    """
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.inlined: dict[str, list[str]] = {"script": [], "style": []}
+        self.references: list[str] = []
+        self._inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside = tag
+        named = dict(attrs)
+        self.ids += [named["id"]] if named.get("id") else []
+        self.references += [named[name] or "" for name in ("src", "href") if name in named]
+        assert not named.keys() & {"style", "onclick", "onload"}, "the policy would ignore it"
+
+    def handle_data(self, data: str) -> None:
+        if self._inside in self.inlined:
+            self.inlined[self._inside].append(data)
+
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002
+        self._inside = ""
+
+
+def test_the_policy_allows_the_pages_own_style_and_program_alone() -> None:
+    policy = dict(
+        each.split(" ", 1) for each in explorer().headers["Content-Security-Policy"].split("; ")
+    )
+    for kind, (text,) in Page(HTML).inlined.items():
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert policy[f"{kind}-src"] == f"'sha256-{digest}'"
+    assert policy["default-src"] == "'none'"
+    assert policy["connect-src"] == "'self'"
+    assert policy["require-trusted-types-for"] == "'script'"
+
+
+def test_the_page_refers_to_nothing_but_itself_and_the_api_below_it() -> None:
+    page = Page(HTML)
+    assert [each for each in page.references if not each.startswith(("data:", "?", "#"))] == [
+        "docs"
+    ]
+    assert set(re.findall(r"https?://[^'\"`\s]+", HTML)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_every_element_that_the_program_takes_by_its_id_is_there_once() -> None:
+    page = Page(HTML)
+    (program,) = page.inlined["script"]
+    taken = set(re.findall(r'\$\("([\w-]+)"\)', program))
+    assert taken
+    assert taken <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
