@@ -63,7 +63,7 @@ deploy: setup ## build and deploy to your AWS account: STACK=similar-titles
 rollback: setup ## answer from the run before the live one, at once: STACK=similar-titles
 	@./similar-titles rollback --stack "$(STACK)"
 
-promote: setup ## make a superseded run live: RUN=ID STACK=similar-titles
+promote: setup ## make a superseded or held-back run live: RUN=ID STACK=similar-titles
 	@./similar-titles promote $(call quoted,RUN) --stack "$(STACK)"
 
 rebuild: setup ## load the live run's result into the index once more: STACK=similar-titles

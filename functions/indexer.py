@@ -35,6 +35,7 @@ indexer = Indexer(
     index_table=dynamodb.Table(os.environ["INDEX_TABLE"]),
     bucket=os.environ["RESULTS_BUCKET"],
     queue_url=os.environ["INDEX_QUEUE_URL"],
+    most_loss=float(os.environ["MAX_QUALITY_LOSS"]),
 )
 
 

@@ -10,12 +10,14 @@ from datetime import datetime
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Literal
 
+import gate
 import index
 import live
 import runs
 from layout import manifest_key, prefix
 from runs import ON_CLUSTER, State
 from spark.manifest import Manifest, ManifestError, Part
+from spark.quality import Quality, QualityError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -55,6 +57,7 @@ class Indexer:
         index_table: the index table.
         bucket: the results bucket.
         queue_url: of the queue that part tasks go to.
+        most_loss: of the live run's quality that a run may lose, see `gate.why_worse`.
     """
 
     s3: "S3Client"
@@ -63,9 +66,10 @@ class Indexer:
     index_table: "Table"
     bucket: str
     queue_url: str
+    most_loss: float
 
     def begin(self, run_id: str, now: datetime) -> str:
-        """Check a run's manifest and its catalogue, and hand out its parts.
+        """Check a run's manifest, catalogue and quality, and hand out its parts.
 
         Returns:
             What was done, for the log.
@@ -79,7 +83,8 @@ class Indexer:
         try:
             manifest = self._manifest(run_id)
             self._read(run_id, manifest.titles)
-        except (ManifestError, PartError) as error:
+            quality = self._quality(run_id, manifest)
+        except (ManifestError, PartError, QualityError) as error:
             self._fail(run_id, str(error), now)
             return f"failed: {error}"
         runs.advance(
@@ -95,7 +100,13 @@ class Indexer:
             min_score=str(manifest.parameters["min_score"]),
             titles=prefix(run_id) + manifest.titles.name,
             parts=len(manifest.neighbours),
+            quality=quality,
         )
+        run = run | {"quality": quality}
+        try:
+            live.refuse_worse(self.runs_table, live.read(self.index_table), run, self.most_loss)
+        except live.HeldBackError as error:
+            return self._hold_back(run_id, str(error), now)
         self._send("load", run_id, manifest)
         return f"handed out {len(manifest.neighbours)} parts"
 
@@ -123,7 +134,10 @@ class Indexer:
         return self._promote(run, now)
 
     def _promote(self, run: runs.Run, now: datetime) -> str:
-        pointer = live.promote(self.runs_table, self.index_table, run, now)
+        try:
+            pointer = live.promote(self.runs_table, self.index_table, run, now, self.most_loss)
+        except live.HeldBackError as error:  # what is live has changed since the run began
+            return self._hold_back(run["run_id"], str(error), now)
         if pointer.run_id != run["run_id"]:
             self._clear(run["run_id"])
             return f"superseded by {pointer.run_id}"
@@ -131,8 +145,12 @@ class Indexer:
             self._clear(pointer.retired)
         return "live"
 
-    def _fail(self, run_id: str, reason: str, now: datetime) -> None:
-        if runs.fail(self.runs_table, run_id, reason, now):
+    def _hold_back(self, run_id: str, reason: str, now: datetime) -> str:
+        self._fail(run_id, reason, now, held_back=True)
+        return f"held back: {reason}"
+
+    def _fail(self, run_id: str, reason: str, now: datetime, **fields: object) -> None:
+        if runs.fail(self.runs_table, run_id, reason, now, **fields):
             self._clear(run_id)
 
     def _clear(self, run_id: str) -> None:
@@ -189,8 +207,14 @@ class Indexer:
             raise ManifestError("manifest.json names no parts: there is nothing to index")
         return manifest
 
-    def _read(self, run_id: str, part: Part) -> Iterator[dict[str, Any]]:
-        """The lines of a part, which is checked whole before the first is given."""
+    def _quality(self, run_id: str, manifest: Manifest) -> dict[str, Any] | None:
+        """What the runs table keeps of the run's quality.json."""
+        if manifest.quality is None:
+            return None
+        return gate.told(Quality.from_json(self._bytes(run_id, manifest.quality)))
+
+    def _bytes(self, run_id: str, part: Part) -> bytes:
+        """A part as it is, checked against the manifest."""
         key = prefix(run_id) + part.name
         try:
             blob = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
@@ -201,6 +225,11 @@ class Indexer:
                 f"{part.name} is not what the manifest says: {len(blob)} bytes with another "
                 f"SHA-256; {part.bytes} bytes expected"
             )
+        return blob
+
+    def _read(self, run_id: str, part: Part) -> Iterator[dict[str, Any]]:
+        """The lines of a part, which is checked whole before the first is given."""
+        blob = self._bytes(run_id, part)
         try:
             lines = gzip.decompress(blob).splitlines()
         except (OSError, EOFError, zlib.error) as error:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import gate
 import runs
 from index import LIVE_KEY
 from runs import Run, State
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
 ATTEMPTS = 5  # moves of the pointer that may get in each other's way
+
+
+class HeldBackError(Exception):
+    """A run that must not go live by itself; the message is the reason, with the figures."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,27 @@ def following(current: Live | None, run: Run, now: datetime) -> Live:
     )
 
 
-def promote(runs_table: "Table", index_table: "Table", run: Run, now: datetime) -> Live:
+def refuse_worse(runs_table: "Table", current: Live | None, run: Run, most_loss: float) -> None:
+    """See that a run is not worse than the live one whose place it would take by itself.
+
+    Args:
+        runs_table: the runs table.
+        current: the pointer.
+        run: the run that is to be promoted.
+        most_loss: see `gate.why_worse`.
+
+    Raises:
+        HeldBackError: it is.
+    """
+    if current is None or run["run_id"] <= current.run_id or run.get("promoted_by_hand"):
+        return
+    if reason := gate.why_worse(run, runs.get(runs_table, current.run_id), most_loss):
+        raise HeldBackError(reason)
+
+
+def promote(
+    runs_table: "Table", index_table: "Table", run: Run, now: datetime, most_loss: float
+) -> Live:
     """Make an indexed run the live one, in one transaction; doing it again changes nothing.
 
     The pointer never goes backwards by itself: a run that was dropped before the live one is
@@ -80,11 +105,13 @@ def promote(runs_table: "Table", index_table: "Table", run: Run, now: datetime) 
         index_table: where the pointer moves.
         run: in state INDEXING, with all its parts in the index.
         now: the current time.
+        most_loss: see `gate.why_worse`.
 
     Returns:
         The pointer afterwards: at this run, or at the later one that is live already.
 
     Raises:
+        HeldBackError: the run is worse than the live one, and nobody asked for it.
         RunError: the pointer kept moving, or the run is in no state to be promoted.
     """
     for _ in range(ATTEMPTS):
@@ -99,6 +126,7 @@ def promote(runs_table: "Table", index_table: "Table", run: Run, now: datetime) 
         if is_older and not run.get("promoted_by_hand"):
             _supersede(runs_table, run["run_id"], current.run_id, now)
             return current
+        refuse_worse(runs_table, current, run, most_loss)
         target = following(current, run, now)
         if _move(runs_table, index_table, current, target, State.INDEXING):
             return target

@@ -28,7 +28,9 @@ def notice(run: Mapping[str, Any], stack: str) -> tuple[str, str]:
             "",
             "What to do: mend the data and drop the folder again; docs/runbook.md has the reasons.",
         ]
-        if "request" in run:
+        if run.get("held_back"):
+            lines.append(f"To make it live as it is: make promote RUN={run_id} STACK={stack}")
+        elif "request" in run:
             lines.append(f"To run it again as it is: make rerun RUN={run_id} STACK={stack}")
         if "log_uri" in run:
             lines.append(f"Logs: {run['log_uri']}")
@@ -38,6 +40,7 @@ def notice(run: Mapping[str, Any], stack: str) -> tuple[str, str]:
             f"{counts.get('ratings', 0):,} ratings gave {counts.get('pairs', 0):,} pairs; "
             f"{counts.get('movies_with_neighbours', 0):,} of {counts.get('movies', 0):,} movies "
             "have neighbours.",
+            *_quality(run.get("quality")),
             "",
             f"To go back to the run before: make rollback STACK={stack}",
         ]
@@ -45,6 +48,16 @@ def notice(run: Mapping[str, Any], stack: str) -> tuple[str, str]:
     if cost and cost.get("usd") is not None:
         lines.append(f"Cost: about {cost['usd']:.2f} USD, {cost['node_hours']:.2f} node-hours.")
     return f"{stack}: {state} {run['folder']}"[:SUBJECT], "\n".join(lines)
+
+
+def _quality(quality: Mapping[str, Any] | None) -> list[str]:
+    if not quality:
+        return []
+    return [
+        f"Of {quality['users']} users' hidden liked movies {quality['measure']} finds "
+        f"{quality['lift']:.2f} times what the most rated movies find "
+        f"(recall@20 {quality['recall']:.3f})."
+    ]
 
 
 def swept(reason: str, run_id: str, stack: str) -> tuple[str, str]:

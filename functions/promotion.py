@@ -52,10 +52,12 @@ class Promotion:
         return f"{pointer.run_id} is live again; {pointer.previous} is kept"
 
     def promote(self, run_id: str, now: datetime) -> str:
-        """Make a superseded run live: at once where it is kept, else after it is indexed anew.
+        """Make a run live that is superseded or was held back for its quality.
+
+        At once where it is kept, else after it is indexed anew.
 
         Raises:
-            RunError: the run or its result is not there, or it is not superseded.
+            RunError: the run or its result is not there, or it is in no state for it.
         """
         pointer = live.read(self.index_table)
         if pointer and pointer.run_id == run_id:
@@ -63,9 +65,13 @@ class Promotion:
         run = self._run(run_id)
         if pointer and pointer.previous == run_id:
             return self.roll_back(now)
-        if run["state"] not in {State.SUPERSEDED, State.INDEXING}:
-            raise RunError(f"run {run_id} is {run['state']}; only a SUPERSEDED run can be promoted")
-        self._index_anew(run_id, State.SUPERSEDED, now)
+        is_held_back = run["state"] == State.FAILED and run.get("held_back")
+        if run["state"] not in {State.SUPERSEDED, State.INDEXING} and not is_held_back:
+            raise RunError(
+                f"run {run_id} is {run['state']}; only a run that is SUPERSEDED or was held back "
+                "can be promoted"
+            )
+        self._index_anew(run_id, State.FAILED if is_held_back else State.SUPERSEDED, now)
         return f"{run_id} is being indexed and goes live then"
 
     def rebuild(self, now: datetime) -> str:

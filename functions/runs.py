@@ -29,7 +29,7 @@ class State(StrEnum):
     INDEXING = "INDEXING"  # the result is complete and is loaded into the index
     LIVE = "LIVE"  # readers are answered from it
     SUPERSEDED = "SUPERSEDED"  # a later run is live
-    FAILED = "FAILED"  # it ended without a result, for the reason it names
+    FAILED = "FAILED"  # it ended without a result, or was held back, for the reason it names
 
 
 # Events of EMR may be lost or late, so a run may skip STARTING's and RUNNING's.
@@ -41,7 +41,7 @@ NEXT: Mapping[State, frozenset[State]] = {
     State.INDEXING: frozenset({State.LIVE, State.SUPERSEDED, State.FAILED}),
     State.LIVE: frozenset({State.SUPERSEDED, State.INDEXING}),  # INDEXING by hand only
     State.SUPERSEDED: frozenset({State.LIVE, State.INDEXING}),  # by hand only
-    State.FAILED: frozenset(),
+    State.FAILED: frozenset({State.INDEXING}),  # by hand only, a run that was held back
 }
 
 BEFORE_LAUNCH = frozenset({State.CHECKING, State.LAUNCHING})
@@ -294,7 +294,8 @@ def reindex(table: "Table", run_id: str, source: State, now: datetime) -> bool:
     Args:
         table: the runs table.
         run_id: the run.
-        source: `SUPERSEDED` for a run that is then promoted, whatever its age; `LIVE` for one whose
+        source: `SUPERSEDED` for a run that is then promoted, whatever its age; `FAILED` for one
+            that was held back and is then promoted, whatever its quality; `LIVE` for one whose
             items were lost.
         now: the current time.
 
@@ -302,9 +303,11 @@ def reindex(table: "Table", run_id: str, source: State, now: datetime) -> bool:
         Whether the run moved to INDEXING.
     """
     changes: dict[str, object] = {"state": State.INDEXING.value, "updated_at": format_time(now)}
-    if source == State.SUPERSEDED:
+    if source != State.LIVE:
         changes["promoted_by_hand"] = True
-    condition = Attr("state").eq(source.value)
+    condition: ConditionBase = Attr("state").eq(source.value)
+    if source == State.FAILED:
+        condition &= Attr("held_back").eq(True)
     entered = State.INDEXING, format_time(now)
     return _update(table, run_id, changes, condition, entered, remove=("parts_indexed", "reason"))
 

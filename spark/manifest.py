@@ -12,6 +12,7 @@ SCHEMA_VERSION = 2
 # Names below a run's output prefix.
 MANIFEST = "manifest.json"
 FAILURE = "failure.json"
+QUALITY = "quality.json"
 SIMILARITIES = "similarities"
 NEIGHBOURS = "neighbours"
 TITLES = "titles"
@@ -57,6 +58,7 @@ class Manifest:
         rejects: rejected lines per file name and kind of defect.
         neighbours: the parts of `neighbours/`, one gzip JSON line per movie of the catalogue.
         titles: the one part of the titles catalogue, gzip JSON Lines.
+        quality: quality.json, see quality.py; None where the run did not judge itself.
         timings: seconds per stage.
         created_at: when the job finished, ISO 8601 in UTC.
         schema_version: of this file.
@@ -70,6 +72,7 @@ class Manifest:
     rejects: dict[str, dict[str, int]]
     neighbours: list[Part]
     titles: Part
+    quality: Part | None
     timings: dict[str, float]
     created_at: str
     schema_version: int = field(default=SCHEMA_VERSION)
@@ -98,6 +101,8 @@ class Manifest:
         try:
             document["neighbours"] = [Part(**part) for part in document["neighbours"]]
             document["titles"] = Part(**document["titles"])
+            if document["quality"] is not None:
+                document["quality"] = Part(**document["quality"])
             manifest = cls(**document)
         except (KeyError, TypeError) as error:
             raise ManifestError(f"manifest.json does not fit its schema: {error}") from error

@@ -5,7 +5,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
-from manifest import FAILURE, MANIFEST, NEIGHBOURS, REJECTS, SIMILARITIES, TITLES, Manifest, Part
+from manifest import (
+    FAILURE,
+    MANIFEST,
+    NEIGHBOURS,
+    QUALITY,
+    REJECTS,
+    SIMILARITIES,
+    TITLES,
+    Manifest,
+    Part,
+)
 from movies import Catalogue
 from rejects import Reject
 from storage import child, delete, write
@@ -15,7 +25,7 @@ COMPRESSION = 4  # of gzip: 6, its default, takes twice the time for 3 % less
 
 def clear(output: str) -> None:
     """Remove what an earlier attempt left, the manifest first; what is not ours stays."""
-    for name in (MANIFEST, FAILURE, SIMILARITIES, NEIGHBOURS, TITLES, REJECTS):
+    for name in (MANIFEST, FAILURE, QUALITY, SIMILARITIES, NEIGHBOURS, TITLES, REJECTS):
         delete(child(output, name))
 
 

@@ -135,6 +135,7 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
         rejects={name: judged.defects for name, judged in dataset.judgements.items()},
         neighbours=parts,
         titles=titles,
+        quality=None,
         timings=stages.timings,
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     )

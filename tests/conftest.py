@@ -44,6 +44,7 @@ os.environ |= {
     "MIN_CO_RATERS": "10",
     "MAX_RATINGS_PER_USER": "0",
     "MIN_SCORE": "0.95",
+    "MAX_QUALITY_LOSS": "0.1",
     "NEIGHBOURS": "50",
 }
 for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):

@@ -16,6 +16,7 @@ import yaml
 from moto import mock_aws
 
 from spark.manifest import Manifest, Part
+from spark.quality import Figures, Quality
 from tests.conftest import ROOT, event
 
 CONTEXT = SimpleNamespace(
@@ -92,8 +93,14 @@ class Cloud:
                 self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return bodies
 
-    def write_result(self, run_id: str, parts: list[list[dict[str, Any]]], **changes: Any) -> None:
-        """Write what the job leaves behind: parts, titles and manifest."""
+    def write_result(
+        self,
+        run_id: str,
+        parts: list[list[dict[str, Any]]],
+        quality: Quality | str | None = None,
+        **changes: Any,
+    ) -> None:
+        """Write what the job leaves behind: parts, titles, quality and manifest."""
         lines = [line for part in parts for line in part]
         titles = [
             {k: v for k, v in line.items() if k not in ("others", "neighbours")} for line in lines
@@ -102,6 +109,7 @@ class Cloud:
             self._part(run_id, f"neighbours/part-{number:05d}.json.gz", part)
             for number, part in enumerate(parts)
         ]
+        told = quality.to_json() if isinstance(quality, Quality) else quality
         manifest = Manifest(
             measure="cosine",
             measures={"cosine": {}},
@@ -116,6 +124,7 @@ class Cloud:
             rejects={},
             neighbours=written,
             titles=self._part(run_id, "titles/part-00000.json.gz", titles),
+            quality=None if told is None else self._written(run_id, "quality.json", told.encode()),
             timings={"read": 1.5},
             created_at="2026-11-23T12:00:00.000Z",
         )
@@ -124,8 +133,11 @@ class Cloud:
 
     def _part(self, run_id: str, name: str, lines: list[dict[str, Any]]) -> Part:
         blob = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
+        return self._written(run_id, name, blob, len(lines))
+
+    def _written(self, run_id: str, name: str, blob: bytes, records: int = 1) -> Part:
         self.put(f"runs/{run_id}/{name}", blob, "results")
-        return Part(name, len(lines), len(blob), hashlib.sha256(blob).hexdigest())
+        return Part(name, records, len(blob), hashlib.sha256(blob).hexdigest())
 
 
 @contextmanager
@@ -210,6 +222,19 @@ def movie_line(movie_id: int, *neighbours: int, ratings: int = 20) -> dict[str, 
             ]
         },
     }
+
+
+def quality(lift: float, error: float = 0.01, **changes: Any) -> Quality:
+    """What a run says of itself: by damped, a fifth of the hidden movies by popularity."""
+    figures = Figures(0.2 * lift, lift, error, 0.9, 0.3)
+    told: dict[str, Any] = {
+        "measure": "damped",
+        "users": 500,
+        "hidden": 4000,
+        "popularity_recall": 0.2,
+        "measures": {"damped": figures},
+    }
+    return Quality(**told | changes)
 
 
 def long_ago() -> datetime:

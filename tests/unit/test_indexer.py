@@ -12,6 +12,7 @@ import indexer
 import live
 import runs
 from runs import State
+from spark.quality import Quality
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT, Cloud, manifest_written, messages, movie_line
 
@@ -40,10 +41,15 @@ def start_run(cloud: Cloud, minute: int = 0, state: State = State.RUNNING) -> st
     return run["run_id"]
 
 
-def finish_run(cloud: Cloud, minute: int = 0, parts: list[list[dict]] = PARTS) -> str:
+def finish_run(
+    cloud: Cloud,
+    minute: int = 0,
+    parts: list[list[dict]] = PARTS,
+    quality: Quality | None = None,
+) -> str:
     """A run that is computed, indexed and offered to the readers."""
     run_id = start_run(cloud, minute)
-    cloud.write_result(run_id, parts)
+    cloud.write_result(run_id, parts, quality)
     deliver(manifest_written(run_id))
     drain(cloud)
     return run_id

@@ -69,9 +69,16 @@ def test_a_run_that_is_not_there_cannot_be_moved(cloud: Cloud) -> None:
     assert cloud.all_runs() == []
 
 
-def test_only_a_failed_run_is_at_its_end_for_good() -> None:
-    assert {state for state, nexts in NEXT.items() if not nexts} == {State.FAILED}
+def test_a_failed_run_can_only_be_indexed_and_only_if_it_was_held_back(cloud: Cloud) -> None:
+    assert NEXT[State.FAILED] == {State.INDEXING}
     assert set(NEXT) == set(State)
+    run = claim(cloud)
+    assert run is not None
+    run_id = run["run_id"]
+    runs.fail(cloud.runs, run_id, "out of memory", NOW)
+    assert not runs.reindex(cloud.runs, run_id, State.FAILED, NOW)
+    runs.note(cloud.runs, run_id, held_back=True)
+    assert runs.reindex(cloud.runs, run_id, State.FAILED, NOW)
 
 
 RUN_IN = st.builds(
