@@ -62,6 +62,7 @@ class ClusterSettings:
         min_score: least score of a pair.
         neighbours: at most so many per movie.
         max_ratings_per_user: of a user with more only the latest so many count; None for all.
+        similar_users: at most so many of each user are written; 0 for none.
     """
 
     stack: str
@@ -87,6 +88,7 @@ class ClusterSettings:
     min_score: float
     neighbours: int
     max_ratings_per_user: int | None
+    similar_users: int
 
 
 def cluster_name(stack: str, run_id: str) -> str:
@@ -118,7 +120,7 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
         "spark.executor.memoryOverheadFactor": "0.5",
         "spark.yarn.maxAppAttempts": "1",  # a second attempt of a failed job costs and fails again
     }
-    most = settings.max_ratings_per_user
+    most, alike = settings.max_ratings_per_user, settings.similar_users
     return [
         "spark-submit",
         "--deploy-mode",
@@ -140,6 +142,7 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
         "--neighbours",
         str(settings.neighbours),
         *([] if most is None else ["--max-ratings-per-user", str(most)]),
+        *(["--similar-users", str(alike)] if alike else []),
     ]
 
 

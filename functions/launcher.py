@@ -62,6 +62,7 @@ settings = ClusterSettings(
     min_score=float(os.environ["MIN_SCORE"]),
     neighbours=int(os.environ["NEIGHBOURS"]),
     max_ratings_per_user=int(os.environ["MAX_RATINGS_PER_USER"]) or None,
+    similar_users=int(os.environ["SIMILAR_USERS"]),
 )
 launcher = launch.Launcher(s3, emr, runs_table, settings)
 

@@ -20,7 +20,7 @@ from entries import BLOCK_MOVIES, ENTRY_BITS, HALVES_BITS, MAX_RATERS
 from kernel_cache import compiled
 from movielens import DatasetError
 from parquet import write_parquet
-from ratings import Census, Chunk, Ratings
+from ratings import Census, Chunk, Ratings, unpacked
 
 SUM_BYTES = 16  # of one pair of movies: four 32-bit sums
 CELLS_PER_CORE = 3  # so that cores end together
@@ -138,7 +138,7 @@ def block_count(movies: int, cores: int, cell_bytes: int) -> int:
 
 
 def compute(
-    ratings: Ratings, blocks: Blocks, rules: Rules, output: str, first: np.ndarray
+    ratings: Ratings, blocks: Blocks, rules: Rules, output: str | None, first: np.ndarray
 ) -> tuple[int, RDD]:
     """Compare all movies: writes the pairs as Parquet and gives what each cell found best.
 
@@ -151,13 +151,14 @@ def compute(
         blocks: from `choose_blocks` with the same `min_co_raters`.
         rules: what to keep.
         output: absolute URI of the folder for the pairs: the same pairs, integers and doubles as
-            `self_join.similarities` has, in its columns.
+            `self_join.similarities` has, in its columns. None to write none of them.
         first: int32, the ids with which ranges of movies begin, ascending.
 
     Returns:
         How many pairs there are, and for `best_of`, by number of the range, what cells found.
     """
-    write_parquet(iter(()), PAIRS, f"{output}/none.parquet")  # there may be no pairs at all
+    if output:
+        write_parquet(iter(()), PAIRS, f"{output}/none.parquet")  # there may be no pairs at all
     shares = ratings.packed.mapPartitions(_dealer(blocks))
     own = shares.partitionBy(len(blocks.cells), _itself)
     found = own.mapPartitions(_computer(blocks, rules, output, first))
@@ -195,7 +196,7 @@ def _dealer(blocks: Blocks) -> Callable[[Iterator[Chunk | Census]], Iterator[tup
         for chunk in packed:
             if not isinstance(chunk, Chunk):
                 continue
-            starts, movies, halves = _arrays(chunk, np.int64, np.int32, np.uint8)
+            _, starts, movies, halves = unpacked(chunk)
             lengths, parts = cut(starts, movies, halves, blocks)
             for cell, (i, j) in enumerate(blocks.cells):
                 # Only users who have a pair in the cell.
@@ -250,7 +251,7 @@ def cut(
 
 
 def _computer(
-    blocks: Blocks, rules: Rules, output: str, first: np.ndarray
+    blocks: Blocks, rules: Rules, output: str | None, first: np.ndarray
 ) -> Callable[[Iterator[tuple[int, Share]]], Iterator[tuple[int, Best | int]]]:
     def compute_cell(shares: Iterator[tuple[int, Share]]) -> Iterator[tuple[int, Best | int]]:
         """Sum up one cell over all chunks; write its pairs; give its movies' best neighbours."""
@@ -268,7 +269,10 @@ def _computer(
             return
         best = kernel.no_best(ids[0].size + (ids[1].size if i != j else 0), rules.neighbours)
         kept = _kept(kernel, sums, ids, rules, best, ids[0].size if i != j else 0)
-        yield -1, write_parquet(kept, PAIRS, f"{output}/cell-{i:04d}-{j:04d}.parquet")
+        if output:
+            yield -1, write_parquet(kept, PAIRS, f"{output}/cell-{i:04d}-{j:04d}.parquet")
+        else:
+            yield -1, sum(batch.num_rows for batch in kept)
         yield from _by_range(np.concatenate(ids) if i != j else ids[0], best, first)
 
     return compute_cell

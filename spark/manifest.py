@@ -17,6 +17,7 @@ SIMILARITIES = "similarities"
 NEIGHBOURS = "neighbours"
 TITLES = "titles"
 REJECTS = "rejects"
+SIMILAR_USERS = "similar-users"
 
 
 class ManifestError(Exception):
@@ -58,6 +59,7 @@ class Manifest:
         rejects: rejected lines per file name and kind of defect.
         neighbours: the parts of `neighbours/`, one gzip JSON line per movie of the catalogue.
         titles: the one part of the titles catalogue, gzip JSON Lines.
+        similar_users: the parts of `similar-users/`, which nothing reads; none unless asked for.
         quality: quality.json, see quality.py; None where the run did not judge itself.
         timings: seconds per stage.
         created_at: when the job finished, ISO 8601 in UTC.
@@ -72,6 +74,7 @@ class Manifest:
     rejects: dict[str, dict[str, int]]
     neighbours: list[Part]
     titles: Part
+    similar_users: list[Part]
     quality: Part | None
     timings: dict[str, float]
     created_at: str
@@ -99,7 +102,8 @@ class Manifest:
                 f"{SCHEMA_VERSION}: deploy the version that matches the job"
             )
         try:
-            document["neighbours"] = [Part(**part) for part in document["neighbours"]]
+            for name in ("neighbours", "similar_users"):
+                document[name] = [Part(**part) for part in document[name]]
             document["titles"] = Part(**document["titles"])
             if document["quality"] is not None:
                 document["quality"] = Part(**document["quality"])

@@ -59,11 +59,13 @@ class Chunk(NamedTuple):
     """All ratings of some users, by user and movie, as little-endian arrays.
 
     Attributes:
+        users: int32, ids, ascending.
         starts: int64 [users + 1], where each user's ratings begin.
         movies: int32, ids.
         halves: uint8, half stars.
     """
 
+    users: bytes
     starts: bytes
     movies: bytes
     halves: bytes
@@ -147,6 +149,38 @@ def read_ratings(
     return _summed_up(packed)
 
 
+def exchanged(ratings: Ratings) -> Ratings:
+    """The same ratings with movies for users and users for movies."""
+    parts = ratings.packed.getNumPartitions()
+
+    def exchange(packed: Iterator[Chunk | Census]) -> Iterator[tuple[int, Piece]]:
+        for source, chunk in enumerate(each for each in packed if isinstance(each, Chunk)):
+            users, starts, movies, halves = unpacked(chunk)
+            of = np.repeat(users, np.diff(starts))
+            for part, mine in _dealt(movies % parts, parts):
+                arrays = movies[mine], of[mine], halves[mine], np.zeros(mine.size, np.int64)
+                yield part, Piece(source, *(array.tobytes() for array in arrays))
+
+    by_movie = ratings.packed.mapPartitions(exchange).partitionBy(parts, _itself).values()
+    return _summed_up(by_movie.mapPartitions(_packer(None)).persist(StorageLevel.MEMORY_AND_DISK))
+
+
+def unpacked(chunk: Chunk) -> list[np.ndarray]:
+    """The arrays of a chunk."""
+    kinds = np.int32, np.int64, np.int32, np.uint8
+    return [np.frombuffer(each, kind) for each, kind in zip(chunk, kinds, strict=True)]
+
+
+def _dealt(part_of: np.ndarray, parts: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Which rows go to each part that gets any, in their order."""
+    order = np.argsort(part_of.astype(np.uint16 if parts < 2**16 else np.int32), kind="stable")
+    ends = np.cumsum(np.bincount(part_of, minlength=parts))
+    for part, end in enumerate(ends):
+        mine = order[ends[part - 1] if part else 0 : end]
+        if mine.size:
+            yield part, mine
+
+
 def _shared(least: float, cores: int) -> int:
     """The number of tasks, at least `least`, that keeps all cores busy to the end."""
     return max(1, math.ceil(least / cores)) * cores
@@ -190,14 +224,9 @@ def _scanner(
                 write_rejects(output, format.ratings, source, found.rejects)
             defects = Counter(reject.defect for reject in found.rejects)
             yield source % parts, Tally(source, found.lines, defects, found.rejects[:SAMPLES])
-            part_of = (found.users % parts).astype(np.uint16 if parts < 2**16 else np.int32)
-            order = np.argsort(part_of, kind="stable")
-            ends = np.cumsum(np.bincount(part_of, minlength=parts))
-            for part, end in enumerate(ends):
-                mine = order[ends[part - 1] if part else 0 : end]
-                if mine.size:
-                    arrays = found.users, found.movies, found.halves, found.times
-                    yield part, Piece(source, *(array[mine].tobytes() for array in arrays))
+            arrays = found.users, found.movies, found.halves, found.times
+            for part, mine in _dealt(found.users % parts, parts):
+                yield part, Piece(source, *(array[mine].tobytes() for array in arrays))
         compile_ahead("kernel")
 
     return scan_task
@@ -220,7 +249,8 @@ def _packer(
         starts = np.append(begins, users.size).astype(np.int64)
         rated, raters = _counted(movies)
         if users.size:
-            yield Chunk(starts.tobytes(), movies.tobytes(), halves.tobytes())
+            arrays = users[begins].astype(np.int32), starts, movies, halves
+            yield Chunk(*(array.tobytes() for array in arrays))
         yield Census(
             begins.size,
             unique - users.size,

@@ -11,6 +11,7 @@ from manifest import (
     NEIGHBOURS,
     QUALITY,
     REJECTS,
+    SIMILAR_USERS,
     SIMILARITIES,
     TITLES,
     Manifest,
@@ -25,7 +26,16 @@ COMPRESSION = 4  # of gzip: 6, its default, takes twice the time for 3 % less
 
 def clear(output: str) -> None:
     """Remove what an earlier attempt left, the manifest first; what is not ours stays."""
-    for name in (MANIFEST, FAILURE, QUALITY, SIMILARITIES, NEIGHBOURS, TITLES, REJECTS):
+    for name in (
+        MANIFEST,
+        FAILURE,
+        QUALITY,
+        SIMILARITIES,
+        SIMILAR_USERS,
+        NEIGHBOURS,
+        TITLES,
+        REJECTS,
+    ):
         delete(child(output, name))
 
 

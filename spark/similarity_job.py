@@ -18,6 +18,7 @@ from neighbours import bounds, write_part
 from progress import Stages
 from ratings import Ratings, read_ratings
 from rejects import HopelessError, Judgement, refuse_hopeless
+from similar_users import write_similar_users
 from storage import absolute, child, list_files
 
 EXAMPLE = """example:
@@ -81,6 +82,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--max-ratings-per-user", type=int, metavar="N",
         help="of a user with more only the latest N count; all if not given, which is exact",
     )  # fmt: skip
+    parser.add_argument(
+        "--similar-users", type=int, default=0, metavar="N",
+        help="also write each user's N most similar users, ids only; none if not given",
+    )  # fmt: skip
     parser.add_argument("--blocks", type=int, metavar="B", help="of movies; chosen if not given")
     options = parser.parse_args(arguments)
     if options.min_co_raters < 1:
@@ -93,6 +98,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("--max-ratings-per-user must be at least 2")
     if options.neighbours < 1:
         parser.error("--neighbours must be at least 1")
+    if options.similar_users < 0:
+        parser.error("--similar-users must be 0 or more")
     return options
 
 
@@ -120,6 +127,11 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
         best = best_of(found, first.size, options.neighbours)
         parts, with_neighbours = write_neighbours(context, best, dataset.movies, first, options)
         titles = results.write_titles(dataset.movies, options.output)
+    alike: list[Part] = []
+    if options.similar_users:
+        with stages.stage("similar_users"):
+            rules = Rules(options.min_co_raters, options.min_score, options.similar_users)
+            alike = write_similar_users(context, dataset.ratings, rules, options.output)
     manifest = Manifest(
         measure="cosine",
         measures={"cosine": {}},
@@ -135,6 +147,7 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
         rejects={name: judged.defects for name, judged in dataset.judgements.items()},
         neighbours=parts,
         titles=titles,
+        similar_users=alike,
         quality=None,
         timings=stages.timings,
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -43,6 +43,7 @@ os.environ |= {
     "MAX_RUN_COST": "0",
     "MIN_CO_RATERS": "10",
     "MAX_RATINGS_PER_USER": "0",
+    "SIMILAR_USERS": "0",
     "MIN_SCORE": "0.95",
     "MAX_QUALITY_LOSS": "0.1",
     "NEIGHBOURS": "50",

@@ -278,6 +278,7 @@ class Stage:
             rejects={},
             neighbours=[part],
             titles=self.put_lines(TITLES, MOVIE),
+            similar_users=[],
             quality=None,
             timings={},
             created_at="2026-11-23T12:14:00.000Z",

@@ -124,6 +124,7 @@ class Cloud:
             rejects={},
             neighbours=written,
             titles=self._part(run_id, "titles/part-00000.json.gz", titles),
+            similar_users=[],
             quality=None if told is None else self._written(run_id, "quality.json", told.encode()),
             timings={"read": 1.5},
             created_at="2026-11-23T12:00:00.000Z",

@@ -34,6 +34,7 @@ SETTINGS = ClusterSettings(
     environment="ab" * 32,
     min_co_raters=10,
     max_ratings_per_user=None,
+    similar_users=0,
     min_score=0.95,
     neighbours=50,
 )
@@ -146,6 +147,13 @@ def test_a_cap_on_ratings_per_user_is_asked_for_only_where_one_is_set() -> None:
     assert "--max-ratings-per-user" not in step["HadoopJarStep"]["Args"]
     (step,) = cluster_request(replace(SETTINGS, max_ratings_per_user=500), RUN, SIZE)["Steps"]
     assert step["HadoopJarStep"]["Args"][-2:] == ["--max-ratings-per-user", "500"]
+
+
+def test_similar_users_are_asked_for_only_where_they_are_wanted() -> None:
+    (step,) = cluster_request(SETTINGS, RUN, SIZE)["Steps"]
+    assert "--similar-users" not in step["HadoopJarStep"]["Args"]
+    (step,) = cluster_request(replace(SETTINGS, similar_users=20), RUN, SIZE)["Steps"]
+    assert step["HadoopJarStep"]["Args"][-2:] == ["--similar-users", "20"]
 
 
 def test_a_cluster_is_found_by_name_on_any_page() -> None:

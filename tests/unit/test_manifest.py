@@ -20,6 +20,7 @@ MANIFEST = Manifest(
     rejects={"ratings.dat": {"columns": 1}},
     neighbours=[Part("neighbours/part-0.json.gz", 1, 20, "ab")],
     titles=Part("titles/part-0.json.gz", 1, 10, "cd"),
+    similar_users=[Part("similar-users/part-0.json.gz", 2, 9, "ba")],
     quality=Part("quality.json", 1, 30, "ef"),
     timings={"read": 0.1},
     created_at="2026-11-23T12:00:00.000Z",
