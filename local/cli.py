@@ -115,7 +115,7 @@ def rerun(run_id: str, stack: str, as_json: bool) -> None:
 @click.argument("run_id", metavar="RUN")
 @with_stack
 def promote(run_id: str, stack: str, as_json: bool) -> None:
-    """Make a finished run live."""
+    """Make a run live that is superseded or was held back for its quality."""
     control("promote", stack, as_json, run_id)
 
 
