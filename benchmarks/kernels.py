@@ -28,7 +28,8 @@ def packed_kernel(table: Table) -> float:
     ids, raters = np.unique(table.movies, return_counts=True)
     enough = raters >= MIN_RATERS
     ids, raters = ids[enough], raters[enough]
-    blocks = Blocks(ids[np.lexsort((ids, -raters))], BLOCKS)
+    order = np.lexsort((ids, -raters))
+    blocks = Blocks(ids[order], raters[order], np.zeros(ids.size, np.int64), BLOCKS)
     order = np.lexsort((table.movies, table.users))
     users, movies, halves = table.users[order], table.movies[order], table.halves[order]
     starts = np.append(np.flatnonzero(np.append(True, users[1:] != users[:-1])), users.size)

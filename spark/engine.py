@@ -5,19 +5,26 @@ are alike in work. A task owns one of the B(B+1)/2 pairs of blocks and the sums 
 movies, which is all that it keeps: its memory does not depend on how many ratings there are. Those
 come as a stream of chunks of whole users, packed, each to the B cells of its block. kernel.py has
 the arithmetic.
+
+What a cell has summed up serves all measures of pairs at once (measures.py). Measures that rank
+movies in another way have their neighbours looked up in the cells, so that every neighbour comes
+with its co-raters and their cosine.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from pyspark import RDD, SparkContext, StorageLevel
 
+from best import Best, rows_of
 from entries import BLOCK_MOVIES, ENTRY_BITS, HALVES_BITS, MAX_RATERS
 from kernel_cache import compiled
+from measures import PairMeasure, Pairs, cosine
 from movielens import DatasetError
 from parquet import write_parquet
 from ratings import Census, Chunk, Ratings, unpacked
@@ -27,6 +34,8 @@ CELLS_PER_CORE = 3  # so that cores end together
 # What a cell takes in at once: more does not stay in a cache, less sweeps the sums more often.
 SHARE_BYTES = 2**22
 PAIRS_PER_BATCH = 2**17  # 3 MB, which fit into a cache
+# Beside the numbers of ranges, which are 0 or more: what else a cell gives.
+_PAIRS, _PRODUCTS = -1, -2
 
 PAIRS = pa.schema(
     [("movie1", pa.int32()), ("movie2", pa.int32()), ("numPairs", pa.int64())]
@@ -50,20 +59,33 @@ class Share(NamedTuple):
     column_entries: bytes = b""
 
 
-class Best(NamedTuple):
-    """Neighbours of movies, one row for each.
+class Products(NamedTuple):
+    """The sums of products of any two movies of a cell that the Gram matrix has.
 
     Attributes:
-        movies: int32, ids.
-        neighbours: int32, ids.
-        scores: float64.
-        co_raters: int32.
+        cell: its number.
+        shape: row movies and column movies.
+        sums: Σ h_i h_j in half stars, uint32 [row movies, column movies]; of a cell on the diagonal
+            those above it.
     """
 
-    movies: np.ndarray
-    neighbours: np.ndarray
-    scores: np.ndarray
-    co_raters: np.ndarray
+    cell: int
+    shape: tuple[int, int]
+    sums: bytes
+
+
+class Found(NamedTuple):
+    """What came of the pass over the cells.
+
+    Attributes:
+        pairs: how many were written.
+        best: by number of the range, of each measure of pairs its name and a cell's `Best`.
+        products: of each cell, if the Gram matrix was asked for.
+    """
+
+    pairs: int
+    best: RDD
+    products: RDD
 
 
 @dataclass(frozen=True)
@@ -74,11 +96,15 @@ class Rules:
         min_co_raters: pairs with fewer common users are left out; at least 1.
         min_score: pairs with a lower score are left out.
         neighbours: at most so many of each movie.
+        measures: of pairs, beside the cosine, which alone the two thresholds are for.
+        gram: so many of the most popular movies have their sums of products told as a whole.
     """
 
     min_co_raters: int
     min_score: float
     neighbours: int
+    measures: Mapping[str, PairMeasure] = field(default_factory=dict)
+    gram: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,10 +114,14 @@ class Blocks:
     Attributes:
         ids: int32, the movies with enough raters, by falling popularity; the place in it is the
             movie's rank, rank % count its block and rank // count its place there.
+        raters: int64, of each movie.
+        squares: int64, of each movie the sum of its ratings' squares, in half stars.
         count: how many blocks there are.
     """
 
     ids: np.ndarray
+    raters: np.ndarray
+    squares: np.ndarray
     count: int
 
     @property
@@ -103,6 +133,10 @@ class Blocks:
     def ids_of(self, block: int) -> np.ndarray:
         """The movies of a block."""
         return np.ascontiguousarray(self.ids[block :: self.count])
+
+    def popular(self, block: int, limit: int) -> int:
+        """How many movies of a block, the first ones, are among the `limit` most popular."""
+        return len(range(block, min(limit, self.ids.size), self.count))
 
 
 def choose_blocks(ratings: Ratings, min_co_raters: int, count: int) -> Blocks:
@@ -119,9 +153,10 @@ def choose_blocks(ratings: Ratings, min_co_raters: int, count: int) -> Blocks:
     if ratings.raters.max(initial=0) > MAX_RATERS:
         raise DatasetError(f"a movie has more than {MAX_RATERS} ratings: the sums would overflow")
     enough = ratings.raters >= min_co_raters
-    ids, raters = ratings.movies[enough], ratings.raters[enough]
-    by_popularity = np.lexsort((ids, -raters))
-    return Blocks(ids[by_popularity], max(1, count, math.ceil(ids.size / BLOCK_MOVIES)))
+    known = ratings.movies[enough], ratings.raters[enough], ratings.squares[enough]
+    by_popularity = np.lexsort((known[0], -known[1]))
+    least = math.ceil(by_popularity.size / BLOCK_MOVIES)
+    return Blocks(*(each[by_popularity] for each in known), max(1, count, least))
 
 
 def block_count(movies: int, cores: int, cell_bytes: int) -> int:
@@ -137,9 +172,15 @@ def block_count(movies: int, cores: int, cell_bytes: int) -> int:
     return max(1, min(for_cores, movies), math.ceil(movies / side))
 
 
+def deal(ratings: Ratings, blocks: Blocks) -> RDD:
+    """Cut all ratings into what each cell needs: partition and key are the cell's number."""
+    shares = ratings.packed.mapPartitions(_dealer(blocks))
+    return shares.partitionBy(len(blocks.cells), _itself)
+
+
 def compute(
-    ratings: Ratings, blocks: Blocks, rules: Rules, output: str | None, first: np.ndarray
-) -> tuple[int, RDD]:
+    dealt: RDD, blocks: Blocks, rules: Rules, output: str | None, first: np.ndarray
+) -> Found:
     """Compare all movies: writes the pairs as Parquet and gives what each cell found best.
 
     Both come from one pass over the cells. A cell writes its pairs itself, a file of its own whose
@@ -147,41 +188,64 @@ def compute(
     never pass through the JVM, which would cost more than everything else.
 
     Args:
-        ratings: packed.
+        dealt: from `deal`.
         blocks: from `choose_blocks` with the same `min_co_raters`.
         rules: what to keep.
         output: absolute URI of the folder for the pairs: the same pairs, integers and doubles as
             `self_join.similarities` has, in its columns. None to write none of them.
         first: int32, the ids with which ranges of movies begin, ascending.
-
-    Returns:
-        How many pairs there are, and for `best_of`, by number of the range, what cells found.
     """
     if output:
         write_parquet(iter(()), PAIRS, f"{output}/none.parquet")  # there may be no pairs at all
-    shares = ratings.packed.mapPartitions(_dealer(blocks))
-    own = shares.partitionBy(len(blocks.cells), _itself)
-    found = own.mapPartitions(_computer(blocks, rules, output, first))
+    found = dealt.mapPartitions(_computer(blocks, rules, output, first))
     found = found.persist(StorageLevel.MEMORY_AND_DISK)
-    pairs = sum(found.filter(lambda each: each[0] < 0).values().collect())
-    return pairs, found.filter(lambda each: each[0] >= 0)
+    pairs = sum(found.filter(lambda each: each[0] == _PAIRS).values().collect())
+    products = found.filter(lambda each: each[0] == _PRODUCTS).values()
+    return Found(pairs, found.filter(lambda each: each[0] >= 0), products)
+
+
+def look_up(dealt: RDD, blocks: Blocks, ranked: RDD, first: np.ndarray) -> RDD:
+    """Complete neighbours that were found otherwise: co-raters and cosine, from the cells.
+
+    Args:
+        dealt: from `deal`.
+        blocks: of the movies that were compared.
+        ranked: names of measures and neighbours by them, as `Best` without the last two columns.
+        first: see `compute`.
+
+    Returns:
+        As `Found.best`.
+    """
+    cells = len(blocks.cells)
+    wanted = ranked.flatMap(_sorter(blocks)).partitionBy(cells, _itself)
+    return dealt.union(wanted).mapPartitions(_finder(blocks, first))
 
 
 def best_of(found: RDD, ranges: int, count: int) -> RDD:
-    """The best neighbours of each movie, from what all cells found.
+    """The best neighbours of each movie by each measure, from what all cells found.
 
     Args:
-        found: from `compute`.
+        found: of `compute` and `look_up`.
         ranges: of movies, how many.
         count: at most so many neighbours of each movie.
 
     Returns:
-        The number of each range and its `Best`, by movie and rank: by score, then co-raters, then
-        the smaller id.
+        The number of each range and, by name of the measure, its `Best`, by movie and rank: by
+        score, then co-raters, then the smaller id.
     """
 
-    def choose(number: int, found: Iterator[Best]) -> Iterator[tuple[int, Best]]:
-        yield number, _choose(list(found), count)
+    def choose(
+        number: int, found: Iterator[tuple[str, Best]]
+    ) -> Iterator[tuple[int, dict[str, Best]]]:
+        by_measure: dict[str, list[Best]] = {}
+        for measure, best in found:
+            by_measure.setdefault(measure, []).append(best)
+        lists = {name: _choose(each, count) for name, each in by_measure.items()}
+        for name, best in lists.items():
+            if name != "cosine":  # which alone is exact, and is told so
+                compiled("kernel").round_all(best.scores)
+                compiled("kernel").round_all(best.cosines)
+        yield number, lists
 
     return found.partitionBy(ranges, _itself).values().mapPartitionsWithIndex(choose)
 
@@ -252,30 +316,162 @@ def cut(
 
 def _computer(
     blocks: Blocks, rules: Rules, output: str | None, first: np.ndarray
-) -> Callable[[Iterator[tuple[int, Share]]], Iterator[tuple[int, Best | int]]]:
-    def compute_cell(shares: Iterator[tuple[int, Share]]) -> Iterator[tuple[int, Best | int]]:
-        """Sum up one cell over all chunks; write its pairs; give its movies' best neighbours."""
+) -> Callable[[Iterator[tuple[int, Share]]], Iterator[tuple[int, Any]]]:
+    def compute_cell(shares: Iterator[tuple[int, Share]]) -> Iterator[tuple[int, Any]]:
+        """Sum up one cell; write its pairs; give its movies' best neighbours by each measure."""
         kernel = compiled("kernel")
-        sums = None
-        for cell, share in _joined(shares):
-            i, j = blocks.cells[cell]
-            if sums is None:
-                ids = blocks.ids_of(i), blocks.ids_of(j)
-                sums = np.zeros((ids[0].size, 4, ids[1].size), np.int32)
-            arrays = _arrays(share, *[np.uint16] * 4)
-            own, other = arrays[:2], arrays[:2] if i == j else arrays[2:]
-            kernel.add_pairs(*own, *other, i == j, sums)
+        cell, sums = _summed(kernel, shares, blocks)
         if sums is None:
             return
-        best = kernel.no_best(ids[0].size + (ids[1].size if i != j else 0), rules.neighbours)
-        kept = _kept(kernel, sums, ids, rules, best, ids[0].size if i != j else 0)
+        i, j = blocks.cells[cell]
+        ids = blocks.ids_of(i), blocks.ids_of(j)
+        of, first_column = _of_cell(ids, i == j)
+        best = kernel.no_best(of.size, rules.neighbours)
+        kept = _kept(kernel, sums, ids, rules, best, first_column)
         if output:
-            yield -1, write_parquet(kept, PAIRS, f"{output}/cell-{i:04d}-{j:04d}.parquet")
+            yield _PAIRS, write_parquet(kept, PAIRS, f"{output}/cell-{i:04d}-{j:04d}.parquet")
         else:
-            yield -1, sum(batch.num_rows for batch in kept)
-        yield from _by_range(np.concatenate(ids) if i != j else ids[0], best, first)
+            yield _PAIRS, sum(batch.num_rows for batch in kept)
+        yield from _by_range("cosine", rows_of(of, best), first)
+        for name, rows in ranked(sums, blocks, cell, rules):
+            yield from _by_range(name, rows, first)
+        shape = blocks.popular(i, rules.gram), blocks.popular(j, rules.gram)
+        if all(shape):
+            products = sums[: shape[0], 1, : shape[1]].astype(np.uint32)
+            yield _PRODUCTS, Products(cell, shape, products.tobytes())
 
     return compute_cell
+
+
+def _summed(
+    kernel: ModuleType, shares: Iterator[tuple[int, Share]], blocks: Blocks
+) -> tuple[int, np.ndarray | None]:
+    """The number of a cell and its sums over all chunks; none where it has no share."""
+    cell, sums = 0, None
+    for cell, share in _joined(shares):
+        i, j = blocks.cells[cell]
+        if sums is None:
+            sums = np.zeros((blocks.ids_of(i).size, 4, blocks.ids_of(j).size), np.int32)
+        arrays = _arrays(share, *[np.uint16] * 4)
+        own, other = arrays[:2], arrays[:2] if i == j else arrays[2:]
+        kernel.add_pairs(*own, *other, i == j, sums)
+    return cell, sums
+
+
+def ranked(sums: np.ndarray, blocks: Blocks, cell: int, rules: Rules) -> Iterator[tuple[str, Best]]:
+    """The best neighbours of a cell's movies by each measure of pairs beside the cosine.
+
+    Args:
+        sums: of the cell, from `kernel.add_pairs`.
+        blocks: of movies; their `raters` and `squares` are those of the users that are summed up.
+        cell: its number.
+        rules: what to keep.
+    """
+    kernel = compiled("kernel")
+    i, j = blocks.cells[cell]
+    ids = blocks.ids_of(i), blocks.ids_of(j)
+    of, first_column = _of_cell(ids, i == j)
+    for name, measure in rules.measures.items():
+        best = kernel.no_best(of.size, rules.neighbours)
+        for row, pairs in _batches(sums, blocks, i, j):
+            with np.errstate(divide="ignore", invalid="ignore"):  # no co-raters, no number
+                scores = measure(pairs)
+            some = slice(row, row + scores.shape[0])
+            kernel.offer_scores(scores, sums[some], ids[0][some], ids[1], row, first_column, best)
+        yield name, rows_of(of, best)
+
+
+def _of_cell(ids: tuple[np.ndarray, np.ndarray], same: bool) -> tuple[np.ndarray, int]:
+    """The movies of a cell, rows and then columns, each once; where the columns begin."""
+    return (ids[0], 0) if same else (np.concatenate(ids), ids[0].size)
+
+
+def _batches(sums: np.ndarray, blocks: Blocks, i: int, j: int) -> Iterator[tuple[int, Pairs]]:
+    """The pairs of a cell, some row movies at a time, and the first of these."""
+
+    def known(block: int, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        mine = slice(block, None, blocks.count)
+        raters, squares = (each[mine].astype(float) for each in (blocks.raters, blocks.squares))
+        return raters.reshape(shape), squares.reshape(shape)
+
+    raters, squares = zip(known(i, (-1, 1)), known(j, (1, -1)), strict=True)
+    step = max(1, PAIRS_PER_BATCH // sums.shape[2])
+    for row in range(0, sums.shape[0], step):
+        some = slice(row, row + step)
+        n, xy, xx, yy = np.moveaxis(sums[some], 1, 0)
+        yield (
+            row,
+            Pairs(n, xy, xx, yy, (raters[0][some], raters[1]), (squares[0][some], squares[1])),
+        )
+
+
+def _sorter(blocks: Blocks) -> Callable[[tuple[str, Best]], Iterator[tuple[int, Any]]]:
+    """Sends neighbours to the cells that know them; those that none does, to any."""
+
+    def sort(ranked: tuple[str, Best]) -> Iterator[tuple[int, Any]]:
+        measure, rows = ranked
+        one, other = (_ranks(ids, blocks) for ids in (rows.movies, rows.neighbours))
+        compared = (one >= 0) & (other >= 0)
+        i, j = (np.where(compared, rank, 0) % blocks.count for rank in (one, other))
+        numbers = np.zeros((blocks.count, blocks.count), np.int64)
+        for number, (a, b) in enumerate(blocks.cells):
+            numbers[a, b] = numbers[b, a] = number
+        cell = numbers[i, j]
+        for number in np.unique(cell).tolist():
+            mine = cell == number
+            yield number, (measure, Best(*(column[mine] for column in rows)))
+
+    return sort
+
+
+def _ranks(ids: np.ndarray, blocks: Blocks) -> np.ndarray:
+    """The ranks of some movies; -1 for those that are in no block."""
+    if not blocks.ids.size:
+        return np.full(ids.size, -1)
+    by_id = np.argsort(blocks.ids)
+    rank = by_id[np.searchsorted(blocks.ids, ids, sorter=by_id) % blocks.ids.size]
+    return np.where(blocks.ids[rank] == ids, rank, -1)
+
+
+def _finder(
+    blocks: Blocks, first: np.ndarray
+) -> Callable[[Iterator[tuple[int, Any]]], Iterator[tuple[int, tuple[str, Best]]]]:
+    def find(
+        found: Iterator[tuple[int, Any]],
+    ) -> Iterator[tuple[int, tuple[str, Best]]]:
+        """Sum up one cell again, for the neighbours that were sent to it."""
+        wanted: list[tuple[str, Best]] = []
+
+        def shares() -> Iterator[tuple[int, Share]]:
+            for cell, each in found:
+                if isinstance(each, Share):
+                    yield cell, each
+                else:
+                    wanted.append(each)
+
+        cell, sums = _summed(compiled("kernel"), shares(), blocks)
+        for measure, rows in wanted:
+            yield from _by_range(measure, _with_evidence(rows, blocks, cell, sums), first)
+
+    return find
+
+
+def _with_evidence(rows: Best, blocks: Blocks, cell: int, sums: np.ndarray | None) -> Best:
+    """The same neighbours with what the sums of a cell say of them."""
+    one, other = (_ranks(ids, blocks) for ids in (rows.movies, rows.neighbours))
+    co_raters, cosines = np.zeros(one.size, np.int32), np.full(one.size, np.nan)
+    if sums is not None:
+        at = np.flatnonzero((one >= 0) & (other >= 0))
+        pair = np.stack((one[at], other[at]))
+        block, place = pair % blocks.count, pair // blocks.count
+        i, j = blocks.cells[cell]
+        swap = place[0] > place[1] if i == j else block[0] != i
+        row, column = np.where(swap, place[::-1], place)
+        n, xy, xx, yy = (sums[row, each, column] for each in range(4))
+        co_raters[at] = n
+        with np.errstate(invalid="ignore"):
+            cosines[at] = cosine(Pairs(n, xy, xx, yy, (n, n), (n, n)))
+    return Best(rows.movies, rows.neighbours, rows.scores, co_raters, cosines)
 
 
 def _joined(shares: Iterator[tuple[int, Share]]) -> Iterator[tuple[int, Share]]:
@@ -307,39 +503,24 @@ def _kept(kernel, sums, ids, rules: Rules, best, first_column: int) -> Iterator[
 
 
 def _by_range(
-    ids: np.ndarray, best: tuple[np.ndarray, ...], first: np.ndarray
-) -> Iterator[tuple[int, Best]]:
-    """What a cell found, by range of movies."""
-    rows = _rows(ids, best)
+    measure: str, rows: Best, first: np.ndarray
+) -> Iterator[tuple[int, tuple[str, Best]]]:
+    """Neighbours by a measure, by range of movies."""
     range_of = np.searchsorted(first, rows.movies, side="right") - 1
     for number in np.unique(range_of).tolist():
         mine = range_of == number
-        yield number, Best(*(column[mine] for column in rows))
-
-
-def _rows(ids: np.ndarray, best: tuple[np.ndarray, ...]) -> Best:
-    """The heaps of some movies as rows, by movie and in no order else."""
-    sizes, scores, numbers, neighbours = best
-    kept = np.arange(scores.shape[1]) < sizes[:, None]
-    return Best(np.repeat(ids, sizes), neighbours[kept], scores[kept], numbers[kept])
+        yield number, (measure, Best(*(column[mine] for column in rows)))
 
 
 def _choose(found: list[Best], count: int) -> Best:
-    """Of what all cells found for a range of movies, the best of each."""
+    """Of what all cells found for a range of movies by a measure, the best of each, in order."""
     kernel = compiled("kernel")
-    kinds = np.int32, np.int32, np.float64, np.int32
-    movies, neighbours, scores, numbers = (
-        np.concatenate([np.empty(0, kind), *columns])
-        for kind, columns in zip(
-            kinds, zip(*found, strict=True) if found else [()] * 4, strict=True
-        )
-    )
-    ids, of = np.unique(movies, return_inverse=True)
+    rows = Best(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+    ids, of = np.unique(rows.movies, return_inverse=True)
     best = kernel.no_best(ids.size, count)
-    kernel.offer_all(best, of, scores, numbers, neighbours)
-    rows = _rows(ids, best)
-    order = np.lexsort((rows.neighbours, -rows.co_raters, -rows.scores, rows.movies))
-    return Best(*(column[order] for column in rows))
+    kernel.offer_all(best, of, rows.scores, rows.co_raters, rows.neighbours, rows.cosines)
+    kernel.put_in_order(best)
+    return rows_of(ids, best)
 
 
 def cell_memory(context: SparkContext) -> int:

@@ -79,6 +79,7 @@ class Census(NamedTuple):
         left_out: ratings beyond the most that count of a user.
         rated: int32, the ids of the rated movies.
         raters: int64, how many of the users rated each.
+        squares: int64, the sum of their ratings' squares, in half stars.
         tallies: of splits.
     """
 
@@ -86,6 +87,7 @@ class Census(NamedTuple):
     left_out: int
     rated: bytes
     raters: bytes
+    squares: bytes
     tallies: list[Tally]
 
 
@@ -99,6 +101,7 @@ class Ratings:
         samples: the first rejected lines.
         movies: int32, the ids of the rated movies, ascending.
         raters: int64, how many users rated each.
+        squares: int64, the sum of their ratings' squares, in half stars.
         users: how many there are.
         left_out: ratings beyond the most that count of a user.
     """
@@ -108,6 +111,7 @@ class Ratings:
     samples: list[Reject]
     movies: np.ndarray
     raters: np.ndarray
+    squares: np.ndarray
     users: int
     left_out: int
 
@@ -194,17 +198,21 @@ def _summed_up(packed: RDD) -> Ratings:
     censuses: list[Census] = packed.filter(lambda each: isinstance(each, Census)).collect()
     tallies = sorted(tally for census in censuses for tally in census.tallies)
     movies = np.concatenate([np.frombuffer(census.rated, np.int32) for census in censuses])
-    raters = np.concatenate([np.frombuffer(census.raters, np.int64) for census in censuses])
     ids, place = np.unique(movies, return_inverse=True)
-    totals = np.zeros(ids.size, np.int64)
-    np.add.at(totals, place, raters)
+
+    def total(counted: list[bytes]) -> np.ndarray:
+        totals = np.zeros(ids.size, np.int64)
+        np.add.at(totals, place, np.frombuffer(b"".join(counted), np.int64))
+        return totals
+
     defects = sum((tally.defects for tally in tallies), Counter())
     return Ratings(
         packed=packed,
         judgement=Judgement(sum(tally.lines for tally in tallies), dict(sorted(defects.items()))),
         samples=[reject for tally in tallies for reject in tally.samples][:SAMPLES],
         movies=ids,
-        raters=totals,
+        raters=total([census.raters for census in censuses]),
+        squares=total([census.squares for census in censuses]),
         users=sum(census.users for census in censuses),
         left_out=sum(census.left_out for census in censuses),
     )
@@ -247,7 +255,7 @@ def _packer(
             users, movies, halves = users[kept], movies[kept], halves[kept]
         begins = np.flatnonzero(np.append(True, users[1:] != users[:-1])[: users.size])
         starts = np.append(begins, users.size).astype(np.int64)
-        rated, raters = _counted(movies)
+        rated, raters, squares = _counted(movies, halves)
         if users.size:
             arrays = users[begins].astype(np.int32), starts, movies, halves
             yield Chunk(*(array.tobytes() for array in arrays))
@@ -256,6 +264,7 @@ def _packer(
             unique - users.size,
             rated.astype(np.int32).tobytes(),
             raters.astype(np.int64).tobytes(),
+            squares.astype(np.int64).tobytes(),
             tallies,
         )
 
@@ -281,12 +290,18 @@ def _latest_of_user(
     return kept
 
 
-def _counted(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which ids there are, ascending, and how often each: by sorting only where they are sparse."""
+def _counted(ids: np.ndarray, halves: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which ids there are, ascending, how often each, and the sums of their half stars' squares.
+
+    By sorting only where the ids are sparse.
+    """
+    weights = halves.astype(np.float64) ** 2  # whole numbers, of which doubles hold every sum
     if ids.max(initial=0) > 4 * ids.size:
-        return np.unique(ids, return_counts=True)
+        rated, place, counts = np.unique(ids, return_inverse=True, return_counts=True)
+        return rated, counts, np.bincount(place, weights, rated.size)
     counts = np.bincount(ids)
-    return np.flatnonzero(counts), counts[counts > 0]
+    rated = np.flatnonzero(counts)
+    return rated, counts[rated], np.bincount(ids, weights, counts.size)[rated]
 
 
 def _latest(pieces: list[Piece]) -> tuple[np.ndarray, ...]:

@@ -10,8 +10,21 @@ import numpy as np
 from pyspark import RDD, SparkConf, SparkContext
 
 import results
-from engine import Best, Rules, best_of, block_count, cell_memory, choose_blocks, compute
+from best import NONE, Best
+from engine import (
+    Blocks,
+    Rules,
+    best_of,
+    block_count,
+    cell_memory,
+    choose_blocks,
+    compute,
+    deal,
+    look_up,
+)
+from gram import ease, gather
 from manifest import SIMILARITIES, Manifest, Part
+from measures import DEFAULT, MEASURES, of_pairs
 from movielens import DatasetError, Format, only_format
 from movies import Catalogue, catalogue, read_movies
 from neighbours import bounds, write_part
@@ -78,6 +91,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--min-co-raters", type=int, default=10, metavar="N", help="default 10")
     parser.add_argument("--min-score", type=float, default=0.95, metavar="S", help="default 0.95")
     parser.add_argument("--neighbours", type=int, default=50, metavar="N", help="default 50")
+    usual = ",".join(name for name, measure in MEASURES.items() if measure.is_usual)
+    parser.add_argument(
+        "--measures", type=_names, default=usual, metavar="NAMES",
+        help="measures of similarity beside cosine, with commas between; default %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--default-measure", metavar="NAME", help=f"that answers if none is asked for: {DEFAULT}"
+    )
     parser.add_argument(
         "--max-ratings-per-user", type=int, metavar="N",
         help="of a user with more only the latest N count; all if not given, which is exact",
@@ -88,6 +109,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--blocks", type=int, metavar="B", help="of movies; chosen if not given")
     options = parser.parse_args(arguments)
+    if options.default_measure is None:
+        options.default_measure = DEFAULT if DEFAULT in options.measures else "cosine"
+    if options.default_measure not in options.measures:
+        parser.error("--default-measure must be one of --measures")
     if options.min_co_raters < 1:
         parser.error("--min-co-raters must be at least 1")
     if not 0 <= options.min_score <= 1:
@@ -101,6 +126,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     if options.similar_users < 0:
         parser.error("--similar-users must be 0 or more")
     return options
+
+
+def _names(text: str) -> list[str]:
+    """The measures that are named, the cosine always, in the registry's order."""
+    names = {"cosine", *text.split(",")}
+    if unknown := sorted(names - set(MEASURES)):
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(MEASURES)}")
+    return [name for name in MEASURES if name in names]
 
 
 def start() -> SparkContext:
@@ -120,11 +153,9 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
     stages = Stages(context)
     with stages.stage("read"):
         dataset = read(context, options)
-    first = bounds(dataset.movies)
-    with stages.stage("similarities"):
-        pairs, found = compare(context, dataset.ratings, options, first)
+    first = bounds(dataset.movies, len(options.measures) * options.neighbours)
+    pairs, best = compare(context, dataset, options, first, stages)
     with stages.stage("neighbours"):
-        best = best_of(found, first.size, options.neighbours)
         parts, with_neighbours = write_neighbours(context, best, dataset.movies, first, options)
         titles = results.write_titles(dataset.movies, options.output)
     alike: list[Part] = []
@@ -133,8 +164,8 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
             rules = Rules(options.min_co_raters, options.min_score, options.similar_users)
             alike = write_similar_users(context, dataset.ratings, rules, options.output)
     manifest = Manifest(
-        measure="cosine",
-        measures={"cosine": {}},
+        measure=options.default_measure,
+        measures={name: dict(MEASURES[name].parameters) for name in options.measures},
         dataset={
             "format": dataset.format.name,
             "lines": {name: judged.lines for name, judged in dataset.judgements.items()},
@@ -177,14 +208,57 @@ def read(context: SparkContext, options: argparse.Namespace) -> Dataset:
 
 
 def compare(
-    context: SparkContext, ratings: Ratings, options: argparse.Namespace, first: np.ndarray
+    context: SparkContext,
+    dataset: Dataset,
+    options: argparse.Namespace,
+    first: np.ndarray,
+    stages: Stages,
 ) -> tuple[int, RDD]:
-    """Compare the movies: writes the pairs; see `engine.compute`."""
-    rules = Rules(options.min_co_raters, options.min_score, options.neighbours)
-    movies = int((ratings.raters >= rules.min_co_raters).sum())
+    """Compare the movies by all measures that are asked for; writes the pairs.
+
+    Args:
+        context: Spark's.
+        dataset: what was read.
+        options: from `parse`.
+        first: from `bounds`.
+        stages: that are timed.
+
+    Returns:
+        How many pairs were written, and what `engine.best_of` gives.
+    """
+    ratings, names = dataset.ratings, options.measures
+    with stages.stage("similarities"):
+        rules = Rules(
+            options.min_co_raters,
+            options.min_score,
+            options.neighbours,
+            of_pairs(names),
+            int(MEASURES["ease"].parameters["limit"]) if "ease" in names else 0,
+        )
+        blocks = cut(context, ratings, options)
+        dealt = deal(ratings, blocks)
+        found = compute(dealt, blocks, rules, child(options.output, SIMILARITIES), first)
+    ranked = []
+    if "ease" in names:
+        with stages.stage("ease"):
+            ranked.append(rank_by_ease(context, found.products, blocks, rules))
+    looked_up = look_up(dealt, blocks, context.union(ranked), first) if ranked else None
+    everything = found.best.union(looked_up) if looked_up else found.best
+    return found.pairs, best_of(everything, first.size, options.neighbours)
+
+
+def cut(context: SparkContext, ratings: Ratings, options: argparse.Namespace) -> Blocks:
+    """The blocks of movies, as many as are asked for or as fit the cores and their memory."""
+    movies = int((ratings.raters >= options.min_co_raters).sum())
     count = options.blocks or block_count(movies, context.defaultParallelism, cell_memory(context))
-    blocks = choose_blocks(ratings, rules.min_co_raters, count)
-    return compute(ratings, blocks, rules, child(options.output, SIMILARITIES), first)
+    return choose_blocks(ratings, options.min_co_raters, count)
+
+
+def rank_by_ease(context: SparkContext, products: RDD, blocks: Blocks, rules: Rules) -> RDD:
+    """Neighbours by EASE, computed here, for `engine.look_up`."""
+    movies, gram = gather(products.toLocalIterator(), blocks, rules.gram)
+    rows = ease(movies, gram, MEASURES["ease"].parameters["lambda"], rules.neighbours)
+    return context.parallelize([("ease", each) for each in rows])
 
 
 def write_neighbours(
@@ -201,10 +275,11 @@ def write_neighbours(
     """
     everything = context.broadcast(movies)
 
-    def write(one: tuple[int, Best]) -> tuple[Part, int]:
+    def write(one: tuple[int, dict[str, Best]]) -> tuple[Part, int]:
         number, found = one
-        part = write_part(found, number, everything.value, first, options.output)
-        return part, np.unique(found.movies).size
+        lists = {name: found.get(name, NONE) for name in options.measures}
+        part = write_part(lists, number, everything.value, first, options.output)
+        return part, np.unique(lists["cosine"].movies).size
 
     written = best.map(write).collect()
     parts = sorted((part for part, _ in written), key=lambda part: part.name)

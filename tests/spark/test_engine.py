@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from engine import Rules, best_of, block_count, choose_blocks, compute
+from engine import Rules, best_of, block_count, choose_blocks, compute, deal
 from entries import BLOCK_MOVIES
 from local.java import java_home
 from movielens import FORMATS
@@ -46,16 +46,15 @@ def run(spark: SparkSession, path: Path, table: Table, rules: Rules, blocks: int
     ratings = read_ratings(spark.sparkContext, str(path), FORMATS[0], size, str(path))
     dealt = choose_blocks(ratings, rules.min_co_raters, blocks)
     first = np.array([0, 3, 65133], np.int32)
-    told, found = compute(ratings, dealt, rules, str(path / "pairs"), first)
+    found = compute(deal(ratings, dealt), dealt, rules, str(path / "pairs"), first)
     best: dict[int, list] = {}
-    for number, rows in best_of(found, first.size, rules.neighbours).collect():
-        assert (np.searchsorted(first, rows.movies, side="right") == number + 1).all()
-        for movie, *row in zip(
-            rows.movies.tolist(), rows.neighbours.tolist(), rows.scores.tolist(),
-            rows.co_raters.tolist(), strict=True,
-        ):  # fmt: skip
-            best.setdefault(movie, []).append(tuple(row))
-    return path / "pairs", best, told
+    for number, lists in best_of(found.best, first.size, rules.neighbours).collect():
+        for rows in lists.values():
+            assert (np.searchsorted(first, rows.movies, side="right") == number + 1).all()
+            assert (rows.cosines == rows.scores).all()
+            for movie, *row in zip(*(column.tolist() for column in rows[:4]), strict=True):
+                best.setdefault(movie, []).append(tuple(row))
+    return path / "pairs", best, found.pairs
 
 
 def stored(pairs: Path) -> list[tuple]:

@@ -69,7 +69,7 @@ def test_a_folder_becomes_a_result_that_its_manifest_describes(
         ratings_csv="neither",
     )
     output = tmp_path / "result"
-    assert run(dataset, output, "--min-score", "0.5") == 0
+    assert run(dataset, output, "--min-score", "0.5", "--measures", "cosine") == 0
 
     manifest = manifest_of(output)
     assert manifest.counts == {
@@ -77,6 +77,7 @@ def test_a_folder_becomes_a_result_that_its_manifest_describes(
         "duplicate_movies": 0, "rejected": 0, "pairs": 1, "movies_with_neighbours": 2,
     }  # fmt: skip
     assert list(manifest.timings) == ["read", "similarities", "neighbours"]
+    assert (manifest.measure, manifest.measures) == ("cosine", {"cosine": {}})
     assert manifest.dataset == {
         "format": "dat", "lines": {"ratings.dat": 26, "movies.dat": 3},
     }  # fmt: skip
@@ -115,10 +116,10 @@ def test_a_folder_becomes_a_result_that_its_manifest_describes(
 def test_parts_follow_each_other_by_movie_id(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neighbours, "MOVIES_PER_PART", 25)
+    monkeypatch.setattr(neighbours, "ROWS_PER_PART", 25 * 50)
     movies = "".join(f"{id * 37 % 211 * 10_000_000}::M::Drama\n" for id in range(1, 211))
     dataset = folder(tmp_path / "d", ratings_dat="10000000::10000000::4::1\n", movies_dat=movies)
-    assert run(dataset, tmp_path / "result") == 0
+    assert run(dataset, tmp_path / "result", "--measures", "cosine") == 0
 
     manifest = manifest_of(tmp_path / "result")
     lines = read_lines(tmp_path / "result", *(part.name for part in manifest.neighbours))
@@ -265,7 +266,7 @@ def test_a_real_release_gives_exactly_the_oracles_pairs_and_neighbours(
     spark: SparkSession, tmp_path: Path, release: str, users: int, movies: int
 ) -> None:
     dataset = movielens(release)
-    assert run(dataset, tmp_path, "--neighbours", "20") == 0
+    assert run(dataset, tmp_path, "--neighbours", "20", "--measures", "cosine") == 0
 
     ratings = raw_ratings(dataset)
     pairs = oracle.similarities(ratings, 10, 0.95)
@@ -294,7 +295,14 @@ def test_a_real_release_gives_exactly_the_oracles_pairs_and_neighbours(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--min-co-raters", "0"], ["--min-score", "1.5"], ["--neighbours", "0"]]
+    "arguments",
+    [
+        ["--min-co-raters", "0"],
+        ["--min-score", "1.5"],
+        ["--neighbours", "0"],
+        ["--measures", "cosine,likeness"],
+        ["--measures", "cosine", "--default-measure", "ease"],
+    ],
 )
 def test_arguments_out_of_range_are_refused(tmp_path: Path, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:

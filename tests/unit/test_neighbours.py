@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import math
 import random
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import neighbours
-from engine import Best
+from best import Best
 from movielens import FORMATS
 from movies import Catalogue, catalogue, parse_movie
 from neighbours import bounds, write_part
@@ -23,21 +24,28 @@ def movies(count: int) -> Catalogue:
     return catalogue(listed, ids, ids.astype(np.int64))
 
 
-def best(*rows: tuple[int, int, float, int]) -> Best:
+def best(*rows: tuple[int, int, float, int, float]) -> Best:
     """Neighbours by movie and rank."""
-    kinds = np.int32, np.int32, np.float64, np.int32
-    columns = zip(*rows, strict=True) if rows else [()] * 4
+    kinds = np.int32, np.int32, np.float64, np.int32, np.float64
+    columns = zip(*rows, strict=True) if rows else [()] * 5
     return Best(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
 
 
 def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neighbours, "MOVIES_PER_PART", 2)
+    monkeypatch.setattr(neighbours, "ROWS_PER_PART", 20)
     everything = movies(5)
-    first = bounds(everything)
+    first = bounds(everything, 10)
     assert first.tolist() == [10, 30, 50]
-    found = best((30, 50, 0.99, 10), (30, 10, 0.96, 11)), best((50, 30, 0.99, 10))
+    found = (
+        {
+            "cosine": best((30, 50, 0.99, 10, 0.99), (30, 10, 0.96, 11, 0.96)),
+            "content": best((30, 20, 0.7, 0, math.nan), (40, 30, 0.5, 7, math.nan)),
+            "ease": best((30, 10, 0.123457, 11, 0.96)),
+        },
+        {"cosine": best((50, 30, 0.99, 10, 0.99)), "content": best()},
+    )
     parts = [
         write_part(rows, number, everything, first, str(tmp_path))
         for number, rows in ((1, found[0]), (2, found[1]))
@@ -49,20 +57,22 @@ def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
     about = {"year": 1990, "genres": ["Drama"]}
     assert thirty == {
         "movie_id": 30, "title": "Movie 30 (1990)", **about, "ratings": 30,
-        "others": [
-            {"movie_id": 50, "title": "Movie 50 (1990)", **about},
-            {"movie_id": 10, "title": "Movie 10 (1990)", **about},
-        ],
-        "neighbours": {"cosine": [[0, 0.99, 10, 0.99], [1, 0.96, 11, 0.96]]},
+        "others": [{"movie_id": id, "title": f"Movie {id} (1990)", **about} for id in (10, 20, 50)],
+        "neighbours": {
+            "cosine": [[2, 0.99, 10, 0.99], [0, 0.96, 11, 0.96]],
+            "content": [[1, 0.7, 0, None]],
+            "ease": [[0, 0.123457, 11, 0.96]],
+        },
     }  # fmt: skip
-    assert (forty["movie_id"], forty["neighbours"]) == (40, {"cosine": []})
+    assert forty["movie_id"] == 40
+    assert forty["neighbours"] == {"cosine": [], "content": [[0, 0.5, 7, None]], "ease": []}
 
 
 def test_a_second_attempt_writes_the_same_bytes(tmp_path: Path) -> None:
     everything = movies(3)
-    rows = best((10, 20, 0.95, 12))
+    rows = {"cosine": best((10, 20, 0.95, 12, 0.95))}
     parts = [
-        write_part(rows, 0, everything, bounds(everything), str(tmp_path / attempt))
+        write_part(rows, 0, everything, bounds(everything, 50), str(tmp_path / attempt))
         for attempt in ("first", "second")
     ]
     assert parts[0] == parts[1]
@@ -73,7 +83,7 @@ def test_doubles_survive_the_way_through_json_bit_by_bit(tmp_path: Path) -> None
     scores = [2e-3, 2.0**-44, 1 / 3, 0.1 + 0.2, 1 - 2**-53, 1.0]
     scores += [draw.uniform(0.9, 1) for _ in range(20_000)]
     everything = movies(2)
-    rows = best(*((10, 20, score, 10) for score in scores))
-    part = write_part(rows, 0, everything, bounds(everything), str(tmp_path))
+    rows = {"cosine": best(*((10, 20, score, 10, score) for score in scores))}
+    part = write_part(rows, 0, everything, bounds(everything, 50), str(tmp_path))
     first, *_ = gzip.decompress((tmp_path / part.name).read_bytes()).splitlines()
     assert [row[1] for row in json.loads(first)["neighbours"]["cosine"]] == scores

@@ -1,0 +1,85 @@
+"""EASE's neighbours: how any two popular movies were rated together, as one matrix on one node.
+
+Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019: B = -P / diag(P) with a
+diagonal of 0, P = (XᵀX + λI)⁻¹, are the weights with which all of a user's movies foretell another.
+Here X has a user's rating of a movie, of five stars, and 0 where there is none: docs/quality.md
+says why. Row i of B is what liking movie i adds to the others.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from best import Best, rows_of
+from engine import Blocks, Products
+from kernel_cache import compiled
+from measures import inverse
+
+ROWS_AT_ONCE = 64  # of B, so that they stay in a cache
+SCALE = 100  # half stars squared in a rating of five stars, squared
+
+
+def gather(products: Iterable[Products], blocks: Blocks, limit: int) -> tuple[Blocks, np.ndarray]:
+    """The Gram matrix XᵀX of the most popular movies.
+
+    Args:
+        products: of all cells.
+        blocks: of movies.
+        limit: at most so many movies.
+
+    Returns:
+        The movies in the matrix' order, as one block, and the matrix, float64 [movies, movies],
+        of which only the upper triangle is filled.
+    """
+    sizes = [blocks.popular(block, limit) for block in range(blocks.count)]
+    starts = np.append(0, np.cumsum(sizes))
+    ranks = [block + blocks.count * np.arange(size) for block, size in enumerate(sizes)]
+    order = np.concatenate(ranks)
+    movies = Blocks(blocks.ids[order], blocks.raters[order], blocks.squares[order], 1)
+    gram = np.zeros((order.size, order.size))
+    for cell, (rows, columns), sums in products:
+        i, j = blocks.cells[cell]
+        part = gram[starts[i] : starts[i] + rows, starts[j] : starts[j] + columns]
+        np.divide(np.frombuffer(sums, np.uint32).reshape(rows, columns), SCALE, out=part)
+    gram[np.diag_indices_from(gram)] = movies.squares / SCALE
+    return movies, gram
+
+
+def ease(movies: Blocks, gram: np.ndarray, regularisation: float, count: int) -> Iterator[Best]:
+    """Each movie's best neighbours by EASE: those of a weight above 0.
+
+    Args:
+        movies: from `gather`.
+        gram: from `gather`; its memory is used up.
+        regularisation: λ, above 0.
+        count: at most so many neighbours of each movie.
+
+    Yields:
+        Neighbours of some movies at a time, without co-raters and cosine.
+    """
+    weights = inverse(gram, regularisation)
+    scale = -1 / weights.diagonal()
+    for start in range(0, movies.ids.size, ROWS_AT_ONCE):
+        some = slice(start, start + ROWS_AT_ONCE)
+        rows = weights[some] * scale
+        yield best_of_rows(movies.ids[some], rows, movies.ids, movies.raters, count)
+
+
+def best_of_rows(
+    own: np.ndarray, scores: np.ndarray, others: np.ndarray, raters: np.ndarray, count: int
+) -> Best:
+    """The best neighbours of some movies by scores of all, without co-raters and cosine.
+
+    Args:
+        own: ids of the movies, int32.
+        scores: float64 [movies, others].
+        others: ids, int32.
+        raters: how many users rated each of them: the more of those with equal scores come first.
+        count: at most so many of each movie.
+    """
+    kernel = compiled("kernel")
+    best = kernel.no_best(own.size, count)
+    kernel.offer_rows(best, scores, own, others, raters.astype(np.int32))
+    kernel.put_in_order(best)
+    rows = rows_of(own, best)
+    return rows._replace(co_raters=np.zeros_like(rows.co_raters))
