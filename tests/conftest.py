@@ -5,8 +5,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import moto  # noqa: F401  (must be there before the modules make their clients)
 import pytest
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
 STACK = "similar-titles"
