@@ -1,0 +1,100 @@
+"""The documents keep up with the code: every alarm, reason and parameter has its row."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.unit.conftest import template
+
+CODE = sorted([*(ROOT / "functions").glob("*.py"), *(ROOT / "spark").glob("*.py")])
+# Of errors whose words are told to an operator, as a run's reason or as a refusal.
+TOLD = {
+    "BudgetError",
+    "ClusterRefusedError",
+    "DatasetError",
+    "EnvironmentMissingError",
+    "HopelessError",
+    "IntakeError",
+    "ManifestError",
+    "PartError",
+    "ReplacedError",
+    "RunError",
+}
+FAILING = {"fail", "failed", "abandon"}  # kinds of Action and Reading that end a run
+
+
+def document(name: str) -> str:
+    """A document's words, without line breaks and backquotes."""
+    return " ".join((ROOT / "docs" / name).read_text().replace("`", "").split())
+
+
+def fixed(message: ast.expr | None) -> str | None:
+    """The longest piece of a message that is always the same; None where it has none."""
+    match message:
+        case ast.Constant(value=str(text)):
+            pieces = [text]
+        case ast.JoinedStr(values=values):
+            pieces = [each.value for each in values if isinstance(each, ast.Constant)]
+        case _:
+            return None
+    return " ".join(max(map(str, pieces), key=len).replace("`", "").split())
+
+
+def told(node: ast.AST) -> list[ast.expr | None]:
+    """The messages in one node of the code, if it is one that tells an operator."""
+    match node:
+        case ast.Raise(exc=ast.Call(func=ast.Name(id=name), args=[message, *_])) if name in TOLD:
+            return [message]
+        case ast.ClassDef(name=name) if name in TOLD:
+            return [
+                call.args[0]
+                for call in ast.walk(node)
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__"
+            ]
+        case ast.FunctionDef(name="sentence" | "_why_failed"):
+            return [each.value for each in ast.walk(node) if isinstance(each, ast.Return)]
+        case ast.Assign(targets=[ast.Name(id="reason")], value=message):
+            return [message]
+        case ast.Call(args=arguments) if any(
+            isinstance(each, ast.Constant) and each.value in FAILING for each in arguments
+        ):
+            return [each for each in arguments[2:] if fixed(each) not in FAILING]
+    return []
+
+
+def messages() -> Iterator[str]:
+    """What stays the same of everything that an operator may be told."""
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text())):
+            yield from filter(None, map(fixed, told(node)))
+
+
+@pytest.mark.parametrize("message", sorted(set(messages())))
+def test_what_an_operator_may_be_told_stands_in_the_runbook(message: str) -> None:
+    assert message in document("runbook.md")
+
+
+def test_the_reasons_of_every_part_of_the_pipeline_are_looked_at() -> None:
+    assert {
+        "bytes; at most 5 GiB are taken",  # the launcher
+        "the launcher did not come back: drop the folder again",  # the sweep
+        "the step",  # the monitor
+        "is in the manifest but not in S3",  # the indexer
+        "ratings: the sums would overflow",  # the job
+    } <= set(messages())
+
+
+def test_every_alarm_stands_in_the_runbook() -> None:
+    resources = template()["Resources"]
+    alarms = [name for name, each in resources.items() if each["Type"] == "AWS::CloudWatch::Alarm"]
+    rows = re.findall(r"^\| `(\w+Alarm)` \|", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    assert sorted(alarms) == sorted(rows)
+
+
+def test_every_parameter_stands_in_the_table_of_parameters() -> None:
+    rows = re.findall(r"^\| (`.+?) \|", (ROOT / "docs/deploy.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([A-Z]\w+)`", row)}
+    assert set(template()["Parameters"]) == named
