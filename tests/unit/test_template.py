@@ -1,0 +1,213 @@
+"""The template as CloudFormation gets it: no circle, no name twice in an account, no idle right."""
+
+import ast
+import logging
+import re
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from typing import Any
+
+import boto3
+import pytest
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+from tests.conftest import ROOT
+
+TEXT = (ROOT / "template.yaml").read_text()
+FUNCTIONS = re.findall(r"^  (\w+)Function:\n    Type:", TEXT, re.MULTILINE)
+# Properties that name something of AWS' own, or something inside a resource.
+NO_NAMES = {"MetricName", "ServiceName", "StageName"}
+# Methods of boto3 that use a right, where it is not the one of the right's own name.
+USES = {
+    "dynamodb:BatchWriteItem": {"batch_writer"},
+    "dynamodb:PutItem": {"put_item", "transact_write_items"},
+    "dynamodb:UpdateItem": {"update_item", "transact_write_items"},
+    "s3:GetObject": {"get_object", "head_object", "copy_object"},
+    "s3:ListBucket": {"list_objects_v2"},
+    "s3:ListBucketMultipartUploads": {"list_multipart_uploads"},
+    "s3:PutObject": {"put_object", "copy_object"},
+    "sqs:SendMessage*": {"send_message_batch"},
+}
+
+
+@cache
+def transformed() -> dict[str, Any]:
+    """The template after SAM's transform, which makes more resources of it."""
+    fragment = yaml_parse(TEXT)
+    fragment["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
+    session = boto3.Session(region_name="eu-central-1")
+    return Translator({}, Parser(), boto_session=session).translate(fragment, {})
+
+
+def references(value: Any) -> Iterator[str]:
+    """The logical ids that a piece of the template refers to."""
+    match value:
+        case {"Ref": name}:
+            yield name
+        case {"Fn::GetAtt": [name, *_]}:
+            yield name
+        case {"Fn::GetAtt": str(name)}:
+            yield name.split(".")[0]
+        case {"Fn::Sub": text}:
+            words, more = (text, {}) if isinstance(text, str) else text
+            yield from re.findall(r"\$\{(\w+)[.}]", words)
+            yield from references(more)
+        case dict():
+            for each in value.values():
+                yield from references(each)
+        case list():
+            for each in value:
+                yield from references(each)
+
+
+def test_no_resource_waits_for_itself() -> None:
+    resources = transformed()["Resources"]
+    assert len(resources) > len(yaml_parse(TEXT)["Resources"]), "SAM has made more of it"
+    waits_for = {}
+    for name, resource in resources.items():
+        needs = resource.get("DependsOn", [])
+        needs = {needs} if isinstance(needs, str) else set(needs)
+        needs |= set(references(resource.get("Properties", {})))
+        waits_for[name] = needs & resources.keys()
+    TopologicalSorter(waits_for).prepare()
+
+
+def test_two_stacks_share_no_name() -> None:
+    resources = transformed()["Resources"]
+    names = {
+        f"{resource}.{name}": value
+        for resource, body in resources.items()
+        for name, value in body.get("Properties", {}).items()
+        if name.endswith("Name") and name not in NO_NAMES
+    }
+    assert {"Logs.LogGroupName", "Dashboard.DashboardName", "Api.Name"} <= names.keys()
+    shared = [
+        where
+        for where, value in names.items()
+        if "AWS::StackName" not in str(value) and not set(references(value)) & resources.keys()
+    ]
+    assert not shared
+    assert not [each for each in transformed()["Outputs"].values() if "Export" in each]
+
+
+class Code:
+    """What the modules in functions/ call, as far as their text tells."""
+
+    def __init__(self) -> None:
+        paths = (ROOT / "functions").glob("*.py")
+        self._trees = {path.stem: ast.parse(path.read_text()) for path in paths}
+        self._functions = {
+            (module, node.name): node
+            for module, tree in self._trees.items()
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef)
+        }
+        self._modules = {
+            module: {
+                name.name
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Import)
+                for name in node.names
+            }
+            for module, tree in self._trees.items()
+        }
+        self._imported = {
+            module: {
+                name.asname or name.name: (node.module, name.name)
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ImportFrom)
+                for name in node.names
+            }
+            for module, tree in self._trees.items()
+        }
+        self._methods = {
+            function.name: (module, function.name)
+            for module, tree in self._trees.items()
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ClassDef)
+            for function in node.body
+            if isinstance(function, ast.FunctionDef)
+        }
+
+    def calls(self, module: str) -> set[str]:
+        """Names of the methods, and what paginators are asked for, that a handler comes to."""
+        todo = [key for key in self._functions if key[0] == module]
+        seen, called = set(todo), set()
+        while todo:
+            here, name = todo.pop()
+            for node in ast.walk(self._functions[here, name]):
+                called |= self._named(node)
+                for key in self._leads_to(here, node):
+                    if key in self._functions and key not in seen:
+                        seen.add(key)
+                        todo.append(key)
+        return called
+
+    def _named(self, node: ast.AST) -> set[str]:
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="get_paginator"), args=[ast.Constant(value=what)]
+            ):
+                return {what}
+            case ast.Attribute(attr=name):
+                return {name}
+        return set()
+
+    def _leads_to(self, here: str, node: ast.AST) -> list[tuple[str, str]]:
+        match node:
+            case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in self._modules[here]:
+                return [(owner, name)]
+            case ast.Attribute(attr=name) if name in self._methods:
+                return [self._methods[name]]
+            case ast.Name(id=name):
+                return [self._imported[here].get(name, (here, name))]
+        return []
+
+
+@cache
+def code() -> Code:
+    """All of it, read once."""
+    return Code()
+
+
+def statements(function: str) -> dict[str, str]:
+    """The statements of a function's policies as they are written, by their Sid."""
+    _, _, rest = TEXT.partition(f"\n  {function}Function:\n")
+    own = re.split(r"\n  (?=[\w#])", rest)[0]
+    return {text.split()[0]: f"            - Sid: {text}" for text in own.split("- Sid: ")[1:]}
+
+
+def idle_rights(function: str) -> list[str]:
+    """Rights of a function that its code does not use, of statements that do not say why."""
+    called = code().calls(function.lower())
+    policies = yaml_parse(TEXT)["Resources"][f"{function}Function"]["Properties"]["Policies"]
+    written = statements(function)
+    found = []
+    for statement in (each for policy in policies for each in policy["Statement"]):
+        actions = statement["Action"]
+        for action in [actions] if isinstance(actions, str) else actions:
+            own_name = re.sub(r"(?<!^)(?=[A-Z])", "_", action.split(":")[1]).lower()
+            if called & USES.get(action, {own_name}) or statement["Effect"] == "Deny":
+                continue
+            if "#" not in written[statement["Sid"]]:
+                found.append(f"{statement['Sid']}: {action}")
+    return found
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_right_of_a_function_is_used_by_its_code_or_says_what_for(function: str) -> None:
+    assert not idle_rights(function)
+
+
+def test_every_star_among_resources_says_why() -> None:
+    stars = [line for line in TEXT.splitlines() if re.search(r"Resource: \"\*\"", line)]
+    assert stars
+    # The gateway endpoint's two stand under a Sid with the reason.
+    unexplained = [line for line in stars if "#" not in line]
+    assert len(unexplained) == TEXT.count("- Sid: OwnBuckets #") + TEXT.count(
+        "- Sid: ReadSoftwareOfAws #"
+    )
