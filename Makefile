@@ -17,10 +17,10 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test bench lint format environment deploy rollback promote rebuild rerun redrive destroy lock clean
+.PHONY: help setup demo local test test-aws bench lint format environment deploy rollback promote rebuild rerun redrive destroy lock clean
 
 help: ## print the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
 
 setup: ## make .venv, .venv-sam and, where there is none, a Java; the other targets call it
 	@python3 local/bootstrap.py
@@ -33,6 +33,9 @@ local: setup ## a local cloud that stays up until Ctrl-C; .local/env has what a 
 
 test: setup ## all tests
 	@$(BIN)/python -m pytest
+
+test-aws: setup ## the pipeline in your AWS account, made, run and removed; it costs about 0.20 USD: SPEND=yes
+	@SIMILAR_TITLES_SPEND=$(SPEND) $(BIN)/python -m pytest tests/aws -s -rs
 
 bench: setup ## measure the job and write benchmarks/RESULTS.md: BENCH=--large for 10m and 32m
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-bench

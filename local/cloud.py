@@ -29,6 +29,8 @@ from local.wheels import wheels
 ROOT = Path(__file__).resolve().parent.parent
 STACK = "similar-titles"
 START_SECONDS = 60
+_TOOLS = ROOT / ".venv-sam" / "bin"
+_SAM = str(_TOOLS / "sam")
 
 
 class CloudError(Exception):
@@ -184,26 +186,36 @@ def _wait_for(url: str, process: Guarded, log: Path) -> None:
 
 def _deploy(access: Access, folder: Path) -> dict[str, str]:
     """`sam build` and `sam deploy` the template; returns the stack's outputs."""
-    tools = ROOT / ".venv-sam" / "bin"
+    build = [_SAM, "build", "--template-file", str(ROOT / "template.yaml")]
+    _run([*build, "--build-dir", str(folder / "build")], _sam_environment(access, folder), folder)
+    return deploy(access, folder, STACK)
+
+
+def deploy(access: Access, folder: Path, name: str) -> dict[str, str]:
+    """`sam deploy` what was built for a cloud as a stack; returns the stack's outputs.
+
+    Raises:
+        CloudError: it did not deploy.
+    """
+    command = [_SAM, "deploy", "--template-file", str(folder / "build" / "template.yaml")]
+    command += ["--config-file", str(ROOT / "samconfig.toml"), "--stack-name", name]
+    command += ["--no-confirm-changeset", "--parameter-overrides", "SettleSeconds=1"]
+    _run(command, _sam_environment(access, folder), folder)
+    stack = access.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+    return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+
+def _sam_environment(access: Access, folder: Path) -> dict[str, str]:
+    """What SAM CLI finds its tools, the cloud and the functions' dependencies by."""
     environment = clean_environment() | access.environment
     environment |= {
-        "PATH": f"{tools}{os.pathsep}{environment.get('PATH', os.defpath)}",
+        "PATH": f"{_TOOLS}{os.pathsep}{environment.get('PATH', os.defpath)}",
         "SAM_CLI_TELEMETRY": "0",
         "TMPDIR": str(folder / "tmp"),
     }
     if wheels().is_dir():  # else pip asks the package index
         environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheels().as_uri()}
-    sam = str(tools / "sam")
-    build = folder / "build"
-    sam_build = [sam, "build", "--template-file", str(ROOT / "template.yaml")]
-    sam_build += ["--build-dir", str(build)]
-    _run(sam_build, environment, folder)
-    sam_deploy = [sam, "deploy", "--template-file", str(build / "template.yaml")]
-    sam_deploy += ["--config-file", str(ROOT / "samconfig.toml"), "--stack-name", STACK]
-    sam_deploy += ["--no-confirm-changeset", "--parameter-overrides", "SettleSeconds=1"]
-    _run(sam_deploy, environment, folder)
-    stack = access.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
-    return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+    return environment
 
 
 def _run(command: list[str], environment: Mapping[str, str], folder: Path) -> None:

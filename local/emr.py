@@ -103,9 +103,14 @@ class Player:
                 if name in self._security:
                     raise ValueError(f"Security configuration with name '{name}' already exists.")
                 self._security[name] = request["SecurityConfiguration"]
-            case "DescribeSecurityConfiguration":
+            case "ListSecurityConfigurations":
+                return {"SecurityConfigurations": [{"Name": each} for each in self._security]}
+            case "DescribeSecurityConfiguration" | "DeleteSecurityConfiguration":
                 if name not in self._security:
                     raise ValueError(f"Security configuration with name '{name}' does not exist.")
+                if action == "DeleteSecurityConfiguration":
+                    del self._security[name]
+                    return {}
             case _:
                 return None
         return {"Name": name, "SecurityConfiguration": self._security[name]}

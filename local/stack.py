@@ -147,9 +147,11 @@ class Stack:
         if "ClusterVpc" not in self.resources:
             return
         ec2 = boto3.client("ec2")
-        own = {"Name": "vpc-id", "Values": [self.resources["ClusterVpc"]]}
-        for each in ec2.describe_vpc_endpoints(Filters=[own])["VpcEndpoints"]:
-            if each["VpcEndpointId"] != self.resources.get("S3Endpoint"):
+        vpc = self.resources["ClusterVpc"]
+        there = ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
+        for each in there["VpcEndpoints"]:
+            # The filter is not trusted alone: the local cloud's EC2 passes it over.
+            if each["VpcId"] == vpc and each["VpcEndpointId"] != self.resources.get("S3Endpoint"):
                 ec2.delete_vpc_endpoints(VpcEndpointIds=[each["VpcEndpointId"]])
                 yield f"endpoint {each['VpcEndpointId']} is deleted"
 
@@ -167,8 +169,8 @@ class Stack:
 
     def _delete_security_configurations(self) -> Iterator[str]:
         emr = boto3.client("emr")
-        listed = emr.list_security_configurations().get("SecurityConfigurations", [])
-        for each in listed:
+        pages = emr.get_paginator("list_security_configurations").paginate()
+        for each in [each for page in pages for each in page["SecurityConfigurations"]]:
             # Not those of a stack whose name begins with this one's.
             if re.fullmatch(re.escape(self.name) + "-[0-9a-f]{12}", each["Name"]):
                 emr.delete_security_configuration(Name=each["Name"])

@@ -16,6 +16,8 @@ hypothesis.settings.load_profile("untimed")
 ROOT = Path(__file__).parent.parent
 STACK = "similar-titles"
 
+GIVEN = dict(os.environ)  # as it was: tests/aws takes its credentials from there
+
 os.environ |= {
     "AWS_DEFAULT_REGION": "eu-central-1",
     "AWS_ACCESS_KEY_ID": "testing",

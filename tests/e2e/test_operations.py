@@ -13,7 +13,7 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
-from local.cloud import ROOT
+from local.cloud import ROOT, STACK, deploy
 from local.cluster import ENDED, Script
 from tests.e2e.conftest import World
 from tests.e2e.test_pipeline import MOVIES_DAT, clusters, drained, files, ratings
@@ -213,3 +213,33 @@ def test_a_bucket_is_closed_to_whoever_comes_without_encryption(world: World) ->
     for bucket in buckets:
         with pytest.raises(ClientError, match="AccessDenied"):
             s3.list_objects_v2(Bucket=bucket)
+
+
+def test_two_stacks_live_side_by_side_and_destroying_one_leaves_the_other_whole(
+    world: World,
+) -> None:
+    cloud, name = world.cloud, "similar-titles-second"
+    second = deploy(cloud.access, cloud.folder, name)
+    first = cloud.outputs
+    assert not set(second.values()) & set(first.values())
+    emr, s3 = cloud.client("emr"), cloud.client("s3")
+    for stack in (name, STACK):
+        emr.create_security_configuration(Name=f"{stack}-0123456789ab", SecurityConfiguration="{}")
+    s3.put_object(Bucket=second["ResultsBucket"], Key="runs/x", Body=b"a result")
+
+    done = operate(world, "destroy", "--with-data", "--yes", "--stack", name)
+
+    assert f"stack {name} is deleted" in done
+    buckets = {each["Name"] for each in s3.list_buckets()["Buckets"]}
+    assert not buckets & set(second.values())
+    assert {first["DatasetsBucket"], first["ResultsBucket"]} <= buckets
+    assert not set(cloud.client("dynamodb").list_tables()["TableNames"]) & set(second.values())
+    configurations = emr.list_security_configurations()["SecurityConfigurations"]
+    names = {each["Name"] for each in configurations}
+    assert f"{name}-0123456789ab" not in names
+    assert f"{STACK}-0123456789ab" in names
+    endpoints = cloud.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]
+    resources = cloud.client("cloudformation").list_stack_resources(StackName=STACK)
+    kept = {each["PhysicalResourceId"] for each in resources["StackResourceSummaries"]}
+    assert [each for each in endpoints if each["VpcEndpointId"] in kept]
+    assert cloud.get("/health")[0] == 200

@@ -2,6 +2,8 @@
 
 import random
 from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,22 @@ def expected(rated: list[Rating]) -> dict[int, list[tuple[float, int, int]]]:
     }
 
 
+def answers_are_exact(
+    ask: Callable[[str], tuple[int, Any]], rated: list[Rating], run_id: str
+) -> None:
+    """Ask an API for every film's neighbours, and see that it answers what the oracle says."""
+    told = expected(rated)
+    assert len(told) == 14
+    for movie, title in MOVIES.items():
+        status, body = ask(f"/movies/{movie}/similar?limit=50")
+        assert status == 200
+        assert body["run_id"] == run_id
+        assert body["movie"]["title"] == title
+        rows = [(row["score"], row["co_raters"], row["movie_id"]) for row in body["similar"]]
+        assert rows == told.get(movie, [])
+    assert body["reason"] == "0 users rated it; 10 are needed"
+
+
 def clusters(world: World) -> int:
     """How many clusters were ever launched."""
     return len(world.cloud.client("emr").list_clusters()["Clusters"])
@@ -70,16 +88,7 @@ def test_a_dropped_folder_is_answered_from_exactly_and_handled_once(world: World
     assert run["state"] == "LIVE", run.get("reason")
     assert run["counts"]["ratings"] == len(rated)
     assert clusters(world) == before + 1
-    told = expected(rated)
-    assert len(told) == 14
-    for movie, title in MOVIES.items():
-        status, body = world.cloud.get(f"/movies/{movie}/similar?limit=50")
-        assert status == 200
-        assert body["run_id"] == run["run_id"]
-        assert body["movie"]["title"] == title
-        rows = [(row["score"], row["co_raters"], row["movie_id"]) for row in body["similar"]]
-        assert rows == told.get(movie, [])
-    assert body["reason"] == "0 users rated it; 10 are needed"
+    answers_are_exact(world.cloud.get, rated, run["run_id"])
 
     _, found = world.cloud.get("/movies?title=the%20film%203")
     assert found["movies"][0]["movie_id"] == 3
