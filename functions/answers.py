@@ -77,6 +77,49 @@ class SimilarTitles(Struct, frozen=True, kw_only=True):
     links: Links
 
 
+class SimilarByTitle(SimilarTitles, frozen=True, kw_only=True):
+    """The neighbours of the movie that a title is taken to mean."""
+
+    did_you_mean: Annotated[
+        list[Movie], Meta(description="Other movies that the title fits as well")
+    ]
+
+
+class Reason(Struct, frozen=True, kw_only=True):
+    """A liked movie that led to a recommendation."""
+
+    movie_id: int
+    title: str | None
+    score: Annotated[float, Meta(description="Of the two movies, by the answer's measure")]
+
+
+class Recommendation(Struct, frozen=True, kw_only=True):
+    """A title to watch next."""
+
+    rank: int
+    movie_id: int
+    title: str | None
+    year: int | None
+    genres: list[str]
+    score: Annotated[
+        float, Meta(description="Sum over the liked movies, less that over the disliked ones")
+    ]
+    because: Annotated[list[Reason], Meta(description="Liked movies that led to it, best first")]
+
+
+class Recommendations(Struct, frozen=True, kw_only=True):
+    """Titles to watch next, the best first."""
+
+    run_id: str
+    measure: Annotated[str, Meta(description="The one that these scores are of")]
+    measures: Annotated[list[str], Meta(description="All that the run has")]
+    limit: int
+    matched: Annotated[int, Meta(description="How many titles could be recommended")]
+    recommendations: list[Recommendation]
+    unknown: Annotated[list[int], Meta(description="Ids that the run does not have")]
+    reason: Annotated[str | None, Meta(description="Why there is no row")]
+
+
 class Cost(Struct, frozen=True, kw_only=True):
     """What a run's cluster costs."""
 

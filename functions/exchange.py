@@ -64,7 +64,9 @@ def request_of(event: Mapping[str, Any]) -> Request:
         path=event["path"].rstrip("/") or "/",
         query=event.get("multiValueQueryStringParameters") or {},
         headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
-        body=base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(),
+        body=base64.b64decode(body)
+        if event.get("isBase64Encoded")
+        else body.encode(errors="surrogatepass"),
     )
 
 

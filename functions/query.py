@@ -6,43 +6,76 @@ is the movie read again. A client never sees two runs mixed, nor an older run af
 """
 
 import os
+from time import perf_counter
 from typing import Any
 
 import boto3
-from aws_lambda_powertools import Logger
+import msgspec
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging import correlation_paths
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from msgspec import UNSET
 
 import answers
 import catalogue
+import docs
 import exchange
 import problems
+import recommending
 import runs
 import similar
-from answers import Health, Movies, OneMovie, Run, Runs, SimilarTitles
+from answers import (
+    Health,
+    Movies,
+    OneMovie,
+    Recommendations,
+    Run,
+    Runs,
+    SimilarByTitle,
+    SimilarTitles,
+)
+from catalogue import Hit
 from explorer import explorer
 from live import Live
-from questions import LatestRuns, Nothing, OneRun, Search, SimilarTo
-from questions import OneMovie as MovieById
-from reader import Reader
+from questions import (
+    Asset,
+    LatestRuns,
+    MovieById,
+    Nothing,
+    OneRun,
+    Search,
+    SimilarTo,
+    SimilarToTitle,
+    Tastes,
+)
+from reader import ATTEMPTS, Reader
 from routing import Api, Page
 
 logger = Logger()
+metrics = Metrics()
 dynamodb = boto3.resource("dynamodb")
 runs_table = dynamodb.Table(os.environ["RUNS_TABLE"])
 reader = Reader(dynamodb, os.environ["INDEX_TABLE"], os.environ["RESULTS_BUCKET"])
 api = Api()
 
+ALTERNATIVES = 5  # to the movie that a title is taken to mean
+HOUR = 3600
 MINUTE = 60  # for which an answer of a run may be kept; a new run shows as late as that
 
 
+@metrics.log_metrics
 @logger.inject_lambda_context(
     correlation_id_path=correlation_paths.API_GATEWAY_REST, clear_state=True
 )
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
     """See the module."""
+    began = perf_counter()
     request = exchange.request_of(event)
-    return exchange.proxied(request, api.answer(request))
+    proxied = exchange.proxied(request, api.answer(request))
+    took = 1000 * (perf_counter() - began)
+    metrics.add_metric("QueryLatency", MetricUnit.Milliseconds, took)
+    return proxied
 
 
 @api.route("GET", "/movies/{movie_id}/similar", "Titles similar to a movie", MINUTE, (404, 503))
@@ -60,9 +93,29 @@ def get_movie(asked: MovieById) -> OneMovie:
 @api.route("GET", "/movies", "Movies by title", MINUTE, (503,))
 def get_movies(asked: Search) -> Movies:
     """The live run's movies whose titles match, equal titles first, then the most rated."""
-    live, titles = reader.titles()
-    found = catalogue.search(titles, asked.title, asked.limit)
-    return Movies(run_id=live.run_id, movies=[answers.movie(movie) for movie in found])
+    live, hits = _search(asked, asked.limit)
+    return Movies(run_id=live.run_id, movies=[answers.movie(hit.movie) for hit in hits])
+
+
+@api.route("GET", "/similar", "Titles similar to a movie, by its title", MINUTE, (404, 503))
+def get_similar_to_title(asked: SimilarToTitle) -> SimilarByTitle:
+    """The neighbours of the movie that matches best; `did_you_mean` has what matches as well."""
+    for _ in range(ATTEMPTS):
+        live, hits = _search(asked, 1 + ALTERNATIVES)
+        if not hits:
+            raise problems.no_such(f"no movie in run {live.run_id} with a title like {asked.title}")
+        movie_id = hits[0].movie["movie_id"]
+        current, lines = reader.movies([movie_id])
+        if current.run_id == live.run_id:  # else its movies may be others
+            return similar.similar_by_title(live, lines[movie_id], hits, asked)
+    raise reader.busy()
+
+
+@api.route("POST", "/recommendations", "Titles to watch next", fails=(404, 413, 415, 503))
+def post_recommendations(asked: Tastes) -> Recommendations:
+    """From the neighbours of what is liked; each says which liked movies led to it."""
+    live, lines = reader.movies(recommending.wanted(asked))
+    return recommending.recommendations(live, lines, asked)
 
 
 @api.route("GET", "/runs", "The latest runs, newest first")
@@ -98,6 +151,36 @@ def get_explorer(asked: Nothing) -> Page:  # noqa: ARG001
 
 def _movie(movie_id: int) -> tuple[Live, dict[str, Any]]:
     live, lines = reader.movies([movie_id])
+    logger.append_keys(run_id=live.run_id)
     if movie_id not in lines:
         raise problems.no_such(f"no movie {movie_id} in run {live.run_id}")
     return live, lines[movie_id]
+
+
+@api.route("GET", "/openapi.json", "This API's document, OpenAPI 3.1", HOUR)
+def get_openapi(asked: Nothing) -> Page:  # noqa: ARG001
+    """Made of the routes, questions and answers themselves."""
+    import openapi  # only this route needs it
+
+    return Page(exchange.JSON, msgspec.json.encode(openapi.document(api.routes)))
+
+
+@api.route("GET", "/docs", "The document to read and to try", HOUR)
+def get_docs(asked: Nothing) -> Page:  # noqa: ARG001
+    """Swagger UI; nothing of it comes from elsewhere."""
+    return docs.page()
+
+
+@api.route("GET", "/docs/{name}", "What that page is made of", HOUR, (404,))
+def get_docs_asset(asked: Asset) -> Page:
+    """Swagger UI's own files, which Powertools brings."""
+    return docs.asset(asked.name)
+
+
+def _search(asked: Search | SimilarToTitle, limit: int) -> tuple[Live, list[Hit]]:
+    live, titles = reader.titles()
+    hits = catalogue.search(titles, asked.title, limit, None if asked.year is UNSET else asked.year)
+    if not hits:
+        metrics.add_metric("SearchMisses", MetricUnit.Count, 1)
+        logger.info("no title matches", run_id=live.run_id, title=asked.title)
+    return live, hits

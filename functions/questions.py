@@ -6,12 +6,23 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from spark.movielens import MAX_ID
 
-type MovieId = Annotated[int, Meta(ge=1, le=MAX_ID, description="The data set's id of a movie")]
-type Year = Annotated[int, Meta(ge=0, le=9999)]
-type Title = Annotated[
-    str, Meta(min_length=1, max_length=200, description="A title as a person types it")
+type MovieId = Annotated[
+    int, Meta(ge=1, le=MAX_ID, description="The data set's id of a movie", examples=[1])
 ]
-type Ids = Annotated[list[MovieId], Meta(max_length=45)]
+type Year = Annotated[int, Meta(ge=0, le=9999)]
+type Measure = Annotated[
+    str | UnsetType,
+    Meta(description="One of the run's `measures`; its default where none is named"),
+]
+type Title = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        description="A title as a person types it",
+        examples=["toy story"],
+    ),
+]
 
 
 class Question(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,10 +40,7 @@ class Rows(Question, frozen=True, kw_only=True):
     offset: Annotated[
         int, Meta(ge=0, le=10_000, description="Rows to pass over, for the next page")
     ] = 0
-    measure: Annotated[
-        str | UnsetType,
-        Meta(description="One of the run's `measures`; its default where none is named"),
-    ] = UNSET
+    measure: Measure = UNSET
     min_score: Annotated[
         Annotated[float, Meta(ge=-1e6, le=1e6)] | UnsetType,
         Meta(description="Only neighbours that score so much or more"),
@@ -58,7 +66,14 @@ class SimilarTo(Rows, frozen=True, kw_only=True):
     movie_id: MovieId
 
 
-class OneMovie(Question, frozen=True, kw_only=True):
+class SimilarToTitle(Rows, frozen=True, kw_only=True):
+    """Titles similar to a movie that is known by its title."""
+
+    title: Title
+    year: Annotated[Year | UnsetType, Meta(description="That the movie is of")] = UNSET
+
+
+class MovieById(Question, frozen=True, kw_only=True):
     """A movie by its id."""
 
     movie_id: MovieId
@@ -81,4 +96,31 @@ class LatestRuns(Question, frozen=True, kw_only=True):
 class OneRun(Question, frozen=True, kw_only=True):
     """A run by its id."""
 
-    run_id: Annotated[str, Meta(min_length=1, max_length=100)]
+    run_id: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=100,
+            description="As an answer names it",
+            examples=["20261123T120500000Z-5f2a9c01"],
+        ),
+    ]
+
+
+class Tastes(Question, frozen=True, kw_only=True):
+    """What somebody likes, and does not."""
+
+    liked: Annotated[
+        list[MovieId], Meta(min_length=1, max_length=50, description="Movies that are liked")
+    ]
+    disliked: Annotated[
+        list[MovieId], Meta(max_length=40, description="Movies that are not liked")
+    ] = []
+    limit: Annotated[int, Meta(ge=1, le=50, description="At most so many titles")] = 10
+    measure: Measure = UNSET
+
+
+class Asset(Question, frozen=True, kw_only=True):
+    """A file of a page."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]

@@ -87,8 +87,13 @@ class Reader:
             if self._last.run_id == believed.run_id:
                 found = {id: items.get(key["pk"]) for id, key in keys.items()}
                 return self._last, {id: index.from_item(item) for id, item in found.items() if item}
+        raise self.busy()
+
+    @staticmethod
+    def busy() -> ProblemError:
+        """503: what was read was not whole, or of two runs, again and again."""
         said = "the index did not answer; try again"
-        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, said, RETRY)
+        return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, said, RETRY)
 
     def titles(self) -> tuple[Live, Catalogue]:
         """The live run's titles; read from S3 once per run.

@@ -99,4 +99,4 @@ def _words(schema: Mapping[str, Any]) -> str:
             return "a text"
         case kind:
             article = "an" if kind == "integer" else "a"
-            return f"{article} {kind} from {schema['minimum']:g} to {schema['maximum']:.10g}"
+            return f"{article} {kind} from {schema['minimum']:.10g} to {schema['maximum']:.10g}"

@@ -119,7 +119,7 @@ class Api:
                 return _reply(route, values, request)
         raise ProblemError(
             HTTPStatus.METHOD_NOT_ALLOWED,
-            f"{request.method} is not possible here; {', '.join(methods)} is",
+            f"{request.method} is not possible here, only {', '.join(methods)}",
             {"Allow": ", ".join(methods)},
         )
 

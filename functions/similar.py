@@ -1,19 +1,20 @@
 """A movie's neighbours as one page of an answer: measure, filters, pages."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 import answers
 import index
 import problems
-from answers import Links, SimilarTitle, SimilarTitles
+from answers import Links, SimilarByTitle, SimilarTitle, SimilarTitles
+from catalogue import Hit
 from live import Live
 from problems import Fault
-from questions import Rows
+from questions import Rows, SimilarToTitle
 
 type Row = Mapping[str, Any]
 
@@ -29,7 +30,7 @@ def similar_titles(live: Live, line: Mapping[str, Any], asked: Rows) -> SimilarT
     Raises:
         ProblemError: 400, the run has no such measure, or no year can be in the range.
     """
-    measure = measure_of(live, asked)
+    measure = measure_of(live, asked.measure)
     _check_years(asked)
     neighbours = index.neighbours_of(line, measure)
     found = [row for row in neighbours if _passes(row, asked)]
@@ -47,24 +48,40 @@ def similar_titles(live: Live, line: Mapping[str, Any], asked: Rows) -> SimilarT
             SimilarTitle(rank=rank, based_on=_based_on(live, row), **row)
             for rank, row in enumerate(page, start=asked.offset + 1)
         ],
-        reason=None if page else _why_none(live, line, asked, len(neighbours), len(found)),
+        reason=None if page else _why_none(live, line, asked, measure, len(neighbours), len(found)),
         links=links(asked, len(found)),
     )
 
 
-def measure_of(live: Live, asked: Rows) -> str:
+def similar_by_title(
+    live: Live, line: Mapping[str, Any], hits: Sequence[Hit], asked: SimilarToTitle
+) -> SimilarByTitle:
+    """A page of the neighbours of the movie that a search found first.
+
+    Args:
+        live: the run that is answered from.
+        line: that movie's line of `neighbours/`.
+        hits: all that the search found; those that match as well as the first are told.
+        asked: measure, filters and page.
+    """
+    answer = similar_titles(live, line, asked)
+    also = [answers.movie(hit.movie) for hit in hits[1:] if hit.quality == hits[0].quality]
+    return SimilarByTitle(**msgspec.structs.asdict(answer), did_you_mean=also)
+
+
+def measure_of(live: Live, wanted: str | UnsetType) -> str:
     """The measure that is asked for, or the run's default.
 
     Raises:
         ProblemError: 400 that names the run's measures.
     """
-    if asked.measure is UNSET:
+    if wanted is UNSET:
         return live.measure
-    if asked.measure not in live.measures:
+    if wanted not in live.measures:
         allowed = f"one of {', '.join(live.measures)}"
-        said = f"run {live.run_id} has no neighbours by it; {allowed}"
-        raise problems.invalid(Fault("measure", said, allowed, asked.measure[:100]))
-    return asked.measure
+        said = f"run {live.run_id} has no neighbours by it"
+        raise problems.invalid(Fault("measure", said, allowed, wanted[:100]))
+    return wanted
 
 
 def _check_years(asked: Rows) -> None:
@@ -99,20 +116,25 @@ def _based_on(live: Live, row: Row) -> str:
     return "content" if is_content else "ratings"
 
 
-def _why_none(live: Live, line: Row, asked: Rows, total: int, matched: int) -> str:
-    rated, needed = line["ratings"], live.min_co_raters
+def _why_none(live: Live, line: Row, asked: Rows, measure: str, total: int, matched: int) -> str:
     if matched:
         return f"offset {asked.offset} is beyond the {matched} that match"
     if total:
         return f"none of its {total} neighbours passes the filters"
+    return why_alone(live, line, measure)
+
+
+def why_alone(live: Live, line: Row, measure: str) -> str:
+    """Why a movie has no neighbours by a measure."""
+    rated, needed = line["ratings"], live.min_co_raters
     if rated < needed:
         return f"{rated} {'user' if rated == 1 else 'users'} rated it; {needed} are needed"
-    if measure_of(live, asked) == "cosine":
+    if measure == "cosine":
         return (
             f"no other movie shares {needed} of its {rated} raters"
             f" and scores {live.min_score} or more"
         )
-    return f"no other movie is near it by {measure_of(live, asked)}"
+    return f"no other movie is near it by {measure}"
 
 
 def links(asked: Rows, matched: int) -> Links:

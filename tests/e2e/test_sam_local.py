@@ -69,7 +69,8 @@ OTHER = {
     "year": 1999,
     "genres": ["Animation"],
 }
-NEIGHBOUR = {**OTHER, "score": 0.975, "co_raters": 17, "cosine": 0.975}
+EVIDENCE = {"co_raters": 17, "cosine": 0.975, "based_on": "ratings"}
+NEIGHBOUR = {**OTHER, "score": 0.975, **EVIDENCE}
 MOVIE = {
     "movie_id": 1,
     "title": "Toy Story (1995)",
@@ -548,11 +549,27 @@ def test_a_rerun_is_handed_to_the_launcher(stage: Stage) -> None:
     ("name", "told"),
     [
         ("query-similar", {"movie": MOVIE, "limit": 5, "similar": [{"rank": 1, **NEIGHBOUR}]}),
-        ("query-movie", MOVIE),
+        ("query-title", {"movie": MOVIE, "did_you_mean": [], "total": 1}),
+        (
+            "query-recommendations",
+            {
+                "run_id": RUN,
+                "recommendations": [
+                    {
+                        "rank": 1,
+                        **OTHER,
+                        "score": 0.975,
+                        "because": [{"movie_id": 1, "title": MOVIE["title"], "score": 0.975}],
+                    }
+                ],
+            },
+        ),
+        ("query-movie", MOVIE | {"run_id": RUN}),
         ("query-search", {"run_id": RUN, "movies": [MOVIE]}),
         ("query-runs", {"live_run_id": RUN}),
         ("query-run", {"run_id": RUN, "state": "LIVE", "folder": FOLDER}),
         ("query-health", {"status": "ok", "live_run_id": RUN}),
+        ("query-openapi", {"openapi": "3.1.0"}),
     ],
 )
 def test_a_request_is_answered_from_the_live_run(
@@ -561,8 +578,14 @@ def test_a_request_is_answered_from_the_live_run(
     stage.make_live()
     answer = stage.invoke(name)
     assert answer["statusCode"] == 200
-    assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
+    assert answer["headers"]["Content-Type"] == "application/json"
     assert json.loads(answer["body"]).items() >= told.items()
+
+
+def test_the_documentation_is_a_page(stage: Stage) -> None:
+    answer = stage.invoke("query-docs")
+    assert answer["statusCode"] == 200
+    assert answer["headers"]["Content-Type"].startswith("text/html")
 
 
 @pytest.mark.parametrize("runtime", [pytest.param("sam_local", id="container")], indirect=True)

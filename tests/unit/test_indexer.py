@@ -46,10 +46,11 @@ def finish_run(
     minute: int = 0,
     parts: list[list[dict]] = PARTS,
     quality: Quality | None = None,
+    **manifest: Any,
 ) -> str:
     """A run that is computed, indexed and offered to the readers."""
     run_id = start_run(cloud, minute)
-    cloud.write_result(run_id, parts, quality)
+    cloud.write_result(run_id, parts, quality, **manifest)
     deliver(manifest_written(run_id))
     drain(cloud)
     return run_id

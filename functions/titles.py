@@ -1,0 +1,66 @@
+"""Titles as people may write them: what two spellings of one title have in common."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+# MovieLens puts a title's article behind it: `Matrix, The (1999)`, `Cité des enfants perdus, La`.
+_ARTICLES = "the a an le la les l' un une il lo gli el los las der die das ein eine de het det den"
+ARTICLES = frozenset(_ARTICLES.split())
+_BRACKETS = re.compile(r"\(([^()]*)\)")
+_YEAR = re.compile(r"\s*\(\d{4}[^()]*\)\s*$")
+_ALSO = re.compile(r"^a\.?k\.?a\.?:? +")
+_BEHIND = re.compile(rf"^(.+), ({'|'.join(sorted(ARTICLES))})$")
+_INITIALS = re.compile(r"\b(?:\w\.){2,}")
+_COMPOUND = re.compile(r"\w+(?:-\w+)+")
+_WORD = re.compile(r"\w+")
+# Letters that do not decompose into a plain one and a mark; apostrophes part no words.
+_PLAIN = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "&": " and "}
+    | dict.fromkeys("'`\u2018\u2019\u00b4", "")
+)
+
+
+def normalise(text: str) -> str:
+    """A text as it is compared: words without case, accents and punctuation."""
+    return " ".join(_WORD.findall(_plain(text)))
+
+
+def forms(title: str) -> set[str]:
+    """All that a movie may be called, normalised, without its year.
+
+    `City of Lost Children, The (Cité des enfants perdus, La) (1995)` is `the city of lost
+    children`, `city of lost children`, `la cite des enfants perdus`, `cite des enfants perdus`, and
+    all of it at once.
+    """
+    lower = _YEAR.sub("", title.casefold())
+    alternatives = (_ALSO.sub("", each.strip()) for each in _BRACKETS.findall(lower))
+    names = [lower, _BRACKETS.sub(" ", lower), *alternatives]
+    return {normalise(form) for name in names for form in _with_article(name)} - {""}
+
+
+def words(title: str, forms: Iterable[str]) -> set[str]:
+    """The words by which a movie may be found; `Spider-Man` is three: spider, man, spiderman."""
+    compounds = (each.replace("-", "") for each in _COMPOUND.findall(_plain(title)))
+    return {word for form in forms for word in form.split()}.union(compounds)
+
+
+def _plain(text: str) -> str:
+    plain = text.casefold().translate(_PLAIN)
+    if not plain.isascii():
+        decomposed = unicodedata.normalize("NFKD", plain)
+        plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    return _INITIALS.sub(lambda found: found[0].replace(".", ""), plain)
+
+
+def _with_article(name: str) -> Iterator[str]:
+    """A title with its article in front, and without."""
+    found = _BEHIND.match(name.strip())
+    if found:
+        yield f"{found[2]} {found[1]}"
+        yield found[1]
+    else:
+        yield name
+        article, _, rest = name.strip().partition(" ")
+        if article in ARTICLES:
+            yield rest
