@@ -108,6 +108,6 @@ def _takes_gzip(request: Request) -> bool:
     """Whether the sender takes gzip; without Accept API Gateway would hand on base64 as it is."""
     accepted = request.headers.get("accept-encoding", "")
     codings = [coding.replace(" ", "") for coding in accepted.lower().split(",")]
-    return "accept" in request.headers and any(
+    return bool(request.headers.get("accept")) and any(
         coding.partition(";")[0] == "gzip" and not coding.endswith(";q=0") for coding in codings
     )
