@@ -29,6 +29,8 @@ const edge = new Intl.NumberFormat(LOCALE, { maximumSignificantDigits: 4 });
 const day = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium" });
 const moment = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "short" });
 
+let live = null; // the live run, as far as is known
+
 // ---- The API -----------------------------------------------------------------------------------
 
 class Failure extends Error {
@@ -52,11 +54,13 @@ async function ask(address, { fresh = false, signal } = {}) {
   throw new Failure(response.status, body?.detail ?? body?.message ?? response.statusText);
 }
 
-/** Several answers of one and the same run, even while another run goes live. */
+/** Answers of one and the same run, the live one, even while another run goes live. */
 async function askTogether(addresses) {
-  for (const fresh of [false, true, true]) {
+  for (const fresh of [false, true, true]) { // the browser may have kept what an earlier run answered
     const answers = await Promise.all(addresses.map((address) => ask(address, { fresh })));
-    if (answers.every((answer) => answer.run_id === answers[0].run_id)) return answers;
+    const runs = new Set(answers.map((answer) => answer.run_id));
+    if (!fresh && live) runs.add(live.run_id);
+    if (runs.size === 1) return answers;
   }
   throw new Failure(503, "another run is going live");
 }
@@ -212,13 +216,13 @@ function only(id, title, isWide = false) {
 // ---- Welcome and problems ------------------------------------------------------------------------
 
 async function welcome(view) {
-  const { movies } = await ask(`movies?${queryOf([["title", "the"], ["limit", SUGGESTIONS]])}`);
+  const [{ movies }] = await askTogether([`movies?${queryOf([["title", "the"], ["limit", SUGGESTIONS]])}`]);
   return () => {
     only("welcome", "Similar titles");
     $("popular-heading").hidden = movies.length === 0;
     $("popular").replaceChildren(...movies.map((each) => {
       const there = { ...view, movie: String(each.movie_id) };
-      return element("li", null, linkTo(there, [], span("", nameOf(each)), yearOf(each)));
+      return element("li", null, linkTo(there, [], span("", nameOf(each)), " ", yearOf(each)));
     }));
     if (matchMedia("(pointer: fine)").matches) $("title").focus();
   };
@@ -515,7 +519,7 @@ function drawSuggestions() {
   const { title, movies } = suggestions;
   $("suggestions").replaceChildren(...movies.map((each, place) => {
     const made = element("li", { role: "option", id: `suggestion-${place}`, "aria-selected": "false" },
-      span("", nameOf(each)), yearOf(each), span("count", counted(each.ratings, "rating", "ratings")));
+      span("", nameOf(each)), " ", yearOf(each), " ", span("count", counted(each.ratings, "rating", "ratings")));
     made.addEventListener("click", () => choose(each));
     return made;
   }));
@@ -592,7 +596,6 @@ $("search").addEventListener("submit", (event) => {
 
 // ---- The live run ------------------------------------------------------------------------------
 
-let live = null;
 let looking; // timer
 
 /** Look which run is live; where another one has become it, what is shown comes from it. */

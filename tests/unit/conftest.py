@@ -54,6 +54,7 @@ class Cloud:
         emr: client.
         runs: the runs table.
         index: the index table.
+        results: name of the results bucket.
     """
 
     s3: Any = field(default_factory=lambda: boto3.client("s3"))
@@ -61,6 +62,7 @@ class Cloud:
     emr: Any = field(default_factory=lambda: boto3.client("emr"))
     runs: Any = field(default_factory=lambda: boto3.resource("dynamodb").Table("RunsTable"))
     index: Any = field(default_factory=lambda: boto3.resource("dynamodb").Table("IndexTable"))
+    results: str = "results"
 
     def put(self, key: str, content: str | bytes, bucket: str = DATASETS) -> None:
         """Put one object."""
@@ -130,14 +132,14 @@ class Cloud:
             created_at="2026-11-23T12:00:00.000Z",
         )
         document = json.loads(manifest.to_json()) | changes
-        self.put(f"runs/{run_id}/manifest.json", json.dumps(document), "results")
+        self.put(f"runs/{run_id}/manifest.json", json.dumps(document), self.results)
 
     def _part(self, run_id: str, name: str, lines: list[dict[str, Any]]) -> Part:
         blob = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
         return self._written(run_id, name, blob, len(lines))
 
     def _written(self, run_id: str, name: str, blob: bytes, records: int = 1) -> Part:
-        self.put(f"runs/{run_id}/{name}", blob, "results")
+        self.put(f"runs/{run_id}/{name}", blob, self.results)
         return Part(name, records, len(blob), hashlib.sha256(blob).hexdigest())
 
 

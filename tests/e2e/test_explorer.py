@@ -1,0 +1,530 @@
+"""The explorer in a real browser, against the deployed API."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect
+
+import runs
+from local.browser import NoBrowserError, browser
+from local.cloud import Cloud
+from runs import State
+from tests.e2e.conftest import World
+from tests.unit.conftest import Cloud as Account
+
+pytestmark = pytest.mark.e2e
+
+FOLDER = "explored"
+HOSTILE = "<img src=x onerror=\"document.title='taken over'\"> (2001)"
+MATRIX, NEIGHBOUR, RARE, LONELY = 1, 2, 40, 41
+MEASURES = {"cosine": {}, "jaccard": {}, "content": {}}
+COUNTS = {"ratings": 12_345, "users": 678, "movies": 41, "pairs": 99}
+
+type Line = dict[str, Any]
+
+
+def about(movie_id: int) -> Line:
+    """A movie: odd ones are dramas of 1990, even ones comedies of 1980, some have other titles."""
+    year = 1980 + movie_id % 2 * 10
+    titled = {MATRIX: ("Matrix, The (1999)", 1999), 3: (HOSTILE, 2001)}
+    title, year = titled.get(movie_id, (f"Film {movie_id} ({year})", year))
+    genres = ["Drama"] if movie_id % 2 else ["Comedy", "Crime"]
+    return {"movie_id": movie_id, "title": title, "year": year, "genres": genres}
+
+
+def line(
+    movie_id: int, ratings: int, **neighbours: list[tuple[int, float, int, float | None]]
+) -> Line:
+    """A line of `neighbours/`; of each measure's rows the id, score, co-raters and cosine."""
+    others = sorted({row[0] for rows in neighbours.values() for row in rows})
+    return about(movie_id) | {
+        "ratings": ratings,
+        "others": [about(other) for other in others],
+        "neighbours": {
+            measure: [[others.index(row[0]), *row[1:]] for row in rows]
+            for measure, rows in neighbours.items()
+        },
+    }
+
+
+def lines(best: float) -> list[Line]:
+    """The Matrix has 30 neighbours by cosine, 25 of them by Jaccard in the opposite order."""
+    cosine = [(k + 2, best - k / 1000, 40 - k, best - k / 1000) for k in range(30)]
+    jaccard = [(31 - k, 0.5 - k / 100, 11 + k, best - (29 - k) / 1000) for k in range(25)]
+    back = [(MATRIX, best, 40, best), (3, 0.97, 20, 0.97)]
+    return [
+        line(MATRIX, 100, cosine=cosine, jaccard=jaccard),
+        line(NEIGHBOUR, 60, cosine=back),
+        *(line(movie_id, 50, cosine=[(MATRIX, 0.96, 20, 0.96)]) for movie_id in range(3, 32)),
+        line(RARE, 7, content=[(MATRIX, 0.75, 0, None)]),
+        line(LONELY, 7),
+    ]
+
+
+def publish(world: World, best: float = 0.999) -> str:
+    """Make a result live as if a cluster had just computed it; returns its run's id."""
+    access, outputs = world.cloud.access, world.cloud.outputs
+    names = {"region_name": "eu-central-1", "endpoint_url": access.endpoint}
+    secret = access.environment
+    tables = boto3.resource(
+        "dynamodb",
+        aws_access_key_id=secret["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=secret["AWS_SECRET_ACCESS_KEY"],
+        **names,
+    )
+    table = tables.Table(outputs["RunsTable"])
+    now = datetime.now(UTC)
+    run = runs.claim(table, f"{time.time_ns():064x}", FOLDER, None, now, timedelta(0))
+    assert run is not None
+    for state in (State.LAUNCHING, State.STARTING, State.RUNNING):
+        runs.advance(table, run["run_id"], state, now)
+    account = Account(
+        s3=world.cloud.client("s3"), sqs=None, emr=None, runs=table, index=None,
+        results=outputs["ResultsBucket"],
+    )  # fmt: skip
+    account.write_result(run["run_id"], [lines(best)], measures=MEASURES, counts=COUNTS)
+    live = world.wait_for_run(FOLDER, "LIVE", "FAILED")
+    assert (live["run_id"], live["state"]) == (run["run_id"], "LIVE"), live.get("reason")
+    return run["run_id"]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser."""
+    try:
+        with browser() as started:
+            yield started
+    except NoBrowserError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def run_id(cloud: Cloud, chromium: Browser) -> str:  # noqa: ARG001
+    """The run that the page shows."""
+    return publish(World(cloud))
+
+
+@dataclass
+class Tab:
+    """A page of the browser, and what went on in it.
+
+    Attributes:
+        page: it.
+        url: of the explorer, without a query.
+        said: errors and warnings of its console, but for those of answers that are errors.
+        asked: the addresses that it asked for.
+    """
+
+    page: Page
+    url: str
+    said: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
+            self.said.append(message.text)
+
+    def open(self, query: str = "") -> None:
+        """Go to an address, and wait until what it asks for is there."""
+        self.page.goto(f"{self.url}{query}")
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until what was asked for is shown."""
+        expect(self.page.locator("main")).not_to_have_attribute("aria-busy", "true")
+        expect(self.page.locator("main h1:visible")).to_have_count(1)
+
+    def query(self) -> dict[str, list[str]]:
+        """What the address asks for."""
+        return parse_qs(urlsplit(self.page.url).query)
+
+    def heading(self) -> Locator:
+        """What is shown."""
+        return self.page.locator("main h1:visible")
+
+    def titles(self, number: int = 0) -> list[str]:
+        """The titles of a list."""
+        return self.page.locator(".rows").nth(number).locator("a").all_inner_texts()
+
+
+@pytest.fixture
+def new_tab(cloud: Cloud, chromium: Browser) -> Iterator[Callable[..., Tab]]:
+    """Makes tabs, each of a window of its own; whatever they did was clean."""
+    tabs: list[Tab] = []
+
+    def make(**settings: Any) -> Tab:
+        context = chromium.new_context(**{"viewport": {"width": 1100, "height": 800}} | settings)
+        context.set_default_timeout(10_000)
+        tabs.append(Tab(context.new_page(), f"{cloud.api_url}/"))
+        return tabs[-1]
+
+    yield make
+    for tab in tabs:
+        tab.page.context.close()
+        assert tab.said == []
+        assert {f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" for url in tab.asked} == {
+            cloud.access.endpoint
+        }, "a request left the origin"
+
+
+@pytest.fixture
+def tab(new_tab: Callable[..., Tab], run_id: str) -> Tab:  # noqa: ARG001
+    """A tab on a live run."""
+    return new_tab()
+
+
+def test_typing_suggests_and_enter_opens_the_best_match(tab: Tab) -> None:
+    tab.open()
+    field = tab.page.get_by_role("combobox", name="Find a movie")
+    field.press_sequentially("the matr")
+    option = tab.page.get_by_role("option")
+    expect(option).to_have_text(["The Matrix 1999 100 ratings"])
+    expect(field).to_have_attribute("aria-expanded", "true")
+    field.press("Enter")
+    expect(tab.heading()).to_have_text("Similar to The Matrix")
+    expect(tab.heading()).to_be_focused()
+    expect(field).to_have_value("")
+    expect(field).to_have_attribute("aria-expanded", "false")
+    assert tab.query() == {"movie": ["1"]}
+    assert tab.page.title() == "Similar to The Matrix"
+
+
+def test_the_arrows_choose_among_suggestions_and_escape_leaves_them(tab: Tab) -> None:
+    tab.open()
+    field = tab.page.get_by_role("combobox", name="Find a movie")
+    field.press_sequentially("film")
+    options = tab.page.get_by_role("option")
+    expect(options).to_have_count(8)
+    field.press("ArrowDown")
+    field.press("ArrowDown")
+    expect(options.nth(1)).to_have_attribute("aria-selected", "true")
+    expect(field).to_have_attribute(
+        "aria-activedescendant", options.nth(1).get_attribute("id") or ""
+    )
+    field.press("ArrowUp")
+    field.press("ArrowUp")
+    expect(tab.page.locator("[role=option][aria-selected=true]")).to_have_count(0)
+    field.press("ArrowUp")
+    expect(options.nth(7)).to_have_attribute("aria-selected", "true")
+    field.press("Escape")
+    expect(options.first).to_be_hidden()
+    expect(field).to_have_value("film")
+    field.press("ArrowDown")
+    field.press("ArrowDown")
+    chosen = options.first.locator("span").first.inner_text()
+    field.press("Enter")
+    expect(tab.heading()).to_have_text(f"Similar to {chosen}")
+
+
+def test_a_title_that_is_not_there_is_said_so(tab: Tab) -> None:
+    tab.open()
+    field = tab.page.get_by_role("combobox", name="Find a movie")
+    field.press_sequentially("qqqqqqqq")
+    expect(tab.page.get_by_text("No title is like “qqqqqqqq”")).to_be_visible()
+    field.press("Enter")
+    expect(tab.heading()).to_have_text("Find movies like one you know")
+
+
+def test_walking_changes_the_address_and_back_returns_to_where_one_was(tab: Tab) -> None:
+    tab.open("?movie=1")
+    tab.page.get_by_role("link", name="Film 2", exact=True).click()
+    expect(tab.heading()).to_have_text("Similar to Film 2")
+    expect(tab.heading()).to_be_focused()
+    assert tab.query() == {"movie": ["2"]}
+    way = tab.page.get_by_role("navigation", name="The way here")
+    expect(way.get_by_role("link")).to_have_text(["The Matrix"])
+
+    tab.page.go_back()
+    expect(tab.heading()).to_have_text("Similar to The Matrix")
+    expect(tab.page.get_by_role("link", name="Film 2", exact=True)).to_be_focused()
+    expect(way.get_by_role("link")).to_have_count(0)
+
+    tab.page.go_forward()
+    expect(tab.heading()).to_have_text("Similar to Film 2")
+    way.get_by_role("link", name="The Matrix").click()
+    expect(tab.heading()).to_have_text("Similar to The Matrix")
+    expect(way.get_by_role("link")).to_have_count(0)
+
+
+def test_a_row_has_rank_title_year_genres_score_and_co_raters(tab: Tab) -> None:
+    tab.open("?movie=1")
+    rows = tab.page.locator(".rows li")
+    expect(rows).to_have_count(20)
+    texts = re.sub(r"\s+", " ", rows.nth(4).inner_text())
+    assert texts == "5 Film 6 1980 Comedy, Crime 0.9950 36 rated both"
+    bars = [bar.bounding_box() for bar in (rows.nth(0).locator("i"), rows.nth(19).locator("i"))]
+    assert bars[0]
+    assert bars[1]
+    assert bars[0]["width"] > bars[1]["width"] > 0
+    tab.page.get_by_role("button", name="Show 10 more").click()
+    expect(rows).to_have_count(30)
+    expect(rows.nth(20).get_by_role("link")).to_be_focused()
+
+
+def test_two_measures_stand_side_by_side_and_tell_what_they_share(tab: Tab) -> None:
+    tab.open("?movie=1")
+    tab.page.get_by_label("Compare with").select_option("jaccard")
+    lists = tab.page.locator(".lists section")
+    expect(lists).to_have_count(2)
+    expect(lists.get_by_role("heading")).to_have_text(["Cosine", "Jaccard"])
+    expect(tab.page.get_by_role("status").filter(has_text="both lists")).to_have_text(
+        "25 titles in both lists"
+    )
+    assert tab.query() == {"movie": ["1"], "measure": ["cosine"], "beside": ["jaccard"]}
+    # By Jaccard film 31 is the first, which is the thirtieth by cosine.
+    expect(lists.nth(1).get_by_role("listitem").first).to_contain_text("#30 by Cosine")
+    boxes = [lists.nth(number).bounding_box() for number in (0, 1)]
+    assert boxes[0]
+    assert boxes[1]
+    assert boxes[0]["y"] == boxes[1]["y"]
+    tab.page.go_back()
+    expect(lists).to_have_count(1)
+
+
+def test_a_shared_address_shows_another_person_the_same(
+    tab: Tab, new_tab: Callable[..., Tab]
+) -> None:
+    tab.open("?movie=1")
+    tab.page.get_by_label("Measure", exact=True).select_option("jaccard")
+    expect(tab.page.locator(".rows li").first).to_contain_text("Film 31")
+    tab.page.get_by_role("button", name="Filter").click()
+    tab.page.get_by_label("Drama").check()
+    expect(tab.page.get_by_text("13 of 25 similar titles match the filters")).to_be_visible()
+    tab.page.get_by_label("from").fill("1985")
+    tab.page.get_by_label("from").press("Tab")
+    expect(tab.page.get_by_role("button", name="Filter: Drama, from 1985")).to_be_visible()
+    tab.settle()
+    shared = tab.titles()
+    assert len(shared) == 13
+    other = new_tab()
+    other.page.goto(tab.page.url)
+    other.settle()
+    assert other.titles() == shared
+    expect(other.page.get_by_label("Measure", exact=True)).to_have_value("jaccard")
+    expect(other.page.get_by_role("button", name="Filter: Drama, from 1985")).to_be_visible()
+
+
+def test_filters_that_leave_nothing_can_be_cleared_at_once(tab: Tab) -> None:
+    tab.open("?movie=1&genre=Comedy&year_from=1985")
+    expect(tab.page.get_by_text("Nothing matches the filters")).to_be_visible()
+    tab.page.get_by_role("button", name="Clear filters").first.click()
+    expect(tab.page.locator(".rows li")).to_have_count(20)
+    assert tab.query() == {"movie": ["1"]}
+
+
+def test_a_movie_without_neighbours_says_why_and_what_else_to_try(tab: Tab) -> None:
+    tab.open(f"?movie={RARE}")
+    expect(tab.page.get_by_text("7 users rated it; 10 are needed")).to_be_visible()
+    tab.page.get_by_role("link", name="Content").click()
+    expect(tab.page.get_by_role("listitem").filter(has_text="The Matrix")).to_contain_text(
+        "alike in content"
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "title", "told"),
+    [
+        ("?movie=99999", "There is no such movie", "no movie 99999"),
+        ("?movie=the+matrix", "There is no such movie", "no movie the matrix"),
+        ("?movie=1&measure=taste", "The API does not know", "cosine, jaccard, content"),
+        ("?movie=1&year_from=soon", "The API does not know", "year_from"),
+    ],
+)
+def test_an_address_that_leads_nowhere_tells_what_to_do(
+    tab: Tab, query: str, title: str, told: str
+) -> None:
+    tab.open(query)
+    expect(tab.heading()).to_contain_text(title)
+    expect(tab.page.locator("#problem-text")).to_contain_text(told, ignore_case=True)
+    tab.page.locator("#problem-actions > *").click()
+    expect(
+        tab.page.get_by_role("combobox", name="Find a movie")
+        if "no such" in title
+        else tab.page.get_by_role("heading", name="Similar to The Matrix")
+    ).to_be_focused()
+
+
+def test_a_title_is_shown_as_it_is_whatever_it_holds(tab: Tab) -> None:
+    tab.open("?movie=1")
+    expect(tab.page.get_by_role("link", name="<img src=x")).to_be_visible()
+    tab.page.get_by_role("link", name="<img src=x").click()
+    expect(tab.heading()).to_contain_text("Similar to <img src=x onerror=")
+    assert tab.page.locator("main img").count() == 0
+    assert "taken over" not in re.sub(r"<img.*>", "", tab.page.title())
+
+
+@pytest.mark.parametrize("status", [0, 429, 500, 503])
+def test_an_api_that_fails_is_told_of_and_can_be_tried_again(tab: Tab, status: int) -> None:
+    def fail(route: Any) -> None:
+        problem = {"title": "-", "status": status, "detail": "try again"}
+        if status:
+            route.fulfill(
+                status=status, content_type="application/problem+json", body=json.dumps(problem)
+            )
+        else:
+            route.abort()
+
+    tab.page.route("**/similar*", fail)
+    tab.open("?movie=1")
+    expect(tab.heading()).to_have_text(
+        {0: "The API does not answer", 429: "Too many requests", 503: "The index is busy"}.get(
+            status, "Something went wrong"
+        )
+    )
+    tab.page.unroute("**/similar*")
+    tab.page.get_by_role("button", name="Try again").click()
+    expect(tab.heading()).to_have_text("Similar to The Matrix")
+    expect(tab.heading()).to_be_focused()
+
+
+def test_before_the_first_run_the_page_waits_for_it(tab: Tab) -> None:
+    def nothing(route: Any, request: Request) -> None:
+        is_runs = "/runs" in request.url
+        body = {"live_run_id": None, "runs": []} if is_runs else {"detail": "no run is live yet"}
+        route.fulfill(status=200 if is_runs else 503, json=body)
+
+    tab.page.clock.install()
+    tab.page.route(re.compile(r"/(runs|movies)\b"), nothing)
+    tab.open()
+    expect(tab.heading()).to_have_text("No run is live yet")
+    expect(tab.page.locator("#run-line")).to_have_text("No run is live yet")
+    tab.page.unroute(re.compile(r"/(runs|movies)\b"))
+    tab.page.clock.run_for(5_000)
+    expect(tab.heading()).to_have_text("Find movies like one you know")
+    expect(tab.page.locator("#run-line")).to_contain_text(FOLDER)
+
+
+def test_the_live_run_is_told_and_a_new_one_shows_by_itself(
+    tab: Tab, world: World, run_id: str
+) -> None:
+    tab.open("?movie=2")
+    tab.page.locator("#run summary").click()
+    facts = tab.page.locator("#run-facts")
+    for fact in (FOLDER, "LIVE", "12,345", "678", run_id, f"{datetime.now(UTC):%Y}"):
+        expect(facts).to_contain_text(fact)
+    expect(tab.page.locator(".rows li").first).to_contain_text("0.9990")
+    second = publish(world, best=0.998)
+    tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(facts).to_contain_text(second)
+    expect(tab.page.locator(".rows li").first).to_contain_text("0.9980")
+
+
+@pytest.fixture
+def key(cloud: Cloud, run_id: str) -> Iterator[str]:  # noqa: ARG001
+    """An API key, without which the API answers nothing but its page meanwhile."""
+    gateway = cloud.client("apigateway")
+    api = urlsplit(cloud.api_url).path.split("/")[-2]
+    made = gateway.create_api_key(name="explorer", enabled=True)
+    plan = gateway.create_usage_plan(name="explorer", apiStages=[{"apiId": api, "stage": "v1"}])
+    gateway.create_usage_plan_key(usagePlanId=plan["id"], keyId=made["id"], keyType="API_KEY")
+    resources = gateway.get_resources(restApiId=api)["items"]
+    (resource,) = (each["id"] for each in resources if each["path"] == "/{proxy+}")
+    method = {"restApiId": api, "resourceId": resource, "httpMethod": "GET"}
+    path = {"path": "/apiKeyRequired"}
+    gateway.update_method(**method, patchOperations=[path | {"op": "replace", "value": "true"}])
+    yield made["value"]
+    # The emulator takes any text, also "false", for a yes.
+    gateway.update_method(**method, patchOperations=[path | {"op": "remove"}])
+
+
+def test_an_api_that_asks_for_a_key_is_given_it_by_the_page(tab: Tab, key: str) -> None:
+    tab.open("?movie=1")
+    expect(tab.heading()).to_have_text("This API asks for a key")
+    field = tab.page.get_by_label("API key")
+    expect(field).to_be_focused()
+    field.fill("a wrong one")
+    field.press("Enter")
+    expect(tab.page.get_by_text("It did not take the one it was given")).to_be_visible()
+    field.fill(key)
+    field.press("Enter")
+    expect(tab.heading()).to_have_text("Similar to The Matrix")
+    expect(tab.page.locator("#run-line")).to_contain_text(FOLDER)
+    tab.page.reload()
+    expect(tab.heading()).to_have_text("Similar to The Matrix")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "query", ["", "?movie=1&measure=cosine&beside=jaccard&genre=Drama", "?movie=99999"]
+)
+def test_nothing_stands_in_the_way_of_any_reader(
+    new_tab: Callable[..., Tab],
+    run_id: str,  # noqa: ARG001
+    scheme: str,
+    query: str,
+) -> None:
+    tab = new_tab(color_scheme=scheme, reduced_motion="reduce")
+    tab.open(query)
+    expect(tab.page.locator("#run")).to_be_visible()
+    if "genre" in query:
+        tab.page.get_by_role("button", name="Filter").click()
+        tab.page.locator("#run summary").click()
+    elif not query:
+        tab.page.get_by_role("combobox").press_sequentially("film")
+        tab.page.get_by_role("combobox").press("ArrowDown")
+    found = Axe().run(tab.page)
+    assert found.response["violations"] == []
+    paper = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    red, green, blue = (int(number) for number in re.findall(r"\d+", paper)[:3])
+    assert (max(red, green, blue) < 64) == (scheme == "dark")
+
+
+@pytest.mark.parametrize("width", [320, 390])
+@pytest.mark.parametrize("query", ["", "?movie=1&measure=cosine&beside=jaccard"])
+def test_a_phone_needs_no_scrolling_to_the_side(
+    new_tab: Callable[..., Tab],
+    run_id: str,  # noqa: ARG001
+    width: int,
+    query: str,
+) -> None:
+    tab = new_tab(viewport={"width": width, "height": 700}, has_touch=True)
+    tab.open(query)
+    expect(tab.page.locator("#run")).to_be_visible()
+    if query:
+        tab.page.get_by_role("button", name="Filter").click()
+    assert tab.page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_everything_can_be_done_without_a_mouse(tab: Tab) -> None:
+    tab.open()
+    keys = tab.page.keyboard
+    expect(tab.page.get_by_role("combobox", name="Find a movie")).to_be_focused()
+    keys.type("matrix")
+    expect(tab.page.get_by_role("option")).to_have_count(1)
+    keys.press("Enter")
+    expect(tab.heading()).to_be_focused()
+
+    def tab_to(name: str) -> None:
+        for _ in range(30):
+            keys.press("Tab")
+            focused = tab.page.locator(":focus")
+            if name in (focused.get_attribute("id"), focused.inner_text()):
+                return
+        raise AssertionError(f"the tab key does not come to {name}")
+
+    tab_to("beside")
+    keys.type("J")
+    expect(tab.page.locator(".lists section")).to_have_count(2)
+    tab_to("filter")
+    keys.press("Space")
+    keys.press("Tab")
+    keys.press("Space")
+    expect(tab.page.get_by_role("button", name="Filter: Comedy")).to_be_visible()
+    tab.settle()
+    tab_to("Film 4")
+    keys.press("Enter")
+    expect(tab.heading()).to_have_text("Similar to Film 4")
