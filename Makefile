@@ -17,7 +17,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test test-aws bench lint format environment deploy rollback promote rebuild rerun redrive destroy lock clean
+.PHONY: help setup demo local test test-aws bench screenshots lint format environment deploy rollback promote rebuild rerun redrive destroy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -28,8 +28,8 @@ setup: ## make .venv, .venv-sam and, where there is none, a Java; the other targ
 demo: setup ## the whole pipeline on a local cloud: DATASET=sample|1m|10m|RELEASE|FOLDER MOVIE=ID|TITLE
 	@$(BIN)/python -m local demo --dataset $(call quoted,DATASET) $(if $(value MOVIE),--movie $(call quoted,MOVIE))
 
-local: setup ## a local cloud that stays up until Ctrl-C; .local/env has what a shell needs
-	@$(BIN)/python -m local up
+local: setup ## a local cloud that stays up until Ctrl-C, with its page; DATASET=... drops one at once
+	@$(BIN)/python -m local up $(if $(findstring command,$(origin DATASET)),--dataset $(call quoted,DATASET))
 
 test: setup ## all tests
 	@$(BIN)/python -m pytest
@@ -41,6 +41,9 @@ bench: setup ## measure the job and write benchmarks/RESULTS.md: BENCH=--large f
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-bench
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-bench/bin/python requirements/dev.txt requirements/bench.txt
 	@.venv-bench/bin/python benchmarks/run.py $(BENCH)
+
+screenshots: setup ## write the page's pictures on the generated sample to docs/images
+	@$(BIN)/python -m local screenshots
 
 lint: setup ## ruff; sam validate, cfn-lint for serverless and checkov of template.yaml
 	@$(BIN)/ruff check

@@ -9,20 +9,25 @@ import threading
 from types import FrameType
 
 from local.access import clean_environment
+from local.browser import NoBrowserError
 from local.cloud import CloudError
 from local.demo import DemoError, demo
 from local.environment import ArchiveError
 from local.java import NoJavaError, java_home
 from local.releases import RELEASES, SAMPLES, SourceError
 from local.runs import RunError
+from local.screenshots import screenshots
 from local.up import up
 
 EXAMPLES = """examples:
   python -m local demo
   python -m local demo --dataset ml-latest-small --movie "Matrix, The (1999)"
   python -m local demo --dataset ~/ml-10M100K --movie 1
-  python -m local up
+  python -m local up --dataset sample
 """
+ERRORS = (
+    SourceError, CloudError, ArchiveError, RunError, DemoError, NoJavaError, NoBrowserError,
+)  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,10 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         java_home()
         if options.command == "up":
-            up()
+            up(options.dataset)
+        elif options.command == "screenshots":
+            screenshots()
         else:
             demo(options.dataset, options.movie)
-    except (SourceError, CloudError, ArchiveError, RunError, DemoError, NoJavaError) as error:
+    except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -58,7 +65,9 @@ def parser() -> argparse.ArgumentParser:
     known = ", ".join([*SAMPLES, *RELEASES])
     show.add_argument("--dataset", default="sample", help=f"{known}, or a folder")
     show.add_argument("--movie", help="id or title of the movie to find similar titles of")
-    commands.add_parser("up", help="start a cloud and keep it up until Ctrl-C")
+    keep = commands.add_parser("up", help="start a cloud and keep it up until Ctrl-C")
+    keep.add_argument("--dataset", help="one to drop at once, as of demo")
+    commands.add_parser("screenshots", help="write the explorer's pictures to docs/images")
     return whole
 
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from local.cloud import ROOT, STACK, Cloud, CloudError
-from local.runs import PATIENCE_SECONDS, POLL_SECONDS, Run, RunError, all_runs
+from local.releases import bar, folder_of
+from local.runs import PATIENCE_SECONDS, POLL_SECONDS, Run, RunError, all_runs, drop
 from local.screen import Screen
 
 FOLDER = ROOT / ".local"
@@ -34,8 +35,16 @@ _IP_FREEBIND = 15  # Linux's; Python does not name it
 type Variables = Mapping[str, Mapping[str, str]]
 
 
-def up() -> None:
-    """Start a cloud, say how to use it, and tell of its runs until interrupted."""
+def up(dataset: str | None = None) -> None:
+    """Start a cloud, say how to use it, and tell of its runs until interrupted.
+
+    Args:
+        dataset: one to drop at once, as `releases.folder_of` takes it.
+
+    Raises:
+        SourceError, CloudError, RunError: it did not work; the message says why.
+    """
+    folder = folder_of(dataset, bar(dataset)) if dataset else None
     with Screen() as screen:
         screen.stage("local cloud", "building and deploying template.yaml")
         with (
@@ -45,6 +54,8 @@ def up() -> None:
         ):
             screen.done()
             print(usage(path, cloud), flush=True)
+            if folder:
+                drop(cloud, folder, lambda *_: None)
             _tell(cloud)
 
 
@@ -61,6 +72,7 @@ The local cloud is up{others}. In another shell:
   curl "$API_URL/movies/1/similar?limit=5"
   sam local invoke QueryFunction -e events/query-health.json    # see events/README.md
 
+Page: {cloud.api_url}/
 API: {cloud.api_url}
 Ctrl-C ends it and leaves nothing behind.
 """

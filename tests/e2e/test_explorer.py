@@ -102,6 +102,7 @@ def chromium() -> Iterator[Browser]:
     """The browser."""
     try:
         with browser() as started:
+            expect.set_options(timeout=30_000)
             yield started
     except NoBrowserError as error:
         pytest.skip(str(error))
@@ -168,7 +169,6 @@ def new_tab(cloud: Cloud, chromium: Browser) -> Iterator[Callable[..., Tab]]:
 
     def make(**settings: Any) -> Tab:
         context = chromium.new_context(**{"viewport": {"width": 1100, "height": 800}} | settings)
-        context.set_default_timeout(10_000)
         tabs.append(Tab(context.new_page(), f"{cloud.api_url}/"))
         return tabs[-1]
 
