@@ -40,7 +40,7 @@ class Picture:
 PICTURES = {
     "explorer": Picture({}),
     "explorer-dark": Picture({}, scheme="dark"),
-    "explorer-side-by-side": Picture({"measure": "ease", "beside": "jaccard"}, width=1240),
+    "explorer-side-by-side": Picture({"measure": "ease", "beside": "full-cosine"}, width=1240),
     "explorer-phone": Picture({}, width=390, height=780, density=1.5),
 }
 
@@ -56,8 +56,9 @@ def screenshots() -> None:
         screen.stage("local cloud")
         with Cloud.start() as cloud:
             screen.stage("run")
-            name = runs.drop(cloud, folder, lambda *_: None)
-            *_, run = runs.states(cloud, name)
+            s3, bucket = cloud.client("s3"), cloud.outputs["DatasetsBucket"]
+            runs.drop(s3, bucket, folder, folder.name, lambda *_: None)
+            *_, run = runs.states(cloud, folder.name)
             if run["state"] != "LIVE":
                 raise RunError(f"run {run['run_id']} is {run['state']}: {run.get('reason')}")
             movie = most_rated(cloud)

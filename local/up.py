@@ -55,7 +55,8 @@ def up(dataset: str | None = None) -> None:
             screen.done()
             print(usage(path, cloud), flush=True)
             if folder:
-                drop(cloud, folder, lambda *_: None)
+                s3, bucket = cloud.client("s3"), cloud.outputs["DatasetsBucket"]
+                drop(s3, bucket, folder, folder.name, lambda *_: None)
             _tell(cloud)
 
 
