@@ -17,7 +17,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test test-aws bench screenshots lint format environment deploy rollback promote rebuild rerun redrive destroy lock clean
+.PHONY: help setup demo local test test-aws bench bench-api screenshots lint format environment deploy rollback promote rebuild rerun redrive destroy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ bench: setup ## measure the job and write benchmarks/RESULTS.md: BENCH=--large f
 
 screenshots: setup ## write the page's pictures on the generated sample to docs/images
 	@$(BIN)/python -m local screenshots
+
+bench-api: setup ## measure the API and write benchmarks/API.md
+	@$(BIN)/python benchmarks/api.py
 
 lint: setup ## ruff; sam validate, cfn-lint for serverless and checkov of template.yaml
 	@$(BIN)/ruff check
