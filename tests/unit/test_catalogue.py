@@ -129,6 +129,12 @@ def test_every_title_finds_its_movie_first_however_it_is_written(movie_id: int) 
         assert search(written)[0] == movie_id
 
 
+def test_a_title_that_has_the_words_is_no_typing_error() -> None:
+    qualities = [hit.quality for hit in catalogue.search(CATALOGUE, "toy story", 10)]
+    assert qualities == [catalogue.EXACT, catalogue.WORDS]
+    assert [hit.quality for hit in catalogue.search(CATALOGUE, "juras", 10)] == [catalogue.WORDS]
+
+
 def test_a_typing_error_changes_nothing_where_a_title_matches_without_one() -> None:
     close = loaded({1: ("Alien (1979)", 1), 2: ("Allen (1980)", 900)})
     (hit,) = catalogue.search(close, "alien", 10)

@@ -50,6 +50,23 @@ def test_every_parameter_and_operation_says_what_it_is_for(document: dict[str, A
                 assert parameter["description"], parameter["name"]
 
 
+def test_what_is_required_is_said_to_be_so(document: dict[str, Any]) -> None:
+    required = {
+        (path, parameter["in"], parameter["name"])
+        for path, methods in document["paths"].items()
+        for parameter in methods.get("get", {}).get("parameters", [])
+        if parameter["required"]
+    }
+    assert required == {
+        ("/movies/{movie_id}/similar", "path", "movie_id"),
+        ("/movies/{movie_id}", "path", "movie_id"),
+        ("/movies", "query", "title"),
+        ("/similar", "query", "title"),
+        ("/runs/{run_id}", "path", "run_id"),
+    }
+    assert document["components"]["schemas"]["Tastes"]["required"] == ["liked"]
+
+
 def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
     contents = [
         content
