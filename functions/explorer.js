@@ -51,7 +51,8 @@ async function ask(address, { fresh = false, signal } = {}) {
   }
   const body = await response.json().catch(() => null);
   if (response.ok && body) return body;
-  throw new Failure(response.status, body?.detail ?? body?.message ?? response.statusText);
+  const faults = body?.errors?.map((fault) => `${fault.parameter}: ${fault.detail} (allowed: ${fault.allowed})`);
+  throw new Failure(response.status, faults?.join("; ") ?? body?.detail ?? body?.message ?? response.statusText);
 }
 
 /** Answers of one and the same run, the live one, even while another run goes live. */
