@@ -70,6 +70,7 @@ def test_a_second_cloud_works_beside_the_first_and_leaves_nothing(
     assert up.stdout is not None
     said = next((line for line in up.stdout if "source" in line), "")
     path = ROOT / re.sub(r".*source ", "", said.strip())
+    page = next((line for line in up.stdout if line.startswith("Page: ")), "").split()[-1]
     environment = exported(path)
     assert set(environment) == set(NAMES.split())
     assert path.stat().st_mode & 0o777 == 0o600
@@ -87,6 +88,8 @@ def test_a_second_cloud_works_beside_the_first_and_leaves_nothing(
     with urllib.request.urlopen(f"{environment['API_URL']}/health") as answer:  # noqa: S310
         body = json.load(answer)
         assert (body["status"], body["live_run_id"]) == ("ok", None)
+    with urllib.request.urlopen(page) as answer:  # noqa: S310
+        assert "<title>Similar titles</title>" in answer.read().decode()
     assert processes_of(tmp_path)
     up.send_signal(number)
     up.wait(LIMIT_SECONDS)
