@@ -63,6 +63,7 @@ class ClusterSettings:
         neighbours: at most so many per movie.
         max_ratings_per_user: of a user with more only the latest so many count; None for all.
         similar_users: at most so many of each user are written; 0 for none.
+        default_measure: the similarity measure that answers if none is asked for.
     """
 
     stack: str
@@ -89,6 +90,7 @@ class ClusterSettings:
     neighbours: int
     max_ratings_per_user: int | None
     similar_users: int
+    default_measure: str
 
 
 def cluster_name(stack: str, run_id: str) -> str:
@@ -118,6 +120,10 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
         "spark.default.parallelism": str(tasks),
         # The arithmetic is done by Python workers, whose memory YARN counts as overhead.
         "spark.executor.memoryOverheadFactor": "0.5",
+        # The driver is a Python process, too, which inverts EASE's matrix: 1.2 GB of 12,000 movies
+        # and what it reads it from. More would take the place of an executor on an m5.xlarge.
+        "spark.driver.memory": "1536m",
+        "spark.driver.memoryOverhead": "3500m",
         "spark.yarn.maxAppAttempts": "1",  # a second attempt of a failed job costs and fails again
     }
     most, alike = settings.max_ratings_per_user, settings.similar_users
@@ -141,6 +147,8 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
         str(settings.min_score),
         "--neighbours",
         str(settings.neighbours),
+        "--default-measure",
+        settings.default_measure,
         *([] if most is None else ["--max-ratings-per-user", str(most)]),
         *(["--similar-users", str(alike)] if alike else []),
     ]

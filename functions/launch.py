@@ -266,23 +266,32 @@ class Launcher:
 
     def _copy_input(self, run_id: str, data: Dataset) -> None:
         """Put the run's input under its own prefix."""
-        bucket = self.settings.results_bucket
         for file in data.files:
             if file.size > MAX_COPY:
                 raise DatasetError(f"{file.name} has {file.size} bytes; at most 5 GiB are taken")
             try:
-                self.s3.copy_object(
-                    Bucket=bucket,
-                    Key=input_prefix(run_id) + file.name,
-                    CopySource={"Bucket": data.folder.bucket, "Key": file.key},
-                    CopySourceIfMatch=file.etag,
-                    # Copying tags would need permissions that nothing else here needs.
-                    TaggingDirective="REPLACE",
-                )
+                self._copy(run_id, data, file.name, CopySourceIfMatch=file.etag)
             except ClientError as error:
                 if error.response["Error"]["Code"] not in REPLACED:
                     raise
                 raise ReplacedError(file) from error
+        if data.format.tags:
+            # Taken where it is there: no part of what tells one data set from another.
+            try:
+                self._copy(run_id, data, data.format.tags)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in REPLACED:
+                    raise
+
+    def _copy(self, run_id: str, data: Dataset, name: str, **conditions: str) -> None:
+        self.s3.copy_object(
+            Bucket=self.settings.results_bucket,
+            Key=input_prefix(run_id) + name,
+            CopySource={"Bucket": data.folder.bucket, "Key": data.folder.prefix + name},
+            # Copying S3's own tags would need permissions that nothing else here needs.
+            TaggingDirective="REPLACE",
+            **conditions,
+        )
 
     def _put_code(self, run_id: str) -> None:
         """Put the job's code under the run's own prefix."""

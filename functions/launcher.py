@@ -63,6 +63,7 @@ settings = ClusterSettings(
     neighbours=int(os.environ["NEIGHBOURS"]),
     max_ratings_per_user=int(os.environ["MAX_RATINGS_PER_USER"]) or None,
     similar_users=int(os.environ["SIMILAR_USERS"]),
+    default_measure=os.environ["DEFAULT_MEASURE"],
 )
 launcher = launch.Launcher(s3, emr, runs_table, settings)
 

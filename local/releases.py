@@ -58,9 +58,13 @@ def folder_of(name: str, progress: Progress, data: Path = DATA, base: str = GROU
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files of a MovieLens folder that make the data set."""
-    form = only_format((path.name for path in folder.iterdir()), str(folder))
-    return [folder / name for name in form.files]
+    """The files of a MovieLens folder that make the data set, its tags first where it has any.
+
+    What is dropped last starts the run, which takes the tags that are there by then.
+    """
+    names = {path.name for path in folder.iterdir()}
+    form = only_format(names, str(folder))
+    return [folder / name for name in (form.tags, *form.files) if name in names]
 
 
 def _check(folder: Path) -> None:

@@ -1,8 +1,11 @@
-"""Movies' best neighbours by one measure."""
+"""Movies' best neighbours by one measure, and how they are chosen."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from kernel_cache import compiled
 
 
 class Best(NamedTuple):
@@ -32,3 +35,34 @@ def rows_of(ids: np.ndarray, best: tuple[np.ndarray, ...]) -> Best:
     kept = np.arange(scores.shape[1]) < sizes[:, None]
     of = np.repeat(ids, sizes)
     return Best(of, neighbours[kept], scores[kept], numbers[kept], cosines[kept])
+
+
+def chosen(found: Sequence[Best], count: int) -> Best:
+    """Of what was found for some movies by one measure, the best of each, by movie and rank."""
+    kernel = compiled("kernel")
+    rows = Best(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+    ids, of = np.unique(rows.movies, return_inverse=True)
+    best = kernel.no_best(ids.size, count)
+    kernel.offer_all(best, of, rows.scores, rows.co_raters, rows.neighbours, rows.cosines)
+    kernel.put_in_order(best)
+    return rows_of(ids, best)
+
+
+def best_of_rows(
+    own: np.ndarray, scores: np.ndarray, others: np.ndarray, raters: np.ndarray, count: int
+) -> Best:
+    """The best neighbours of some movies by scores of all, without co-raters and cosine.
+
+    Args:
+        own: ids of the movies, int32, which are not their own neighbours.
+        scores: float64 [movies, others]; what is not above 0 makes no neighbour.
+        others: ids, int32.
+        raters: how many users rated each of them: the more of those with equal scores come first.
+        count: at most so many of each movie.
+    """
+    kernel = compiled("kernel")
+    best = kernel.no_best(own.size, count)
+    kernel.offer_rows(best, scores, own, others, raters.astype(np.int32))
+    kernel.put_in_order(best)
+    rows = rows_of(own, best)
+    return rows._replace(co_raters=np.zeros_like(rows.co_raters))

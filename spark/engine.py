@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark import RDD, SparkContext, StorageLevel
 
-from best import Best, rows_of
+from best import Best, chosen, rows_of
 from entries import BLOCK_MOVIES, ENTRY_BITS, HALVES_BITS, MAX_RATERS
 from kernel_cache import compiled
 from measures import PairMeasure, Pairs, cosine
@@ -240,7 +240,7 @@ def best_of(found: RDD, ranges: int, count: int) -> RDD:
         by_measure: dict[str, list[Best]] = {}
         for measure, best in found:
             by_measure.setdefault(measure, []).append(best)
-        lists = {name: _choose(each, count) for name, each in by_measure.items()}
+        lists = {name: chosen(each, count) for name, each in by_measure.items()}
         for name, best in lists.items():
             if name != "cosine":  # which alone is exact, and is told so
                 compiled("kernel").round_all(best.scores)
@@ -510,17 +510,6 @@ def _by_range(
     for number in np.unique(range_of).tolist():
         mine = range_of == number
         yield number, (measure, Best(*(column[mine] for column in rows)))
-
-
-def _choose(found: list[Best], count: int) -> Best:
-    """Of what all cells found for a range of movies by a measure, the best of each, in order."""
-    kernel = compiled("kernel")
-    rows = Best(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
-    ids, of = np.unique(rows.movies, return_inverse=True)
-    best = kernel.no_best(ids.size, count)
-    kernel.offer_all(best, of, rows.scores, rows.co_raters, rows.neighbours, rows.cosines)
-    kernel.put_in_order(best)
-    return rows_of(ids, best)
 
 
 def cell_memory(context: SparkContext) -> int:

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from best import Best, rows_of
+from best import Best, best_of_rows
 from engine import Blocks, Products
-from kernel_cache import compiled
 from measures import inverse
 
 ROWS_AT_ONCE = 64  # of B, so that they stay in a cache
@@ -63,23 +62,3 @@ def ease(movies: Blocks, gram: np.ndarray, regularisation: float, count: int) ->
         some = slice(start, start + ROWS_AT_ONCE)
         rows = weights[some] * scale
         yield best_of_rows(movies.ids[some], rows, movies.ids, movies.raters, count)
-
-
-def best_of_rows(
-    own: np.ndarray, scores: np.ndarray, others: np.ndarray, raters: np.ndarray, count: int
-) -> Best:
-    """The best neighbours of some movies by scores of all, without co-raters and cosine.
-
-    Args:
-        own: ids of the movies, int32.
-        scores: float64 [movies, others].
-        others: ids, int32.
-        raters: how many users rated each of them: the more of those with equal scores come first.
-        count: at most so many of each movie.
-    """
-    kernel = compiled("kernel")
-    best = kernel.no_best(own.size, count)
-    kernel.offer_rows(best, scores, own, others, raters.astype(np.int32))
-    kernel.put_in_order(best)
-    rows = rows_of(own, best)
-    return rows._replace(co_raters=np.zeros_like(rows.co_raters))

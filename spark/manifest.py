@@ -48,6 +48,7 @@ class Manifest:
     Attributes:
         measure: the similarity measure that answers by default; one of `measures`.
         measures: the similarity measures that `neighbours` has lists of, each with its parameters.
+        coverage: of each measure the share of the catalogue that has at least ten neighbours by it.
         dataset: `format` and, per file, `lines`.
         parameters: `min_co_raters`, `min_score`, `neighbours`, `max_ratings_per_user` (or null).
         counts: `ratings` that were used (each user and movie once), `users`, `movies` (of the
@@ -68,6 +69,7 @@ class Manifest:
 
     measure: str
     measures: dict[str, dict[str, float]]
+    coverage: dict[str, float]
     dataset: dict[str, Any]
     parameters: dict[str, float | None]
     counts: dict[str, int]

@@ -51,12 +51,14 @@ class Measure:
         parameters: by name, as the manifest tells them.
         scores: of a measure of pairs, the function: pairs and the parameters → float64 [rows,
             columns], higher is closer; without co-raters 0 or no number.
+        needs: other measures, which are computed with it.
         is_usual: whether it is computed unless others are asked for.
     """
 
     source: Source
     parameters: Mapping[str, float] = field(default_factory=dict)
     scores: Callable[..., np.ndarray] | None = None
+    needs: tuple[str, ...] = ()
     is_usual: bool = True
 
 
@@ -114,14 +116,23 @@ MEASURES: Mapping[str, Measure] = {
     "full-cosine": Measure("pairs", scores=full_cosine),
     "jaccard": Measure("pairs", scores=jaccard),
     "ease": Measure("gram", {"lambda": 400, "limit": 12_000}),
+    "content": Measure("catalogue", {"genres": 1, "tags": 1, "year": 0.5}),
+    "hybrid": Measure("neighbours", {"trust": 20}, needs=("ease", "content")),
+    "als": Measure(
+        "ratings",
+        {"rank": 64, "iterations": 10, "regularisation": 0.1, "alpha": 1},
+        is_usual=False,
+    ),
 }
 DEFAULT = "ease"
 
 
-def of_pairs(names: Iterable[str]) -> dict[str, PairMeasure]:
+def of_pairs(
+    names: Iterable[str], parameters: Mapping[str, Mapping[str, float]]
+) -> dict[str, PairMeasure]:
     """Of some measures those of pairs beside the cosine, with their parameters."""
     return {
-        name: partial(measure.scores, **measure.parameters)
+        name: partial(measure.scores, **parameters[name])
         for name in names
         if (measure := MEASURES[name]).scores and name != "cosine"
     }

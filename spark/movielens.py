@@ -37,6 +37,8 @@ class Format:
         movies_separator: between the columns of the movies file.
         header: whether the first line of both files names the columns.
         movies_columns: the columns of a movies line.
+        tags: file name of the tags (user, movie, tag, timestamp), separated as the ratings are; a
+            folder is complete without it. Empty where the family has none.
     """
 
     name: FormatName
@@ -46,6 +48,7 @@ class Format:
     movies_separator: str
     header: bool
     movies_columns: int
+    tags: str = ""
 
     @property
     def files(self) -> tuple[str, str]:
@@ -54,10 +57,10 @@ class Format:
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("dat", "ratings.dat", "movies.dat", "::", "::", header=False, movies_columns=3),
-    Format("csv", "ratings.csv", "movies.csv", ",", ",", header=True, movies_columns=3),
+    Format("dat", "ratings.dat", "movies.dat", "::", "::", False, 3, "tags.dat"),
+    Format("csv", "ratings.csv", "movies.csv", ",", ",", True, 3, "tags.csv"),
     # u.item: id, title, release date, video release date, URL, and one 0/1 flag per genre.
-    Format("100k", "u.data", "u.item", "\t", "|", header=False, movies_columns=24),
+    Format("100k", "u.data", "u.item", "\t", "|", False, 24),
 )
 
 FILES: frozenset[str] = frozenset(name for format in FORMATS for name in format.files)
@@ -167,6 +170,18 @@ def movie_defect(line: str, format: Format) -> Defect | None:
     if not columns[1].strip(BLANKS):
         return "title"
     return None
+
+
+def tag_of(line: str, format: Format) -> tuple[int, str] | None:
+    """The movie and the tag, in lower case, of a line of a tags file; None where it is no good one.
+
+    Tags only add to what is known of movies: a bad line of theirs is passed over.
+    """
+    columns = split_line(line, format.ratings_separator) if len(line) <= MAX_LINE else []
+    if len(columns) != 4 or not _is_id(columns[1]):
+        return None
+    tag = " ".join(columns[2].lower().split())
+    return (int(columns[1]), tag) if tag else None
 
 
 def is_header(line: str, format: Format) -> bool:

@@ -6,6 +6,8 @@ measure the rows, best first, each a place in `others`, the score, the co-raters
 """
 
 import math
+import zlib
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -19,6 +21,8 @@ from results import write_lines
 
 ROWS_PER_PART = 400_000  # at most: a part is a few seconds' work for the indexer
 MOVIES_AT_ONCE = 200  # whose lines are made in one go
+# What a line may have as the index keeps it, compressed: DynamoDB takes 400 KB of an item.
+LINE_BYTES = 390_000
 
 
 def bounds(catalogue: Catalogue, most: int) -> np.ndarray:
@@ -30,6 +34,12 @@ def bounds(catalogue: Catalogue, most: int) -> np.ndarray:
     """
     parts = max(1, math.ceil(catalogue.ids.size * most / ROWS_PER_PART))
     return np.array([part[0] for part in np.array_split(catalogue.ids, parts)], np.int32)
+
+
+def range_of(catalogue: Catalogue, number: int, first: np.ndarray) -> tuple[int, int]:
+    """The places in the catalogue at which a range of movies begins and ends."""
+    begin, end, *_ = np.searchsorted(catalogue.ids, [*first[number : number + 2], 2**31]).tolist()
+    return begin, end
 
 
 def write_part(
@@ -44,11 +54,8 @@ def write_part(
         first: from `bounds`.
         out: the run's prefix.
     """
-    begin, end = np.searchsorted(catalogue.ids, [first[number], *first[number + 1 :][:1], 2**31])[
-        :2
-    ]
     name = f"{NEIGHBOURS}/part-{number:05d}.json.gz"
-    return write_lines(out, name, _lines(lists, catalogue, int(begin), int(end)))
+    return write_lines(out, name, _lines(lists, catalogue, *range_of(catalogue, number, first)))
 
 
 def _lines(lists: Mapping[str, Best], catalogue: Catalogue, begin: int, end: int) -> Iterator[str]:
@@ -56,7 +63,29 @@ def _lines(lists: Mapping[str, Best], catalogue: Catalogue, begin: int, end: int
         stop = min(start + MOVIES_AT_ONCE, end)
         of = catalogue.ids[start:stop]
         mine = {measure: _between(rows, of[0], of[-1]) for measure, rows in lists.items()}
-        yield from _texts(mine, catalogue, start, stop)
+        for place, text in enumerate(_texts(mine, catalogue, start, stop), start):
+            yield text if _fits(text) else _shortened(mine, catalogue, place)
+
+
+def _fits(text: str) -> bool:
+    """Whether a line is no larger than an item of the index may be; see functions/index.py."""
+    if 4 * len(text) <= LINE_BYTES:  # a character has at most four bytes
+        return True
+    return len(zlib.compress(text.encode())) <= LINE_BYTES
+
+
+def _shortened(lists: Mapping[str, Best], catalogue: Catalogue, place: int) -> str:
+    """A movie's line with as many neighbours by each measure, the best ones, as fit."""
+    movie = catalogue.ids[place]
+    mine = {measure: _between(rows, movie, movie) for measure, rows in lists.items()}
+    longest = max(rows.movies.size for rows in mine.values())
+
+    def with_first(count: int) -> str:
+        cut = {name: Best(*(column[:count] for column in rows)) for name, rows in mine.items()}
+        return _texts(cut, catalogue, place, place + 1)[0]
+
+    fits = bisect_left(range(longest + 1), True, key=lambda count: not _fits(with_first(count)))
+    return with_first(fits - 1)
 
 
 def _between(rows: Best, first: int, last: int) -> Best:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from pyspark import RDD, SparkConf, SparkContext
 
 import results
 from best import NONE, Best
+from content import content, read_tags
 from engine import (
     Blocks,
     Rules,
@@ -23,17 +25,19 @@ from engine import (
     look_up,
 )
 from gram import ease, gather
+from hybrid import hybrid
 from manifest import SIMILARITIES, Manifest, Part
 from measures import DEFAULT, MEASURES, of_pairs
 from movielens import DatasetError, Format, only_format
 from movies import Catalogue, catalogue, read_movies
-from neighbours import bounds, write_part
+from neighbours import bounds, range_of, write_part
 from progress import Stages
 from ratings import Ratings, read_ratings
 from rejects import HopelessError, Judgement, refuse_hopeless
 from similar_users import write_similar_users
 from storage import absolute, child, list_files
 
+ENOUGH = 10  # neighbours of a movie that count as covered
 EXAMPLE = """example:
   spark-submit spark/similarity_job.py --dataset ml-10M100K --output result
 """
@@ -49,6 +53,7 @@ class Dataset:
         ratings: packed; a user and movie once.
         movies: the catalogue.
         duplicate_movies: good lines of a movie that an earlier line describes.
+        tags: how many users gave each movie each tag.
     """
 
     format: Format
@@ -56,6 +61,7 @@ class Dataset:
     ratings: Ratings
     movies: Catalogue
     duplicate_movies: int
+    tags: Counter[tuple[int, str]]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,6 +103,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="measures of similarity beside cosine, with commas between; default %(default)s",
     )  # fmt: skip
     parser.add_argument(
+        "--parameter", type=_parameter, action="append", default=[], metavar="MEASURE.NAME=VALUE",
+        dest="given", help="of a measure, such as ease.lambda=400; the manifest tells them all",
+    )  # fmt: skip
+    parser.add_argument(
         "--default-measure", metavar="NAME", help=f"that answers if none is asked for: {DEFAULT}"
     )
     parser.add_argument(
@@ -109,6 +119,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--blocks", type=int, metavar="B", help="of movies; chosen if not given")
     options = parser.parse_args(arguments)
+    options.parameters = {name: dict(each.parameters) for name, each in MEASURES.items()}
+    for measure, name, value in options.given:
+        options.parameters[measure][name] = value
     if options.default_measure is None:
         options.default_measure = DEFAULT if DEFAULT in options.measures else "cosine"
     if options.default_measure not in options.measures:
@@ -129,11 +142,28 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _names(text: str) -> list[str]:
-    """The measures that are named, the cosine always, in the registry's order."""
+    """The measures that are named, what they need, the cosine always; in the registry's order."""
     names = {"cosine", *text.split(",")}
     if unknown := sorted(names - set(MEASURES)):
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(MEASURES)}")
+    names.update(*(MEASURES[name].needs for name in list(names)))
     return [name for name in MEASURES if name in names]
+
+
+def _parameter(text: str) -> tuple[str, str, float]:
+    """A measure's parameter: measure, name and value."""
+    name, _, value = text.partition("=")
+    measure, _, parameter = name.partition(".")
+    if measure not in MEASURES or parameter not in MEASURES[measure].parameters:
+        known = ", ".join(f"{m}.{p}" for m, each in MEASURES.items() for p in each.parameters)
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {known}")
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{name} must be a number above 0, not {value!r}")
+    return measure, parameter, number
 
 
 def start() -> SparkContext:
@@ -156,7 +186,7 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
     first = bounds(dataset.movies, len(options.measures) * options.neighbours)
     pairs, best = compare(context, dataset, options, first, stages)
     with stages.stage("neighbours"):
-        parts, with_neighbours = write_neighbours(context, best, dataset.movies, first, options)
+        parts, covered = write_neighbours(context, best, dataset, first, options)
         titles = results.write_titles(dataset.movies, options.output)
     alike: list[Part] = []
     if options.similar_users:
@@ -165,7 +195,11 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
             alike = write_similar_users(context, dataset.ratings, rules, options.output)
     manifest = Manifest(
         measure=options.default_measure,
-        measures={name: dict(MEASURES[name].parameters) for name in options.measures},
+        measures={name: options.parameters[name] for name in options.measures},
+        coverage={
+            name: round(covered[name] / max(1, dataset.movies.ids.size), 4)
+            for name in options.measures
+        },
         dataset={
             "format": dataset.format.name,
             "lines": {name: judged.lines for name, judged in dataset.judgements.items()},
@@ -174,7 +208,7 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
             name: getattr(options, name)
             for name in ("min_co_raters", "min_score", "neighbours", "max_ratings_per_user")
         },
-        counts=count(dataset) | {"pairs": pairs, "movies_with_neighbours": with_neighbours},
+        counts=count(dataset) | {"pairs": pairs, "movies_with_neighbours": covered["any"]},
         rejects={name: judged.defects for name, judged in dataset.judgements.items()},
         neighbours=parts,
         titles=titles,
@@ -204,7 +238,9 @@ def read(context: SparkContext, options: argparse.Namespace) -> Dataset:
     refuse_hopeless(format.movies, movie_lines, rejects)
     known = catalogue(movies, ratings.movies, ratings.raters)
     judgements = {format.ratings: ratings.judgement, format.movies: movie_lines}
-    return Dataset(format, judgements, ratings, known, len(movies) - known.listed)
+    has_tags = format.tags in files and "content" in options.measures
+    tags = read_tags(child(folder, format.tags), format) if has_tags else Counter()
+    return Dataset(format, judgements, ratings, known, len(movies) - known.listed, tags)
 
 
 def compare(
@@ -226,24 +262,36 @@ def compare(
     Returns:
         How many pairs were written, and what `engine.best_of` gives.
     """
-    ratings, names = dataset.ratings, options.measures
+    ratings, names, parameters = dataset.ratings, options.measures, options.parameters
     with stages.stage("similarities"):
         rules = Rules(
             options.min_co_raters,
             options.min_score,
             options.neighbours,
-            of_pairs(names),
-            int(MEASURES["ease"].parameters["limit"]) if "ease" in names else 0,
+            of_pairs(names, parameters),
+            int(parameters["ease"]["limit"]) if "ease" in names else 0,
         )
         blocks = cut(context, ratings, options)
         dealt = deal(ratings, blocks)
         found = compute(dealt, blocks, rules, child(options.output, SIMILARITIES), first)
-    ranked = []
+    ranked: list[tuple[str, Best]] = []
     if "ease" in names:
         with stages.stage("ease"):
-            ranked.append(rank_by_ease(context, found.products, blocks, rules))
-    looked_up = look_up(dealt, blocks, context.union(ranked), first) if ranked else None
-    everything = found.best.union(looked_up) if looked_up else found.best
+            movies, gram = gather(found.products.toLocalIterator(), blocks, rules.gram)
+            parameters["ease"]["movies"] = movies.ids.size
+            rows = ease(movies, gram, parameters["ease"]["lambda"], rules.neighbours)
+            ranked += [("ease", each) for each in rows]
+    if "als" in names:
+        from als import als
+
+        with stages.stage("als"):
+            asked = parameters["als"]
+            rows = als(context, ratings, blocks, asked, options.output, rules.neighbours)
+            ranked += [("als", each) for each in rows]
+    everything = found.best
+    if ranked:
+        known = look_up(dealt, blocks, context.parallelize(ranked), first)
+        everything = everything.union(known)
     return found.pairs, best_of(everything, first.size, options.neighbours)
 
 
@@ -254,36 +302,48 @@ def cut(context: SparkContext, ratings: Ratings, options: argparse.Namespace) ->
     return choose_blocks(ratings, options.min_co_raters, count)
 
 
-def rank_by_ease(context: SparkContext, products: RDD, blocks: Blocks, rules: Rules) -> RDD:
-    """Neighbours by EASE, computed here, for `engine.look_up`."""
-    movies, gram = gather(products.toLocalIterator(), blocks, rules.gram)
-    rows = ease(movies, gram, MEASURES["ease"].parameters["lambda"], rules.neighbours)
-    return context.parallelize([("ease", each) for each in rows])
-
-
 def write_neighbours(
     context: SparkContext,
     best: RDD,
-    movies: Catalogue,
+    dataset: Dataset,
     first: np.ndarray,
     options: argparse.Namespace,
-) -> tuple[list[Part], int]:
+) -> tuple[list[Part], dict[str, int]]:
     """Write the parts of `neighbours/`, each where its neighbours are.
 
     Returns:
-        The parts, by rising movie id, and how many movies have neighbours.
+        The parts, by rising movie id, and of how many movies there are ENOUGH neighbours by each
+        measure, and `any` by the cosine.
     """
-    everything = context.broadcast(movies)
+    names, most = options.measures, options.neighbours
+    parameters, output = options.parameters, options.output
+    words = None
+    if "content" in names:
+        words = content(dataset.movies, dataset.tags, parameters["content"])
+    everything = context.broadcast((dataset.movies, words))
 
-    def write(one: tuple[int, dict[str, Best]]) -> tuple[Part, int]:
+    def write(one: tuple[int, dict[str, Best]]) -> tuple[Part, Counter[str]]:
         number, found = one
-        lists = {name: found.get(name, NONE) for name in options.measures}
-        part = write_part(lists, number, everything.value, first, options.output)
-        return part, np.unique(lists["cosine"].movies).size
+        movies, words = everything.value
+        if words is not None:
+            found["content"] = words.neighbours(*range_of(movies, number, first), most)
+        if "hybrid" in names:
+            trust = parameters["hybrid"]["trust"]
+            by_ratings = found.get("ease", NONE)
+            found["hybrid"] = hybrid(by_ratings, found["content"], words, trust, most)
+        lists = {name: found.get(name, NONE) for name in names}
+        covered = Counter({name: _covered(rows) for name, rows in lists.items()})
+        covered["any"] = np.unique(lists["cosine"].movies).size
+        return write_part(lists, number, movies, first, output), covered
 
     written = best.map(write).collect()
     parts = sorted((part for part, _ in written), key=lambda part: part.name)
-    return parts, sum(movies for _, movies in written)
+    return parts, sum((covered for _, covered in written), Counter())
+
+
+def _covered(rows: Best) -> int:
+    """How many movies have enough neighbours."""
+    return int((np.unique(rows.movies, return_counts=True)[1] >= ENOUGH).sum())
 
 
 def count(dataset: Dataset) -> dict[str, int]:

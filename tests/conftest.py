@@ -51,6 +51,7 @@ os.environ |= {
     "MIN_CO_RATERS": "10",
     "MAX_RATINGS_PER_USER": "0",
     "SIMILAR_USERS": "0",
+    "DEFAULT_MEASURE": "ease",
     "MIN_SCORE": "0.95",
     "MAX_QUALITY_LOSS": "0.1",
     "NEIGHBOURS": "50",

@@ -268,6 +268,7 @@ class Stage:
         manifest = Manifest(
             measure="cosine",
             measures={"cosine": {}},
+            coverage={"cosine": 1.0},
             dataset={"format": "dat"},
             parameters={
                 "min_co_raters": 10,

@@ -115,6 +115,7 @@ class Cloud:
         manifest = Manifest(
             measure="cosine",
             measures={"cosine": {}},
+            coverage={"cosine": 1.0},
             dataset={"format": "dat"},
             parameters={
                 "min_co_raters": 10,

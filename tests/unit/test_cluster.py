@@ -35,6 +35,7 @@ SETTINGS = ClusterSettings(
     min_co_raters=10,
     max_ratings_per_user=None,
     similar_users=0,
+    default_measure="ease",
     min_score=0.95,
     neighbours=50,
 )

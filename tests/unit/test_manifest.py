@@ -9,6 +9,7 @@ from spark.manifest import Manifest, ManifestError, Part
 MANIFEST = Manifest(
     measure="cosine",
     measures={"cosine": {}},
+    coverage={"cosine": 1.0},
     dataset={"format": "dat", "lines": {"ratings.dat": 3}},
     parameters={
         "min_co_raters": 10,

@@ -1,0 +1,93 @@
+"""Neighbours by matrix factorisation: the cosine of the movies' factors by Spark's own ALS.
+
+Off by default: it needs Spark SQL and many passes over the ratings. Hu, Koren, Volinsky,
+Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008, is what MLlib implements.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+from pyspark import SparkContext
+from pyspark.ml.recommendation import ALS
+from pyspark.sql import SparkSession
+
+from best import Best, best_of_rows
+from engine import Blocks
+from parquet import write_parquet
+from ratings import Census, Chunk, Ratings
+from storage import child, delete
+
+ROWS_AT_ONCE = 64
+RATINGS = pa.schema([("user", pa.int32()), ("movie", pa.int32()), ("rating", pa.float32())])
+
+
+def als(
+    context: SparkContext,
+    ratings: Ratings,
+    blocks: Blocks,
+    parameters: Mapping[str, float],
+    output: str,
+    count: int,
+) -> Iterator[Best]:
+    """Each movie's best neighbours by the cosine of item factors.
+
+    Args:
+        context: Spark's.
+        ratings: packed.
+        blocks: the movies that are compared.
+        parameters: `rank`, `iterations`, `regularisation`, `alpha`.
+        output: the run's prefix, below which the ratings stand meanwhile.
+        count: at most so many neighbours of each movie.
+
+    Yields:
+        Neighbours of some movies at a time, without co-raters and cosine.
+    """
+    scratch = child(output, "als")
+    write = _writer(scratch, ratings.packed.getNumPartitions())
+    ratings.packed.mapPartitionsWithIndex(write).count()
+    factorise = ALS(
+        userCol="user",
+        itemCol="movie",
+        ratingCol="rating",
+        implicitPrefs=True,
+        rank=int(parameters["rank"]),
+        maxIter=int(parameters["iterations"]),
+        regParam=parameters["regularisation"],
+        alpha=parameters["alpha"],
+        seed=1,
+    )
+    model = factorise.fit(SparkSession(context).read.parquet(scratch))
+    found = model.itemFactors.collect()
+    delete(scratch)
+    factors = np.zeros((blocks.ids.size, int(parameters["rank"])))
+    of = {row["id"]: row["features"] for row in found}
+    for place, id in enumerate(blocks.ids.tolist()):
+        factors[place] = of[id]
+    lengths = np.linalg.norm(factors, axis=1, keepdims=True)
+    factors /= np.where(lengths > 0, lengths, 1)
+    for start in range(0, blocks.ids.size, ROWS_AT_ONCE):
+        some = slice(start, start + ROWS_AT_ONCE)
+        scores = factors[some] @ factors.T
+        yield best_of_rows(blocks.ids[some], scores, blocks.ids, blocks.raters, count)
+
+
+def _writer(scratch: str, parts: int) -> Callable[[int, Iterator[Chunk | Census]], Iterator[int]]:
+    def write(part: int, packed: Iterator[Chunk | Census]) -> Iterator[int]:
+        """Write the ratings of a part of the users, whom it numbers anew."""
+        chunks = (each for each in packed if isinstance(each, Chunk))
+        yield write_parquet(
+            (_batch(chunk, part, parts) for chunk in chunks),
+            RATINGS,
+            f"{scratch}/part-{part:05d}.parquet",
+        )
+
+    return write
+
+
+def _batch(chunk: Chunk, part: int, parts: int) -> pa.RecordBatch:
+    starts = np.frombuffer(chunk.starts, np.int64)
+    users = np.repeat(np.arange(starts.size - 1) * parts + part, np.diff(starts))
+    stars = np.frombuffer(chunk.halves, np.uint8) / np.float32(2)
+    columns = users.astype(np.int32), np.frombuffer(chunk.movies, np.int32), stars
+    return pa.RecordBatch.from_arrays([pa.array(each) for each in columns], schema=RATINGS)
