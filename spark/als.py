@@ -44,8 +44,8 @@ def als(
         Neighbours of some movies at a time, without co-raters and cosine.
     """
     scratch = child(output, "als")
-    write = _writer(scratch, ratings.packed.getNumPartitions())
-    ratings.packed.mapPartitionsWithIndex(write).count()
+    delete(scratch)  # what an attempt that was killed has left
+    ratings.packed.mapPartitionsWithIndex(_writer(scratch)).count()
     factorise = ALS(
         userCol="user",
         itemCol="movie",
@@ -72,22 +72,18 @@ def als(
         yield best_of_rows(blocks.ids[some], scores, blocks.ids, blocks.raters, count)
 
 
-def _writer(scratch: str, parts: int) -> Callable[[int, Iterator[Chunk | Census]], Iterator[int]]:
+def _writer(scratch: str) -> Callable[[int, Iterator[Chunk | Census]], Iterator[int]]:
     def write(part: int, packed: Iterator[Chunk | Census]) -> Iterator[int]:
-        """Write the ratings of a part of the users, whom it numbers anew."""
-        chunks = (each for each in packed if isinstance(each, Chunk))
-        yield write_parquet(
-            (_batch(chunk, part, parts) for chunk in chunks),
-            RATINGS,
-            f"{scratch}/part-{part:05d}.parquet",
-        )
+        """Write the ratings of a part of the users."""
+        batches = (_batch(each) for each in packed if isinstance(each, Chunk))
+        yield write_parquet(batches, RATINGS, f"{scratch}/part-{part:05d}.parquet")
 
     return write
 
 
-def _batch(chunk: Chunk, part: int, parts: int) -> pa.RecordBatch:
-    starts = np.frombuffer(chunk.starts, np.int64)
-    users = np.repeat(np.arange(starts.size - 1) * parts + part, np.diff(starts))
+def _batch(chunk: Chunk) -> pa.RecordBatch:
+    lengths = np.diff(np.frombuffer(chunk.starts, np.int64))
+    users = np.repeat(np.frombuffer(chunk.users, np.int32), lengths)
     stars = np.frombuffer(chunk.halves, np.uint8) / np.float32(2)
-    columns = users.astype(np.int32), np.frombuffer(chunk.movies, np.int32), stars
+    columns = users, np.frombuffer(chunk.movies, np.int32), stars
     return pa.RecordBatch.from_arrays([pa.array(each) for each in columns], schema=RATINGS)

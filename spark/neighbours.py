@@ -32,7 +32,7 @@ def bounds(catalogue: Catalogue, most: int) -> np.ndarray:
         catalogue: all movies.
         most: neighbours that a movie can have, by all measures.
     """
-    parts = max(1, math.ceil(catalogue.ids.size * most / ROWS_PER_PART))
+    parts = math.ceil(catalogue.ids.size * min(1, most / ROWS_PER_PART)) or 1
     return np.array([part[0] for part in np.array_split(catalogue.ids, parts)], np.int32)
 
 

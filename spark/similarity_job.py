@@ -274,7 +274,7 @@ def compare(
         blocks = cut(context, ratings, options)
         dealt = deal(ratings, blocks)
         found = compute(dealt, blocks, rules, child(options.output, SIMILARITIES), first)
-    ranked: list[tuple[str, Best]] = []
+    ranked: list[tuple[str, Best]] = []  # here, on the driver
     if "ease" in names:
         with stages.stage("ease"):
             movies, gram = gather(found.products.toLocalIterator(), blocks, rules.gram)

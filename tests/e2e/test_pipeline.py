@@ -105,7 +105,7 @@ def test_a_dropped_folder_is_answered_from_exactly_and_handled_once(world: World
     assert second["state"] == "LIVE", second.get("reason")
     assert clusters(world) == before + 2
     assert [run["state"] for run in world.runs(FOLDER)] == ["LIVE", "SUPERSEDED"]
-    _, body = world.cloud.get("/movies/1/similar")
+    _, body = world.cloud.get("/movies/1/similar?measure=cosine")
     assert [row["score"] for row in body["similar"]] == [
         row[0] for row in expected(changed)[1][:10]
     ]
@@ -115,7 +115,7 @@ def test_a_dropped_folder_is_answered_from_exactly_and_handled_once(world: World
     assert failed["state"] == "FAILED"
     assert "ratings.dat: 50 of 50 sampled lines are malformed" in failed["reason"]
     assert clusters(world) == before + 2
-    assert world.cloud.get("/movies/1/similar") == (200, body)
+    assert world.cloud.get("/movies/1/similar?measure=cosine") == (200, body)
 
 
 def test_a_folder_that_only_the_job_finds_hopeless_fails_in_the_jobs_words(world: World) -> None:

@@ -53,3 +53,44 @@ def neighbours(pairs: Sequence[Row], most: int) -> dict[int, list[tuple[int, flo
         for movie, others in lists.items()
     }
     return {movie: others[:most] for movie, others in best_first.items()}
+
+
+def by_measure(
+    ratings: Sequence[Rating], min_raters: int, beta: float, penalty: float
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Scores of all movies with enough raters against each other, by measures on ratings.
+
+    Args:
+        ratings: user, movie, rating; each user and movie once.
+        min_raters: of a movie that is compared.
+        beta: of `damped`.
+        penalty: the λ of `ease`.
+
+    Returns:
+        The movies; by measure [movies, movies] scores, a movie's own being 0; how many users rated
+        both; their cosine.
+    """
+    columns = list(zip(*ratings, strict=True))
+    _, user = np.unique(np.array(columns[0]), return_inverse=True)
+    movies, movie = np.unique(np.array(columns[1]), return_inverse=True)
+    stars = np.zeros((user.max() + 1, len(movies)))
+    stars[user, movie] = columns[2]
+    enough = (stars > 0).sum(axis=0) >= min_raters
+    movies, stars = movies[enough], stars[:, enough]
+    rated = (stars > 0).astype(float)
+    n = rated.T @ rated
+    squares = (stars * stars).T @ rated
+    with np.errstate(invalid="ignore"):
+        cosine = stars.T @ stars / np.sqrt(squares * squares.T)
+    lengths = np.linalg.norm(stars, axis=0)
+    raters = rated.sum(axis=0)
+    inverse = np.linalg.inv(stars.T @ stars / 25 + penalty * np.eye(len(movies)))
+    scores = {
+        "damped": np.nan_to_num(cosine) * n / (n + beta),
+        "full-cosine": stars.T @ stars / np.outer(lengths, lengths),
+        "jaccard": n / (raters[:, None] + raters[None, :] - n),
+        "ease": -inverse / np.diag(inverse)[None, :],
+    }
+    for each in scores.values():
+        np.fill_diagonal(each, 0)
+    return movies, scores, n, cosine

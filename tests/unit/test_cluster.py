@@ -9,6 +9,8 @@ from botocore.validate import ParamValidator
 
 import cluster
 from cluster import ClusterSettings, cluster_request
+from measures import DEFAULT, MEASURES
+from tests.unit.conftest import template
 
 RUN = "20261123T120500000Z-5f2a9c01"
 SIZE = 265_105_635  # bytes of ml-10M100K's ratings
@@ -133,6 +135,20 @@ def test_the_step_reads_and_writes_only_under_its_run_and_its_environment() -> N
         if argument.startswith("s3://") and argument != archive
     )
     assert arguments[arguments.index("--min-score") + 1] == "0.95"
+    assert arguments[arguments.index("--default-measure") + 1] == "ease"
+
+
+def test_the_driver_has_room_for_the_matrix_of_as_many_movies_as_are_inverted() -> None:
+    arguments = cluster.step_arguments(SETTINGS, RUN)
+    (room,) = (each for each in arguments if each.startswith("spark.driver.memoryOverhead="))
+    movies = MEASURES["ease"].parameters["limit"]
+    assert int(room.removesuffix("m").partition("=")[2]) * 2**20 > 2 * 8 * movies**2
+
+
+def test_the_template_offers_the_measures_that_the_job_computes() -> None:
+    offered = template()["Parameters"]["DefaultMeasure"]
+    assert offered["AllowedValues"] == [name for name, each in MEASURES.items() if each.is_usual]
+    assert offered["Default"] == DEFAULT
 
 
 def test_the_job_knows_its_region_and_how_many_tasks_keep_the_nodes_busy() -> None:

@@ -147,6 +147,19 @@ def test_a_file_that_does_not_matter_is_passed_over(cloud: Cloud) -> None:
     assert cloud.all_runs() == []
 
 
+def test_tags_go_along_where_they_are_there_and_make_no_other_data_set(cloud: Cloud) -> None:
+    cloud.put("ml/tags.dat", "1::1::pixar::0\n")
+    deliver(cloud.drop("ml"))
+    (run,) = cloud.all_runs()
+    key = f"runs/{run['run_id']}/input/tags.dat"
+    copied = cloud.s3.get_object(Bucket="results", Key=key)["Body"].read()
+    assert copied == b"1::1::pixar::0\n"
+
+    cloud.put("ml/tags.dat", "1::1::pixar::0\n2::1::toys::0\n")
+    assert deliver(dropped("ml/ratings.dat")) == deliver(dropped("ml/tags.dat")) == []
+    assert len(cloud.all_runs()) == len(cloud.clusters()) == 1
+
+
 def test_input_and_code_stand_under_the_run(cloud: Cloud) -> None:
     deliver(cloud.drop("ml"))
     (run,) = cloud.all_runs()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local.cloud import free_ports
-from local.releases import SourceError, download, folder_of
+from local.releases import SourceError, download, files_of, folder_of
 
 RATINGS = "userId,movieId,rating,timestamp\n1,1,4.0,964982703\n"
 MOVIES = "movieId,title,genres\n1,Toy Story (1995),Adventure\n"
@@ -170,3 +170,18 @@ def test_a_sample_is_generated_once(tmp_path: Path) -> None:
     written = (folder / "ratings.dat").stat().st_mtime_ns
     again = folder_of("sample", unseen, tmp_path)
     assert (again / "ratings.dat").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    ("there", "taken"),
+    [
+        (("tags.csv", "ratings.csv", "links.csv"), ["tags.csv", "ratings.csv", "movies.csv"]),
+        (("ratings.csv",), ["ratings.csv", "movies.csv"]),
+    ],
+)
+def test_tags_are_dropped_before_what_starts_the_run(
+    tmp_path: Path, there: tuple[str, ...], taken: list[str]
+) -> None:
+    for name in (*there, "movies.csv"):
+        (tmp_path / name).touch()
+    assert [path.name for path in files_of(tmp_path)] == taken

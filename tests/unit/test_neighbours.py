@@ -5,13 +5,16 @@ import hashlib
 import json
 import math
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import index
 import neighbours
 from best import Best
+from measures import MEASURES
 from movielens import FORMATS
 from movies import Catalogue, catalogue, parse_movie
 from neighbours import bounds, write_part
@@ -38,6 +41,7 @@ def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
     everything = movies(5)
     first = bounds(everything, 10)
     assert first.tolist() == [10, 30, 50]
+    assert bounds(everything, 1000).tolist() == [10, 20, 30, 40, 50], "never less than a movie"
     found = (
         {
             "cosine": best((30, 50, 0.99, 10, 0.99), (30, 10, 0.96, 11, 0.96)),
@@ -87,3 +91,62 @@ def test_doubles_survive_the_way_through_json_bit_by_bit(tmp_path: Path) -> None
     part = write_part(rows, 0, everything, bounds(everything, 50), str(tmp_path))
     first, *_ = gzip.decompress((tmp_path / part.name).read_bytes()).splitlines()
     assert [row[1] for row in json.loads(first)["neighbours"]["cosine"]] == scores
+
+
+def crowded(titles: Iterator[str], measures: int, count: int) -> tuple[Catalogue, dict]:
+    """Movie 1 with `count` neighbours by each measure, no two alike, and scores of all digits."""
+    total = measures * count
+    lines = [f"{id}::{next(titles)} ({1900 + id % 120})::Drama|War" for id in range(1, total + 2)]
+    listed = [parse_movie(line, FORMATS[0]) for line in lines]
+    ids = np.arange(1, total + 2, dtype=np.int32)
+    everything = catalogue(listed, ids, ids.astype(np.int64))
+    draw = random.Random(3)
+    lists = {}
+    for number in range(measures):
+        others = range(2 + number * count, 2 + (number + 1) * count)
+        rows = [(1, id, draw.random(), 10**4 + id, draw.random()) for id in others]
+        lists[f"measure-{number}"] = best(*rows)
+    return everything, lists
+
+
+def stored(everything: Catalogue, lists: dict, path: Path) -> tuple[dict, int]:
+    """Movie 1 as it is read back, and the bytes that its item takes."""
+    part = write_part(lists, 0, everything, np.array([1]), str(path))
+    line = json.loads(gzip.decompress((path / part.name).read_bytes()).splitlines()[0])
+    item = index.to_item("20261123T235333648Z-28a5b128", line)
+    return line, sum(len(name) + len(value) for name, value in item.items())
+
+
+def test_the_most_neighbours_by_all_measures_fit_into_an_item(tmp_path: Path) -> None:
+    words = [
+        "Adventures",
+        "Bridge",
+        "Castle",
+        "Daughters",
+        "Empire",
+        "Forest",
+        "Garden",
+        "Harbour",
+        "Island",
+        "Journey",
+    ]
+    draw = random.Random(1)
+    titles = iter(lambda: " ".join(draw.choices(words, k=5)) + f" {draw.random()}", "")
+    usual = sum(each.is_usual for each in MEASURES.values())
+    everything, lists = crowded(titles, usual + 1, 500)
+    line, size = stored(everything, lists, tmp_path)
+    assert {len(rows) for rows in line["neighbours"].values()} == {500}
+    assert size < 400_000
+
+
+def test_where_even_that_is_too_much_each_measure_keeps_its_best(tmp_path: Path) -> None:
+    draw = random.Random(2)
+    titles = iter(lambda: "".join(chr(draw.randint(0x3041, 0x9000)) for _ in range(90)), "")
+    everything, lists = crowded(titles, 8, 500)
+    line, size = stored(everything, lists, tmp_path)
+    kept = {len(rows) for rows in line["neighbours"].values()}
+    assert kept.issubset(range(50, 500)), "as many by each"
+    assert len(kept) == 1
+    assert 370_000 < size < 400_000
+    first, *_ = lists["measure-3"].scores
+    assert line["neighbours"]["measure-3"][0][1] == first

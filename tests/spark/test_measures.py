@@ -1,0 +1,223 @@
+"""The measures from the command line to the lines of neighbours/, and what a person would check."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+
+import similarity_job
+from manifest import Manifest
+from measures import DEFAULT, MEASURES
+from tests.conftest import movielens
+from tests.spark import oracle
+from tests.spark.conftest import folder
+from tests.spark.test_job import manifest_of, read_lines
+
+pytestmark = pytest.mark.spark
+
+MOST = 6
+USUAL = [name for name, measure in MEASURES.items() if measure.is_usual]
+
+type Row = tuple[int, float, int, float | None]
+
+
+def lists_of(output: Path) -> dict[str, dict[int, list[Row]]]:
+    """Each movie's neighbours by each measure: id, score, co-raters, cosine."""
+    found: dict[str, dict[int, list[Row]]] = {}
+    for line in read_lines(output, *(part.name for part in manifest_of(output).neighbours)):
+        others = [other["movie_id"] for other in line["others"]]
+        for measure, rows in line["neighbours"].items():
+            told = [(others[place], *row) for place, *row in rows]
+            found.setdefault(measure, {})[line["movie_id"]] = told
+    return found
+
+
+@pytest.fixture
+def forgetful(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SparkSession:
+    """Lets the job's main() run in the shared session, which it forgets instead of stopping it."""
+    monkeypatch.setattr(SparkContext, "stop", lambda _: None)
+    return spark
+
+
+def compute(dataset: Path, output: Path, *arguments: str) -> None:
+    assert (
+        similarity_job.main(["--dataset", str(dataset), "--output", str(output), *arguments]) == 0
+    )
+
+
+def table() -> list[oracle.Rating]:
+    """Ratings by 60 users of 30 movies; 3 more have a rater or two, 1 of them none in common."""
+    draw = np.random.default_rng(11)
+    liked = draw.random((60, 30)) < np.linspace(0.9, 0.1, 30)
+    ratings = [
+        (int(user) + 1, int(movie) * 7 + 1, int(draw.integers(1, 11)) / 2)
+        for user, movie in np.argwhere(liked)
+    ]
+    return [*ratings, (1, 1000, 4.0), (2, 1000, 3.5), (99, 1001, 5.0), (3, 1002, 1.0)]
+
+
+def movie_lines(ratings: list[oracle.Rating]) -> str:
+    genres = ["Comedy", "Drama|War", "Drama", "Horror", "Comedy|Horror"]
+    movies = sorted({movie for _, movie, _ in ratings})
+    return "".join(f"{id}::M {id} ({1950 + id % 40})::{genres[id % 5]}\n" for id in movies)
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_every_measure_has_the_neighbours_of_an_independent_oracle(tmp_path: Path) -> None:
+    ratings = table()
+    dataset = folder(
+        tmp_path / "d",
+        ratings_dat="".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in ratings),
+        movies_dat=movie_lines(ratings),
+    )
+    compute(
+        dataset, tmp_path / "result", "--min-co-raters", "3", "--min-score", "0.9",
+        "--neighbours", str(MOST), "--blocks", "3", "--parameter", "ease.lambda=7",
+        "--parameter", "damped.beta=12",
+    )  # fmt: skip
+    lists = lists_of(tmp_path / "result")
+    assert list(lists) == USUAL
+    pairs = oracle.similarities(ratings, 3, 0.9)
+    exact = {movie: rows for movie, rows in lists["cosine"].items() if rows}
+    assert {m: [row[:3] for row in rows] for m, rows in exact.items()} == oracle.neighbours(
+        pairs, MOST
+    )
+    movies, scores, n, cosine = oracle.by_measure(ratings, 3, beta=12, penalty=7)
+    for measure, expected in scores.items():
+        for place, movie in enumerate(movies.tolist()):
+            check(lists[measure][movie], movies.tolist(), expected[place], n[place], cosine[place])
+        assert lists[measure][1000] == lists[measure][1001] == []
+    for id in (1000, 1001, 1002):
+        assert lists["hybrid"][id], "a cold title has neighbours all the same"
+        assert [row[2:] for row in lists["hybrid"][id]] == [(0, None)] * MOST
+
+    manifest = manifest_of(tmp_path / "result")
+    assert manifest.measure == DEFAULT
+    assert manifest.measures["damped"] == {"beta": 12}
+    assert manifest.measures["ease"] == {"lambda": 7, "limit": 12_000, "movies": len(movies)}
+    assert "ease" in manifest.timings
+
+
+def check(
+    rows: list[Row], movies: list[int], scores: np.ndarray, n: np.ndarray, cosine: np.ndarray
+) -> None:
+    """Rows are the best by scores, in order, each with what is known of the pair."""
+    place = {movie: number for number, movie in enumerate(movies)}
+    told = [score for _, score, _, _ in rows]
+    assert told == sorted(told, reverse=True)
+    assert len(rows) == min(MOST, int((scores > 1e-12).sum()))
+    for other, score, common, alike in rows:
+        at = place[other]
+        assert score == pytest.approx(scores[at], rel=1e-5)
+        assert common == n[at]
+        assert alike is None if not common else alike == pytest.approx(cosine[at], rel=1e-5)
+    left = np.delete(scores, [place[other] for other, *_ in rows])
+    assert len(rows) < MOST or left.max() <= told[-1] * (1 + 1e-5)
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_beyond_its_limit_ease_knows_the_most_popular_movies_and_says_so(tmp_path: Path) -> None:
+    ratings = table()
+    dataset = folder(
+        tmp_path / "d",
+        ratings_dat="".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in ratings),
+        movies_dat=movie_lines(ratings),
+    )
+    compute(
+        dataset, tmp_path / "result", "--min-co-raters", "3", "--measures", "ease,als",
+        "--neighbours", str(MOST), "--parameter", "ease.limit=10", "--parameter", "als.rank=4",
+    )  # fmt: skip
+    lists = lists_of(tmp_path / "result")
+    assert list(lists) == ["cosine", "ease", "als"]
+    raters: dict[int, int] = {}
+    for _, movie, _ in ratings:
+        raters[movie] = raters.get(movie, 0) + 1
+    popular = sorted(raters, key=lambda movie: (-raters[movie], movie))[:10]
+    assert {movie for movie, rows in lists["ease"].items() if rows} <= set(popular)
+    assert manifest_of(tmp_path / "result").measures["ease"]["movies"] == 10
+    movies, scores, *_ = oracle.by_measure(
+        [each for each in ratings if each[1] in popular], 1, beta=1, penalty=400
+    )
+    best = movies[scores["ease"].argmax(axis=1)].tolist()
+    assert {m: rows[0][0] for m, rows in lists["ease"].items() if rows} == dict(
+        zip(movies.tolist(), best, strict=True)
+    )
+
+    assert all(len(rows) for movie, rows in lists["als"].items() if movie < 1000)
+    assert all(0 < row[1] <= 1 for rows in lists["als"].values() for row in rows)
+    assert not (tmp_path / "result" / "als").exists(), "what it factorises is removed"
+
+
+@pytest.fixture(scope="module", params=["ml-latest-small", "ml-1m"])
+def release(
+    request: pytest.FixtureRequest, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, int], dict[str, dict[int, list[Row]]], Manifest]:
+    """Ids by title, neighbours by measure, and the manifest of a real release."""
+    assert spark
+    output = tmp_path_factory.mktemp(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SparkContext, "stop", lambda _: None)
+        compute(movielens(request.param), output)
+    titles = {line["title"]: line["movie_id"] for line in read_titles(output)}
+    return titles, lists_of(output), manifest_of(output)
+
+
+def read_titles(output: Path) -> list[dict[str, Any]]:
+    return read_lines(output, manifest_of(output).titles.name)
+
+
+def test_toy_storys_first_neighbour_is_toy_story_2(release: tuple) -> None:
+    titles, lists, manifest = release
+    first = lists[manifest.measure][titles["Toy Story (1995)"]][0]
+    assert first[0] == titles["Toy Story 2 (1999)"]
+    assert lists["hybrid"][titles["Toy Story (1995)"]][0][0] == titles["Toy Story 2 (1999)"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Toy Story (1995)", "Toy Story 2 (1999)"),
+        ("Godfather, The (1972)", "Godfather: Part II, The (1974)"),
+        ("Star Wars: Episode IV - A New Hope (1977)",
+         "Star Wars: Episode V - The Empire Strikes Back (1980)"),
+        ("Alien (1979)", "Aliens (1986)"),
+        ("Back to the Future (1985)", "Back to the Future Part II (1989)"),
+    ],
+)  # fmt: skip
+def test_sequels_find_each_other(release: tuple, one: str, other: str) -> None:
+    titles, lists, manifest = release
+    for seed, wanted in ((one, other), (other, one)):
+        nearest = [id for id, *_ in lists[manifest.measure][titles[seed]][:5]]
+        assert titles[wanted] in nearest
+
+
+def test_nothing_is_its_own_neighbour_and_scores_fall_with_rank(release: tuple) -> None:
+    _, lists, _ = release
+    for of_movies in lists.values():
+        for movie, rows in of_movies.items():
+            others = [other for other, *_ in rows]
+            assert movie not in others
+            assert len(set(others)) == len(others) <= 50
+            scores = [score for _, score, *_ in rows]
+            assert scores == sorted(scores, reverse=True)
+            assert all(math.isfinite(score) and score > 0 for score in scores)
+
+
+def test_every_title_with_any_signal_has_neighbours_by_the_hybrid(release: tuple) -> None:
+    _, lists, manifest = release
+    covered = {movie: len(rows) >= 10 for movie, rows in lists["hybrid"].items()}
+    share = sum(covered.values()) / len(covered)
+    assert manifest.coverage["hybrid"] == pytest.approx(share, abs=1e-4)
+    without = {movie for movie, enough in covered.items() if not enough}
+    assert all(not lists["content"][movie] and not lists["ease"][movie] for movie in without)
+    assert manifest.coverage["cosine"] <= manifest.coverage["ease"] < 1
+
+
+def test_by_content_nothing_of_ratings_is_told(release: tuple) -> None:
+    _, lists, _ = release
+    rows = [row for of_movie in lists["content"].values() for row in of_movie]
+    assert {row[2:] for row in rows} == {(0, None)}

@@ -1,0 +1,178 @@
+"""Neighbours by content: TF-IDF against plain loops, cold titles, and the blend with ratings."""
+
+import itertools
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import best
+import content as content_module
+import hybrid as hybrid_module
+import kernel
+from best import Best
+from content import Content, content, read_tags
+from hybrid import hybrid
+from movielens import FORMATS
+from movies import Catalogue, catalogue, parse_movie
+
+WEIGHTS = {"genres": 1.0, "tags": 1.0, "year": 0.5}
+LINES = """\
+1::Toy Story (1995)::Animation|Children's|Comedy
+2::Heat (1995)::Action|Crime|Thriller
+3::Toy Story 2 (1999)::Animation|Children's|Comedy
+4::Antz (1998)::Animation|Children's
+5::Ronin (1998)::Action|Crime|Thriller
+6::No genres (1954)::
+7::Nothing::(no genres listed)
+8::Rififi (1954)::Crime
+"""
+TAGS = {(1, "pixar"): 3, (3, "pixar"): 1, (2, "heist"): 2, (8, "heist"): 1, (5, "car chase"): 1}
+
+
+@pytest.fixture(autouse=True)
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel without Spark's folder for what is compiled."""
+    for module in (best, hybrid_module):
+        monkeypatch.setattr(module, "compiled", lambda _: kernel)
+
+
+def movies(lines: str = LINES) -> Catalogue:
+    """A catalogue whose movies have 10 ratings each, movie 4 a hundred."""
+    listed = [parse_movie(line, FORMATS[0]) for line in lines.splitlines()]
+    ids = np.array([movie.movie_id for movie in listed], np.int32)
+    return catalogue(listed, ids, np.where(ids == 4, 100, 10))
+
+
+def plain(lines: str, tags: dict) -> dict[tuple[int, int], float]:
+    """The similarity of any two movies in plain loops, over dictionaries."""
+    words: dict[str, dict[int, dict[str, float]]] = {"genres": {}, "tags": {}, "year": {}}
+    listed = [parse_movie(line, FORMATS[0]) for line in lines.splitlines()]
+    for movie in listed:
+        id, year = movie.movie_id, movie.year
+        words["genres"][id] = dict.fromkeys(movie.genres, 1.0)
+        words["tags"][id] = {t: 1 + math.log(n) for (m, t), n in tags.items() if m == id}
+        eras = [] if year is None else [year // 10 * 10, (year + 5) // 10 * 10 - 5]
+        words["year"][id] = dict.fromkeys(map(str, eras), 1.0)
+    vectors: dict[int, dict[tuple[str, str], float]] = {movie.movie_id: {} for movie in listed}
+    for kind, of_movies in words.items():
+        having = Counter(word for each in of_movies.values() for word in each)
+        for id, much in of_movies.items():
+            weighed = {
+                word: n * (math.log((1 + len(listed)) / (1 + having[word])) + 1)
+                for word, n in much.items()
+                if having[word] > 1
+            }
+            length = math.sqrt(sum(v * v for v in weighed.values())) or 1
+            for word, v in weighed.items():
+                vectors[id][kind, word] = v / length * WEIGHTS[kind]
+
+    def similarity(a: dict, b: dict) -> float:
+        length = math.sqrt(sum(v * v for v in a.values()) * sum(v * v for v in b.values()))
+        return sum(v * b.get(word, 0) for word, v in a.items()) / length if length else 0.0
+
+    return {
+        (i, j): similarity(vectors[i], vectors[j]) for i, j in itertools.permutations(vectors, 2)
+    }
+
+
+@pytest.mark.parametrize("tags", [TAGS, {}])
+def test_similarity_by_content_is_what_plain_loops_give(tags: dict) -> None:
+    known = content(movies(), tags, WEIGHTS)
+    expected = plain(LINES, tags)
+    one, other = (np.array(each) for each in zip(*expected, strict=True))
+    assert known.similarity(one, other) == pytest.approx(np.array(list(expected.values())))
+
+    for i, alike in by_movie(known.neighbours(0, 8, 3)).items():
+        ranked = sorted(
+            (-float(f"{score:.6g}"), -(100 if j == 4 else 10), j)
+            for (of, j), score in expected.items()
+            if of == i and score > 0
+        )
+        assert [j for j, _ in alike] == [j for *_, j in ranked][:3]
+
+
+def by_movie(rows: Best) -> dict[int, list[tuple[int, float]]]:
+    """Neighbours and scores of each movie, in order."""
+    found: dict[int, list[tuple[int, float]]] = {}
+    for movie, other, score in zip(*(column.tolist() for column in rows[:3]), strict=True):
+        found.setdefault(movie, []).append((other, score))
+    return found
+
+
+def test_movies_are_compared_in_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = content(movies(), TAGS, WEIGHTS)
+    whole = by_movie(known.neighbours(0, 8, 5))
+    monkeypatch.setattr(content_module, "ROWS_AT_ONCE", 3)
+    assert by_movie(known.neighbours(0, 8, 5)) == whole
+    assert by_movie(known.neighbours(2, 5, 5)) == {id: whole[id] for id in (3, 4, 5)}
+
+
+def test_what_nothing_is_known_of_has_no_neighbours_and_is_none() -> None:
+    found = by_movie(content(movies(), TAGS, WEIGHTS).neighbours(0, 8, 8))
+    assert 7 not in found
+    assert all(other != 7 for rows in found.values() for other, _ in rows)
+    assert found[6] == [(8, pytest.approx(found[6][0][1]))], "the year is all that it has"
+
+
+def test_content_rows_tell_no_ratings() -> None:
+    rows = content(movies(), TAGS, WEIGHTS).neighbours(0, 8, 8)
+    assert not rows.co_raters.any()
+    assert np.isnan(rows.cosines).all()
+
+
+def test_tags_are_counted_by_movie_without_regard_to_case(tmp_path: Path) -> None:
+    good = "1::7::Pixar::0\n2::7:: pixar ::0\n3::7::PIXAR  film::0\n"
+    (tmp_path / "tags.dat").write_text(good + "nonsense\n4::x::pixar::0\n5::7::::0\n")
+    found = read_tags(str(tmp_path / "tags.dat"), FORMATS[0])
+    assert found == {(7, "pixar"): 2, (7, "pixar film"): 1}
+    (tmp_path / "tags.csv").write_text('userId,movieId,tag,timestamp\n1,7,"a, ""b""",0\n')
+    assert read_tags(str(tmp_path / "tags.csv"), FORMATS[1]) == {(7, 'a, "b"'): 1}
+
+
+def rows(*each: tuple[int, int, float, int, float]) -> Best:
+    """Neighbours by movie and rank."""
+    kinds = np.int32, np.int32, float, np.int32, float
+    return Best(
+        *(np.array(c, kind) for c, kind in zip(zip(*each, strict=True), kinds, strict=True))
+    )
+
+
+def known(raters: dict[int, int], alike: dict[tuple[int, int], float]) -> Content:
+    """What is known of movies, of which only raters and similarity are asked for."""
+
+    class Told(Content):
+        def similarity(self, movies: np.ndarray, others: np.ndarray) -> np.ndarray:
+            pairs = zip(movies.tolist(), others.tolist(), strict=True)
+            return np.array([alike.get(pair, 0.0) for pair in pairs])
+
+    ids = np.array(sorted(raters), np.int32)
+    return Told(ids, np.array([raters[id] for id in sorted(raters)], np.int32), None, None)
+
+
+def test_a_movie_of_many_ratings_goes_by_them_and_a_cold_one_by_its_content() -> None:
+    nan = math.nan
+    by_ratings = rows((1, 2, 0.20, 90, 0.97), (1, 3, 0.05, 80, 0.98))
+    by_content = rows((1, 4, 0.8, 0, nan), (1, 3, 0.4, 0, nan), (9, 1, 0.5, 0, nan))
+    facts = known({1: 60, 2: 1, 3: 1, 4: 1, 9: 0}, {(1, 4): 0.8, (1, 3): 0.4, (9, 1): 0.5})
+    found = hybrid(by_ratings, by_content, facts, trust=20, count=5)
+    told = list(zip(*(column.tolist() for column in found[:4]), strict=True))
+    # Movie 1: w = 20 / 80; movie 9: w = 1.
+    assert told == [
+        (1, 2, 0.75, 90),
+        (1, 3, 0.2875, 80),  # 0.75 · 0.05 / 0.20 + 0.25 · 0.4
+        (1, 4, 0.2, 0),
+        (9, 1, 0.5, 0),
+    ]
+    assert np.isnan(found.cosines).tolist() == [False, False, True, True]
+
+
+def test_a_blend_of_one_list_is_that_list() -> None:
+    by_content = rows((1, 4, 0.8, 0, math.nan))
+    found = hybrid(best.NONE, by_content, known({1: 0, 4: 1}, {(1, 4): 0.8}), 20, 5)
+    assert found.scores.tolist() == [0.8]
+    by_ratings = rows((1, 4, 0.3, 50, 0.9))
+    found = hybrid(by_ratings, best.NONE, known({1: 60, 4: 1}, {(1, 4): 0.5}), 20, 5)
+    assert found.scores.tolist() == [0.875]

@@ -1,0 +1,104 @@
+"""Measures: each against plain loops over random tables of ratings."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import measures
+from measures import MEASURES, Pairs, of_pairs
+
+USERS, MOVIES = 8, 5
+HALVES = st.lists(
+    st.lists(st.integers(0, 10), min_size=MOVIES, max_size=MOVIES), min_size=USERS, max_size=USERS
+)
+DEFAULTS = {name: each.parameters for name, each in MEASURES.items()}
+
+
+def pairs_of(table: np.ndarray) -> Pairs:
+    """All movies of a table against all, as the cells' sums have them."""
+    rated = (table > 0).astype(np.int32)
+    squares = table * table
+    raters, norms = rated.sum(axis=0) * 1.0, squares.sum(axis=0) * 1.0
+    return Pairs(
+        rated.T @ rated,
+        table.T @ table,
+        squares.T @ rated,
+        rated.T @ squares,
+        (raters[:, None], raters[None, :]),
+        (norms[:, None], norms[None, :]),
+    )
+
+
+def damped(x: list[int], y: list[int]) -> float:
+    """Cosine over the co-raters, drawn to 0, in plain loops; 0 where there are none."""
+    both = [(a, b) for a, b in zip(x, y, strict=True) if a and b]
+    if not both:
+        return 0.0
+    xy, xx, yy = (sum(f(a, b) for a, b in both) for f in (lambda a, b: a * b, _first, _second))
+    return xy / math.sqrt(xx * yy) * len(both) / (len(both) + DEFAULTS["damped"]["beta"])
+
+
+def _first(a: int, _: int) -> int:
+    return a * a
+
+
+def _second(_: int, b: int) -> int:
+    return b * b
+
+
+def full_cosine(x: list[int], y: list[int]) -> float:
+    """Cosine of whole columns."""
+    length = math.sqrt(sum(a * a for a in x)) * math.sqrt(sum(b * b for b in y))
+    return sum(a * b for a, b in zip(x, y, strict=True)) / length if length else 0.0
+
+
+def jaccard(x: list[int], y: list[int]) -> float:
+    """Users of both, of the users of either."""
+    one, other = ({user for user, half in enumerate(column) if half} for column in (x, y))
+    return len(one & other) / len(one | other) if one | other else 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"), [("damped", damped), ("full-cosine", full_cosine), ("jaccard", jaccard)]
+)
+@settings(deadline=None, max_examples=50)
+@given(halves=HALVES)
+def test_a_measure_of_pairs_is_what_plain_loops_give(name: str, plain, halves: list) -> None:
+    table = np.array(halves, np.int32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = of_pairs([name], DEFAULTS)[name](pairs_of(table))
+    columns = table.T.tolist()
+    expected = [[plain(x, y) for y in columns] for x in columns]
+    assert np.nan_to_num(scores) == pytest.approx(np.array(expected), abs=1e-12)
+    assert (np.nan_to_num(scores) == np.nan_to_num(scores.T)).all(), "the same to the bit both ways"
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**32 - 1), movies=st.sampled_from([1, 2, 7, 40]))
+def test_the_inverse_in_place_is_the_inverse(seed: int, movies: int) -> None:
+    ratings = np.random.default_rng(seed).integers(0, 6, (30, movies)) / 5
+    gram = ratings.T @ ratings
+    found = measures.inverse(np.triu(gram), 2.5)
+    assert found == pytest.approx(np.linalg.inv(gram + 2.5 * np.eye(movies)), abs=1e-10)
+
+
+def test_a_large_inverse_is_mirrored_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measures, "MIRRORED", 16)
+    ratings = np.random.default_rng(3).random((80, 50))
+    found = measures.inverse(np.triu(ratings.T @ ratings), 1.0)
+    assert (found == found.T).all()
+
+
+def test_a_matrix_without_an_inverse_is_refused() -> None:
+    with pytest.raises(ArithmeticError, match="has no inverse"):
+        measures.inverse(-np.eye(3), 0.5)
+
+
+def test_the_default_is_a_usual_measure_and_needs_are_met_before_it() -> None:
+    names = list(MEASURES)
+    assert MEASURES[measures.DEFAULT].is_usual
+    for name, measure in MEASURES.items():
+        assert all(names.index(need) < names.index(name) for need in measure.needs)
