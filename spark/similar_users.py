@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 from pyspark import SparkContext
 
-from engine import Best, Rules, best_of, block_count, cell_memory, choose_blocks, compute
+from best import NONE, Best
+from engine import Rules, best_of, block_count, cell_memory, choose_blocks, compute, deal
 from manifest import SIMILAR_USERS, Part
 from ratings import Ratings, exchanged
 from results import write_lines
@@ -44,17 +45,17 @@ def write_similar_users(
     compared = int((given >= rules.min_co_raters).sum())
     count = block_count(compared, context.defaultParallelism, cell_memory(context))
     blocks = choose_blocks(by_movie, rules.min_co_raters, count)
-    _, found = compute(by_movie, blocks, rules, None, first)
+    found = compute(deal(by_movie, blocks), blocks, rules, None, first)
     everyone = context.broadcast((users, given))
 
-    def write(one: tuple[int, Best]) -> Part:
-        number, best = one
+    def write(one: tuple[int, dict[str, Best]]) -> Part:
+        number, lists = one
         users, given = everyone.value
         begin, end = np.searchsorted(users, [first[number], *first[number + 1 :][:1], 2**31])[:2]
-        lines = _lines(best, users[begin:end], given[begin:end])
+        lines = _lines(lists.get("cosine", NONE), users[begin:end], given[begin:end])
         return write_lines(output, f"{SIMILAR_USERS}/part-{number:05d}.json.gz", lines)
 
-    written = best_of(found, first.size, rules.neighbours).map(write).collect()
+    written = best_of(found.best, first.size, rules.neighbours).map(write).collect()
     return sorted(written, key=lambda part: part.name)
 
 
