@@ -1,8 +1,8 @@
 """How good lists of titles are: per user, from which places of his list hold hidden titles.
 
-Imports NumPy alone. All functions take `hits`, bool [users, places], whether the title at a place of
-a user's list is one of his hidden ones, and `hidden`, int [users], how many hidden titles he has, at
-least 1; they return float64 [users]. A list shorter than k ends with places that hit nothing.
+Imports NumPy alone. All functions take `hits`, bool [users, places], whether the title at a place
+of a user's list is one of his hidden ones, and `hidden`, int [users], how many hidden titles he
+has, at least 1; they return float64 [users]. A list may be shorter than k.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The metrics of lists: on paper, against their definitions in plain Python, and at their bounds."""
+"""The metrics of lists: on paper, and against their definitions in plain Python."""
 
 import math
 from collections.abc import Callable
