@@ -23,7 +23,6 @@ def told(quality: Quality) -> dict[str, Any] | None:
         "popularity_recall": _rounded(quality.popularity_recall),
         "lift": _rounded(figures.lift),
         "lift_error": _rounded(figures.lift_error),
-        "coverage": _rounded(figures.coverage),
         "popularity_share": _rounded(figures.popularity_share),
     }
 

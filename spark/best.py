@@ -1,6 +1,6 @@
 """Movies' best neighbours by one measure, and how they are chosen."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,13 @@ class Best(NamedTuple):
 
 
 NONE = Best(*(np.empty(0, kind) for kind in (np.int32, np.int32, float, np.int32, float)))
+
+
+def joined(some: Iterable[Best]) -> Best:
+    """All rows, by movie; those of a movie as they were."""
+    columns = [np.concatenate(each) for each in zip(NONE, *some, strict=True)]
+    order = np.argsort(columns[0], kind="stable")
+    return Best(*(column[order] for column in columns))
 
 
 def rows_of(ids: np.ndarray, best: tuple[np.ndarray, ...]) -> Best:

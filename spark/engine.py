@@ -28,6 +28,7 @@ from measures import PairMeasure, Pairs, cosine
 from movielens import DatasetError
 from parquet import write_parquet
 from ratings import Census, Chunk, Ratings, unpacked
+from self_evaluation import are_asked
 
 SUM_BYTES = 16  # of one pair of movies: four 32-bit sums
 CELLS_PER_CORE = 3  # so that cores end together
@@ -35,7 +36,7 @@ CELLS_PER_CORE = 3  # so that cores end together
 SHARE_BYTES = 2**22
 PAIRS_PER_BATCH = 2**17  # 3 MB, which fit into a cache
 # Beside the numbers of ranges, which are 0 or more: what else a cell gives.
-_PAIRS, _PRODUCTS = -1, -2
+_PAIRS, _PRODUCTS, _TRIED = -1, -2, -3
 
 PAIRS = pa.schema(
     [("movie1", pa.int32()), ("movie2", pa.int32()), ("numPairs", pa.int64())]
@@ -57,6 +58,12 @@ class Share(NamedTuple):
     row_entries: bytes
     column_lengths: bytes = b""
     column_entries: bytes = b""
+
+
+class Asked(NamedTuple):
+    """What a cell needs of users who are asked how good the others' lists are."""
+
+    share: Share
 
 
 class Products(NamedTuple):
@@ -81,11 +88,13 @@ class Found(NamedTuple):
         pairs: how many were written.
         best: by number of the range, of each measure of pairs its name and a cell's `Best`.
         products: of each cell, if the Gram matrix was asked for.
+        tried: as `best`, what was learnt without the users who are asked; empty without a trial.
     """
 
     pairs: int
     best: RDD
     products: RDD
+    tried: RDD
 
 
 @dataclass(frozen=True)
@@ -172,14 +181,40 @@ def block_count(movies: int, cores: int, cell_bytes: int) -> int:
     return max(1, min(for_cores, movies), math.ceil(movies / side))
 
 
-def deal(ratings: Ratings, blocks: Blocks) -> RDD:
-    """Cut all ratings into what each cell needs: partition and key are the cell's number."""
-    shares = ratings.packed.mapPartitions(_dealer(blocks))
+@dataclass(frozen=True)
+class Trial:
+    """Lists that are taken from the sums before the users who are asked are added.
+
+    Attributes:
+        movies: int32, ids of those whose lists are wanted.
+        blocks: of all movies, with raters and squares of everybody else.
+        rules: what is kept of them.
+    """
+
+    movies: np.ndarray
+    blocks: Blocks
+    rules: Rules
+
+
+def deal(ratings: Ratings, blocks: Blocks, below: int = 0) -> RDD:
+    """Cut all ratings into what each cell needs: partition and key are the cell's number.
+
+    Args:
+        ratings: packed.
+        blocks: of movies.
+        below: from `self_evaluation.bound`; the shares of users who are asked come apart.
+    """
+    shares = ratings.packed.mapPartitions(_dealer(blocks, below))
     return shares.partitionBy(len(blocks.cells), _itself)
 
 
 def compute(
-    dealt: RDD, blocks: Blocks, rules: Rules, output: str | None, first: np.ndarray
+    dealt: RDD,
+    blocks: Blocks,
+    rules: Rules,
+    output: str | None,
+    first: np.ndarray,
+    trial: Trial | None = None,
 ) -> Found:
     """Compare all movies: writes the pairs as Parquet and gives what each cell found best.
 
@@ -194,14 +229,16 @@ def compute(
         output: absolute URI of the folder for the pairs: the same pairs, integers and doubles as
             `self_join.similarities` has, in its columns. None to write none of them.
         first: int32, the ids with which ranges of movies begin, ascending.
+        trial: what is to be learnt without the users who are asked; `dealt` must know of them.
     """
     if output:
         write_parquet(iter(()), PAIRS, f"{output}/none.parquet")  # there may be no pairs at all
-    found = dealt.mapPartitions(_computer(blocks, rules, output, first))
+    found = dealt.mapPartitions(_computer(blocks, rules, output, first, trial))
     found = found.persist(StorageLevel.MEMORY_AND_DISK)
     pairs = sum(found.filter(lambda each: each[0] == _PAIRS).values().collect())
     products = found.filter(lambda each: each[0] == _PRODUCTS).values()
-    return Found(pairs, found.filter(lambda each: each[0] >= 0), products)
+    tried = found.filter(lambda each: each[0] == _TRIED).values()
+    return Found(pairs, found.filter(lambda each: each[0] >= 0), products, tried)
 
 
 def look_up(dealt: RDD, blocks: Blocks, ranked: RDD, first: np.ndarray) -> RDD:
@@ -254,29 +291,44 @@ def _itself(key: int) -> int:
     return key
 
 
-def _dealer(blocks: Blocks) -> Callable[[Iterator[Chunk | Census]], Iterator[tuple[int, Share]]]:
-    def deal(packed: Iterator[Chunk | Census]) -> Iterator[tuple[int, Share]]:
+def _dealer(
+    blocks: Blocks, below: int
+) -> Callable[[Iterator[Chunk | Census]], Iterator[tuple[int, Share | Asked]]]:
+    def deal(packed: Iterator[Chunk | Census]) -> Iterator[tuple[int, Share | Asked]]:
         """Cut each chunk of users into blocks and send to each cell what it needs of them."""
         for chunk in packed:
             if not isinstance(chunk, Chunk):
                 continue
-            _, starts, movies, halves = unpacked(chunk)
-            lengths, parts = cut(starts, movies, halves, blocks)
-            for cell, (i, j) in enumerate(blocks.cells):
-                # Only users who have a pair in the cell.
-                here = (lengths[i] > 0) & (lengths[j] > (1 if i == j else 0))
-                if here.any():
-                    needed = [
-                        array.tobytes()
-                        for block in ((i,) if i == j else (i, j))
-                        for array in (
-                            lengths[block][here],
-                            parts[block][np.repeat(here, lengths[block])],
-                        )
-                    ]
-                    yield cell, Share(*needed)
+            users, starts, movies, halves = unpacked(chunk)
+            counts = np.diff(starts)
+            asked = are_asked(users, counts, below)
+            if not asked.any():
+                yield from _shares(starts, movies, halves, blocks)
+                continue
+            for some in (~asked, asked):
+                rows, ends = np.repeat(some, counts), np.cumsum(counts[some])
+                mine = np.append(0, ends), movies[rows], halves[rows]
+                for cell, share in _shares(*mine, blocks):
+                    yield cell, Asked(share) if some is asked else share
 
     return deal
+
+
+def _shares(
+    starts: np.ndarray, movies: np.ndarray, halves: np.ndarray, blocks: Blocks
+) -> Iterator[tuple[int, Share]]:
+    """What each cell needs of some users; see `cut`."""
+    lengths, parts = cut(starts, movies, halves, blocks)
+    for cell, (i, j) in enumerate(blocks.cells):
+        # Only users who have a pair in the cell.
+        here = (lengths[i] > 0) & (lengths[j] > (1 if i == j else 0))
+        if here.any():
+            needed = [
+                array.tobytes()
+                for block in ((i,) if i == j else (i, j))
+                for array in (lengths[block][here], parts[block][np.repeat(here, lengths[block])])
+            ]
+            yield cell, Share(*needed)
 
 
 def _arrays(packed: tuple[bytes, ...], *kinds: type) -> list[np.ndarray]:
@@ -315,12 +367,26 @@ def cut(
 
 
 def _computer(
-    blocks: Blocks, rules: Rules, output: str | None, first: np.ndarray
-) -> Callable[[Iterator[tuple[int, Share]]], Iterator[tuple[int, Any]]]:
-    def compute_cell(shares: Iterator[tuple[int, Share]]) -> Iterator[tuple[int, Any]]:
+    blocks: Blocks, rules: Rules, output: str | None, first: np.ndarray, trial: Trial | None
+) -> Callable[[Iterator[tuple[int, Share | Asked]]], Iterator[tuple[int, Any]]]:
+    def compute_cell(shares: Iterator[tuple[int, Share | Asked]]) -> Iterator[tuple[int, Any]]:
         """Sum up one cell; write its pairs; give its movies' best neighbours by each measure."""
         kernel = compiled("kernel")
-        cell, sums = _summed(kernel, shares, blocks)
+        asked: list[tuple[int, Share]] = []
+
+        def others() -> Iterator[tuple[int, Share]]:
+            for cell, each in shares:
+                if isinstance(each, Asked):
+                    asked.append((cell, each.share))
+                else:
+                    yield cell, each
+
+        cell, sums = _summed(kernel, others(), blocks)
+        if trial and sums is not None:
+            for each in _tried(kernel, sums, cell, trial, first):
+                yield _TRIED, each
+        if asked:
+            cell, sums = _summed(kernel, iter(asked), blocks, sums)
         if sums is None:
             return
         i, j = blocks.cells[cell]
@@ -344,10 +410,13 @@ def _computer(
 
 
 def _summed(
-    kernel: ModuleType, shares: Iterator[tuple[int, Share]], blocks: Blocks
+    kernel: ModuleType,
+    shares: Iterator[tuple[int, Share]],
+    blocks: Blocks,
+    sums: np.ndarray | None = None,
 ) -> tuple[int, np.ndarray | None]:
-    """The number of a cell and its sums over all chunks; none where it has no share."""
-    cell, sums = 0, None
+    """The number of a cell and its sums, added to those given; none where it has no share."""
+    cell = 0
     for cell, share in _joined(shares):
         i, j = blocks.cells[cell]
         if sums is None:
@@ -356,6 +425,22 @@ def _summed(
         own, other = arrays[:2], arrays[:2] if i == j else arrays[2:]
         kernel.add_pairs(*own, *other, i == j, sums)
     return cell, sums
+
+
+def _tried(
+    kernel: ModuleType, sums: np.ndarray, cell: int, trial: Trial, first: np.ndarray
+) -> Iterator[tuple[int, tuple[str, Best]]]:
+    """The lists that a trial wants of a cell, by range."""
+    i, j = trial.blocks.cells[cell]
+    ids = trial.blocks.ids_of(i), trial.blocks.ids_of(j)
+    of, first_column = _of_cell(ids, i == j)
+    best = kernel.no_best(of.size, trial.rules.neighbours)
+    for _ in _kept(kernel, sums, ids, trial.rules, best, first_column):
+        pass  # but for what is offered to the best
+    lists = [("cosine", rows_of(of, best)), *ranked(sums, trial.blocks, cell, trial.rules)]
+    for name, rows in lists:
+        mine = np.isin(rows.movies, trial.movies)
+        yield from _by_range(name, Best(*(column[mine] for column in rows)), first)
 
 
 def ranked(sums: np.ndarray, blocks: Blocks, cell: int, rules: Rules) -> Iterator[tuple[str, Best]]:
@@ -444,7 +529,9 @@ def _finder(
 
         def shares() -> Iterator[tuple[int, Share]]:
             for cell, each in found:
-                if isinstance(each, Share):
+                if isinstance(each, Asked):
+                    yield cell, each.share
+                elif isinstance(each, Share):
                     yield cell, each
                 else:
                     wanted.append(each)

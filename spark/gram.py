@@ -6,13 +6,16 @@ Here X has a user's rating of a movie, of five stars, and 0 where there is none:
 says why. Row i of B is what liking movie i adds to the others.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from scipy.linalg import solve
+from scipy.sparse import csr_array
 
 from best import Best, best_of_rows
 from engine import Blocks, Products
-from measures import inverse
+from self_evaluation import Asked
 
 ROWS_AT_ONCE = 64  # of B, so that they stay in a cache
 SCALE = 100  # half stars squared in a rating of five stars, squared
@@ -44,21 +47,56 @@ def gather(products: Iterable[Products], blocks: Blocks, limit: int) -> tuple[Bl
     return movies, gram
 
 
-def ease(movies: Blocks, gram: np.ndarray, regularisation: float, count: int) -> Iterator[Best]:
+def ease(movies: Blocks, weights: np.ndarray, count: int) -> Iterator[Best]:
     """Each movie's best neighbours by EASE: those of a weight above 0.
 
     Args:
         movies: from `gather`.
-        gram: from `gather`; its memory is used up.
-        regularisation: λ, above 0.
+        weights: P, from `measures.inverse`.
         count: at most so many neighbours of each movie.
 
     Yields:
         Neighbours of some movies at a time, without co-raters and cosine.
     """
-    weights = inverse(gram, regularisation)
     scale = -1 / weights.diagonal()
     for start in range(0, movies.ids.size, ROWS_AT_ONCE):
         some = slice(start, start + ROWS_AT_ONCE)
         rows = weights[some] * scale
         yield best_of_rows(movies.ids[some], rows, movies.ids, movies.raters, count)
+
+
+def ease_without(
+    movies: Blocks, weights: np.ndarray, asked: Asked, of: np.ndarray, count: int
+) -> Iterator[Best]:
+    """What `ease` would give without some users, exactly, though all are in the matrix.
+
+    With U their rows of X and G all users' matrix, (G - UᵀU + λI)⁻¹ = P + (UP)ᵀ (I - UPUᵀ)⁻¹ UP by
+    Woodbury's identity: a system of as many equations as there are users instead of an inversion.
+
+    Args:
+        movies: see `ease`.
+        weights: see `ease`.
+        asked: the users.
+        of: int32, ids of the movies whose neighbours are wanted.
+        count: see `ease`.
+    """
+    change, solved = _without(movies, weights, asked)
+    scale = -1 / (weights.diagonal() + np.einsum("ij,ij->j", change, solved))
+    wanted = np.flatnonzero(np.isin(movies.ids, of))
+    for start in range(0, wanted.size, ROWS_AT_ONCE):
+        some = wanted[start : start + ROWS_AT_ONCE]
+        rows = (weights[some] + change[:, some].T @ solved) * scale
+        yield best_of_rows(movies.ids[some], rows, movies.ids, movies.raters, count)
+
+
+def _without(movies: Blocks, weights: np.ndarray, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
+    """UP and (I - UPUᵀ)⁻¹ UP, float64 [users, movies] both; see `ease_without`."""
+    by_id = np.argsort(movies.ids)
+    place = np.searchsorted(movies.ids, asked.movies, sorter=by_id)
+    known = np.append(movies.ids[by_id], -1)[place] == asked.movies
+    users, row = np.unique(asked.users[known], return_inverse=True)
+    stars = asked.halves[known] / math.sqrt(SCALE)
+    shape = users.size, movies.ids.size
+    rows = csr_array((stars, (row, by_id[place[known]])), shape)
+    change = rows @ weights
+    return change, solve(np.eye(users.size) - rows @ change.T, change, assume_a="pos")

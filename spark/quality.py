@@ -25,15 +25,13 @@ class Figures:
         lift: `recall` by that of the most rated movies: 1 is as good as a list that is the same
             for everybody. Data sets differ in it far less than in `recall`.
         lift_error: its standard error over the users.
-        coverage: share of the catalogue's movies with a rating that have 10 neighbours or more.
-        popularity_share: of all neighbours the share that is among the tenth of the movies that
-            most users rated.
+        popularity_share: of the neighbours of these users' movies the share that is among the
+            tenth of all movies that most users rated.
     """
 
     recall: float
     lift: float
     lift_error: float
-    coverage: float
     popularity_share: float
 
 
@@ -42,7 +40,8 @@ class Quality:
     """What a run found about itself.
 
     Attributes:
-        measure: that answers by default.
+        measure: that is compared with the live run's: the one that answers by default, or the
+            one that it draws on where it cannot be judged.
         users: who were asked: apart from all that was learnt from.
         hidden: liked movies of theirs that were looked for.
         popularity_recall: `Figures.recall` of the most rated movies; None of too few users.

@@ -18,6 +18,7 @@ from manifest import (
     Part,
 )
 from movies import Catalogue
+from quality import Quality
 from rejects import Reject
 from storage import child, delete, write
 
@@ -71,6 +72,13 @@ def write_rejects(output: str, file: str, source: int, rejects: Sequence[Reject]
     """
     lines = (json.dumps(reject.told(file), ensure_ascii=False) for reject in rejects)
     write_lines(output, f"{REJECTS}/{file}-{source:05d}.json.gz", lines)
+
+
+def write_quality(quality: Quality, output: str) -> Part:
+    """Write what a run found out about itself."""
+    blob = quality.to_json().encode()
+    write(child(output, QUALITY), blob)
+    return Part(QUALITY, 1, len(blob), hashlib.sha256(blob).hexdigest())
 
 
 def write_manifest(manifest: Manifest, output: str) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,11 +11,12 @@ import numpy as np
 from pyspark import RDD, SparkConf, SparkContext
 
 import results
-from best import NONE, Best
+from best import NONE, Best, joined
 from content import content, read_tags
 from engine import (
     Blocks,
     Rules,
+    Trial,
     best_of,
     block_count,
     cell_memory,
@@ -24,16 +25,17 @@ from engine import (
     deal,
     look_up,
 )
-from gram import ease, gather
+from gram import ease, ease_without, gather
 from hybrid import hybrid
 from manifest import SIMILARITIES, Manifest, Part
-from measures import DEFAULT, MEASURES, of_pairs
+from measures import DEFAULT, MEASURES, inverse, of_pairs
 from movielens import DatasetError, Format, only_format
 from movies import Catalogue, catalogue, read_movies
 from neighbours import bounds, range_of, write_part
 from progress import Stages
 from ratings import Ratings, read_ratings
 from rejects import HopelessError, Judgement, refuse_hopeless
+from self_evaluation import MOST_USERS, Asked, ask, bound, judge
 from similar_users import write_similar_users
 from storage import absolute, child, list_files
 
@@ -62,6 +64,23 @@ class Dataset:
     movies: Catalogue
     duplicate_movies: int
     tags: Counter[tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What came of comparing the movies.
+
+    Attributes:
+        pairs: how many were written.
+        best: from `engine.best_of`.
+        asked: the ratings of the users who judge the run.
+        tried: by measure that is judged, lists that were learnt from everybody else.
+    """
+
+    pairs: int
+    best: RDD
+    asked: Asked
+    tried: dict[str, Best]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -117,6 +136,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--similar-users", type=int, default=0, metavar="N",
         help="also write each user's N most similar users, ids only; none if not given",
     )  # fmt: skip
+    parser.add_argument(
+        "--test-users", type=int, default=MOST_USERS, metavar="N",
+        help="so many users say how good the neighbours are; 0 for no quality.json; default "
+        "%(default)s, and at most a tenth of all",
+    )  # fmt: skip
     parser.add_argument("--blocks", type=int, metavar="B", help="of movies; chosen if not given")
     options = parser.parse_args(arguments)
     options.parameters = {name: dict(each.parameters) for name, each in MEASURES.items()}
@@ -136,6 +160,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("--max-ratings-per-user must be at least 2")
     if options.neighbours < 1:
         parser.error("--neighbours must be at least 1")
+    if options.test_users < 0:
+        parser.error("--test-users must be 0 or more")
     if options.similar_users < 0:
         parser.error("--similar-users must be 0 or more")
     return options
@@ -184,10 +210,14 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
     with stages.stage("read"):
         dataset = read(context, options)
     first = bounds(dataset.movies, len(options.measures) * options.neighbours)
-    pairs, best = compare(context, dataset, options, first, stages)
+    compared = compare(context, dataset, options, first, stages)
     with stages.stage("neighbours"):
-        parts, covered = write_neighbours(context, best, dataset, first, options)
+        parts, covered = write_neighbours(context, compared.best, dataset, first, options)
         titles = results.write_titles(dataset.movies, options.output)
+    quality = None
+    if options.test_users:
+        with stages.stage("quality"):
+            quality = write_quality(dataset.ratings, compared, options)
     alike: list[Part] = []
     if options.similar_users:
         with stages.stage("similar_users"):
@@ -208,12 +238,12 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
             name: getattr(options, name)
             for name in ("min_co_raters", "min_score", "neighbours", "max_ratings_per_user")
         },
-        counts=count(dataset) | {"pairs": pairs, "movies_with_neighbours": covered["any"]},
+        counts=count(dataset) | {"pairs": compared.pairs, "movies_with_neighbours": covered["any"]},
         rejects={name: judged.defects for name, judged in dataset.judgements.items()},
         neighbours=parts,
         titles=titles,
         similar_users=alike,
-        quality=None,
+        quality=quality,
         timings=stages.timings,
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     )
@@ -249,7 +279,7 @@ def compare(
     options: argparse.Namespace,
     first: np.ndarray,
     stages: Stages,
-) -> tuple[int, RDD]:
+) -> Compared:
     """Compare the movies by all measures that are asked for; writes the pairs.
 
     Args:
@@ -258,9 +288,6 @@ def compare(
         options: from `parse`.
         first: from `bounds`.
         stages: that are timed.
-
-    Returns:
-        How many pairs were written, and what `engine.best_of` gives.
     """
     ratings, names, parameters = dataset.ratings, options.measures, options.parameters
     with stages.stage("similarities"):
@@ -272,27 +299,69 @@ def compare(
             int(parameters["ease"]["limit"]) if "ease" in names else 0,
         )
         blocks = cut(context, ratings, options)
-        dealt = deal(ratings, blocks)
-        found = compute(dealt, blocks, rules, child(options.output, SIMILARITIES), first)
+        below = bound(ratings.users, options.test_users)
+        asked = ask(ratings, below)
+        trial = make_trial(asked, blocks, rules, options) if below else None
+        dealt = deal(ratings, blocks, below)
+        pairs = child(options.output, SIMILARITIES)
+        found = compute(dealt, blocks, rules, pairs, first, trial)
+        tried = best_of(found.tried, first.size, rules.neighbours).values().collect()
+        lists = {
+            name: joined(each[name] for each in tried if name in each) for name in judged(options)
+        }
     ranked: list[tuple[str, Best]] = []  # here, on the driver
     if "ease" in names:
         with stages.stage("ease"):
             movies, gram = gather(found.products.toLocalIterator(), blocks, rules.gram)
             parameters["ease"]["movies"] = movies.ids.size
-            rows = ease(movies, gram, parameters["ease"]["lambda"], rules.neighbours)
-            ranked += [("ease", each) for each in rows]
+            weights = inverse(gram, parameters["ease"]["lambda"])
+            ranked += [("ease", each) for each in ease(movies, weights, rules.neighbours)]
+        if trial and "ease" in lists:
+            with stages.stage("ease_tried"):
+                lists["ease"] = joined(
+                    ease_without(movies, weights, asked, trial.movies, rules.neighbours)
+                )
     if "als" in names:
         from als import als
 
         with stages.stage("als"):
-            asked = parameters["als"]
-            rows = als(context, ratings, blocks, asked, options.output, rules.neighbours)
+            wanted = parameters["als"]
+            rows = als(context, ratings, blocks, wanted, options.output, rules.neighbours)
             ranked += [("als", each) for each in rows]
     everything = found.best
     if ranked:
         known = look_up(dealt, blocks, context.parallelize(ranked), first)
         everything = everything.union(known)
-    return found.pairs, best_of(everything, first.size, options.neighbours)
+    best = best_of(everything, first.size, options.neighbours)
+    return Compared(found.pairs, best, asked, lists)
+
+
+def judged(options: argparse.Namespace) -> list[str]:
+    """The measures by which the run judges itself, the one that counts first.
+
+    That is the one that answers by default. One that is made of more than the cells' sums cannot be
+    learnt without some users; it draws on EASE, which stands for it.
+    """
+    name = options.default_measure
+    if MEASURES[name].source not in ("pairs", "gram"):
+        name = "ease" if "ease" in options.measures else "cosine"
+    return list(dict.fromkeys((name, "cosine")))
+
+
+def make_trial(asked: Asked, blocks: Blocks, rules: Rules, options: argparse.Namespace) -> Trial:
+    """What is to be learnt without the users who are asked."""
+    raters, squares = asked.of_movies(blocks.ids)
+    others = replace(blocks, raters=blocks.raters - raters, squares=blocks.squares - squares)
+    wanted = replace(rules, measures=of_pairs(judged(options), options.parameters), gram=0)
+    return Trial(np.unique(asked.kept.movies), others, wanted)
+
+
+def write_quality(ratings: Ratings, compared: Compared, options: argparse.Namespace) -> Part:
+    """Write what the users who were asked say of the run."""
+    raters, _ = compared.asked.of_movies(ratings.movies)
+    popular = ratings.movies[np.argsort(raters - ratings.raters, kind="stable")]
+    quality = judge(judged(options)[0], compared.asked, compared.tried, popular)
+    return results.write_quality(quality, options.output)
 
 
 def cut(context: SparkContext, ratings: Ratings, options: argparse.Namespace) -> Blocks:

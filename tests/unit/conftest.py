@@ -230,7 +230,7 @@ def movie_line(movie_id: int, *neighbours: int, ratings: int = 20) -> dict[str, 
 
 def quality(lift: float, error: float = 0.01, **changes: Any) -> Quality:
     """What a run says of itself: by damped, a fifth of the hidden movies by popularity."""
-    figures = Figures(0.2 * lift, lift, error, 0.9, 0.3)
+    figures = Figures(0.2 * lift, lift, error, 0.3)
     told: dict[str, Any] = {
         "measure": "damped",
         "users": 500,

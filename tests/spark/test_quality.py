@@ -1,0 +1,117 @@
+"""quality.json: what is judged was learnt from everybody else, what is published from all."""
+
+import hashlib
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import similarity_job
+from best import Best
+from quality import Quality
+from self_evaluation import Asked
+from tests.conftest import movielens
+from tests.spark.conftest import folder
+from tests.spark.test_job import manifest_of, read_lines, run, running
+
+__all__ = ["running"]
+
+pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("running")]
+
+MOVIES = range(1, 41)
+MOVIES_DAT = "".join(f"{movie}::M{movie} (1999)::Drama\n" for movie in MOVIES)
+
+
+def lines_of(seed: int) -> list[str]:
+    """Ratings of 600 users of two tastes, a line each."""
+    chance = random.Random(seed)
+    return [
+        f"{user}::{movie}::{chance.choice((4, 4.5, 5))}::1\n"
+        for user in range(1, 601)
+        for movie in MOVIES
+        if chance.random() < (0.5 if (movie + user) % 2 else 0.15)
+    ]
+
+
+@pytest.mark.parametrize("measure", ["damped", "full-cosine", "ease"])
+def test_what_is_judged_is_what_the_ratings_of_everybody_else_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: str
+) -> None:
+    seen: dict[str, tuple[Asked, dict[str, Best]]] = {}
+    judge = similarity_job.judge
+
+    def watch(name: str, asked: Asked, tried: dict[str, Best], *others: object) -> Quality:
+        seen["it"] = asked, tried
+        return judge(name, asked, tried, *others)
+
+    monkeypatch.setattr(similarity_job, "judge", watch)
+    told = "--default-measure", measure, "--measures", f"damped,{measure}", "--min-score", "0.5"
+    lines = lines_of(seed=3)
+    dataset = folder(tmp_path / "all", ratings_dat="".join(lines), movies_dat=MOVIES_DAT)
+    assert run(dataset, tmp_path / "result", *told) == 0
+    asked, tried = seen["it"]
+    users = set(asked.users.tolist())
+    assert 30 <= len(users) < 100
+
+    rest = "".join(line for line in lines if int(line.split("::")[0]) not in users)
+    dataset = folder(tmp_path / "others", ratings_dat=rest, movies_dat=MOVIES_DAT)
+    assert run(dataset, tmp_path / "expected", *told, "--test-users", "0") == 0
+    assert manifest_of(tmp_path / "expected").quality is None
+    parts = manifest_of(tmp_path / "expected").neighbours
+    by_movie = {
+        line["movie_id"]: line
+        for line in read_lines(tmp_path / "expected", *(p.name for p in parts))
+    }
+    for name in (measure, "cosine"):
+        lists = tried[name]
+        assert set(lists.movies.tolist()) == set(MOVIES)
+        for movie in MOVIES:
+            line, mine = by_movie[movie], lists.movies == movie
+            rows = line["neighbours"][name]
+            ids = [line["others"][place]["movie_id"] for place, *_ in rows]
+            assert lists.neighbours[mine].tolist() == ids
+            scores = [score for _, score, *_ in rows]
+            if name == "ease":  # the sums of another order
+                np.testing.assert_allclose(lists.scores[mine], scores, rtol=1e-6)
+            else:
+                assert lists.scores[mine].tolist() == scores
+
+
+def test_a_run_that_judges_itself_publishes_the_same_to_the_bit_and_says_what_it_found(
+    tmp_path: Path,
+) -> None:
+    dataset = folder(tmp_path / "d", ratings_dat="".join(lines_of(4)), movies_dat=MOVIES_DAT)
+    told = "--min-score", "0.5", "--default-measure", "full-cosine", "--measures", "full-cosine"
+    assert run(dataset, tmp_path / "with", *told) == 0
+    assert run(dataset, tmp_path / "without", *told, "--test-users", "0") == 0
+    one, other = manifest_of(tmp_path / "with"), manifest_of(tmp_path / "without")
+    assert (one.neighbours, one.titles, one.counts) == (
+        other.neighbours,
+        other.titles,
+        other.counts,
+    )
+    assert not (tmp_path / "without" / "quality.json").exists()
+
+    part = one.quality
+    assert part is not None
+    text = (tmp_path / "with" / "quality.json").read_bytes()
+    assert (part.name, part.bytes) == ("quality.json", len(text))
+    assert part.sha256 == hashlib.sha256(text).hexdigest()
+    quality = Quality.from_json(text)
+    assert quality.measure == "full-cosine"
+    assert quality.default is not None
+    assert set(quality.measures) == {"full-cosine", "cosine"}
+    assert quality.default.lift > 1.1, "the taste of a user is worth more than what all like"
+
+
+def test_of_a_real_release_the_neighbours_find_more_than_the_most_rated_movies(
+    tmp_path: Path,
+) -> None:
+    assert run(movielens("ml-latest-small"), tmp_path) == 0
+    quality = Quality.from_json((tmp_path / "quality.json").read_bytes())
+    assert 30 <= quality.users <= 100
+    assert quality.default is not None
+    assert quality.default.lift - 2 * quality.default.lift_error > 1
+    cosine = quality.measures["cosine"]
+    assert cosine.recall < quality.popularity_recall, "the tutorial's measure is what it is"
