@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=("tutorial", "kernel", "shapes", "executors"),
+        choices=("tutorial", "kernel", "shapes", "executors", "extras"),
         help="measure these sections alone and keep the others as they were",
     )
     options = parser.parse_args()
@@ -59,6 +59,7 @@ def main() -> None:
         "kernel": lambda: bare_kernel("10m", times),
         "shapes": lambda: by_shape(fitted, times),
         "executors": lambda: by_executors("10m", times),
+        "extras": lambda: extras(["1m", *(["10m"] if large else [])], times),
     }
     REPORTS.mkdir(parents=True, exist_ok=True)
     for name in options.only or sections:
@@ -113,15 +114,15 @@ def submit(program: Path, *arguments: str, options: Sequence[str]) -> Measured:
 
 
 def job(
-    folder: Path, times: int, master: str = f"local[{CORES}]"
+    folder: Path, times: int, master: str = f"local[{CORES}]", more: Sequence[str] = ()
 ) -> tuple[list[Measured], list[dict]]:
-    """Run the job some times; what it took, and its manifests."""
+    """Run the job some times, perhaps with more arguments; what it took, and its manifests."""
     measured, manifests = [], []
     options = "--master", master, "--driver-java-options", JAVA_OPTIONS
     for _ in range(times):
         output = DATA / "result"
         program = ROOT / "spark" / "similarity_job.py"
-        arguments = "--dataset", str(folder), "--output", str(output)
+        arguments = "--dataset", str(folder), "--output", str(output), *more
         measured.append(submit(program, *arguments, options=options))
         manifests.append(json.loads((output / "manifest.json").read_text()))
     return measured, manifests
@@ -254,6 +255,32 @@ def by_executors(name: str, times: int) -> list[str]:
         stage = statistics.median(each["timings"]["similarities"] for each in manifests)
         first = first or stage
         report.append(f"| {executors} | {wall:.1f} s | {stage:.1f} s | {first / stage:.2f} |")
+    return report
+
+
+def extras(names: Sequence[str], times: int) -> list[str]:
+    """What it costs that a run judges itself, and what similar users cost."""
+    report = [
+        "\n## What a run does besides\n\nThe job without either, judging itself (as it does), and "
+        "with 50 similar users of each user besides; run in turn.\n\n"
+        "| shape | neither | judging itself | share of it | similar users besides | their stage |\n"
+        "|---|---|---|---|---|---|"
+    ]
+    kinds = ("--test-users", "0"), (), ("--similar-users", "50")
+    for name in names:
+        folder, _ = dataset(name)
+        taken: list[list[float]] = [[] for _ in kinds]
+        stage = []
+        for _ in range(times):
+            for more, seconds in zip(kinds, taken, strict=True):
+                measured, manifests = job(folder, 1, more=more)
+                seconds.append(measured[0].seconds)
+            stage.append(manifests[0]["timings"]["similar_users"])
+        without, judging, alike = map(statistics.median, taken)
+        report.append(
+            f"| {name} | {without:.1f} s | {judging:.1f} s | {(judging - without) / judging:.0%} "
+            f"| {alike:.1f} s | {statistics.median(stage):.1f} s |"
+        )
     return report
 
 

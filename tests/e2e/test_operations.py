@@ -1,6 +1,7 @@
 """What an operator does and is told: the deployed template, its permissions enforced."""
 
 import json
+import random
 import subprocess
 import sys
 import uuid
@@ -125,6 +126,37 @@ def test_an_operator_is_told_goes_back_promotes_and_reruns(world: World) -> None
 
     world.wait_until(lambda: inbox.has("similar-titles: LIVE operated"), "a message of LIVE")
     assert any(f"Run {first} " in each["Message"] for each in inbox.told)
+
+
+def tasteful(seed: int, *, spoilt: bool) -> list[tuple[int, int, float]]:
+    """Five hundred users of eight tastes, who rate films of theirs; spoilt, users are mixed up."""
+    chance = random.Random(seed)
+    rated = [
+        (user, movie, 4.5)
+        for user in range(1, 501)
+        for movie in chance.sample(range(user % 8, 160, 8), 14)
+    ]
+    users = [user for user, _, _ in rated]
+    if spoilt:
+        chance.shuffle(users)
+    return [(user, *each[1:]) for user, each in zip(users, rated, strict=True)]
+
+
+def test_a_run_of_spoilt_data_is_held_back_until_somebody_promotes_it(world: World) -> None:
+    runs = []
+    for spoilt, state in ((False, "LIVE"), (True, "FAILED")):
+        world.drop("tasteful", files(tasteful(seed=16, spoilt=spoilt)))
+        world.wait_until(lambda: len(world.runs("tasteful")) == len(runs) + 1, "a run")
+        runs.append(world.wait_for_run("tasteful", "LIVE", "FAILED"))
+        assert runs[-1]["state"] == state, runs[-1].get("reason")
+    good, bad = (run["run_id"] for run in runs)
+    assert runs[1]["reason"].startswith("quality: by ")
+    assert f"the live run {good} " in runs[1]["reason"]
+    assert world.cloud.get("/health")[1]["live_run_id"] == good
+
+    assert bad in operate(world, "promote", bad)
+    assert world.wait_for_run("tasteful", "LIVE")["run_id"] == bad
+    assert world.cloud.get("/movies/1/similar")[1]["run_id"] == bad
 
 
 def test_a_cluster_past_its_deadline_is_ended_and_somebody_is_told(world: World) -> None:
