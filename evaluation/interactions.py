@@ -1,0 +1,62 @@
+"""A MovieLens folder's ratings as one sparse matrix, by the job's own readers on Spark."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pyspark import SparkContext
+from scipy import sparse
+
+from movielens import Format, only_format
+from movies import Catalogue, catalogue, read_movies
+from ratings import Chunk, read_ratings, unpacked
+from storage import child, list_files
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Who rated what.
+
+    Attributes:
+        halves: float64 [users, movies], half stars, sparse; users by rising id.
+        movies: the columns' movies: all that are listed or rated.
+        format: of the folder.
+    """
+
+    halves: sparse.csr_array
+    movies: Catalogue
+    format: Format
+
+
+def read(context: SparkContext, folder: Path, scratch: Path) -> Interactions:
+    """Read a folder.
+
+    Args:
+        context: Spark's.
+        folder: a MovieLens folder.
+        scratch: where rejected lines go.
+
+    Raises:
+        DatasetError: the folder is not of one format.
+    """
+    files = list_files(str(folder))
+    format = only_format(files, str(folder))
+    listed, _, _ = read_movies(child(str(folder), format.movies), format)
+    found = read_ratings(context, str(folder), format, files[format.ratings], str(scratch))
+    chunks = found.packed.filter(lambda each: isinstance(each, Chunk)).collect()
+    movies = catalogue(listed, found.movies, found.raters)
+    return Interactions(_together(chunks, movies.ids), movies, format)
+
+
+def _together(chunks: list[Chunk], ids: np.ndarray) -> sparse.csr_array:
+    """All chunks' ratings, a row for each user and a column for each of the ids."""
+    users, rows, columns, halves = [], [], [], []
+    for of, starts, movies, rated in map(unpacked, chunks):
+        users.append(of)
+        rows.append(np.repeat(of, np.diff(starts)))
+        columns.append(np.searchsorted(ids, movies))
+        halves.append(rated)
+    everybody = np.sort(np.concatenate(users))
+    places = np.searchsorted(everybody, np.concatenate(rows)), np.concatenate(columns)
+    shape = everybody.size, ids.size
+    return sparse.csr_array((np.concatenate(halves).astype(float), places), shape=shape)

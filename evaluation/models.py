@@ -1,0 +1,142 @@
+"""What is compared: the measures as the job offers them, and what the field compares with.
+
+A measure and an item-based baseline are weights, float64 [movies, movies]: row i is what liking
+movie i adds to the others, and a user's list is the sum of the rows of what he liked.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from gram import SCALE
+from measures import MEASURES, Pairs, inverse
+
+MIN_RATERS = 10  # a movie with fewer is in no pair of the job's
+MIN_SCORE = 0.95  # of the tutorial's measure
+KNN = 100  # neighbours of each candidate that the item-based baselines look at
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the models learn from.
+
+    Attributes:
+        halves: float64 [users, movies], half stars, sparse.
+    """
+
+    halves: sparse.csr_array
+
+    @cached_property
+    def raters(self) -> np.ndarray:
+        """How many users rated each movie, int64."""
+        return np.bincount(self.halves.indices, minlength=self.halves.shape[1])
+
+    @cached_property
+    def rated(self) -> sparse.csr_array:
+        """Ones where there is a rating."""
+        ones = self.halves.copy()
+        ones.data = np.ones_like(ones.data)
+        return ones
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Every movie against every other."""
+        squared = self.halves.power(2)
+        squares = np.asarray(squared.sum(axis=0))
+        raters = self.raters.astype(float)
+        xx = _product(squared, self.rated)
+        return Pairs(
+            n=_product(self.rated, self.rated),
+            xy=_product(self.halves, self.halves),
+            xx=xx,
+            yy=xx.T,
+            raters=(raters[:, None], raters[None]),
+            squares=(squares[:, None], squares[None]),
+        )
+
+
+def _product(one: sparse.csr_array, other: sparse.csr_array) -> np.ndarray:
+    """The sums over users of one's movies times the other's, int32 [movies, movies]."""
+    return (one.T @ other).astype(np.int32).toarray()
+
+
+def weights(training: Training, measure: str) -> np.ndarray:
+    """A measure's scores of all movies as the job has them, 0 where it has none."""
+    return _WEIGHTS.get(measure, _of_pairs)(training, measure)
+
+
+def _of_pairs(training: Training, measure: str) -> np.ndarray:
+    known = MEASURES[measure]
+    if known.scores is None:
+        raise ValueError(f"{measure} is no measure of pairs")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = np.nan_to_num(known.scores(training.pairs, **known.parameters), posinf=0)
+    if measure == "cosine":
+        scores[(training.pairs.n < MIN_RATERS) | (scores < MIN_SCORE)] = 0
+    return _among(training, scores)
+
+
+def _among(training: Training, scores: np.ndarray) -> np.ndarray:
+    """Scores of the movies with enough raters, none with itself."""
+    few = training.raters < MIN_RATERS
+    scores[few] = 0
+    scores[:, few] = 0
+    np.fill_diagonal(scores, 0)
+    return scores
+
+
+def _ease(training: Training, measure: str) -> np.ndarray:
+    """EASE of the most rated movies with enough raters; gram.py has what is computed."""
+    parameters = MEASURES[measure].parameters
+    popular = np.argsort(-training.raters, kind="stable")[: int(parameters["limit"])]
+    popular = popular[training.raters[popular] >= MIN_RATERS]
+    scores = np.zeros((training.raters.size,) * 2)
+    scores[np.ix_(popular, popular)] = ease(training, popular, parameters["lambda"])
+    return scores
+
+
+def ease(training: Training, movies: np.ndarray, regularisation: float) -> np.ndarray:
+    """B = -P / diag(P) with a diagonal of 0, of some movies, which are at least one."""
+    some = training.halves[:, movies]
+    scores = inverse((some.T @ some).toarray() / SCALE, regularisation)
+    scores *= -1 / scores.diagonal()
+    np.fill_diagonal(scores, 0)
+    return scores
+
+
+_WEIGHTS: Mapping[str, Callable[[Training, str], np.ndarray]] = {"ease": _ease}
+
+
+def kept(scores: np.ndarray, count: int) -> np.ndarray:
+    """The best of each row that are above 0, 0 elsewhere: the lists that the index holds."""
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    lists = np.zeros_like(scores)
+    np.put_along_axis(lists, best, np.take_along_axis(scores, best, axis=1), axis=1)
+    return np.maximum(lists, 0, out=lists)
+
+
+def item_knn(training: Training, of_users: np.ndarray | None = None) -> np.ndarray:
+    """Cosine of the movies' raters; of each candidate only the nearest KNN movies count.
+
+    Sarwar et al., Item-Based Collaborative Filtering Recommendation Algorithms, WWW 2001.
+
+    Args:
+        training: what is learnt from.
+        of_users: how much each user counts; all the same if not given.
+    """
+    weighted = training.rated
+    if of_users is not None:
+        weighted = sparse.csr_array(weighted.multiply(of_users[:, None]))
+    lengths = np.sqrt(np.asarray(weighted.power(2).sum(axis=0)))
+    similar = (weighted.T @ weighted).toarray() / np.outer(*[np.where(lengths, lengths, 1)] * 2)
+    np.fill_diagonal(similar, 0)
+    return kept(similar.T, KNN).T
+
+
+def tfidf_knn(training: Training) -> np.ndarray:
+    """The same with users weighted by TF-IDF: who rated much says less of each movie."""
+    users_ratings = np.diff(training.halves.indptr)
+    return item_knn(training, np.log(training.raters.size / (1 + users_ratings)))

@@ -1,0 +1,123 @@
+"""Judges what models say: users' lists, one title for another, and the lists that people see.
+
+Every ranking is of all movies, never of a sample: see Krichene and Rendle, On Sampled Metrics for
+Item Recommendation, KDD 2020. Of equal scores the movie with more raters comes first; a movie whose
+score is not above 0 is not recommended.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+import metrics
+from evaluation.splits import Split
+
+USERS_AT_ONCE = 1024
+LONGEST = 100  # places of a list that are looked at
+DRAWS = 5  # pairs of a seed and a hidden movie of each user
+SHOWN = 10  # neighbours that a page shows
+WELL_KNOWN = 0.1  # share of the rated movies, by raters
+
+# What users like, [users, movies], to the scores of all movies, float64 of the same shape.
+type Scores = Callable[[sparse.csr_array], np.ndarray]
+
+USER_METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "recall@20": lambda hits, hidden: metrics.recall(hits, hidden, 20),
+    "capped recall@20": lambda hits, hidden: metrics.capped_recall(hits, hidden, 20),
+    "NDCG@100": lambda hits, hidden: metrics.ndcg(hits, hidden, 100),
+    "MAP@20": lambda hits, hidden: metrics.average_precision(hits, hidden, 20),
+}
+
+
+def users_lists(split: Split, scores: Scores) -> dict[str, float]:
+    """The means of USER_METRICS over the judged users, and the standard error of `recall@20`."""
+    raters = np.bincount(split.train.indices, minlength=split.train.shape[1])
+    by_raters = np.argsort(-raters, kind="stable")
+    users = split.liked.shape[0]
+    found = [
+        _hits(split, scores, by_raters, slice(start, start + USERS_AT_ONCE))
+        for start in range(0, users, USERS_AT_ONCE)
+    ]
+    hits, hidden = np.concatenate(found), np.diff(split.hidden.indptr)
+    values = {name: metric(hits, hidden) for name, metric in USER_METRICS.items()}
+    error = values["recall@20"].std() / np.sqrt(users)
+    return {name: float(each.mean()) for name, each in values.items()} | {"error": float(error)}
+
+
+def _hits(split: Split, scores: Scores, by_raters: np.ndarray, some: slice) -> np.ndarray:
+    """Which places of some users' lists hold hidden movies, bool [users, LONGEST]."""
+    offered = scores(split.liked[some])
+    offered[split.seen[some].nonzero()] = 0
+    offered = offered[:, by_raters]
+    best = np.argsort(-offered, axis=1, kind="stable")[:, :LONGEST]
+    wanted = split.hidden[some].toarray()[:, by_raters] > 0
+    return np.take_along_axis(wanted & (offered > 0), best, axis=1)
+
+
+def one_for_another(split: Split, weights: np.ndarray, seed: int) -> dict[str, float]:
+    """How often a user's hidden movie is among the first neighbours of one that he liked.
+
+    Args:
+        split: of whose users DRAWS pairs each are drawn.
+        weights: [movies, movies].
+        seed: of the random numbers.
+    """
+    seeds, targets = _drawn(split, np.random.default_rng(seed))
+    raters = np.bincount(split.train.indices, minlength=split.train.shape[1])
+    place = np.argsort(np.argsort(-raters, kind="stable"))
+    rank = np.empty(seeds.size, np.int64)
+    for start in range(0, seeds.size, USERS_AT_ONCE):
+        some = slice(start, start + USERS_AT_ONCE)
+        of, wanted = weights[seeds[some]], targets[some]
+        score = np.take_along_axis(of, wanted[:, None], axis=1)
+        ahead = (of > score) | ((of == score) & (place < place[wanted][:, None]))
+        ahead[np.arange(wanted.size), seeds[some]] = False
+        rank[some] = np.where(score[:, 0] > 0, ahead.sum(axis=1), place.size)
+    return {f"hit@{k}": float((rank < k).mean()) for k in (10, 20)}
+
+
+def _drawn(split: Split, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of a movie that a user liked and a hidden one: places of movies, int32."""
+    users = np.repeat(np.flatnonzero(np.diff(split.liked.indptr) > 0), DRAWS)
+    drawn = []
+    for matrix in (split.liked, split.hidden):
+        sizes = np.diff(matrix.indptr)[users]
+        at = matrix.indptr[users] + (random.random(users.size) * sizes).astype(np.int64)
+        drawn.append(matrix.indices[at])
+    return drawn[0], drawn[1]
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What the lists of a measure are like.
+
+    Attributes:
+        coverage: share of all movies that have at least SHOWN neighbours.
+        well_known: share of the first SHOWN neighbours that are among the most rated movies.
+        co_raters: the median of the users who rated both a movie and one of its first SHOWN.
+    """
+
+    coverage: float
+    well_known: float
+    co_raters: float
+
+
+def lists(weights: np.ndarray, co_raters: np.ndarray, raters: np.ndarray) -> Lists:
+    """What the lists of a measure are like.
+
+    Args:
+        weights: [movies, movies], of all ratings.
+        co_raters: [movies, movies].
+        raters: [movies].
+    """
+    best = np.argsort(-weights, axis=1, kind="stable")[:, :SHOWN]
+    there = np.take_along_axis(weights, best, axis=1) > 0
+    most = np.argsort(-raters, kind="stable")[: int(WELL_KNOWN * np.count_nonzero(raters))]
+    together = np.take_along_axis(co_raters, best, axis=1)[there]
+    return Lists(
+        coverage=float(there.all(axis=1).mean()),
+        well_known=float(np.isin(best[there], most).mean()),
+        co_raters=float(np.median(together)),
+    )

@@ -1,0 +1,204 @@
+"""Splits, models and judgements of the evaluation: on paper, by properties, against definitions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import optimize, sparse
+
+from evaluation import models, scoring, splits
+from evaluation.models import Training
+from evaluation.slim import slim
+from evaluation.splits import Split
+
+LIKE = 8  # half stars
+
+tables = arrays(
+    np.int64, st.tuples(st.integers(1, 12), st.integers(1, 9)), elements=st.integers(0, 10)
+)
+
+
+def matrix(rows: list[list[float]] | np.ndarray) -> sparse.csr_array:
+    return sparse.csr_array(np.array(rows, float))
+
+
+def pairs(of: sparse.csr_array) -> set[tuple[int, int]]:
+    return set(zip(*(places.tolist() for places in of.nonzero()), strict=True))
+
+
+def random_table(users: int = 60, movies: int = 25, seed: int = 1) -> sparse.csr_array:
+    random = np.random.default_rng(seed)
+    rated = random.random((users, movies)) < 0.4
+    return matrix(np.where(rated, random.integers(1, 11, (users, movies)), 0))
+
+
+@given(table=tables, seed=st.integers(0, 5))
+def test_nothing_hidden_is_learnt_from_or_kept_out_of_the_list(
+    table: np.ndarray, seed: int
+) -> None:
+    split = splits.by_rating(matrix(table), LIKE, seed)
+    judged = [
+        user
+        for user in range(table.shape[0])
+        if (split.train.toarray()[user] != table[user])[table[user] >= LIKE].any()
+    ]
+    assert split.hidden.shape[0] == len(judged)
+    for place, user in enumerate(judged):
+        train, hidden = split.train.toarray()[user], split.hidden.toarray()[place]
+        assert not (hidden * train).any()
+        assert hidden[table[user] >= LIKE].sum() == hidden.sum() > 0
+        assert np.array_equal(split.seen.toarray()[place], train > 0)
+        assert np.array_equal(split.liked.toarray()[place], train >= LIKE)
+        is_hidden = (train == 0) & (table[user] >= LIKE)
+        assert np.array_equal(hidden > 0, is_hidden)
+
+
+def test_a_split_is_the_same_by_the_same_seed_and_another_by_another() -> None:
+    table = random_table()
+    for split in (splits.by_rating, splits.by_user):
+        one, again, other = (split(table, LIKE, seed) for seed in (3, 3, 4))
+        for name in ("train", "liked", "seen", "hidden"):
+            assert pairs(getattr(one, name)) == pairs(getattr(again, name))
+        assert pairs(one.hidden) != pairs(other.hidden)
+
+
+def test_a_fifth_is_hidden() -> None:
+    table = matrix(np.full((400, 50), 10))
+    assert splits.by_rating(table, LIKE, 0).hidden.nnz / table.nnz == pytest.approx(0.2, abs=0.01)
+    assert splits.by_user(table, LIKE, 0).liked.shape[0] / 400 == pytest.approx(0.2, abs=0.06)
+
+
+def test_nothing_is_learnt_of_users_who_are_held_out() -> None:
+    users = matrix(np.eye(200) * 10) + matrix(np.roll(np.eye(200), 1, axis=1) * 10)
+    split = splits.by_user(users, LIKE, 0)
+    learnt_from = set(np.flatnonzero(split.train.sum(axis=1)))
+    assert split.hidden.shape[0] > 0
+    # Here two movies are rated by two users each, their own and the one before: of a judged user
+    # both movies together are in no row of the training.
+    for liked, hidden in zip(split.liked.toarray(), split.hidden.toarray(), strict=True):
+        together = (liked + hidden) > 0
+        assert not any((split.train.toarray()[user] > 0) @ together > 1 for user in learnt_from)
+
+
+def test_the_tutorials_measure_keeps_its_thresholds() -> None:
+    # Movies 0 and 1 by ten users alike, 0 and 2 by nine, 0 and 3 by ten, unlike each other.
+    table = np.zeros((12, 4))
+    table[:10, 0] = [10, 1] * 5
+    table[:10, 1] = [10, 1] * 5
+    table[:9, 2] = [10, 1, 10, 1, 10, 1, 10, 1, 10]
+    table[9:12, 2] = 2
+    table[:10, 3] = [1, 10] * 5
+    found = models.weights(Training(matrix(table)), "cosine")
+    assert found[0, 1] == pytest.approx(1)
+    assert found[0, 3] == found[3, 0] == 0  # 0.198: not similar enough
+    assert found[1, 2] > 0.95  # with the nine users and a tenth
+    assert not found.diagonal().any()
+
+
+def by_definition(measure: str, one: np.ndarray, other: np.ndarray) -> float:
+    """A measure of two movies' half stars, 0 where not rated."""
+    both = (one > 0) & (other > 0)
+    if not both.any():
+        return 0
+    x, y = one[both] / 2, other[both] / 2
+    cosine = (x @ y) / np.sqrt((x @ x) * (y @ y))
+    return {
+        "damped": cosine * both.sum() / (both.sum() + models.MEASURES["damped"].parameters["beta"]),
+        "full-cosine": (x @ y) / (np.linalg.norm(one / 2) * np.linalg.norm(other / 2)),
+        "jaccard": both.sum() / ((one > 0) | (other > 0)).sum(),
+    }[measure]
+
+
+@pytest.mark.parametrize("measure", ["damped", "full-cosine", "jaccard"])
+def test_a_measure_of_pairs_is_what_its_definition_says(measure: str) -> None:
+    table = random_table()
+    columns = table.toarray().T
+    found = models.weights(Training(table), measure)
+    for i in range(table.shape[1]):
+        for j in range(table.shape[1]):
+            enough = min((columns[i] > 0).sum(), (columns[j] > 0).sum()) >= models.MIN_RATERS
+            expected = by_definition(measure, columns[i], columns[j]) if enough and i != j else 0
+            assert found[i, j] == pytest.approx(expected)
+
+
+def test_ease_foretells_each_movie_from_the_others_as_ridge_regression_does() -> None:
+    # The weights that foretell movie j are its ridge regression on all others (Steck, 2019).
+    table = random_table(movies=12)
+    x = table.toarray() / 10
+    found = models.weights(Training(table), "ease")
+    regularisation = models.MEASURES["ease"].parameters["lambda"]
+    for j in range(12):
+        others = np.delete(x, j, axis=1)
+        gram = others.T @ others + regularisation * np.eye(11)
+        expected = np.linalg.solve(gram, others.T @ x[:, j])
+        assert np.delete(found[:, j], j) == pytest.approx(expected)
+        assert found[j, j] == 0
+
+
+def test_a_list_keeps_the_best_that_are_above_zero() -> None:
+    scores = np.array([[0, 0.3, 0.1, 0.2], [-1, 0, -2, 0.5]])
+    assert models.kept(scores, 2).tolist() == [[0, 0.3, 0, 0.2], [0, 0, 0, 0.5]]
+
+
+def test_item_knn_is_the_cosine_of_the_nearest() -> None:
+    table = random_table()
+    rated = (table.toarray() > 0).astype(float)
+    found = models.item_knn(Training(table))
+    expected = (rated[:, 2] @ rated[:, 5]) / np.sqrt(rated[:, 2].sum() * rated[:, 5].sum())
+    assert found[2, 5] == found[5, 2] == pytest.approx(expected)
+
+
+def test_slim_without_a_price_on_weights_is_least_squares_that_are_not_negative() -> None:
+    x = (random_table(movies=8).toarray() > 0).astype(float)
+    found = slim(x.T @ x, l1=0, l2=2)
+    for j in range(8):
+        others = np.delete(x, j, axis=1)
+        ridge = np.vstack([others, np.sqrt(2) * np.eye(7)])
+        expected, _ = optimize.nnls(ridge, np.append(x[:, j], np.zeros(7)))
+        assert np.delete(found[:, j], j) == pytest.approx(expected, abs=2e-3)
+
+
+def split_of(liked: list, seen: list, hidden: list, train: list) -> Split:
+    return Split(*(matrix(each) for each in (train, liked, seen, hidden)))
+
+
+def test_a_list_holds_what_is_above_zero_and_not_seen_best_first() -> None:
+    # Movie 0 is liked, 1 seen; 4's score is not above 0: the list is 2, 3, and 3 is hidden.
+    split = split_of([[1, 0, 0, 0, 0]], [[1, 1, 0, 0, 0]], [[0, 0, 0, 1, 1]], [[10, 2, 1, 1, 1]])
+    weights = np.zeros((5, 5))
+    weights[0] = [0, 9, 5, 4, -1]
+    found = scoring.users_lists(split, lambda liked: liked @ weights)
+    assert found["recall@20"] == found["capped recall@20"] == 1 / 2
+    assert found["MAP@20"] == pytest.approx((1 / 2) / 2)
+    assert found["NDCG@100"] == pytest.approx((1 / np.log2(3)) / (1 + 1 / np.log2(3)))
+
+
+def test_of_equal_scores_the_movie_with_more_raters_comes_first() -> None:
+    train = [[1, 0, 1], [1, 0, 1], [0, 0, 1]]
+    split = split_of([[1, 0, 0]], [[1, 0, 0]], [[0, 0, 1]], train)
+    found = scoring.users_lists(split, lambda liked: np.ones(liked.shape))
+    assert found["MAP@20"] == 1
+
+
+def test_one_for_another_asks_for_the_place_among_all_but_the_seed() -> None:
+    movies = 24
+    liked, hidden = np.zeros((1, movies)), np.zeros((1, movies))
+    liked[0, 0] = hidden[0, 15] = 1
+    split = split_of(liked.tolist(), liked.tolist(), hidden.tolist(), liked.tolist())
+    weights = np.zeros((movies, movies))
+    weights[0] = np.arange(movies, 0, -1)  # the seed first, then 1, 2, 3, ...: 15 is the 15th
+    assert scoring.one_for_another(split, weights, 0) == {"hit@10": 0, "hit@20": 1}
+
+
+def test_lists_are_counted_by_who_is_in_them() -> None:
+    movies = 40
+    weights = np.zeros((movies, movies))
+    weights[0, 1:12] = 1  # eleven neighbours, of which ten are shown
+    weights[1, 2:5] = 1
+    co_raters = np.full((movies, movies), 7)
+    raters = np.arange(movies, 0, -1)  # the best known tenth are 0, 1, 2, 3
+    found = scoring.lists(weights, co_raters, raters)
+    assert found.coverage == 1 / movies
+    assert found.well_known == (3 + 2) / (10 + 3)  # 1, 2, 3 of the first, 2, 3 of the second
+    assert found.co_raters == 7
