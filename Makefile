@@ -17,7 +17,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test test-aws bench bench-api screenshots lint format environment deploy rollback promote rebuild rerun redrive destroy lock clean
+.PHONY: help setup demo local test test-aws bench evaluate bench-api screenshots lint format environment deploy rollback promote rebuild rerun redrive destroy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,11 @@ screenshots: setup ## write the page's pictures on the generated sample to docs/
 
 bench-api: setup ## measure the API and write benchmarks/API.md
 	@$(BIN)/python benchmarks/api.py
+
+evaluate: setup ## measure how good the neighbours are and write docs/quality.md: DATASET=ml-1m|RELEASE|FOLDER
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-evaluate
+	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-evaluate/bin/python requirements/dev.txt requirements/evaluate.txt
+	@.venv-evaluate/bin/python -m evaluation $(if $(findstring command,$(origin DATASET)),$(call quoted,DATASET),ml-1m)
 
 lint: setup ## ruff; sam validate, cfn-lint for serverless and checkov of template.yaml
 	@$(BIN)/ruff check
@@ -94,6 +99,7 @@ lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(LOCK) --upgrade requirements/java.in -o requirements/java.txt
 	@$(LOCK) --upgrade requirements/job.in -c requirements/dev.txt -o requirements/job.txt
 	@$(LOCK) --upgrade requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
+	@$(LOCK) --upgrade requirements/evaluate.in -c requirements/dev.txt -o requirements/evaluate.txt
 	@$(LOCK) --upgrade requirements/functions.in -c requirements/dev.txt -o functions/requirements.txt
 	@$(BIN)/python -m local.environment --adopt
 

@@ -63,6 +63,9 @@ def _product(one: sparse.csr_array, other: sparse.csr_array) -> np.ndarray:
     return (one.T @ other).astype(np.int32).toarray()
 
 
+MEASURED = "cosine", "damped", "full-cosine", "jaccard", "ease"
+
+
 def weights(training: Training, measure: str) -> np.ndarray:
     """A measure's scores of all movies as the job has them, 0 where it has none."""
     return _WEIGHTS.get(measure, _of_pairs)(training, measure)
@@ -89,20 +92,19 @@ def _among(training: Training, scores: np.ndarray) -> np.ndarray:
 
 
 def _ease(training: Training, measure: str) -> np.ndarray:
-    """EASE of the most rated movies with enough raters; gram.py has what is computed."""
-    parameters = MEASURES[measure].parameters
-    popular = np.argsort(-training.raters, kind="stable")[: int(parameters["limit"])]
+    return ease_weights(training, MEASURES[measure].parameters["lambda"])
+
+
+def ease_weights(training: Training, regularisation: float) -> np.ndarray:
+    """EASE of the most rated movies with enough raters: gram.py says what is computed."""
+    limit = int(MEASURES["ease"].parameters["limit"])
+    popular = np.argsort(-training.raters, kind="stable")[:limit]
     popular = popular[training.raters[popular] >= MIN_RATERS]
+    some = training.halves[:, popular]
+    found = inverse((some.T @ some).toarray() / SCALE, regularisation)
+    found *= -1 / found.diagonal()
     scores = np.zeros((training.raters.size,) * 2)
-    scores[np.ix_(popular, popular)] = ease(training, popular, parameters["lambda"])
-    return scores
-
-
-def ease(training: Training, movies: np.ndarray, regularisation: float) -> np.ndarray:
-    """B = -P / diag(P) with a diagonal of 0, of some movies, which are at least one."""
-    some = training.halves[:, movies]
-    scores = inverse((some.T @ some).toarray() / SCALE, regularisation)
-    scores *= -1 / scores.diagonal()
+    scores[np.ix_(popular, popular)] = found
     np.fill_diagonal(scores, 0)
     return scores
 
@@ -112,7 +114,9 @@ _WEIGHTS: Mapping[str, Callable[[Training, str], np.ndarray]] = {"ease": _ease}
 
 def kept(scores: np.ndarray, count: int) -> np.ndarray:
     """The best of each row that are above 0, 0 elsewhere: the lists that the index holds."""
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    if count >= scores.shape[1]:
+        return np.maximum(scores, 0)
+    best = np.argpartition(-scores, count, axis=1)[:, :count]
     lists = np.zeros_like(scores)
     np.put_along_axis(lists, best, np.take_along_axis(scores, best, axis=1), axis=1)
     return np.maximum(lists, 0, out=lists)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 
 HIDDEN = 0.2  # share of the ratings, or of the users
+MOST_JUDGED = 10_000  # users: the standard error is below half a point then
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,16 @@ class Split:
 
 
 def by_rating(halves: sparse.csr_array, like: int, seed: int) -> Split:
-    """Hide each rating with the probability HIDDEN; judged is who likes a hidden movie.
+    """Hide each rating with the probability HIDDEN.
 
     Args:
         halves: [users, movies], half stars.
         like: half stars from which a movie is liked.
         seed: of the random numbers.
     """
-    rest, hidden = _parted(halves, np.random.default_rng(seed))
-    return _judged(rest, rest, hidden, like)
+    random = np.random.default_rng(seed)
+    rest, hidden = _parted(halves, random)
+    return _judged(rest, rest, hidden, like, random)
 
 
 def by_user(halves: sparse.csr_array, like: int, seed: int) -> Split:
@@ -52,7 +54,7 @@ def by_user(halves: sparse.csr_array, like: int, seed: int) -> Split:
     random = np.random.default_rng(seed)
     held_out = random.random(halves.shape[0]) < HIDDEN
     rest, hidden = _parted(halves[held_out], random)
-    return _judged(halves[~held_out], rest, hidden, like)
+    return _judged(halves[~held_out], rest, hidden, like, random)
 
 
 def only(halves: sparse.csr_array, least: int) -> sparse.csr_array:
@@ -78,10 +80,17 @@ def _parted(
 
 
 def _judged(
-    train: sparse.csr_array, rest: sparse.csr_array, hidden: sparse.csr_array, like: int
+    train: sparse.csr_array,
+    rest: sparse.csr_array,
+    hidden: sparse.csr_array,
+    like: int,
+    random: np.random.Generator,
 ) -> Split:
+    """The split by which those users are judged, MOST_JUDGED at most, who like a hidden movie."""
     hidden = _ones(only(hidden, like))
-    judged = np.diff(hidden.indptr) > 0
+    judged = np.flatnonzero(np.diff(hidden.indptr) > 0)
+    if judged.size > MOST_JUDGED:
+        judged = np.sort(random.choice(judged, MOST_JUDGED, replace=False))
     liked, seen = _ones(only(rest, like)), _ones(rest)
     return Split(train, liked[judged], seen[judged], hidden[judged])
 

@@ -1,0 +1,132 @@
+"""`python -m evaluation DATASET`: what `make evaluate` calls."""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from pyspark.sql import SparkSession
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "spark")]
+
+from evaluation import report, runs, splits  # noqa: E402
+from evaluation.interactions import Interactions, read  # noqa: E402
+from local.java import NoJavaError, java_home  # noqa: E402
+from local.releases import RELEASES, SAMPLES, SourceError, bar, folder_of  # noqa: E402
+from local.step import JAVA_OPTIONS, PYTHON  # noqa: E402
+from measures import MEASURES  # noqa: E402
+from movielens import DatasetError  # noqa: E402
+
+EXAMPLES = """examples:
+  make evaluate                          ml-1m, on which the published figures were measured
+  make evaluate DATASET=ml-latest-small
+  make evaluate DATASET=~/ml-10M100K
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Evaluate a data set and write docs/quality.md; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation",
+        description="How good the measures' neighbours are: writes docs/quality.md.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    known = ", ".join([*SAMPLES, *RELEASES])
+    parser.add_argument("dataset", help=f"{known}, or a folder")
+    options = parser.parse_args(arguments)
+    try:
+        folder = folder_of(options.dataset, bar(options.dataset))
+        with tempfile.TemporaryDirectory() as scratch, session(Path(scratch)) as spark:
+            evaluate(spark, folder, Path(scratch))
+    except (SourceError, DatasetError, NoJavaError) as error:
+        _say(f"error: {error}")
+        return 1
+    _say(f"written to {report.REPORT.relative_to(ROOT)}")
+    return 0
+
+
+def evaluate(spark: SparkSession, folder: Path, scratch: Path) -> None:
+    """Measure everything on one data set, keep the figures and write the report."""
+    start = time.monotonic()
+
+    def say(text: str) -> None:
+        _say(f"{time.monotonic() - start:6.0f} s  {text}")
+
+    say(f"reading {folder.name}")
+    everything = _most_rated(read(spark.sparkContext, folder, scratch))
+    halves = everything.halves
+    by_rating = splits.by_rating(halves, runs.LIKE, runs.SEED)
+    by_user = splits.by_user(halves, runs.LIKE, runs.SEED)
+    figures = {
+        "dataset": folder.name,
+        "users": halves.shape[0],
+        "movies": halves.shape[1],
+        "ratings": halves.nnz,
+        "parameters": {name: dict(measure.parameters) for name, measure in MEASURES.items()},
+        "published": runs.published(spark, halves, say),
+        "liked": runs.liked(spark, by_rating, say, "80/20"),
+        "strong": runs.liked(spark, by_user, say, "strong generalisation"),
+        "lambda": runs.by_regularisation(by_rating, say),
+    }
+    figures["lists"], first = runs.lists(halves, say)
+    figures["examples"] = report.examples(everything.movies, first)
+    figures["seconds"] = round(time.monotonic() - start)
+    report.keep(figures)
+    report.write()
+
+
+@contextmanager
+def session(scratch: Path) -> Iterator[SparkSession]:
+    """A Spark of all cores of this machine that leaves nothing behind."""
+    os.environ |= {
+        "JAVA_HOME": str(java_home()),
+        "PYSPARK_PYTHON": str(PYTHON),
+        "PYTHONPATH": str(ROOT / "spark"),  # workers import the modules
+    }
+    spark = (
+        SparkSession.builder.master("local[*]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.memory", "4g")
+        .config("spark.driver.maxResultSize", "0")
+        .config("spark.driver.extraJavaOptions", JAVA_OPTIONS)
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.local.dir", str(scratch))
+        .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
+        .config("spark.ui.showConsoleProgress", "false")
+        .getOrCreate()
+    )
+    spark.sparkContext.setLogLevel("ERROR")
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+def _most_rated(everything: Interactions) -> Interactions:
+    """The same with as many movies as a dense matrix may have, those that most users rated."""
+    limit = int(MEASURES["ease"].parameters["limit"])
+    movies = everything.movies
+    if movies.ids.size <= limit:
+        return everything
+    _say(f"of {movies.ids.size:,} movies the {limit:,} most rated count")
+    most = np.sort(np.argsort(-movies.ratings, kind="stable")[:limit])
+    about = [movies.about[place] for place in most.tolist()]
+    movies = replace(movies, ids=movies.ids[most], about=about, ratings=movies.ratings[most])
+    return replace(everything, halves=everything.halves[:, most], movies=movies)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""docs/quality.md: template.md filled with the kept figures of each data set, and their plots."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from evaluation import plots, published
+from evaluation.runs import Figures
+from movies import Catalogue
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORT = ROOT / "docs" / "quality.md"
+FIGURES = ROOT / "docs" / "quality"  # a file for each data set, so that one can be measured alone
+TEMPLATE = Path(__file__).with_name("template.md")
+# Movies whose neighbours anybody can judge: Toy Story, Star Wars IV, The Matrix, Aladdin.
+EXAMPLES = 1, 260, 2571, 588
+NEIGHBOURS = 5
+JUDGED = ("recall@20", "capped recall@20", "NDCG@100", "MAP@20")
+
+
+def keep(figures: Figures, folder: Path = FIGURES) -> None:
+    """Keep a data set's figures until they are measured again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rounded = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 4))
+    text = json.dumps(rounded, indent=1, ensure_ascii=False)
+    (folder / f"{figures['dataset']}.json").write_text(text + "\n")
+
+
+def write(report: Path = REPORT, folder: Path = FIGURES) -> None:
+    """Write the report and the plots from all figures that were kept."""
+    everything = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    plots.draw(everything, report.parent / "images")
+    reference = [each for each in everything if each["dataset"] == published.DATASET]
+    text = Template(TEMPLATE.read_text()).substitute(
+        reference="\n".join(_against_published(each) for each in reference),
+        datasets="\n".join(_section(each) for each in everything),
+    )
+    report.write_text(text)
+
+
+def examples(movies: Catalogue, first: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The titles of the first neighbours of EXAMPLES, as far as the data set has these.
+
+    Args:
+        movies: the catalogue.
+        first: by measure, places of the first neighbours of each movie, -1 where there is none.
+    """
+    titles = [json.loads(f"{{{about}}}")["title"] for about in movies.about]
+    places = {id: place for place, id in enumerate(movies.ids.tolist())}
+    return {
+        titles[places[id]]: {
+            name: [titles[place] for place in of[places[id]][:NEIGHBOURS] if place >= 0]
+            for name, of in first.items()
+        }
+        for id in EXAMPLES
+        if id in places
+    }
+
+
+def _against_published(figures: Figures) -> str:
+    """The published figures beside ours, and whether they agree."""
+    found = figures["published"]
+    rows = [
+        (name, *_numbers(others), *_numbers((found[name]["recall@20"], found[name]["MAP@20"])))
+        for name, others in published.PUBLISHED.items()
+    ]
+    wrong = published.deviations(found)
+    verdict = "; ".join(wrong) or f"all within {published.TOLERANCE}, in the same order"
+    header = "model", "published R@20", "MAP@20", "here R@20", "MAP@20"
+    return f"{_table(header, rows)}\n\nVerdict: {verdict}."
+
+
+def _section(figures: Figures) -> str:
+    """Everything measured on one data set."""
+    name = figures["dataset"]
+    parts = [
+        f"## {name}\n\n{figures['users']:,} users, {figures['movies']:,} movies, "
+        f"{figures['ratings']:,} ratings; measured in {figures['seconds'] / 60:.0f} minutes.",
+        "### Five stars only, 80/20 (the published protocol)\n\n"
+        + _judgements(figures["published"]),
+        "### All ratings, 80/20, liked movies hidden\n\n" + _judgements(figures["liked"]),
+        "### All ratings, strong generalisation\n\n" + _judgements(figures["strong"]),
+        "### The lists\n\n" + _lists(figures["lists"]),
+        "### What a person sees\n\n" + _examples(figures["examples"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _judgements(found: Mapping[str, Mapping[str, float]]) -> str:
+    """A table of models, the best first; `kept` is with the lists that the index has."""
+    asked = ("kept recall@20", "kept capped recall@20", "hit@10", "hit@20")
+    extra = [metric for metric in asked if any(metric in each for each in found.values())]
+    order = sorted(found, key=lambda name: -found[name]["recall@20"])
+    rows = [
+        (
+            name,
+            *_numbers([found[name][metric] for metric in JUDGED]),
+            *(
+                _numbers([found[name][metric]])[0] if metric in found[name] else ""
+                for metric in extra
+            ),
+        )
+        for name in order
+    ]
+    error = max(each["error"] for each in found.values())
+    header = "model", *JUDGED, *extra
+    return f"{_table(header, rows)}\n\nStandard error of recall@20: at most {error:.4f}."
+
+
+def _lists(found: Mapping[str, Mapping[str, float]]) -> str:
+    rows = [
+        (
+            name,
+            f"{each['coverage']:.1%}",
+            f"{each['well_known']:.1%}",
+            f"{each['co_raters']:.0f}",
+        )
+        for name, each in found.items()
+    ]
+    header = "measure", "movies with 10 neighbours", "neighbours of the best known tenth"
+    return _table((*header, "median co-raters"), rows)
+
+
+def _examples(found: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
+    return "\n\n".join(
+        f"**{title}**\n\n"
+        + "\n".join(f"- {measure}: {'; '.join(of) or 'none'}" for measure, of in by.items())
+        for title, by in found.items()
+    )
+
+
+def _numbers(values: Sequence[float]) -> list[str]:
+    return [f"{value:.4f}" for value in values]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
