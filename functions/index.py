@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from spark.lists import neighbours_of as neighbours_of  # part of what an item is read by
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
@@ -37,24 +39,6 @@ def to_item(run_id: str, line: Mapping[str, Any]) -> dict[str, Any]:
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """The movie with its neighbours that an item holds; the inverse of `to_item`."""
     return json.loads(zlib.decompress(bytes(item["movie"])))
-
-
-def neighbours_of(line: Mapping[str, Any], measure: str) -> list[dict[str, Any]]:
-    """A movie's neighbours by a measure, best first.
-
-    Args:
-        line: a line of `neighbours/`, see spark/neighbours.py.
-        measure: one of the run's.
-
-    Returns:
-        Of each neighbour `movie_id`, `title`, `year`, `genres`, `score` by the measure, `co_raters`
-        and `cosine`: the score of the co-raters, None where they are too few for one.
-    """
-    others = line["others"]
-    return [
-        others[place] | {"score": score, "co_raters": co_raters, "cosine": cosine}
-        for place, score, co_raters, cosine in line["neighbours"].get(measure, ())
-    ]
 
 
 def write(table: "Table", run_id: str, lines: Iterable[Mapping[str, Any]]) -> None:

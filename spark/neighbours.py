@@ -2,7 +2,7 @@
 
 A line has the movie, `others`, which are the movies that it names, and `neighbours`: of each
 measure the rows, best first, each a place in `others`, the score, the co-raters and their cosine.
-`index.neighbours_of` in functions/ reads it.
+`lists.neighbours_of` reads it.
 """
 
 import math

@@ -1,6 +1,7 @@
 """Similarities: the same pairs, integers and doubles as an independent computation, to the bit."""
 
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -9,9 +10,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.testing import assertDataFrameEqual
 
-from self_join import cosine, similarities
+from movielens import FORMATS, Format
+from self_join import cosine, neighbours, read_ratings, similarities
 from tests.spark import oracle
-from tests.spark.conftest import ratings_frame
+from tests.spark.conftest import folder, ratings_frame
 
 pytestmark = pytest.mark.spark
 
@@ -82,3 +84,24 @@ def test_the_score_reproduces_published_tables(spark: SparkSession) -> None:
     table = spark.createDataFrame(published, "xy double, xx double, yy double, score double")
     told = table.select(cosine(F.col("xy"), F.col("xx"), F.col("yy")).alias("told"), "score")
     assert [row.told for row in told.collect()] == [row[-1] for row in published]
+
+
+def test_a_movies_neighbours_are_those_it_is_first_or_second_with(spark: SparkSession) -> None:
+    draw = random.Random(8)
+    table = [(u, m, draw.randint(6, 8) / 2) for u in range(1, 9) for m in range(1, 31)]
+    expected = oracle.neighbours(oracle.similarities(table, 2, 0.98), most=30)
+    similar = similarities(ratings_frame(spark, table), 2, 0.98)
+    assert 5 < len(expected[15]) < 29
+    found = [(row.movie_id, row.score, row.numPairs) for row in neighbours(similar, 15).collect()]
+    assert found == expected[15]
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_the_tutorials_way_reads_every_format(
+    spark: SparkSession, tmp_path: Path, form: Format
+) -> None:
+    lines = ["userId,movieId,rating,timestamp"] if form.header else []
+    rows = [(1, 31, 2.5, 1260759144), (2**31 - 1, 65133, 5.0, 12)]
+    lines += [form.ratings_separator.join(str(value) for value in row) for row in rows]
+    where = folder(tmp_path, **{form.ratings: "\n".join(lines) + "\n"})
+    assert [tuple(row) for row in read_ratings(spark, str(where), form).collect()] == rows
