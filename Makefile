@@ -17,7 +17,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test test-aws bench evaluate bench-api screenshots lint format environment deploy rollback promote rebuild rerun redrive destroy lock clean
+.PHONY: help setup demo local test test-aws bench evaluate bench-api screenshots notebook pictures lint format environment deploy rollback promote rebuild rerun redrive destroy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,19 @@ evaluate: setup ## measure how good the neighbours are and write docs/quality.md
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-evaluate
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-evaluate/bin/python requirements/dev.txt requirements/evaluate.txt
 	@.venv-evaluate/bin/python -m evaluation $(if $(findstring command,$(origin DATASET)),$(call quoted,DATASET),ml-1m)
+
+notebook: setup notebook-environment ## open the notebook in JupyterLab: DATASET=... MOVIE=TITLE, as for make demo
+	@.venv-notebook/bin/python -m local.notebook open --dataset $(call quoted,DATASET) \
+		$(if $(value MOVIE),--movie $(call quoted,MOVIE))
+
+pictures: setup notebook-environment ## draw docs/images anew: demo, benchmark; render the notebook into docs/notebook.md
+	@$(BIN)/python -m local.pictures benchmark demo
+	@.venv-notebook/bin/python -m local.notebook render
+
+.PHONY: notebook-environment
+notebook-environment: setup
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-notebook
+	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-notebook/bin/python requirements/dev.txt requirements/notebook.txt
 
 lint: setup ## ruff; sam validate, cfn-lint for serverless and checkov of template.yaml
 	@$(BIN)/ruff check
@@ -100,6 +113,7 @@ lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(LOCK) --upgrade requirements/job.in -c requirements/dev.txt -o requirements/job.txt
 	@$(LOCK) --upgrade requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
 	@$(LOCK) --upgrade requirements/evaluate.in -c requirements/dev.txt -o requirements/evaluate.txt
+	@$(LOCK) --upgrade requirements/notebook.in -c requirements/dev.txt -o requirements/notebook.txt
 	@$(LOCK) --upgrade requirements/functions.in -c requirements/dev.txt -o functions/requirements.txt
 	@$(BIN)/python -m local.environment --adopt
 
