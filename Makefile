@@ -17,7 +17,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test test-aws bench evaluate bench-api screenshots notebook pictures lint format environment deploy rollback promote rebuild rerun redrive destroy lock clean
+.PHONY: help setup demo local test test-aws drills bench evaluate bench-api screenshots notebook pictures lint format environment deploy rollback promote rebuild rerun redrive destroy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ test: setup ## all tests
 
 test-aws: setup ## the pipeline in your AWS account, made, run and removed; it costs about 0.20 USD: SPEND=yes
 	@SIMILAR_TITLES_SPEND=$(SPEND) $(BIN)/python -m pytest tests/aws -s -rs
+
+drills: setup ## break things on purpose and write docs/reliability.md; a quarter of an hour
+	@$(BIN)/python -m tests.drills.report
 
 bench: setup ## measure the job and write benchmarks/RESULTS.md: BENCH=--large for 10m and 32m
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-bench

@@ -1,16 +1,29 @@
-"""What is noted of a run when its cluster has ended: why the job failed, and what it cost."""
+"""What is left of a run when its cluster has ended: its result, why the job failed, its cost."""
 
 import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
 import runs
 from cost import cost
-from layout import failure_key
+from layout import failure_key, manifest_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
     from mypy_boto3_s3 import S3Client
+
+
+def has_result(s3: "S3Client", bucket: str, run_id: str) -> bool:
+    """Whether a run's manifest is written, with which its result is complete."""
+    try:
+        s3.head_object(Bucket=bucket, Key=manifest_key(run_id))
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "404":
+            raise
+        return False
+    return True
 
 
 def job_failure(s3: "S3Client", bucket: str, run_id: str) -> str | None:

@@ -5,8 +5,11 @@ says which run readers are answered from.
 """
 
 import json
+import random
+import time
 import zlib
 from collections.abc import Iterable, Mapping
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from spark.lists import neighbours_of as neighbours_of  # part of what an item is read by
@@ -15,6 +18,13 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
 LIVE_KEY: Mapping[str, str] = {"pk": "LIVE"}
+BATCH = 25  # requests that one BatchWriteItem takes
+ATTEMPTS = 9  # to send what DynamoDB hands back; they take 25 seconds at the most
+FIRST_WAIT = 0.05  # seconds at the most, doubled each time
+
+
+class BusyTableError(Exception):
+    """DynamoDB went on handing back what it was to write; the message shall come back."""
 
 
 def movie_key(run_id: str, movie_id: int) -> dict[str, str]:
@@ -42,14 +52,31 @@ def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(table: "Table", run_id: str, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Put movies of a run into the index; putting them again changes nothing."""
-    with table.batch_writer() as batch:
-        for line in lines:
-            batch.put_item(Item=to_item(run_id, line))
+    """Put movies of a run into the index; putting them again changes nothing.
+
+    Raises:
+        BusyTableError: DynamoDB does not take them now; the same of `remove`.
+    """
+    _send(table, ({"PutRequest": {"Item": to_item(run_id, line)}} for line in lines))
 
 
 def remove(table: "Table", run_id: str, lines: Iterable[Mapping[str, Any]]) -> None:
     """Take movies of a run out of the index; those that are not there are no error."""
-    with table.batch_writer() as batch:
-        for line in lines:
-            batch.delete_item(Key=movie_key(run_id, line["movie_id"]))
+    keys = (movie_key(run_id, line["movie_id"]) for line in lines)
+    _send(table, ({"DeleteRequest": {"Key": key}} for key in keys))
+
+
+def _send(table: "Table", requests: Iterable[Any]) -> None:
+    """Send requests in batches; what DynamoDB hands back is sent again, later and later.
+
+    boto3's batch_writer would send it again at once and without end.
+    """
+    for batch in batched(requests, BATCH, strict=False):
+        left: Any = {table.name: list(batch)}
+        for attempt in range(ATTEMPTS):
+            left = table.meta.client.batch_write_item(RequestItems=left).get("UnprocessedItems")
+            if not left:
+                break
+            time.sleep(random.uniform(0, FIRST_WAIT * 2**attempt))  # noqa: S311
+        else:
+            raise BusyTableError(f"{table.name} does not take what is written to it")

@@ -150,8 +150,8 @@ class Indexer:
         return f"held back: {reason}"
 
     def _fail(self, run_id: str, reason: str, now: datetime, **fields: object) -> None:
-        if runs.fail(self.runs_table, run_id, reason, now, **fields):
-            self._clear(run_id)
+        runs.fail(self.runs_table, run_id, reason, now, **fields)
+        self._clear(run_id)  # also where somebody else failed it, who may have died before this
 
     def _clear(self, run_id: str) -> None:
         """Hand out the removal of a run's items; a run without a good manifest has none."""

@@ -1,7 +1,8 @@
 """Follows the clusters: EMR's state changes become the state of their run.
 
 Triggered by EventBridge with EMR's step and cluster state changes. They are best effort: lost,
-doubled and late ones must do no harm, so each only moves a run forward.
+doubled and late ones must do no harm, so each only moves a run forward. A result that is complete
+is indexed whatever became of its cluster afterwards.
 """
 
 import os
@@ -36,7 +37,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
         moved = runs.advance(
             runs_table, reading.run_id, State.RUNNING, now, cluster_id=reading.cluster_id
         )
-    elif reading.news == "failed":
+    elif reading.news == "failed" and not ending.has_result(s3, bucket, reading.run_id):
         reason = ending.job_failure(s3, bucket, reading.run_id) or reading.reason
         moved = runs.fail(
             runs_table,

@@ -6,7 +6,7 @@ from typing import Any
 from runs import State
 
 NOTICED = frozenset({State.LIVE, State.FAILED})
-SUBJECT = 100  # characters that SNS takes
+SUBJECT = 99  # characters that SNS takes at the most, none of them a control character
 
 
 def notice(run: Mapping[str, Any], stack: str) -> tuple[str, str]:
@@ -47,7 +47,12 @@ def notice(run: Mapping[str, Any], stack: str) -> tuple[str, str]:
     cost = run.get("actual_cost") or run.get("estimated_cost")
     if cost and cost.get("usd") is not None:
         lines.append(f"Cost: about {cost['usd']:.2f} USD, {cost['node_hours']:.2f} node-hours.")
-    return f"{stack}: {state} {run['folder']}"[:SUBJECT], "\n".join(lines)
+    return subject(f"{stack}: {state} {run['folder']}"), "\n".join(lines)
+
+
+def subject(text: str) -> str:
+    """A text as SNS takes it for a subject; a folder may be called anything."""
+    return "".join(each if each.isprintable() else "?" for each in text)[:SUBJECT]
 
 
 def _quality(quality: Mapping[str, Any] | None) -> list[str]:
@@ -66,4 +71,4 @@ def swept(reason: str, run_id: str, stack: str) -> tuple[str, str]:
         f"The sweep ended a cluster of run {run_id}: {reason}.\n\n"
         "It costs nothing any more. If it was wanted, raise DeadlineMinutes or set Interactive."
     )
-    return f"{stack}: SWEPT {run_id}"[:SUBJECT], text
+    return subject(f"{stack}: SWEPT {run_id}"), text

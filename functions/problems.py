@@ -70,6 +70,11 @@ def no_such(what: str) -> ProblemError:
     return ProblemError(HTTPStatus.NOT_FOUND, f"there is {what}")
 
 
+def unavailable(detail: str) -> ProblemError:
+    """503: not now, but soon."""
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "5"})
+
+
 def invalid(*faults: Fault) -> ProblemError:
     """400: parameters that are missing, unknown or not allowed."""
     said = "; ".join(f"{fault.parameter}: {fault.detail}" for fault in faults)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -11,6 +10,7 @@ import boto3
 import catalogue
 import index
 import live
+import problems
 from catalogue import Catalogue
 from live import Live
 from problems import ProblemError
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ATTEMPTS = 3  # DynamoDB may leave keys of a batch unread, and the pointer may move meanwhile
-
-
-RETRY = {"Retry-After": "5"}
 
 
 @dataclass
@@ -60,7 +57,7 @@ class Reader:
         pointer = self.live()
         if pointer is None:
             said = "no run is live yet: drop a MovieLens folder and wait for its run"
-            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, said, RETRY)
+            raise problems.unavailable(said)
         return pointer
 
     def movies(self, ids: Sequence[int]) -> tuple[Live, dict[int, dict[str, Any]]]:
@@ -92,8 +89,7 @@ class Reader:
     @staticmethod
     def busy() -> ProblemError:
         """503: what was read was not whole, or of two runs, again and again."""
-        said = "the index did not answer; try again"
-        return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, said, RETRY)
+        return problems.unavailable("the index did not answer; try again")
 
     def titles(self) -> tuple[Live, Catalogue]:
         """The live run's titles; read from S3 once per run.

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 from aws_lambda_powertools import Logger
+from botocore.exceptions import ClientError, HTTPClientError
 from msgspec import UNSET, Struct
 
 import exchange
@@ -19,6 +20,10 @@ from problems import ProblemError
 logger = Logger(child=True)
 
 LARGEST_BODY = 65_536  # bytes
+# What DynamoDB and S3 say where they are asked too much.
+THROTTLED = frozenset(
+    {"ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"}
+)
 READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -102,6 +107,9 @@ class Api:
         except ProblemError as error:
             return _problem(error, request)
         except Exception as error:
+            if is_passing(error):
+                logger.warning("AWS did not answer", exc_info=error)
+                return _problem(problems.unavailable("the service is busy; try again"), request)
             logger.exception("unexpected error", exc_info=error)
             said = "something went wrong; it has been logged"
             return _problem(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, said), request)
@@ -122,6 +130,14 @@ class Api:
             f"{request.method} is not possible here, only {', '.join(methods)}",
             {"Allow": ", ".join(methods)},
         )
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether AWS may soon do what it did not do now; the SDK has tried again by then."""
+    if isinstance(error, ClientError):
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        return status >= 500 or error.response["Error"]["Code"] in THROTTLED
+    return isinstance(error, HTTPClientError)
 
 
 def methods_of(route: Route) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ Items: `RUN / <run_id>` is a run; `DATASET / <fingerprint>` names the run of a d
 change of a state is a conditional write that `NEXT` allows.
 """
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -192,6 +193,7 @@ def claim(
         "updated_at": stamp,
         "timeline": {State.CHECKING.value: stamp},
         "lease_until": format_time(now + lease),
+        "lease_owner": (owner := uuid.uuid4().hex),
         **fields,
     }
     still_mine = "run_id = :failed" if failed else "attribute_not_exists(pk)"
@@ -213,17 +215,35 @@ def claim(
         )
     except table.meta.client.exceptions.TransactionCanceledException as error:
         if is_contention(error):
-            return None
+            return run if _is_leased_by(table, run_id, owner) else None
         raise
     return run
 
 
 def take_over(table: "Table", run: Run, now: datetime, lease: timedelta) -> bool:
     """Lease a run whose launcher died; False where another launcher was faster."""
+    owner = uuid.uuid4().hex
     condition = Attr("lease_until").eq(run["lease_until"]) & Attr("state").is_in(
         sorted(BEFORE_LAUNCH)
     )
-    return _update(table, run["run_id"], {"lease_until": format_time(now + lease)}, condition)
+    changes = {
+        "lease_until": format_time(now + lease),
+        "lease_owner": owner,
+        "updated_at": format_time(now),  # the sweep is to wait for this launcher as for the first
+    }
+    return _update(table, run["run_id"], changes, condition) or _is_leased_by(
+        table, run["run_id"], owner
+    )
+
+
+def _is_leased_by(table: "Table", run_id: str, owner: str) -> bool:
+    """Whether a lease that was refused is held all the same.
+
+    A write whose answer was lost is sent again by the SDK, and its condition holds no more: the
+    launcher would take itself for somebody who was faster, and nobody would launch.
+    """
+    run = get(table, run_id)
+    return run is not None and run.get("lease_owner") == owner
 
 
 def advance(

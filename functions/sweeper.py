@@ -14,7 +14,6 @@ import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.exceptions import ClientError
 
 import ending
 import notices
@@ -54,7 +53,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
     ]
     all_runs = [*open_runs, *(run for run in others if run)]
     clusters = [*alive, *(cluster for cluster in ended if cluster)]
-    with_result = {run_id for run_id in known if has_result(run_id)}
+    with_result = {run_id for run_id in known if ending.has_result(s3, bucket, run_id)}
     for cluster in clusters:
         if cluster.ended_at is not None:
             ending.note_cost(runs_table, cluster.run_id, cluster.ended_at)
@@ -119,14 +118,3 @@ def describe(cluster_id: str) -> Cluster | None:
         ended_at=ended_at and ended_at.astimezone(UTC),
         interactive=found.get("AutoTerminate") is False,
     )
-
-
-def has_result(run_id: str) -> bool:
-    """Whether a run's manifest is written."""
-    try:
-        s3.head_object(Bucket=bucket, Key=manifest_key(run_id))
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "404":
-            raise
-        return False
-    return True

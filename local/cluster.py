@@ -24,14 +24,17 @@ class Script:
     Attributes:
         step: `runs` as it is, `fails` without being run, or `hangs` until the cluster is ended.
         cluster: `lives`, or dies by itself while it starts or while its step runs.
-        events: each is delivered `once`, `lost` or `doubled`.
-        answer: of RunJobFlow; `lost` launches the cluster and breaks the connection.
+        says: why the step fails or the cluster dies, where it does, instead of the usual words.
+        events: each is delivered `once`, `lost` or `doubled`; or all `backwards`, at the end.
+        answer: of RunJobFlow; `lost` launches the cluster and breaks the connection, `late` is
+            given when the one who asked has long gone.
     """
 
     step: Literal["runs", "fails", "hangs"] = "runs"
     cluster: Literal["lives", "dies_starting", "dies_running"] = "lives"
-    events: Literal["once", "lost", "doubled"] = "once"
-    answer: Literal["given", "lost"] = "given"
+    says: str = ""
+    events: Literal["once", "lost", "doubled", "backwards"] = "once"
+    answer: Literal["given", "lost", "late"] = "given"
 
 
 @dataclass
@@ -84,6 +87,7 @@ class Cluster:
         s3: client with the rights of the nodes.
         spark: held while a step runs: one Spark at a time on one machine.
         emit: delivers an event.
+        held_back: events that are delivered when it has ended.
     """
 
     id: str
@@ -98,6 +102,7 @@ class Cluster:
     state: str = "STARTING"
     reason: dict[str, str] = field(default_factory=lambda: {"Code": "", "Message": ""})
     timeline: dict[str, float] = field(default_factory=dict)
+    held_back: list[dict[str, Any]] = field(default_factory=list)
     _ending: threading.Event = field(default_factory=threading.Event)
 
     def status(self) -> dict[str, Any]:
@@ -117,7 +122,8 @@ class Cluster:
             self._move(step, "PENDING")
         try:
             if self.script.cluster == "dies_starting":
-                self.end("BOOTSTRAP_FAILURE", "On the master instance, bootstrap action 1 failed")
+                usual = "On the master instance, bootstrap action 1 failed"
+                self.end("BOOTSTRAP_FAILURE", self.script.says or usual)
             with self._one_spark():
                 self._enter("BOOTSTRAPPING")
                 self._enter("RUNNING")
@@ -165,13 +171,15 @@ class Cluster:
     def _failure(self, step: Step) -> dict[str, str] | None:
         """Why the step failed, or None where it did its work."""
         if self.script.cluster == "dies_running":
-            self.end("INSTANCE_FAILURE", "The master node was terminated by EC2")
+            usual = "The master node was terminated by EC2"
+            self.end("INSTANCE_FAILURE", self.script.says or usual)
             raise _ClusterEndedError
         if self.script.step == "hangs":
             self._ending.wait()
             raise _ClusterEndedError
         if self.script.step == "fails":
-            return {"Reason": "Unknown Error.", "Message": "Exception: a step that shall fail"}
+            usual = "Exception: a step that shall fail"
+            return {"Reason": "Unknown Error.", "Message": self.script.says or usual}
         return self._spark(step)
 
     def _spark(self, step: Step) -> dict[str, str] | None:

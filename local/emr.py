@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 
 from local import events
 from local.access import Access
-from local.cluster import Cluster, Script, Step
+from local.cluster import ENDED, Cluster, Script, Step
 
 logger = logging.getLogger(__name__)
 PAGE = 50  # as many clusters as a page of ListClusters has
+LATE_SECONDS = 60  # more than anybody waits for an answer
 PREFIX = "ElasticMapReduce."
 UNKNOWN = "InvalidAction"  # what the emulator says of actions that it does not know
 # What would have to be played and is not: refused, rather than answered by the emulator alone.
@@ -46,7 +47,7 @@ class Player:
         self._security: dict[str, str] = {}
         self._threads: list[threading.Thread] = []
         self._spark = threading.Lock()
-        self._closing = False
+        self._closing = threading.Event()
 
     def __enter__(self) -> Self:
         """Listen."""
@@ -59,13 +60,17 @@ class Player:
 
     def __exit__(self, *_: object) -> None:
         """Stop listening and end every cluster; nobody is told of it any more."""
-        self._closing = True
+        self._closing.set()
         self._server.shutdown()
         self._server.server_close()
         for cluster in self._clusters.values():
             cluster.end("USER_REQUEST", "the local cloud ends")
         for thread in self._threads:
             thread.join()
+
+    def wait_for_end(self, seconds: float) -> None:
+        """Return after so many seconds, or when the player ends."""
+        self._closing.wait(seconds)
 
     @property
     def clusters(self) -> list[Cluster]:
@@ -140,13 +145,17 @@ class Player:
 
     def _emit(self, detail_type: str, detail: dict[str, str], at: Any) -> None:
         cluster = self._clusters[detail["clusterId"]]
-        times = {"once": 1, "lost": 0, "doubled": 2}[cluster.script.events]
-        if self._closing:
+        times = {"once": 1, "lost": 0, "doubled": 2, "backwards": 1}[cluster.script.events]
+        if self._closing.is_set():
             return
         event = events.event(detail_type, detail, at)
+        waiting = [event] * times
+        if cluster.script.events == "backwards":
+            cluster.held_back.append(event)
+            waiting = cluster.held_back[::-1] if cluster.state in ENDED else []
         try:
-            for _ in range(times):
-                events.deliver(self._access, event)
+            for each in waiting:
+                events.deliver(self._access, each)
         except Exception:  # as in AWS: state changes are told as well as can be
             logger.exception("an event of EMR was not delivered: %s", json.dumps(event))
 
@@ -217,7 +226,9 @@ class _Handler(BaseHTTPRequestHandler):
                 text = json.dumps(answer).encode()
         elif UNKNOWN.encode() in text:
             status, text = self._alone(action, json.loads(body or b"{}"), status, text)
-        if action == "RunJobFlow" and self.player.script.answer == "lost":
+        if action == "RunJobFlow" and self.player.script.answer != "given":
+            if self.player.script.answer == "late":
+                self.player.wait_for_end(LATE_SECONDS)
             self.close_connection = True
             return
         self.send_response(status)

@@ -4,6 +4,8 @@ Imports nothing of the project: it is the contract between the job and the index
 """
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -112,8 +114,74 @@ class Manifest:
             manifest = cls(**document)
         except (KeyError, TypeError) as error:
             raise ManifestError(f"manifest.json does not fit its schema: {error}") from error
+        _check(manifest)
         if manifest.measure not in manifest.measures:
             raise ManifestError(
                 f"manifest.json has no neighbours by {manifest.measure}, its default"
             )
         return manifest
+
+
+def _check(manifest: Manifest) -> None:
+    """See that each field holds what it says, for all that follows relies on it.
+
+    Raises:
+        ManifestError: one does not.
+    """
+    parts = [*manifest.neighbours, manifest.titles, *manifest.similar_users]
+    parts += [] if manifest.quality is None else [manifest.quality]
+    wrong = [name for name, fits in _FIELDS.items() if not fits(getattr(manifest, name))]
+    wrong += [
+        f"{part.name!r}: {name}"
+        for part in parts
+        for name, fits in _PART_FIELDS.items()
+        if not fits(getattr(part, name))
+    ]
+    if wrong:
+        raise ManifestError(f"manifest.json does not fit its schema: {', '.join(wrong[:3])}")
+    if len({part.name for part in parts}) < len(parts):
+        raise ManifestError("manifest.json does not fit its schema: it names a part twice")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _holds(is_one: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Whether something is an object of such values."""
+    return lambda value: isinstance(value, dict) and all(map(is_one, value.values()))
+
+
+def _are_parameters(value: object) -> bool:
+    return (
+        _holds(lambda one: one is None or _is_number(one))(value)
+        and isinstance(value, dict)
+        and value.get("min_co_raters") is not None
+        and value.get("min_score") is not None
+    )
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "measure": _is_text,
+    "measures": _holds(_holds(_is_number)),
+    "dataset": _holds(lambda _: True),
+    "parameters": _are_parameters,
+    "counts": _holds(_is_count),
+    "rejects": _holds(_holds(_is_count)),
+    "timings": _holds(_is_number),
+    "created_at": _is_text,
+}
+_PART_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "name": _is_text,
+    "records": _is_count,
+    "bytes": _is_count,
+    "sha256": _is_text,
+}

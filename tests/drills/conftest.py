@@ -1,11 +1,84 @@
-"""What the drills share: a hand that kills a function at one of its AWS calls."""
+"""What the drills share: notes for docs/reliability.md, and hands that disturb AWS calls."""
 
+import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
+import boto3
 import botocore.client
 import pytest
+
+from local.access import ACCOUNT, REGION
+from local.cloud import Cloud as LocalCloud
+from local.cluster import Script
+from tests.e2e.conftest import World
+from tests.unit.conftest import Cloud, account
+
+NOTES = "DRILL_NOTES"  # names the file that takes the notes; without it none are taken
+
+type Observed = Callable[[int, str], None]
+type Hand = Callable[[str, dict, Callable[[], object]], object]
+
+
+@pytest.fixture
+def observed(request: pytest.FixtureRequest) -> Observed:
+    """Notes what a drill has seen: how often something was injected, and what came of it.
+
+    What was injected and what is promised its mark says: `@pytest.mark.drill(AREA, ...)`.
+    """
+    marker = request.node.get_closest_marker("drill")
+    row = {"area": marker.args[0], "module": request.node.path.name}
+    row |= {"drill": request.node.originalname, **marker.kwargs}
+
+    def note(times: int, said: str) -> None:
+        if notes := os.environ.get(NOTES):
+            with Path(notes).open("a") as file:
+                file.write(json.dumps({**row, "times": times, "observed": said}) + "\n")
+
+    return note
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    """See `account`."""
+    with account() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def deployed() -> Iterator[LocalCloud]:
+    """The deployed template on the local cloud."""
+    with LocalCloud.start() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def world(deployed: LocalCloud) -> Iterator[World]:
+    """It in a drill's hands; EMR behaves well again afterwards."""
+    yield World(deployed)
+    deployed.player.script = Script()
+
+
+def builders(deployed: LocalCloud) -> Cloud:
+    """The unit tests' builders, at work on the deployed cloud's buckets and tables."""
+    access, outputs = deployed.access, deployed.outputs
+    dynamodb = boto3.resource(
+        "dynamodb",
+        endpoint_url=access.endpoint,
+        region_name=REGION,
+        aws_access_key_id=ACCOUNT,
+        aws_secret_access_key=access.secret,
+    )
+    return Cloud(
+        *(deployed.client(service) for service in ("s3", "sqs", "emr")),
+        runs=dynamodb.Table(outputs["RunsTable"]),
+        index=dynamodb.Table(outputs["IndexTable"]),
+        results=outputs["ResultsBucket"],
+    )
 
 
 class KilledError(BaseException):
@@ -28,21 +101,46 @@ class Calls:
 
 
 @contextmanager
-def watched(calls: Calls) -> Iterator[Calls]:
-    """Count the AWS calls of a block, and kill it where `calls` says."""
+def between(hand: Hand) -> Iterator[None]:
+    """Put a hand between a block's functions and AWS.
+
+    Args:
+        hand: is given an operation's name, its parameters, and what carries it out; returns the
+            answer. The calls that it makes itself reach AWS without it.
+    """
     original: Callable = botocore.client.BaseClient._make_api_call
+    is_busy = False
 
     def call(client: object, operation: str, parameters: dict) -> object:
+        nonlocal is_busy
+        carry_out = partial(original, client, operation, parameters)
+        if is_busy:
+            return carry_out()
+        is_busy = True
+        try:
+            return hand(operation, parameters, carry_out)
+        finally:
+            is_busy = False
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.client.BaseClient, "_make_api_call", call)
+        yield
+
+
+@contextmanager
+def watched(calls: Calls) -> Iterator[Calls]:
+    """Count the AWS calls of a block, and kill it where `calls` says."""
+
+    def hand(operation: str, _: dict, carry_out: Callable[[], object]) -> object:
         calls.made.append(operation)
         is_last = len(calls.made) == calls.kill_after
         if is_last and not calls.answered:
             raise KilledError(operation)
         try:
-            return original(client, operation, parameters)
+            return carry_out()
         finally:
             if is_last:
                 raise KilledError(operation)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(botocore.client.BaseClient, "_make_api_call", call)
+    with between(hand):
         yield calls

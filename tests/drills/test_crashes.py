@@ -15,7 +15,7 @@ import live
 import runs
 from runs import State
 from tests.conftest import event
-from tests.drills.conftest import Calls, KilledError, watched
+from tests.drills.conftest import Calls, KilledError, Observed, watched
 from tests.unit.conftest import CONTEXT, Cloud, account, manifest_written, messages, movie_line
 from tests.unit.test_indexer import drain, finish_run, movies_of, start_run, state_of
 
@@ -49,9 +49,17 @@ def fate_of_a_launch(calls: Calls, trigger_name: str) -> None:
         assert newest["cluster_id"] in {each["Id"] for each in there.clusters()}
 
 
+@pytest.mark.drill(
+    "Crashes",
+    injected="the launcher is killed before and after each of its AWS calls, for a drop and for a "
+    "rerun; its message comes again 12 minutes later, twice",
+    promised="one cluster, one run, and it goes on",
+)
 @pytest.mark.parametrize("answered", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("trigger", ["drop", "rerun"])
-def test_a_launcher_killed_at_any_call_buys_one_cluster(trigger: str, answered: bool) -> None:
+def test_a_launcher_killed_at_any_call_buys_one_cluster(
+    observed: Observed, trigger: str, answered: bool
+) -> None:
     undisturbed = Calls()
     fate_of_a_launch(undisturbed, trigger)
     assert {"TransactWriteItems", "RunJobFlow"} <= set(undisturbed.made)
@@ -59,6 +67,7 @@ def test_a_launcher_killed_at_any_call_buys_one_cluster(trigger: str, answered: 
         calls = Calls(kill_after=number, answered=answered)
         fate_of_a_launch(calls, trigger)
         assert calls.made == undisturbed.made[:number], operation
+    observed(len(undisturbed.made), "1 cluster of each run, STARTING")
 
 
 def deliver_until_done(there: Cloud, calls: Calls, first: dict[str, Any]) -> None:
@@ -90,8 +99,17 @@ def fate_of_an_index(calls: Calls) -> None:
         assert movies_of(there, first) == []
 
 
+@pytest.mark.drill(
+    "Crashes",
+    injected="the indexer is killed before and after each of its AWS calls; what it was working "
+    "on comes again, last",
+    promised="the run is live and whole, the one before it is kept, nothing is left of the one "
+    "before that",
+)
 @pytest.mark.parametrize("answered", [True, False], ids=["after", "before"])
-def test_an_indexer_killed_at_any_call_leaves_a_whole_index_and_no_orphans(answered: bool) -> None:
+def test_an_indexer_killed_at_any_call_leaves_a_whole_index_and_no_orphans(
+    observed: Observed, answered: bool
+) -> None:
     undisturbed = Calls()
     fate_of_an_index(undisturbed)
     assert {"TransactWriteItems", "SendMessageBatch", "BatchWriteItem"} <= set(undisturbed.made)
@@ -100,6 +118,7 @@ def test_an_indexer_killed_at_any_call_leaves_a_whole_index_and_no_orphans(answe
         fate_of_an_index(calls)
         assert calls.made[number - 1] == operation
         assert len(calls.made) > len(undisturbed.made)
+    observed(len(undisturbed.made), "LIVE, every movie there, 0 orphans")
 
 
 def fate_of_a_command(calls: Calls, command: str) -> None:
@@ -126,13 +145,20 @@ def fate_of_a_command(calls: Calls, command: str) -> None:
         assert movies_of(there, wanted) == [1, 2]
 
 
+@pytest.mark.drill(
+    "Crashes",
+    injected="an operator's rollback, promote and rebuild are killed before and after each AWS "
+    "call, then asked for again where they have not come about",
+    promised="it is done, once",
+)
 @pytest.mark.parametrize("answered", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("command", ["rollback", "promote", "rebuild"])
 def test_a_command_killed_at_any_call_is_made_good_by_asking_again(
-    command: str, answered: bool
+    observed: Observed, command: str, answered: bool
 ) -> None:
     undisturbed = Calls()
     fate_of_a_command(undisturbed, command)
     assert undisturbed.made
     for number in range(1, len(undisturbed.made) + 1):
         fate_of_a_command(Calls(kill_after=number, answered=answered), command)
+    observed(len(undisturbed.made), "the wanted run is LIVE and whole")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,9 +40,19 @@ TemplateLoader.add_multi_constructor(
 )
 
 
+@cache
 def template() -> dict[str, Any]:
     """template.yaml as a dictionary."""
     return yaml.load((ROOT / "template.yaml").read_text(), TemplateLoader)  # noqa: S506
+
+
+client = cache(boto3.client)  # making one takes longer than a test's calls
+
+
+@cache
+def table(name: str) -> Any:
+    """A table of DynamoDB."""
+    return boto3.resource("dynamodb").Table(name)
 
 
 @dataclass
@@ -57,11 +68,11 @@ class Cloud:
         results: name of the results bucket.
     """
 
-    s3: Any = field(default_factory=lambda: boto3.client("s3"))
-    sqs: Any = field(default_factory=lambda: boto3.client("sqs"))
-    emr: Any = field(default_factory=lambda: boto3.client("emr"))
-    runs: Any = field(default_factory=lambda: boto3.resource("dynamodb").Table("RunsTable"))
-    index: Any = field(default_factory=lambda: boto3.resource("dynamodb").Table("IndexTable"))
+    s3: Any = field(default_factory=lambda: client("s3"))
+    sqs: Any = field(default_factory=lambda: client("sqs"))
+    emr: Any = field(default_factory=lambda: client("emr"))
+    runs: Any = field(default_factory=lambda: table("RunsTable"))
+    index: Any = field(default_factory=lambda: table("IndexTable"))
     results: str = "results"
 
     def put(self, key: str, content: str | bytes, bucket: str = DATASETS) -> None:
@@ -157,7 +168,7 @@ def account() -> Iterator[Cloud]:
         for name in ("RunsTable", "IndexTable"):
             wanted = ("BillingMode", "AttributeDefinitions", "KeySchema")
             properties = {key: resources[name]["Properties"][key] for key in wanted}
-            boto3.client("dynamodb").create_table(TableName=name, **properties)
+            client("dynamodb").create_table(TableName=name, **properties)
         environment = (ROOT / "spark" / "environment.sha256").read_text().strip()
         made.put(f"environments/{environment}.tar.gz", b"an archive", "results")
         for name in ("LaunchQueue", "IndexQueue"):

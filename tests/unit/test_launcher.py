@@ -301,7 +301,7 @@ def test_emr_refusing_fails_the_run_and_emr_being_busy_does_not(
 
 
 def test_the_emr_client_never_repeats_a_request_by_itself() -> None:
-    assert launcher.emr.meta.config.retries == {"total_max_attempts": 1, "mode": "legacy"}
+    assert launcher.emr.meta.config.retries == {"total_max_attempts": 1, "mode": "standard"}
 
 
 def test_the_sample_event_names_a_file_that_matters() -> None:

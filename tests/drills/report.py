@@ -1,0 +1,105 @@
+"""Runs all drills and writes docs/reliability.md: what was injected, promised and observed."""
+
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.drills.conftest import NOTES
+
+DOCUMENT = ROOT / "docs" / "reliability.md"
+AREAS = {
+    "Deliveries": "Events come at least once, in any order, while folders are still arriving.",
+    "Crashes": "A function's process ends at any of its AWS calls, or at Lambda's own limit.",
+    "Dependencies": "AWS throttles, fails, is slow, or takes a part of a request only.",
+    "Clusters": "Steps fail, nodes are lost, EMR's events are lost, doubled, late or disordered.",
+    "Readers": "People ask while runs go live.",
+    "Bad input": "Folders that are no MovieLens data, or are meant to do harm.",
+    "Access": "Who may do what, and what a request may hold.",
+    "Tampered results": "Between the job and the index somebody changes what the job wrote.",
+    "Disaster": "A table or a result is gone.",
+}
+HEAD = """# Reliability
+
+Nothing is lost and nothing is doubled: each promise has a drill that breaks something on purpose
+and looks at what comes of it. `make drills` runs them all, against single functions and against the
+deployed template on the local cloud with IAM enforced, and writes this page; where a promise does
+not hold it fails and leaves the page alone. The quick ones are part of `make test`. AWS itself had
+no part in it.
+
+{drills} drills, {times:,} injections, {minutes} minutes on {cores} cores.
+"""
+
+type Row = dict[str, Any]
+
+
+def main() -> int:
+    """Run the drills; returns pytest's exit status."""
+    with tempfile.TemporaryDirectory() as folder:
+        notes = Path(folder) / "notes.jsonl"
+        os.environ[NOTES] = str(notes)
+        start = time.monotonic()
+        status = pytest.main(["-m", "drill", *sys.argv[1:], str(Path(__file__).parent)])
+        minutes = (time.monotonic() - start) / 60
+        if status == 0 and not sys.argv[1:]:
+            rows = [json.loads(line) for line in notes.read_text().splitlines()]
+            DOCUMENT.write_text(document(rows, minutes))
+            print(f"written: {DOCUMENT.relative_to(ROOT)}")  # noqa: T201
+    return int(status)
+
+
+def document(rows: Iterable[Row], minutes: float) -> str:
+    """The page.
+
+    Args:
+        rows: what the drills noted; of one drill there may be several.
+        minutes: that they took.
+    """
+    drills = gathered(rows)
+    times = sum(drill["times"] for drill in drills)
+    text = HEAD.format(
+        drills=len(drills), times=times, minutes=round(minutes) or 1, cores=os.cpu_count()
+    )
+    for area, about in AREAS.items():
+        text += f"\n## {area}\n\n{about}\n\n"
+        text += "| drill | injected | times | promised | observed |\n|---|---|---:|---|---|\n"
+        for drill in drills:
+            if drill["area"] == area:
+                link = f"[{title(drill['drill'])}](../tests/drills/{drill['module']})"
+                cells = link, drill["injected"], f"{drill['times']:,}", drill["promised"]
+                seen = "; ".join(drill["observed"])
+                text += "| " + " | ".join(cell(each) for each in (*cells, seen)) + " |\n"
+    return text
+
+
+def gathered(rows: Iterable[Row]) -> list[Row]:
+    """One row for each drill: its injections summed up, what it observed each once."""
+    drills: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        drill = drills.setdefault((row["module"], row["drill"]), row | {"times": 0, "observed": []})
+        drill["times"] += row["times"]
+        if row["observed"] not in drill["observed"]:
+            drill["observed"].append(row["observed"])
+    return list(drills.values())
+
+
+def title(drill: str) -> str:
+    """A drill's name as people read it."""
+    return drill.removeprefix("test_").replace("_", " ")
+
+
+def cell(text: str) -> str:
+    """A text as a table's cell takes it."""
+    return re.sub(r"\s+", " ", text).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

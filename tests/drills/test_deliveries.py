@@ -1,0 +1,196 @@
+"""Events come doubled, late and disordered, while folders arrive, change and vanish."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+from botocore.exceptions import ClientError
+from freezegun import freeze_time
+
+import launcher
+import runs
+from runs import State
+from tests.drills.conftest import Observed, between
+from tests.unit.conftest import CONTEXT, MOVIES, RATINGS, Cloud, account, dropped
+
+SETTLE = timedelta(seconds=60)
+START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+OTHER_RATINGS = RATINGS + "99::1::3::978300760\n"
+
+
+def deliver(trigger: dict[str, Any]) -> bool:
+    """Run the launcher on one message; whether it is done with it."""
+    try:
+        answer = launcher.lambda_handler(trigger, CONTEXT)
+    except BatchProcessingError:
+        return False
+    return not answer["batchItemFailures"]
+
+
+@pytest.fixture
+def settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The launcher waits for folders to settle, as it does when it is deployed."""
+    monkeypatch.setattr(launcher, "settle", SETTLE)
+    monkeypatch.setattr(launcher.sqs, "change_message_visibility", lambda **_: None)
+
+
+@pytest.mark.drill(
+    "Deliveries",
+    injected="the events of a folder that arrives file by file, one of them twice, each "
+    "delivered again and again in random order over two hours, before and after the folder "
+    "is settled, while its run goes on to LIVE",
+    promised="one run, one cluster",
+)
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.usefixtures("settling")
+def test_a_thousand_deliveries_make_one_cluster(
+    cloud: Cloud, observed: Observed, seed: int
+) -> None:
+    chance = random.Random(seed)
+    arrivals = {
+        0: ("ratings.dat", RATINGS[:400]),  # an upload that is then repeated whole
+        30: ("ratings.dat", RATINGS),
+        70: ("movies.dat", MOVIES),
+        80: ("README.txt", "welcome, and ignored"),
+    }
+    steps = {600: State.RUNNING, 2400: State.INDEXING, 4000: State.LIVE}
+    deliveries = sorted(
+        (arrived + chance.choice([0, 1, 61, chance.randint(0, 300), chance.randint(0, 7200)]), name)
+        for arrived, (name, _) in chance.choices([*arrivals.items()], k=500)
+    )
+    plan = [(second, "deliver", name) for second, name in deliveries]
+    plan += [(second, "arrive", *file) for second, file in arrivals.items()]
+    plan += [(second, "move", state) for second, state in steps.items()]
+    came_back = 0
+    with freeze_time(START) as clock:
+        for second, what, *details in sorted(plan, key=lambda each: each[0]):
+            clock.move_to(START + timedelta(seconds=second))
+            if what == "arrive":
+                cloud.put(f"ml/{details[0]}", details[1])
+            elif what == "move":
+                (run,) = cloud.all_runs()
+                assert runs.advance(cloud.runs, run["run_id"], details[0], datetime.now(UTC))
+            else:
+                came_back += not deliver(dropped(f"ml/{details[0]}"))
+    (run,) = cloud.all_runs()
+    (cluster,) = cloud.clusters()
+    assert run["cluster_id"] == cluster["Id"]
+    assert run["state"] == State.LIVE
+    assert came_back > 0, "some came before the folder was settled"
+    observed(len(deliveries), "1 run, 1 cluster")
+
+
+@pytest.mark.drill(
+    "Deliveries",
+    injected="the same content dropped again, then another content under the same name, then the "
+    "first content once more; all events again after each",
+    promised="a run for each content, none for a repetition",
+)
+def test_content_decides_and_not_the_name_or_the_number_of_drops(
+    cloud: Cloud, observed: Observed
+) -> None:
+    triggers: list[dict[str, Any]] = []
+    seen = []
+    for ratings in (RATINGS, RATINGS, OTHER_RATINGS, OTHER_RATINGS, RATINGS):
+        triggers += [cloud.drop("ml", ratings=ratings), dropped("ml/movies.dat")]
+        assert all(map(deliver, triggers))
+        seen.append(len(cloud.clusters()))
+    assert seen == [1, 1, 2, 2, 2]
+    assert len({run["fingerprint"] for run in cloud.all_runs()}) == len(cloud.all_runs()) == 2
+    observed(5, f"{len(cloud.all_runs())} runs, {len(cloud.clusters())} clusters")
+
+
+@dataclass
+class Change:
+    """Something that happens to the folder just before one of the launcher's calls.
+
+    Attributes:
+        before: the number of that call, from 1.
+        happen: it.
+        calls: how many calls were made.
+    """
+
+    before: int
+    happen: Callable[[], object]
+    calls: int = 0
+
+    def __call__(self, operation: str, parameters: dict, carry_out: Callable[[], Any]) -> Any:
+        """Let it happen, and copy as S3 does: moto does not know CopySourceIfMatch."""
+        self.calls += 1
+        if self.calls == self.before:
+            self.happen()
+        if operation == "CopyObject" and "CopySourceIfMatch" in parameters:
+            try:
+                is_there = launcher.s3.head_object(**parameters["CopySource"])
+            except ClientError:
+                is_there = {"ETag": None}
+            if is_there["ETag"] != parameters["CopySourceIfMatch"]:
+                error = {"Code": "PreconditionFailed", "Message": "it is another one"}
+                raise ClientError({"Error": error}, operation)
+        return carry_out()
+
+
+def folders_that_change(change: str) -> Iterator[tuple[Cloud, Change, dict[str, Any]]]:
+    """A folder for each of the launcher's calls, before which it changes."""
+    number = 1
+    while True:
+        with account() as cloud:
+            trigger = cloud.drop("ml")
+            happens = {
+                "deleted": lambda: cloud.s3.delete_object(Bucket="datasets", Key="ml/movies.dat"),
+                "replaced": lambda: cloud.put("ml/ratings.dat", OTHER_RATINGS),
+            }
+            hand = Change(number, happens[change])
+            with between(hand):
+                deliver(trigger)
+            if hand.calls < number:
+                return
+            yield cloud, hand, trigger
+        number += 1
+
+
+@pytest.mark.drill(
+    "Deliveries",
+    injected="a file of the folder is deleted, or replaced, just before each AWS call of the "
+    "launcher in turn; then the folder is dropped whole again",
+    promised="a cluster computes on one whole content or is not launched; the folder as it is in "
+    "the end has one cluster",
+)
+@pytest.mark.parametrize("change", ["deleted", "replaced"])
+def test_a_folder_that_changes_under_the_launchers_hands_is_never_computed_half(
+    observed: Observed, change: str
+) -> None:
+    contents = {"deleted": RATINGS, "replaced": OTHER_RATINGS}
+    tried = failed = 0
+    for cloud, _, trigger in folders_that_change(change):
+        tried += 1
+        with freeze_time(datetime.now(UTC) + timedelta(minutes=13), tick=True):
+            again = cloud.drop("ml", ratings=contents[change])
+            for each in (trigger, again, dropped("ml/movies.dat")):
+                assert deliver(each)
+        good = [run for run in cloud.all_runs() if run["state"] == State.STARTING]
+        bad = [run for run in cloud.all_runs() if run["state"] == State.FAILED]
+        assert {run["cluster_id"] for run in good} == {each["Id"] for each in cloud.clusters()}
+        assert len(good) + len(bad) == len(cloud.all_runs())
+        assert all("was replaced while the run was prepared" in run["reason"] for run in bad)
+        inputs = [input_of(cloud, run) for run in good]
+        assert set(inputs) <= {(RATINGS, MOVIES), (OTHER_RATINGS, MOVIES)}
+        assert inputs.count((contents[change], MOVIES)) == 1
+        failed += len(bad)
+    assert failed > 0
+    observed(tried, f"{change}: {failed} runs failed with the reason, none on half a content")
+
+
+def input_of(cloud: Cloud, run: runs.Run) -> tuple[str, str]:
+    """The files that a run's cluster reads."""
+    ratings, movies = (
+        cloud.s3.get_object(Bucket="results", Key=f"runs/{run['run_id']}/input/{name}")["Body"]
+        .read()
+        .decode()
+        for name in ("ratings.dat", "movies.dat")
+    )
+    return ratings, movies

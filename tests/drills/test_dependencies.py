@@ -1,0 +1,266 @@
+"""AWS throttles, breaks, is slow, loses its answers, and takes a part of a request only."""
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+from freezegun import freeze_time
+
+import index
+import indexer
+import launcher
+import query
+from runs import State
+from tests.conftest import event
+from tests.drills.conftest import Observed, between
+from tests.drills.faults import Fault, Weather, weather
+from tests.unit.conftest import CONTEXT, Cloud, manifest_written, messages, movie_line
+from tests.unit.test_indexer import movies_of, state_of
+
+SDK_ATTEMPTS = 6  # AWS_MAX_ATTEMPTS in template.yaml
+LONGEST_WAIT = 20.0  # seconds
+PARTS = [[movie_line(number) for number in range(first, first + 30)] for first in (1, 31)]
+
+
+def until_done(
+    cloud: Cloud,
+    handler: Any,
+    queue: str,
+    waiting: list[dict[str, Any]],
+    now: Weather | None = None,
+) -> tuple[int, int]:
+    """Work off a queue, in some weather; a message that fails comes back 13 minutes later.
+
+    Returns:
+        How often a message was delivered, and how often one came back.
+    """
+    delivered = back = 0
+    while waiting:
+        trigger = waiting.pop(0)
+        delivered += 1
+        assert delivered < 500, "it comes to no end"
+        later = datetime.now(UTC) + back * timedelta(minutes=13)
+        with freeze_time(later), weather(now or Weather({})):
+            try:
+                came_back = bool(handler.lambda_handler(trigger, CONTEXT)["batchItemFailures"])
+            except BatchProcessingError:
+                came_back = True
+        back += came_back
+        waiting += [trigger] if came_back else []
+        waiting += [messages(body) for body in cloud.messages(queue)] if not waiting else []
+    return delivered, back
+
+
+def check_waits(now: Weather) -> None:
+    """The SDK gave up in the end, waited no longer than it may, and not always the same."""
+    assert max(now.most.values()) <= SDK_ATTEMPTS
+    assert now.waits
+    assert max(now.waits) <= LONGEST_WAIT
+    assert len(set(now.waits)) > len(now.waits) / 2, "waits are spread"
+
+
+FAULTS: dict[str, dict[str, list[Fault]]] = {
+    "DynamoDB throttles": {"dynamodb": ["throttled", "overrun", "broken"]},
+    "S3 fails and is slow": {"s3": ["broken", "slow down", "timed out"]},
+    "SQS fails": {"sqs": ["throttled", "broken"]},
+    "everything fails": {
+        "dynamodb": ["throttled", "broken", "timed out", "answer lost"],
+        "s3": ["broken", "slow down", "timed out", "answer lost"],
+        "sqs": ["broken", "answer lost"],
+        "emr": ["throttled", "timed out", "answer lost"],
+    },
+}
+
+
+@pytest.mark.drill(
+    "Dependencies",
+    injected="half of all requests, by service and of all services together: throttled, 500, 503, "
+    "timed out, or carried out with the answer lost, on the way from the drop to the index",
+    promised="retries bounded and spread; one run, one cluster; live and whole; the API answers",
+)
+@pytest.mark.parametrize("faults", FAULTS.values(), ids=[*FAULTS])
+def test_half_of_all_requests_fail_and_nothing_is_lost(
+    cloud: Cloud, observed: Observed, faults: dict[str, list[Fault]]
+) -> None:
+    trigger = cloud.drop("ml")
+    now = Weather(faults)
+    delivered, back = until_done(cloud, launcher, "LaunchQueue", [trigger], now)
+    (run,) = cloud.all_runs()
+    (cluster,) = cloud.clusters()
+    assert (run["state"], run["cluster_id"]) == (State.STARTING, cluster["Id"])
+    cloud.write_result(run["run_id"], PARTS)
+    more = until_done(cloud, indexer, "IndexQueue", [manifest_written(run["run_id"])], now)
+    assert state_of(cloud, run["run_id"]) == State.LIVE
+    assert movies_of(cloud, run["run_id"]) == list(range(1, 61))
+    check_waits(now)
+    again = back + more[1]
+    observed(now.hit, f"{delivered + more[0]} deliveries, {again} came back; LIVE and whole")
+
+
+@pytest.mark.drill(
+    "Dependencies",
+    injected="every request to DynamoDB, then to S3, fails for as long as the launcher and the "
+    "indexer try; then they answer again",
+    promised="the function gives up within the SDK's attempts, the message comes back, and it goes "
+    "on where it was",
+)
+@pytest.mark.parametrize("service", ["dynamodb", "s3"])
+def test_a_service_that_is_down_stops_the_run_and_loses_nothing(
+    cloud: Cloud, observed: Observed, service: str
+) -> None:
+    trigger = cloud.drop("ml")
+    faults: dict[str, list[Fault]] = {service: ["broken"]}
+    with weather(Weather(faults, share=1)) as now, pytest.raises(BatchProcessingError):
+        launcher.lambda_handler(trigger, CONTEXT)
+    until_done(cloud, launcher, "LaunchQueue", [trigger])
+    (run,) = cloud.all_runs()
+    cloud.write_result(run["run_id"], PARTS)
+    written = manifest_written(run["run_id"])
+    with weather(now), pytest.raises(BatchProcessingError):
+        indexer.lambda_handler(written, CONTEXT)
+    until_done(cloud, indexer, "IndexQueue", [written])
+    assert state_of(cloud, run["run_id"]) == State.LIVE
+    assert len(cloud.clusters()) == 1
+    check_waits(now)
+    observed(now.hit, f"{service}: given up after {max(now.most.values())} attempts; LIVE then")
+
+
+def taking(share: Callable[[int], int], counted: list[int]) -> Callable:
+    """A hand that has DynamoDB take only a part of each batch and hand back the rest."""
+
+    def hand(operation: str, parameters: dict, carry_out: Callable[[], Any]) -> Any:
+        if operation != "BatchWriteItem":
+            return carry_out()
+        ((table, requests),) = parameters["RequestItems"].items()
+        taken = share(len(requests))
+        counted.append(len(requests) - taken)
+        left, requests[taken:] = list(requests[taken:]), []
+        answer = carry_out() if requests else {"UnprocessedItems": {}}
+        return answer | {"UnprocessedItems": {table: left} if left else {}}
+
+    return hand
+
+
+@pytest.mark.drill(
+    "Dependencies",
+    injected="DynamoDB takes a random part of each batch and returns the rest as UnprocessedItems",
+    promised="every movie is in the index",
+)
+def test_items_that_are_handed_back_are_written_all_the_same(
+    cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(index.time, "sleep", waits.append)
+    chance, left = random.Random(3), []
+    lines = [movie_line(number) for number in range(1, 201)]
+    with between(taking(lambda count: chance.randint(0, count), left)):
+        index.write(cloud.index, "run", lines)
+    assert movies_of(cloud, "run") == list(range(1, 201))
+    assert sum(left) > 100
+    assert len(set(waits)) == len(waits) > 0
+    observed(sum(left), "200 of 200 movies in the index")
+
+
+@pytest.mark.drill(
+    "Dependencies",
+    injected="DynamoDB takes nothing of any batch",
+    promised="the indexer gives up after a bounded time and its message comes back, instead of "
+    "asking on and on",
+)
+def test_a_table_that_takes_nothing_is_given_up_for_now(
+    cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(index.time, "sleep", waits.append)
+    left: list[int] = []
+    with between(taking(lambda _: 0, left)), pytest.raises(index.BusyTableError):
+        index.write(cloud.index, "run", [movie_line(1)])
+    assert len(left) == index.ATTEMPTS
+    assert sum(waits) < 60, "well within the function's two minutes"
+    observed(len(left), f"given up after {len(left)} requests")
+
+
+@pytest.mark.drill(
+    "Dependencies",
+    injected="EMR throttles RunJobFlow, loses its answer, then throttles ListClusters; each time "
+    "the message comes back",
+    promised="one cluster in the end, and RunJobFlow is never repeated by the SDK",
+)
+def test_emr_that_is_busy_or_silent_sells_one_cluster(cloud: Cloud, observed: Observed) -> None:
+    trigger = cloud.drop("ml")
+    stages: list[tuple[str, Fault]] = [
+        ("emr.RunJobFlow", "throttled"),
+        ("emr.RunJobFlow", "timed out"),
+        ("emr.CreateSecurityConfiguration", "throttled"),
+        ("emr.RunJobFlow", "answer lost"),
+        ("emr.ListClusters", "throttled"),
+    ]
+    hits = 0
+    for number, (operation, fault) in enumerate(stages):
+        with (
+            freeze_time(datetime.now(UTC) + number * timedelta(minutes=13)),
+            weather(Weather({operation: [fault]}, share=1)) as now,
+            pytest.raises(BatchProcessingError),
+        ):
+            launcher.lambda_handler(trigger, CONTEXT)
+        assert now.hit == 1, "no attempt of its own after the first"
+        assert cloud.all_runs()[0]["state"] == State.LAUNCHING
+        hits += now.hit
+    with freeze_time(datetime.now(UTC) + len(stages) * timedelta(minutes=13)):
+        assert launcher.lambda_handler(trigger, CONTEXT) == {"batchItemFailures": []}
+    (run,) = cloud.all_runs()
+    (cluster,) = cloud.clusters()
+    assert run["cluster_id"] == cluster["Id"]
+    observed(hits, "1 cluster")
+
+
+@pytest.mark.drill(
+    "Dependencies",
+    injected="EMR refuses the cluster for a quota",
+    promised="the run fails at once with EMR's own words and costs nothing",
+)
+def test_a_quota_fails_the_run_in_emrs_words(
+    cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "The number of vCPUs exceeds the quota of 16"
+    refusal = {"Error": {"Code": "ValidationException", "Message": words}}
+
+    def refuse(**_: object) -> None:
+        raise launcher.emr.exceptions.ClientError(refusal, "RunJobFlow")
+
+    monkeypatch.setattr(launcher.emr, "run_job_flow", refuse)
+    assert launcher.lambda_handler(cloud.drop("ml"), CONTEXT) == {"batchItemFailures": []}
+    (run,) = cloud.all_runs()
+    assert run["state"] == State.FAILED
+    assert words in run["reason"]
+    assert cloud.clusters() == []
+    observed(1, f"FAILED: {run['reason']}")
+
+
+@pytest.mark.drill(
+    "Dependencies",
+    injected="half of the API's requests to DynamoDB and S3 throttled, broken or slow",
+    promised="every answer is right, or a 503 that says to try again",
+)
+def test_the_api_answers_rightly_or_says_to_try_again(cloud: Cloud, observed: Observed) -> None:
+    launcher.lambda_handler(cloud.drop("ml"), CONTEXT)
+    run_id = cloud.all_runs()[0]["run_id"]
+    cloud.write_result(run_id, PARTS)
+    until_done(cloud, indexer, "IndexQueue", [manifest_written(run_id)])
+    requests = [event("query-similar"), event("query-search"), event("query-runs")]
+    requests[0]["path"] = "/movies/1/similar"
+    query.lambda_handler(requests[0], CONTEXT)
+    faults: dict[str, list[Fault]] = {
+        "dynamodb": ["throttled", "overrun", "broken"],
+        "s3": ["slow down"],
+    }
+    with weather(Weather(faults)) as now:
+        answers = [query.lambda_handler(each, CONTEXT) for _ in range(50) for each in requests]
+    statuses = [answer["statusCode"] for answer in answers]
+    assert set(statuses) <= {200, 503}
+    assert len({answer["body"] for answer in answers if answer["statusCode"] == 200}) <= 3
+    check_waits(now)
+    observed(now.hit, f"{statuses.count(200)} answers, all right; {statuses.count(503)} times 503")

@@ -1,0 +1,94 @@
+"""A table or a result is gone: made again with one command, or refused with a reason."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+import control
+import live
+import runs
+from runs import State
+from tests.drills.conftest import Observed
+from tests.unit.conftest import CONTEXT, Cloud, movie_line
+from tests.unit.test_indexer import drain, finish_run, movies_of, state_of
+
+MOVIES = 300
+PARTS = [
+    [movie_line(number) for number in range(first, first + 100)]
+    for first in range(1, MOVIES + 1, 100)
+]
+
+
+def empty(cloud: Cloud) -> None:
+    """Take everything out of the index table."""
+    with cloud.index.batch_writer() as batch:
+        for item in cloud.index.scan()["Items"]:
+            batch.delete_item(Key={"pk": item["pk"]})
+
+
+@pytest.mark.drill(
+    "Disaster",
+    injected="every item of the index table is lost; then `rebuild`, once",
+    promised="the live run is loaded again from the results bucket, without a cluster",
+)
+def test_a_lost_index_is_rebuilt_with_one_command(cloud: Cloud, observed: Observed) -> None:
+    run_id = finish_run(cloud, 0, PARTS)
+    clusters = len(cloud.clusters())
+    while cloud.index.scan()["Items"]:
+        empty(cloud)
+    start = time.monotonic()
+    assert "done" in control.lambda_handler({"command": "rebuild"}, CONTEXT)
+    drain(cloud)
+    seconds = time.monotonic() - start
+    pointer = live.read(cloud.index)
+    assert pointer is not None
+    assert (pointer.run_id, state_of(cloud, run_id)) == (run_id, State.LIVE)
+    assert len(cloud.clusters()) == clusters
+    keys = [f"{run_id}#{number}" for number in range(1, MOVIES + 1)]
+    assert all("Item" in cloud.index.get_item(Key={"pk": key}) for key in keys)
+    observed(MOVIES, f"{MOVIES} movies again in {seconds:.1f} s, in process")
+
+
+@pytest.mark.drill(
+    "Disaster",
+    injected="a run's result is deleted, whole or a part of it; then promote and rebuild",
+    promised="refused with a reason that names what is not there; nothing changes",
+)
+@pytest.mark.parametrize("what", ["manifest.json", "neighbours/part-00001.json.gz", "everything"])
+def test_a_run_whose_result_is_gone_is_refused(cloud: Cloud, observed: Observed, what: str) -> None:
+    parts = [[movie_line(1)], [movie_line(2)]]
+    first, second, third = (finish_run(cloud, minute, parts) for minute in range(3))
+    for run_id in (first, third):
+        found = cloud.s3.list_objects_v2(Bucket="results", Prefix=f"runs/{run_id}/")["Contents"]
+        for item in found:
+            if what in ("everything", item["Key"].split("/", 2)[2]):
+                cloud.s3.delete_object(Bucket="results", Key=item["Key"])
+    for asked in ({"command": "promote", "run_id": first}, {"command": "rebuild"}):
+        refused = control.lambda_handler(asked, CONTEXT)["refused"]
+        assert "is not there" in refused
+        assert what in refused or f"result of run {asked.get('run_id', third)}" in refused
+    assert [state_of(cloud, each) for each in (first, second, third)] == [
+        State.SUPERSEDED, State.SUPERSEDED, State.LIVE,
+    ]  # fmt: skip
+    assert movies_of(cloud, third) == [1, 2]
+    observed(2, "refused with the reason; the live run answers")
+
+
+@pytest.mark.drill(
+    "Disaster",
+    injected="the results of a run that is live are deleted, all of them",
+    promised="the API goes on answering from the index, and a rollback still works",
+)
+def test_the_index_answers_without_the_results(cloud: Cloud, observed: Observed) -> None:
+    parts = [[movie_line(1)], [movie_line(2)]]
+    first, second = (finish_run(cloud, minute, parts) for minute in range(2))
+    for run_id in (first, second):
+        found = cloud.s3.list_objects_v2(Bucket="results", Prefix=f"runs/{run_id}/")["Contents"]
+        for item in found:
+            cloud.s3.delete_object(Bucket="results", Key=item["Key"])
+    assert movies_of(cloud, second) == [1, 2]
+    pointer = live.roll_back(cloud.runs, cloud.index, datetime.now(UTC))
+    assert (pointer.run_id, movies_of(cloud, first)) == (first, [1, 2])
+    assert runs.get(cloud.runs, second)["state"] == State.SUPERSEDED
+    observed(2, "both runs answer")
