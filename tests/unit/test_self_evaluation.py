@@ -112,7 +112,7 @@ def test_raters_and_squares_are_counted_for_movies_in_any_order() -> None:
 
 
 def test_ease_without_some_users_is_ease_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gram.compiled", import_module)  # without Spark there is no cache
+    monkeypatch.setattr("best.compiled", import_module)  # without Spark there is no cache
     chance = np.random.default_rng(5)
     stars = (chance.integers(1, 11, (60, 25)) * (chance.random((60, 25)) < 0.4)).astype(np.uint8)
     ids = chance.permutation(np.arange(100, 125)).astype(np.int32)

@@ -22,7 +22,6 @@ FUNCTIONS = re.findall(r"^  (\w+)Function:\n    Type:", TEXT, re.MULTILINE)
 NO_NAMES = {"MetricName", "ServiceName", "StageName"}
 # Methods of boto3 that use a right, where it is not the one of the right's own name.
 USES = {
-    "dynamodb:BatchWriteItem": {"batch_writer"},
     "dynamodb:PutItem": {"put_item", "transact_write_items"},
     "dynamodb:UpdateItem": {"update_item", "transact_write_items"},
     "s3:GetObject": {"get_object", "head_object", "copy_object"},
