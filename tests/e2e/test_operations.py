@@ -113,7 +113,7 @@ def test_an_operator_is_told_goes_back_promotes_and_reruns(world: World) -> None
     assert [run["state"] for run in world.runs("operated")] == ["SUPERSEDED", "LIVE"]
     assert second in operate(world, "promote", second)
     world.wait_until(lambda: live() == second, "the promoted run is live")
-    assert operate(world, "promote", "nonsense").startswith("error: 'nonsense' is no run id")
+    assert operate(world, "promote", "nonsense").startswith("Error: 'nonsense' is no run id")
 
     before = clusters(world)
     operate(world, "rerun", first)

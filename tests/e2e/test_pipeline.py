@@ -55,7 +55,7 @@ def answers_are_exact(
     told = expected(rated)
     assert len(told) == 14
     for movie, title in MOVIES.items():
-        status, body = ask(f"/movies/{movie}/similar?limit=50")
+        status, body = ask(f"/movies/{movie}/similar?limit=50&measure=cosine")
         assert status == 200
         assert body["run_id"] == run_id
         assert body["movie"]["title"] == title
