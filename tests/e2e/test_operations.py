@@ -129,12 +129,12 @@ def test_an_operator_is_told_goes_back_promotes_and_reruns(world: World) -> None
 
 
 def tasteful(seed: int, *, spoilt: bool) -> list[tuple[int, int, float]]:
-    """Five hundred users of eight tastes, who rate films of theirs; spoilt, users are mixed up."""
+    """Nine hundred users of three tastes, who rate films of theirs; spoilt, users are mixed up."""
     chance = random.Random(seed)
     rated = [
         (user, movie, 4.5)
-        for user in range(1, 501)
-        for movie in chance.sample(range(user % 8, 160, 8), 14)
+        for user in range(1, 901)
+        for movie in chance.sample(range(1 + user % 3, 121, 3), 14)
     ]
     users = [user for user, _, _ in rated]
     if spoilt:

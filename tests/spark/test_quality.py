@@ -34,7 +34,7 @@ def lines_of(seed: int) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("measure", ["damped", "full-cosine", "ease"])
+@pytest.mark.parametrize("measure", ["full-cosine", "ease"])
 def test_what_is_judged_is_what_the_ratings_of_everybody_else_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: str
 ) -> None:
