@@ -137,10 +137,10 @@ def _check(manifest: Manifest) -> None:
         for name, fits in _PART_FIELDS.items()
         if not fits(getattr(part, name))
     ]
+    if len({part.name for part in parts if _is_text(part.name)}) < len(parts):
+        wrong.append("a part without a name of its own")
     if wrong:
         raise ManifestError(f"manifest.json does not fit its schema: {', '.join(wrong[:3])}")
-    if len({part.name for part in parts}) < len(parts):
-        raise ManifestError("manifest.json does not fit its schema: it names a part twice")
 
 
 def _is_text(value: object) -> bool:

@@ -69,6 +69,8 @@ def document(rows: Iterable[Row], minutes: float) -> str:
         drills=len(drills), times=times, minutes=round(minutes) or 1, cores=os.cpu_count()
     )
     for area, about in AREAS.items():
+        if area not in {drill["area"] for drill in drills}:
+            continue
         text += f"\n## {area}\n\n{about}\n\n"
         text += "| drill | injected | times | promised | observed |\n|---|---|---:|---|---|\n"
         for drill in drills:

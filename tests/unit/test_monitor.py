@@ -52,6 +52,12 @@ def test_a_failed_step_fails_the_run_in_the_words_of_the_job_where_it_left_any(
     assert after(cloud, "monitor-step-failed")["reason"] == "ratings.dat has no good line"
 
 
+def test_a_cluster_that_dies_after_its_result_is_written_fails_nothing(cloud: Cloud) -> None:
+    cloud.write_result(RUN_ID, [[]])
+    run = after(cloud, "monitor-step-running", "monitor-step-failed", "monitor-cluster-failed")
+    assert run["state"] == "RUNNING", "the indexer goes on with it"
+
+
 def test_a_lost_primary_fails_the_run(cloud: Cloud) -> None:
     run = after(cloud, "monitor-cluster-failed")
     assert run["reason"] == (
