@@ -71,12 +71,12 @@ def evaluate(spark: SparkSession, folder: Path, scratch: Path) -> None:
         "movies": halves.shape[1],
         "ratings": halves.nnz,
         "parameters": {name: dict(measure.parameters) for name, measure in MEASURES.items()},
-        "published": runs.published(spark, halves, say),
-        "liked": runs.liked(spark, by_rating, say, "80/20"),
-        "strong": runs.liked(spark, by_user, say, "strong generalisation"),
-        "lambda": runs.by_regularisation(by_rating, say),
+        "published": runs.published(spark, everything, say),
+        "liked": runs.liked(spark, everything, by_rating, say, "80/20"),
+        "strong": runs.liked(spark, everything, by_user, say, "strong generalisation"),
+        "lambda": runs.by_regularisation(everything, by_rating, say),
     }
-    figures["lists"], first = runs.lists(halves, say)
+    figures["lists"], first = runs.lists(spark, everything, say)
     figures["examples"] = report.examples(everything.movies, first)
     figures["seconds"] = round(time.monotonic() - start)
     report.keep(figures)

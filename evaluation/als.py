@@ -1,10 +1,11 @@
 """Spark MLlib's ALS on implicit feedback: what the tutorial goes on to, as a baseline.
 
 Hu, Koren and Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008: a rating
-r says with the confidence 1 + ALPHA · r that the user likes the movie; MLlib multiplies the
+r says with the confidence 1 + alpha · r that the user likes the movie; MLlib multiplies the
 regularisation of a user or a movie by the number of his or its ratings.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +14,8 @@ from pyspark.ml.recommendation import ALS
 from pyspark.sql import SparkSession
 from scipy import sparse
 
-from entries import MAX_HALVES
-
-RANK = 32
-ALPHA = 10.0
-REGULARISATION = 0.05
-ROUNDS = 10
+# Of the baseline, tuned for users' lists; the measure's are in measures.py.
+TUNED: Mapping[str, float] = {"rank": 32, "iterations": 10, "regularisation": 0.05, "alpha": 2}
 
 
 @dataclass(frozen=True)
@@ -26,26 +23,29 @@ class Factors:
     """What ALS found.
 
     Attributes:
-        movies: float64 [movies, RANK]; zeros for a movie that nobody rated.
+        movies: float64 [movies, rank]; zeros for a movie that nobody rated.
+        parameters: `rank`, `iterations`, `regularisation`, `alpha`.
     """
 
     movies: np.ndarray
+    parameters: Mapping[str, float]
 
     def scores(self, liked: sparse.csr_array) -> np.ndarray:
         """All movies' scores for users of whom only what they like is known: one more half round.
 
         Args:
-            liked: [users, movies], ones.
+            liked: [users, movies], ones: each counts as five stars.
 
         Returns:
             float64 [users, movies].
         """
-        of = self.movies
+        of, rank = self.movies, self.movies.shape[1]
+        alpha, regularisation = self.parameters["alpha"] * 5, self.parameters["regularisation"]
         outer = (of[:, :, None] * of[:, None, :]).reshape(of.shape[0], -1)
         number = np.diff(liked.indptr)
-        squares = of.T @ of + ALPHA * (liked @ outer).reshape(-1, RANK, RANK)
-        squares += REGULARISATION * number[:, None, None] * np.eye(RANK)
-        users = np.linalg.solve(squares, (1 + ALPHA) * (liked @ of)[:, :, None])
+        squares = of.T @ of + alpha * (liked @ outer).reshape(-1, rank, rank)
+        squares += regularisation * number[:, None, None] * np.eye(rank)
+        users = np.linalg.solve(squares, (1 + alpha) * (liked @ of)[:, :, None])
         return users[:, :, 0] @ of.T
 
     def cosine(self) -> np.ndarray:
@@ -57,12 +57,15 @@ class Factors:
         return similar
 
 
-def factors(spark: SparkSession, halves: sparse.csr_array, seed: int) -> Factors:
+def factors(
+    spark: SparkSession, halves: sparse.csr_array, parameters: Mapping[str, float], seed: int
+) -> Factors:
     """Learn from ratings.
 
     Args:
         spark: a session.
         halves: [users, movies], half stars.
+        parameters: see `Factors`.
         seed: where ALS begins.
     """
     ratings = halves.tocoo()
@@ -70,14 +73,15 @@ def factors(spark: SparkSession, halves: sparse.csr_array, seed: int) -> Factors
         {
             "user": ratings.row.astype(np.int32),
             "movie": ratings.col.astype(np.int32),
-            "rating": ratings.data.astype(np.float32) / MAX_HALVES,
+            "rating": ratings.data.astype(np.float32) / 2,
         }
     )
     model = ALS(
-        rank=RANK, maxIter=ROUNDS, regParam=REGULARISATION, alpha=ALPHA, implicitPrefs=True,
-        userCol="user", itemCol="movie", ratingCol="rating", seed=seed,
+        rank=int(parameters["rank"]), maxIter=int(parameters["iterations"]),
+        regParam=parameters["regularisation"], alpha=parameters["alpha"], seed=seed,
+        implicitPrefs=True, userCol="user", itemCol="movie", ratingCol="rating",
     ).fit(spark.createDataFrame(table))  # fmt: skip
     found = model.itemFactors.toArrow()
-    movies = np.zeros((halves.shape[1], RANK))
+    movies = np.zeros((halves.shape[1], model.rank))
     movies[found["id"].to_numpy()] = np.stack(found["features"].to_numpy(zero_copy_only=False))
-    return Factors(movies)
+    return Factors(movies, parameters)

@@ -1,5 +1,6 @@
 """A MovieLens folder's ratings as one sparse matrix, by the job's own readers on Spark."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 from pyspark import SparkContext
 from scipy import sparse
 
-from movielens import Format, only_format
+from content import read_tags
+from movielens import only_format
 from movies import Catalogue, catalogue, read_movies
 from ratings import Chunk, read_ratings, unpacked
 from storage import child, list_files
@@ -20,12 +22,12 @@ class Interactions:
     Attributes:
         halves: float64 [users, movies], half stars, sparse; users by rising id.
         movies: the columns' movies: all that are listed or rated.
-        format: of the folder.
+        tags: how many users gave each movie, by id, each tag.
     """
 
     halves: sparse.csr_array
     movies: Catalogue
-    format: Format
+    tags: Mapping[tuple[int, str], int]
 
 
 def read(context: SparkContext, folder: Path, scratch: Path) -> Interactions:
@@ -45,7 +47,8 @@ def read(context: SparkContext, folder: Path, scratch: Path) -> Interactions:
     found = read_ratings(context, str(folder), format, files[format.ratings], str(scratch))
     chunks = found.packed.filter(lambda each: isinstance(each, Chunk)).collect()
     movies = catalogue(listed, found.movies, found.raters)
-    return Interactions(_together(chunks, movies.ids), movies, format)
+    tags = read_tags(child(str(folder), format.tags), format) if format.tags in files else {}
+    return Interactions(_together(chunks, movies.ids), movies, tags)
 
 
 def _together(chunks: list[Chunk], ids: np.ndarray) -> sparse.csr_array:

@@ -5,17 +5,22 @@ movie i adds to the others, and a user's list is the sum of the rows of what he 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
+from best import Best, best_of_rows
+from content import Content, content
 from gram import SCALE
+from hybrid import hybrid
 from measures import MEASURES, Pairs, inverse
+from movies import Catalogue
 
 MIN_RATERS = 10  # a movie with fewer is in no pair of the job's
 MIN_SCORE = 0.95  # of the tutorial's measure
+KEPT = 50  # neighbours that the index keeps of each movie
 KNN = 100  # neighbours of each candidate that the item-based baselines look at
 
 
@@ -25,9 +30,13 @@ class Training:
 
     Attributes:
         halves: float64 [users, movies], half stars, sparse.
+        movies: the columns' movies.
+        tags: from `content.read_tags`.
     """
 
     halves: sparse.csr_array
+    movies: Catalogue
+    tags: Mapping[tuple[int, str], int]
 
     @cached_property
     def raters(self) -> np.ndarray:
@@ -40,6 +49,12 @@ class Training:
         ones = self.halves.copy()
         ones.data = np.ones_like(ones.data)
         return ones
+
+    @cached_property
+    def content(self) -> Content:
+        """What is known of the movies; raters are those in the training."""
+        movies = replace(self.movies, ratings=self.raters)
+        return content(movies, self.tags, MEASURES["content"].parameters)
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -63,9 +78,6 @@ def _product(one: sparse.csr_array, other: sparse.csr_array) -> np.ndarray:
     return (one.T @ other).astype(np.int32).toarray()
 
 
-MEASURED = "cosine", "damped", "full-cosine", "jaccard", "ease"
-
-
 def weights(training: Training, measure: str) -> np.ndarray:
     """A measure's scores of all movies as the job has them, 0 where it has none."""
     return _WEIGHTS.get(measure, _of_pairs)(training, measure)
@@ -79,11 +91,11 @@ def _of_pairs(training: Training, measure: str) -> np.ndarray:
         scores = np.nan_to_num(known.scores(training.pairs, **known.parameters), posinf=0)
     if measure == "cosine":
         scores[(training.pairs.n < MIN_RATERS) | (scores < MIN_SCORE)] = 0
-    return _among(training, scores)
+    return among(training, scores)
 
 
-def _among(training: Training, scores: np.ndarray) -> np.ndarray:
-    """Scores of the movies with enough raters, none with itself."""
+def among(training: Training, scores: np.ndarray) -> np.ndarray:
+    """The scores of movies with enough raters, others 0, none with itself; in their memory."""
     few = training.raters < MIN_RATERS
     scores[few] = 0
     scores[:, few] = 0
@@ -109,14 +121,52 @@ def ease_weights(training: Training, regularisation: float) -> np.ndarray:
     return scores
 
 
-_WEIGHTS: Mapping[str, Callable[[Training, str], np.ndarray]] = {"ease": _ease}
+def _content(training: Training, measure: str) -> np.ndarray:  # noqa: ARG001
+    return _spread(training.content.neighbours(0, training.raters.size, KEPT), training)
+
+
+def _hybrid(training: Training, measure: str) -> np.ndarray:
+    parameters = MEASURES[measure].parameters
+    ids, words = training.movies.ids, training.content
+    by_ratings = best_of_rows(ids, _ease(training, "ease"), ids, words.raters, KEPT)
+    by_content = words.neighbours(0, ids.size, KEPT)
+    return _spread(hybrid(by_ratings, by_content, words, parameters["trust"], KEPT), training)
+
+
+def _spread(best: Best, training: Training) -> np.ndarray:
+    """Lists as weights, 0 where a movie is in no list."""
+    scores = np.zeros((training.raters.size,) * 2)
+    rows, columns = (np.searchsorted(training.movies.ids, each) for each in best[:2])
+    scores[rows, columns] = best.scores
+    return scores
+
+
+_WEIGHTS: Mapping[str, Callable[[Training, str], np.ndarray]] = {
+    "ease": _ease,
+    "content": _content,
+    "hybrid": _hybrid,
+}
+
+
+def best_places(scores: np.ndarray, count: int) -> np.ndarray:
+    """The places of each row's highest scores, falling, of equal ones the first: int64.
+
+    Args:
+        scores: float64 [rows, columns].
+        count: at most so many of a row.
+    """
+    count = min(count, scores.shape[1])
+    cut = -np.partition(-scores, count - 1, axis=1)[:, count - 1 : count]
+    above, equal = scores > cut, scores == cut
+    equal &= np.cumsum(equal, axis=1) <= count - above.sum(axis=1, keepdims=True)
+    places = np.nonzero(above | equal)[1].reshape(-1, count)
+    order = np.argsort(-np.take_along_axis(scores, places, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(places, order, axis=1)
 
 
 def kept(scores: np.ndarray, count: int) -> np.ndarray:
     """The best of each row that are above 0, 0 elsewhere: the lists that the index holds."""
-    if count >= scores.shape[1]:
-        return np.maximum(scores, 0)
-    best = np.argpartition(-scores, count, axis=1)[:, :count]
+    best = best_places(scores, count)
     lists = np.zeros_like(scores)
     np.put_along_axis(lists, best, np.take_along_axis(scores, best, axis=1), axis=1)
     return np.maximum(lists, 0, out=lists)

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 from pyspark.sql import SparkSession
-from scipy import sparse
 
 from entries import MAX_HALVES
 from evaluation import als, models, scoring, splits
+from evaluation.interactions import Interactions
 from evaluation.models import Training
 from evaluation.scoring import Scores
 from evaluation.slim import slim
 from evaluation.splits import Split
+from measures import MEASURES
 
 SEED = 0
 LIKE = 8  # half stars from which a movie is liked
-KEPT = 50  # neighbours that the index keeps of each movie
 SLIM_PRICES = 5.0, 100.0  # l1, l2
 REGULARISATIONS = 50, 100, 200, 400, 800, 1600
 
@@ -25,16 +25,17 @@ type Say = Callable[[str], None]
 type Figures = dict[str, Any]
 
 
-def published(spark: SparkSession, halves: sparse.csr_array, say: Say) -> Figures:
+def published(spark: SparkSession, everything: Interactions, say: Say) -> Figures:
     """The protocol in which others published: five stars only, random 80/20, whole weights.
 
     Args:
         spark: a session.
-        halves: [users, movies], half stars.
+        everything: the data set.
         say: told of each model.
     """
-    split = splits.by_rating(splits.only(halves, MAX_HALVES), MAX_HALVES, SEED)
-    training = Training(split.train)
+    five_stars = splits.only(everything.halves, MAX_HALVES)
+    split = splits.by_rating(five_stars, MAX_HALVES, SEED)
+    training = Training(split.train, everything.movies, everything.tags)
     gram = (training.rated.T @ training.rated).toarray()
     found = {
         name: scoring.users_lists(split, scores)
@@ -49,22 +50,26 @@ def published(spark: SparkSession, halves: sparse.csr_array, say: Say) -> Figure
         say(f"published protocol: {name}")
         found[name] = scoring.users_lists(split, summed(compute()))
     say("published protocol: iALS")
-    found["iALS"] = scoring.users_lists(split, als.factors(spark, split.train, SEED).scores)
-    for name, whole in _measures(training, say, "published protocol"):
+    learnt = als.factors(spark, split.train, als.TUNED, SEED)
+    found["iALS"] = scoring.users_lists(split, learnt.scores)
+    for name, whole in _measures(spark, training, say, "published protocol"):
         found[name] = scoring.users_lists(split, summed(whole)) | _as_kept(split, whole)
     return found
 
 
-def liked(spark: SparkSession, split: Split, say: Say, protocol: str) -> Figures:
+def liked(
+    spark: SparkSession, everything: Interactions, split: Split, say: Say, protocol: str
+) -> Figures:
     """All ratings are learnt from, liked movies are hidden: what the job computes, judged.
 
     Args:
         spark: a session.
-        split: of all ratings.
+        everything: the data set.
+        split: of all its ratings.
         say: told of each model.
         protocol: its name, for `say`.
     """
-    training = Training(split.train)
+    training = Training(split.train, everything.movies, everything.tags)
     found = {
         name: scoring.users_lists(split, scores)
         for name, scores in _lists_for_all(training, LIKE).items()
@@ -77,38 +82,47 @@ def liked(spark: SparkSession, split: Split, say: Say, protocol: str) -> Figures
         found[name] = scoring.users_lists(split, summed(weights))
         found[name] |= scoring.one_for_another(split, weights, SEED)
     say(f"{protocol}: iALS")
-    found["iALS"] = scoring.users_lists(split, als.factors(spark, split.train, SEED).scores)
-    for name, whole in _measures(training, say, protocol):
+    learnt = als.factors(spark, split.train, als.TUNED, SEED)
+    found["iALS"] = scoring.users_lists(split, learnt.scores)
+    for name, whole in _measures(spark, training, say, protocol):
         found[name] = scoring.users_lists(split, summed(whole)) | _as_kept(split, whole)
         found[name] |= scoring.one_for_another(split, whole, SEED)
     return found
 
 
-def lists(halves: sparse.csr_array, say: Say) -> tuple[Figures, dict[str, np.ndarray]]:
+def lists(
+    spark: SparkSession, everything: Interactions, say: Say
+) -> tuple[Figures, dict[str, np.ndarray]]:
     """What the measures' lists are like, of all ratings.
+
+    Args:
+        spark: a session.
+        everything: the data set.
+        say: told of each measure.
 
     Returns:
         By measure, the figures and the first SHOWN neighbours: places of movies, int64 [movies,
         SHOWN], -1 where there is none.
     """
-    training = Training(halves)
+    training = Training(everything.halves, everything.movies, everything.tags)
     figures, first = {}, {}
-    for name, whole in _measures(training, say, "lists"):
+    for name, whole in _measures(spark, training, say, "lists"):
         found = scoring.lists(whole, training.pairs.n, training.raters)
         figures[name] = asdict(found)
-        best = np.argsort(-whole, axis=1, kind="stable")[:, : scoring.SHOWN]
+        best = models.best_places(whole, scoring.SHOWN)
         first[name] = np.where(np.take_along_axis(whole, best, axis=1) > 0, best, -1)
     return figures, first
 
 
-def by_regularisation(split: Split, say: Say) -> Figures:
+def by_regularisation(everything: Interactions, split: Split, say: Say) -> Figures:
     """Recall@20 of EASE with other λ: whole, and of lists of KEPT.
 
     Args:
-        split: of all ratings.
+        everything: the data set.
+        split: of all its ratings.
         say: told of each.
     """
-    training = Training(split.train)
+    training = Training(split.train, everything.movies, everything.tags)
     found = {}
     for regularisation in REGULARISATIONS:
         say(f"ease, lambda {regularisation}")
@@ -123,15 +137,22 @@ def summed(weights: np.ndarray) -> Scores:
     return lambda liked_movies: liked_movies @ weights
 
 
-def _measures(training: Training, say: Say, protocol: str) -> Iterator[tuple[str, np.ndarray]]:
-    for name in models.MEASURED:
+def _measures(
+    spark: SparkSession, training: Training, say: Say, protocol: str
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Each measure and its weights."""
+    for name, measure in MEASURES.items():
         say(f"{protocol}: {name}")
-        yield name, models.weights(training, name)
+        if measure.source == "ratings":
+            learnt = als.factors(spark, training.halves, measure.parameters, SEED)
+            yield name, models.among(training, learnt.cosine())
+        else:
+            yield name, models.weights(training, name)
 
 
 def _as_kept(split: Split, whole: np.ndarray) -> dict[str, float]:
     """A measure's figures with the lists that the index keeps."""
-    judged = scoring.users_lists(split, summed(models.kept(whole, KEPT)))
+    judged = scoring.users_lists(split, summed(models.kept(whole, models.KEPT)))
     return {f"kept {name}": judged[name] for name in ("recall@20", "capped recall@20")}
 
 

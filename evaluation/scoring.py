@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 import metrics
+from evaluation.models import best_places
 from evaluation.splits import Split
 
 USERS_AT_ONCE = 1024
@@ -51,7 +52,7 @@ def _hits(split: Split, scores: Scores, by_raters: np.ndarray, some: slice) -> n
     offered = scores(split.liked[some])
     offered[split.seen[some].nonzero()] = 0
     offered = offered[:, by_raters]
-    best = np.argsort(-offered, axis=1, kind="stable")[:, :LONGEST]
+    best = best_places(offered, LONGEST)
     wanted = split.hidden[some].toarray()[:, by_raters] > 0
     return np.take_along_axis(wanted & (offered > 0), best, axis=1)
 
@@ -112,7 +113,7 @@ def lists(weights: np.ndarray, co_raters: np.ndarray, raters: np.ndarray) -> Lis
         co_raters: [movies, movies].
         raters: [movies].
     """
-    best = np.argsort(-weights, axis=1, kind="stable")[:, :SHOWN]
+    best = best_places(weights, SHOWN)
     there = np.take_along_axis(weights, best, axis=1) > 0
     most = np.argsort(-raters, kind="stable")[: int(WELL_KNOWN * np.count_nonzero(raters))]
     together = np.take_along_axis(co_raters, best, axis=1)[there]

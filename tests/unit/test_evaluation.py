@@ -11,6 +11,7 @@ from evaluation import models, scoring, splits
 from evaluation.models import Training
 from evaluation.slim import slim
 from evaluation.splits import Split
+from movies import Catalogue
 
 LIKE = 8  # half stars
 
@@ -25,6 +26,13 @@ def matrix(rows: list[list[float]] | np.ndarray) -> sparse.csr_array:
 
 def pairs(of: sparse.csr_array) -> set[tuple[int, int]]:
     return set(zip(*(places.tolist() for places in of.nonzero()), strict=True))
+
+
+def training(table: sparse.csr_array) -> Training:
+    """Of movies of which nothing but ratings is known."""
+    size = table.shape[1]
+    movies = Catalogue(np.arange(1, size + 1, dtype=np.int32), [], np.zeros(size, np.int64), 0)
+    return Training(table, movies, {})
 
 
 def random_table(users: int = 60, movies: int = 25, seed: int = 1) -> sparse.csr_array:
@@ -89,7 +97,7 @@ def test_the_tutorials_measure_keeps_its_thresholds() -> None:
     table[:9, 2] = [10, 1, 10, 1, 10, 1, 10, 1, 10]
     table[9:12, 2] = 2
     table[:10, 3] = [1, 10] * 5
-    found = models.weights(Training(matrix(table)), "cosine")
+    found = models.weights(training(matrix(table)), "cosine")
     assert found[0, 1] == pytest.approx(1)
     assert found[0, 3] == found[3, 0] == 0  # 0.198: not similar enough
     assert found[1, 2] > 0.95  # with the nine users and a tenth
@@ -114,7 +122,7 @@ def by_definition(measure: str, one: np.ndarray, other: np.ndarray) -> float:
 def test_a_measure_of_pairs_is_what_its_definition_says(measure: str) -> None:
     table = random_table()
     columns = table.toarray().T
-    found = models.weights(Training(table), measure)
+    found = models.weights(training(table), measure)
     for i in range(table.shape[1]):
         for j in range(table.shape[1]):
             enough = min((columns[i] > 0).sum(), (columns[j] > 0).sum()) >= models.MIN_RATERS
@@ -126,7 +134,7 @@ def test_ease_foretells_each_movie_from_the_others_as_ridge_regression_does() ->
     # The weights that foretell movie j are its ridge regression on all others (Steck, 2019).
     table = random_table(movies=12)
     x = table.toarray() / 10
-    found = models.weights(Training(table), "ease")
+    found = models.weights(training(table), "ease")
     regularisation = models.MEASURES["ease"].parameters["lambda"]
     for j in range(12):
         others = np.delete(x, j, axis=1)
@@ -141,10 +149,21 @@ def test_a_list_keeps_the_best_that_are_above_zero() -> None:
     assert models.kept(scores, 2).tolist() == [[0, 0.3, 0, 0.2], [0, 0, 0, 0.5]]
 
 
+@given(
+    scores=arrays(
+        np.int64, st.tuples(st.integers(1, 4), st.integers(1, 9)), elements=st.integers(-3, 3)
+    ),
+    count=st.integers(1, 10),
+)
+def test_the_best_places_are_those_of_a_stable_sort(scores: np.ndarray, count: int) -> None:
+    expected = [sorted(range(len(row)), key=lambda at: -row[at])[:count] for row in scores.tolist()]
+    assert models.best_places(scores.astype(float), count).tolist() == expected
+
+
 def test_item_knn_is_the_cosine_of_the_nearest() -> None:
     table = random_table()
     rated = (table.toarray() > 0).astype(float)
-    found = models.item_knn(Training(table))
+    found = models.item_knn(training(table))
     expected = (rated[:, 2] @ rated[:, 5]) / np.sqrt(rated[:, 2].sum() * rated[:, 5].sum())
     assert found[2, 5] == found[5, 2] == pytest.approx(expected)
 
