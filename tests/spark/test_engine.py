@@ -211,7 +211,8 @@ def test_a_run_survives_the_loss_of_an_executor(tmp_path: Path) -> None:
             [Path(sys.executable).parent / "spark-submit", "--master", "local-cluster[3,1,1024]",
              "--conf", "spark.executor.memory=1g", "--conf", "spark.ui.enabled=false",
              "--conf", "spark.driver.host=127.0.0.1", ROOT / "spark" / "similarity_job.py",
-             "--dataset", dataset, "--output", output, "--min-score", "0.5", "--blocks", "12"],
+             "--dataset", dataset, "--output", output, "--min-score", "0.5", "--blocks", "12",
+             "--measures", "cosine"],
             stdout=out, stderr=out,
             env=os.environ | {
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -228,7 +229,7 @@ def test_a_run_survives_the_loss_of_an_executor(tmp_path: Path) -> None:
             and "CoarseGrainedExecutorBackend" in " ".join(each.info["cmdline"] or [])
         ]  # fmt: skip
         running[0].send_signal(signal.SIGKILL)
-        assert job.wait(timeout=240) == 0, log.read_text()[-3000:]
+        assert job.wait(timeout=480) == 0, log.read_text()[-3000:]
     finally:
         job.kill()
     assert "Lost executor" in log.read_text()

@@ -76,7 +76,7 @@ def test_a_folder_becomes_a_result_that_its_manifest_describes(
         "ratings": 26, "users": 12, "movies": 4, "duplicates": 0, "left_out": 0,
         "duplicate_movies": 0, "rejected": 0, "pairs": 1, "movies_with_neighbours": 2,
     }  # fmt: skip
-    assert list(manifest.timings) == ["read", "similarities", "neighbours"]
+    assert list(manifest.timings) == ["read", "similarities", "neighbours", "quality"]
     assert (manifest.measure, manifest.measures) == ("cosine", {"cosine": {}})
     assert manifest.dataset == {
         "format": "dat", "lines": {"ratings.dat": 26, "movies.dat": 3},
