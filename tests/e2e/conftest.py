@@ -10,7 +10,7 @@ import pytest
 from local.cloud import Cloud
 from local.cluster import Script
 
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = 180
 POLL_SECONDS = 0.2
 
 

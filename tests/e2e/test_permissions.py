@@ -77,7 +77,7 @@ ATTEMPTS = [
     s3("Launcher", "get_object", "ResultsBucket", RUN + "input/x"),
     s3("Launcher", "put_object", "ResultsBucket", RUN + "input/x"),
     s3("Launcher", "put_object", "ResultsBucket", RUN + "code/x"),
-    s3("Sweeper Indexer Control", "get_object", "ResultsBucket", RUN + "manifest.json"),
+    s3("Monitor Sweeper Indexer Control", "get_object", "ResultsBucket", RUN + "manifest.json"),
     s3("", "put_object", "ResultsBucket", RUN + "manifest.json"),
     s3("Monitor Sweeper", "get_object", "ResultsBucket", RUN + "failure.json"),
     s3("Indexer", "get_object", "ResultsBucket", RUN + "neighbours/x"),
