@@ -139,6 +139,10 @@ def _check(manifest: Manifest) -> None:
     ]
     if len({part.name for part in parts if _is_text(part.name)}) < len(parts):
         wrong.append("a part without a name of its own")
+    if not wrong and (listed := sum(part.records for part in manifest.neighbours)):
+        # A line for every movie of the catalogue: a part that was taken out is missed.
+        movies = manifest.counts.get("movies")
+        wrong += [] if listed == movies else [f"{listed} lines of neighbours for {movies} movies"]
     if wrong:
         raise ManifestError(f"manifest.json does not fit its schema: {', '.join(wrong[:3])}")
 

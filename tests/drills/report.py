@@ -30,10 +30,9 @@ AREAS = {
 HEAD = """# Reliability
 
 Nothing is lost and nothing is doubled: each promise has a drill that breaks something on purpose
-and looks at what comes of it. `make drills` runs them all, against single functions and against the
-deployed template on the local cloud with IAM enforced, and writes this page; where a promise does
-not hold it fails and leaves the page alone. The quick ones are part of `make test`. AWS itself had
-no part in it.
+and looks at what comes of it. `make drills` runs them all, against single functions, and writes
+this page; where a promise does not hold it fails and leaves the page alone. The quick ones are part
+of `make test`. AWS itself had no part in it.
 
 {drills} drills, {times:,} injections, {minutes} minutes on {cores} cores.
 """

@@ -17,7 +17,7 @@ MANIFEST = Manifest(
         "neighbours": 50,
         "max_ratings_per_user": None,
     },
-    counts={"ratings": 3},
+    counts={"ratings": 3, "movies": 1},
     rejects={"ratings.dat": {"columns": 1}},
     neighbours=[Part("neighbours/part-0.json.gz", 1, 20, "ab")],
     titles=Part("titles/part-0.json.gz", 1, 10, "cd"),
