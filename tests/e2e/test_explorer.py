@@ -27,7 +27,7 @@ FOLDER = "explored"
 HOSTILE = "<img src=x onerror=\"document.title='taken over'\"> (2001)"
 MATRIX, NEIGHBOUR, RARE, LONELY = 1, 2, 40, 41
 MEASURES = {"cosine": {}, "jaccard": {}, "content": {}}
-COUNTS = {"ratings": 12_345, "users": 678, "movies": 41, "pairs": 99}
+COUNTS = {"ratings": 12_345, "users": 678, "movies": 33, "pairs": 99}
 
 type Line = dict[str, Any]
 
