@@ -26,6 +26,8 @@ REPORTS = DATA / "reports"  # a file for each section, so that one can be measur
 CHECK = "20m"  # the shape that the cost model is checked on, and not fitted to
 MIN_RATERS = 10
 CORES = 2  # of `local[2]`
+# The tutorial's work and no more: what the job does besides has a section of its own.
+COSINE_ALONE = ("--measures", "cosine", "--test-users", "0")
 EXAMPLE = """examples:
   make bench                    the tutorial's program at 100k and 1m, the job at 1m and 10m
   make bench BENCH=--large      also the tutorial's program at 10m (half an hour) and the job at 32m
@@ -132,8 +134,9 @@ def against_tutorial(names: Sequence[str], times: int) -> list[str]:
     """The tutorial's program and the job, in turn, whole process against whole process."""
     report = [
         "\n## The job against the tutorial's program\n\nBoth from text to Parquet, spark-submit to "
-        "exit; the job also writes neighbours and titles. Java with its defaults for the "
-        f"tutorial's, with {JAVA_OPTIONS} for the job, as the local cloud starts it.\n\n"
+        "exit; the job, by the cosine alone, also writes neighbours and titles. Java with its "
+        f"defaults for the tutorial's, with {JAVA_OPTIONS} for the job, as the local cloud "
+        "starts it.\n\n"
         "| shape | tutorial's program | job | ratio |\n|---|---|---|---|"
     ]
     for name in names:
@@ -145,7 +148,7 @@ def against_tutorial(names: Sequence[str], times: int) -> list[str]:
             slow.append(
                 submit(program, *arguments, options=("--master", f"local[{CORES}]")).seconds
             )
-            fast.append(job(folder, 1)[0][0].seconds)
+            fast.append(job(folder, 1, more=COSINE_ALONE)[0][0].seconds)
         one, two = statistics.median(slow), statistics.median(fast)
         report.append(f"| {name} | {one:.1f} s | {two:.1f} s | {one / two:.1f} |")
     return report
@@ -154,8 +157,8 @@ def against_tutorial(names: Sequence[str], times: int) -> list[str]:
 def by_shape(names: Sequence[str], times: int) -> list[str]:
     """Seconds per stage, work, memory; and the cost model that is fitted to them."""
     report = [
-        "\n## The job by shape\n\nW: pairs of ratings of a user, summed. Memory: resident in JVM "
-        "and Python at once; what processes share counts for each.\n\n"
+        "\n## The job by shape\n\nBy the cosine alone. W: pairs of ratings of a user, summed. "
+        "Memory: resident in JVM and Python at once; what processes share counts for each.\n\n"
         "| shape | wall | read | similarities | neighbours | pairs | W "
         "| s per 10⁹ W (similarities) | s per 10⁹ W (wall) | CPU | memory |\n"
         "|---|---|---|---|---|---|---|---|---|---|---|"
@@ -163,7 +166,7 @@ def by_shape(names: Sequence[str], times: int) -> list[str]:
     loads, seconds = [], []
     for name in [*names, CHECK]:
         folder, table = dataset(name)
-        measured, manifests = job(folder, times)
+        measured, manifests = job(folder, times, more=COSINE_ALONE)
         stages = {
             stage: statistics.median(each["timings"][stage] for each in manifests)
             for stage in model.STAGES
@@ -245,12 +248,14 @@ def by_executors(name: str, times: int) -> list[str]:
     """One core each, separate processes; more executors than cores gain nothing."""
     folder, _ = dataset(name)
     report = [
-        f"\n## Executors at {name}\n\nlocal-cluster, one core each, on {os.cpu_count()} cores.\n\n"
+        f"\n## Executors at {name}\n\nBy the cosine alone, on local-cluster, one core each, on "
+        f"{os.cpu_count()} cores.\n\n"
         "| executors | wall | similarities | against one |\n|---|---|---|---|"
     ]
     first = 0.0
     for executors in (1, 2, 3):
-        measured, manifests = job(folder, times, f"local-cluster[{executors},1,2048]")
+        master = f"local-cluster[{executors},1,2048]"
+        measured, manifests = job(folder, times, master, COSINE_ALONE)
         wall = statistics.median(each.seconds for each in measured)
         stage = statistics.median(each["timings"]["similarities"] for each in manifests)
         first = first or stage
@@ -259,27 +264,35 @@ def by_executors(name: str, times: int) -> list[str]:
 
 
 def extras(names: Sequence[str], times: int) -> list[str]:
-    """What it costs that a run judges itself, and what similar users cost."""
+    """What the other measures cost, that a run judges itself, and similar users."""
     report = [
-        "\n## What a run does besides\n\nThe job without either, judging itself (as it does), and "
-        "with 50 similar users of each user besides; run in turn.\n\n"
-        "| shape | neither | judging itself | share of it | similar users besides | their stage |\n"
-        "|---|---|---|---|---|---|"
+        "\n## What a run does besides\n\nThe job by the cosine alone, by all usual measures, "
+        "judging itself by them (as it does), and with 50 similar users of each user besides; "
+        "run in turn. "
+        "The inversion is EASE's, which the ratio leaves out.\n\n"
+        "| shape | cosine | all measures | inversion | ratio | judging itself | share of it "
+        "| similar users besides | their stage |\n|---|---|---|---|---|---|---|---|---|"
     ]
-    kinds = ("--test-users", "0"), (), ("--similar-users", "50")
+    kinds = COSINE_ALONE, ("--test-users", "0"), (), ("--similar-users", "50")
     for name in names:
         folder, _ = dataset(name)
         taken: list[list[float]] = [[] for _ in kinds]
-        stage = []
+        ease, users = [], []
         for _ in range(times):
+            timings = []
             for more, seconds in zip(kinds, taken, strict=True):
                 measured, manifests = job(folder, 1, more=more)
                 seconds.append(measured[0].seconds)
-            stage.append(manifests[0]["timings"]["similar_users"])
-        without, judging, alike = map(statistics.median, taken)
+                timings.append(manifests[0]["timings"])
+            ease.append(timings[1]["ease"])
+            users.append(timings[3]["similar_users"])
+        cosine, every, judging, alike = map(statistics.median, taken)
+        inversion = statistics.median(ease)
         report.append(
-            f"| {name} | {without:.1f} s | {judging:.1f} s | {(judging - without) / judging:.0%} "
-            f"| {alike:.1f} s | {statistics.median(stage):.1f} s |"
+            f"| {name} | {cosine:.1f} s | {every:.1f} s | {inversion:.1f} s "
+            f"| {(every - inversion) / cosine:.2f} | {judging:.1f} s "
+            f"| {(judging - every) / judging:.0%} | {alike:.1f} s "
+            f"| {statistics.median(users):.1f} s |"
         )
     return report
 

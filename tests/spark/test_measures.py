@@ -66,14 +66,16 @@ def movie_lines(ratings: list[oracle.Rating]) -> str:
     return "".join(f"{id}::M {id} ({1950 + id % 40})::{genres[id % 5]}\n" for id in movies)
 
 
+def write(path: Path, ratings: list[oracle.Rating]) -> Path:
+    """A folder of ratings and the movies that were rated."""
+    lines = "".join(f"{user}::{movie}::{stars:g}::1\n" for user, movie, stars in ratings)
+    return folder(path, ratings_dat=lines, movies_dat=movie_lines(ratings))
+
+
 @pytest.mark.usefixtures("forgetful")
 def test_every_measure_has_the_neighbours_of_an_independent_oracle(tmp_path: Path) -> None:
     ratings = table()
-    dataset = folder(
-        tmp_path / "d",
-        ratings_dat="".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in ratings),
-        movies_dat=movie_lines(ratings),
-    )
+    dataset = write(tmp_path / "d", ratings)
     compute(
         dataset, tmp_path / "result", "--min-co-raters", "3", "--min-score", "0.9",
         "--neighbours", str(MOST), "--blocks", "3", "--parameter", "ease.lambda=7",
@@ -122,11 +124,7 @@ def check(
 @pytest.mark.usefixtures("forgetful")
 def test_beyond_its_limit_ease_knows_the_most_popular_movies_and_says_so(tmp_path: Path) -> None:
     ratings = table()
-    dataset = folder(
-        tmp_path / "d",
-        ratings_dat="".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in ratings),
-        movies_dat=movie_lines(ratings),
-    )
+    dataset = write(tmp_path / "d", ratings)
     compute(
         dataset, tmp_path / "result", "--min-co-raters", "3", "--measures", "ease,als",
         "--neighbours", str(MOST), "--parameter", "ease.limit=10", "--parameter", "als.rank=4",

@@ -40,6 +40,14 @@ def test_a_manifest_without_a_field_is_refused(field: str) -> None:
         Manifest.from_json(json.dumps(document))
 
 
+@pytest.mark.parametrize("movies", [0, 2])
+def test_a_manifest_whose_parts_have_not_a_line_for_every_movie_is_refused(movies: int) -> None:
+    document = json.loads(MANIFEST.to_json())
+    document["counts"]["movies"] = movies
+    with pytest.raises(ManifestError, match=f"1 lines of neighbours for {movies} movies"):
+        Manifest.from_json(json.dumps(document))
+
+
 def test_a_manifest_has_neighbours_by_the_measure_that_answers_by_default() -> None:
     document = json.loads(MANIFEST.to_json()) | {"measure": "jaccard"}
     with pytest.raises(ManifestError, match="no neighbours by jaccard"):
