@@ -268,8 +268,7 @@ def extras(names: Sequence[str], times: int) -> list[str]:
     report = [
         "\n## What a run does besides\n\nThe job by the cosine alone, by all usual measures, "
         "judging itself by them (as it does), and with 50 similar users of each user besides; "
-        "run in turn. "
-        "The inversion is EASE's, which the ratio leaves out.\n\n"
+        f"run in turn, {times} of each. The inversion is EASE's, which the ratio leaves out.\n\n"
         "| shape | cosine | all measures | inversion | ratio | judging itself | share of it "
         "| similar users besides | their stage |\n|---|---|---|---|---|---|---|---|---|"
     ]
