@@ -283,7 +283,7 @@ def extras(names: Sequence[str], times: int) -> list[str]:
                 measured, manifests = job(folder, 1, more=more)
                 seconds.append(measured[0].seconds)
                 timings.append(manifests[0]["timings"])
-            ease.append(timings[1]["ease"])
+            ease.append(timings[1]["inversion"])
             users.append(timings[3]["similar_users"])
         cosine, every, judging, alike = map(statistics.median, taken)
         inversion = statistics.median(ease)

@@ -13,9 +13,9 @@ from scipy import sparse
 
 from best import Best, best_of_rows
 from content import Content, content
-from gram import SCALE
+from gram import SCALE, inverse
 from hybrid import hybrid
-from measures import MEASURES, Pairs, inverse
+from measures import MEASURES, Pairs
 from movies import Catalogue
 
 MIN_RATERS = 10  # a movie with fewer is in no pair of the job's

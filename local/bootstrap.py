@@ -114,7 +114,8 @@ def _make(uv: str, venv: Path, locks: list[Path], what: str) -> None:
         shutil.rmtree(venv, ignore_errors=True)
         command = [uv, "venv", "--quiet", "--python", find_python(), str(venv)]
         _run(command, f"Python {PYTHON} was not found and could not be downloaded")
-    sync = [uv, "pip", "sync", "--quiet", "--require-hashes", "--python"]
+    # Compiled now, once: where Python may not keep bytecode, each process would compile it anew.
+    sync = [uv, "pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes", "--python"]
     sync += [str(venv / "bin" / "python"), *map(str, locks)]
     _run(sync, f"{what} could not be installed")
 

@@ -16,7 +16,7 @@ from best import Best, best_of_rows
 from engine import Blocks
 from parquet import write_parquet
 from ratings import Census, Chunk, Ratings
-from storage import child, delete
+from storage import child
 
 ROWS_AT_ONCE = 64
 RATINGS = pa.schema([("user", pa.int32()), ("movie", pa.int32()), ("rating", pa.float32())])
@@ -27,7 +27,7 @@ def als(
     ratings: Ratings,
     blocks: Blocks,
     parameters: Mapping[str, float],
-    output: str,
+    scratch: str,
     count: int,
 ) -> Iterator[Best]:
     """Each movie's best neighbours by the cosine of item factors.
@@ -35,17 +35,16 @@ def als(
     Args:
         context: Spark's.
         ratings: packed.
-        blocks: the movies that are compared.
-        parameters: `rank`, `iterations`, `regularisation`, `alpha`.
-        output: the run's prefix, below which the ratings stand meanwhile.
+        blocks: the movies that are compared, of which the `limit` most popular get neighbours.
+        parameters: `rank`, `iterations`, `regularisation`, `alpha`, `limit`.
+        scratch: absolute URI of a folder in which the ratings stand meanwhile.
         count: at most so many neighbours of each movie.
 
     Yields:
         Neighbours of some movies at a time, without co-raters and cosine.
     """
-    scratch = child(output, "als")
-    delete(scratch)  # what an attempt that was killed has left
-    ratings.packed.mapPartitionsWithIndex(_writer(scratch)).count()
+    folder = child(scratch, "ratings")
+    ratings.packed.mapPartitionsWithIndex(_writer(folder)).count()
     factorise = ALS(
         userCol="user",
         itemCol="movie",
@@ -57,26 +56,26 @@ def als(
         alpha=parameters["alpha"],
         seed=1,
     )
-    model = factorise.fit(SparkSession(context).read.parquet(scratch))
+    model = factorise.fit(SparkSession(context).read.parquet(folder))
     found = model.itemFactors.collect()
-    delete(scratch)
-    factors = np.zeros((blocks.ids.size, int(parameters["rank"])))
+    popular = slice(int(parameters["limit"]))
+    ids, raters = blocks.ids[popular], blocks.raters[popular]
+    factors = np.zeros((ids.size, int(parameters["rank"])))
     of = {row["id"]: row["features"] for row in found}
-    for place, id in enumerate(blocks.ids.tolist()):
+    for place, id in enumerate(ids.tolist()):
         factors[place] = of[id]
     lengths = np.linalg.norm(factors, axis=1, keepdims=True)
     factors /= np.where(lengths > 0, lengths, 1)
-    for start in range(0, blocks.ids.size, ROWS_AT_ONCE):
+    for start in range(0, ids.size, ROWS_AT_ONCE):
         some = slice(start, start + ROWS_AT_ONCE)
-        scores = factors[some] @ factors.T
-        yield best_of_rows(blocks.ids[some], scores, blocks.ids, blocks.raters, count)
+        yield best_of_rows(ids[some], factors[some] @ factors.T, ids, raters, count)
 
 
-def _writer(scratch: str) -> Callable[[int, Iterator[Chunk | Census]], Iterator[int]]:
+def _writer(folder: str) -> Callable[[int, Iterator[Chunk | Census]], Iterator[int]]:
     def write(part: int, packed: Iterator[Chunk | Census]) -> Iterator[int]:
         """Write the ratings of a part of the users."""
         batches = (_batch(each) for each in packed if isinstance(each, Chunk))
-        yield write_parquet(batches, RATINGS, f"{scratch}/part-{part:05d}.parquet")
+        yield write_parquet(batches, RATINGS, f"{folder}/part-{part:05d}.parquet")
 
     return write
 

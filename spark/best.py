@@ -67,9 +67,9 @@ def best_of_rows(
         raters: how many users rated each of them: the more of those with equal scores come first.
         count: at most so many of each movie.
     """
-    kernel = compiled("kernel")
+    kernel, ranking = compiled("kernel"), compiled("ranking")
     best = kernel.no_best(own.size, count)
-    kernel.offer_rows(best, scores, own, others, raters.astype(np.int32))
+    ranking.offer_rows(best, scores, own, others, raters.astype(np.int32))
     kernel.put_in_order(best)
     rows = rows_of(own, best)
     return rows._replace(co_raters=np.zeros_like(rows.co_raters))

@@ -7,19 +7,20 @@ come as a stream of chunks of whole users, packed, each to the B cells of its bl
 the arithmetic.
 
 What a cell has summed up serves all measures of pairs at once (measures.py). Measures that rank
-movies in another way have their neighbours looked up in the cells, so that every neighbour comes
-with its co-raters and their cosine.
+movies in another way need the sums of the popular movies once more: as a whole, and for their
+neighbours, each of which comes with its co-raters and their cosine. So a cell leaves those in a
+file.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pyspark import RDD, SparkContext, StorageLevel
+from pyspark import RDD, SparkContext
 
 from best import Best, chosen, rows_of
 from entries import BLOCK_MOVIES, ENTRY_BITS, HALVES_BITS, MAX_RATERS
@@ -29,14 +30,13 @@ from movielens import DatasetError
 from parquet import write_parquet
 from ratings import Census, Chunk, Ratings, unpacked
 from self_evaluation import are_asked
+from storage import child, list_files, open_input, replacing
 
 SUM_BYTES = 16  # of one pair of movies: four 32-bit sums
 CELLS_PER_CORE = 3  # so that cores end together
 # What a cell takes in at once: more does not stay in a cache, less sweeps the sums more often.
 SHARE_BYTES = 2**22
 PAIRS_PER_BATCH = 2**17  # 3 MB, which fit into a cache
-# Beside the numbers of ranges, which are 0 or more: what else a cell gives.
-_PAIRS, _PRODUCTS, _TRIED = -1, -2, -3
 
 PAIRS = pa.schema(
     [("movie1", pa.int32()), ("movie2", pa.int32()), ("numPairs", pa.int64())]
@@ -66,19 +66,16 @@ class Asked(NamedTuple):
     share: Share
 
 
-class Products(NamedTuple):
-    """The sums of products of any two movies of a cell that the Gram matrix has.
+class Kept(NamedTuple):
+    """Sums that cells leave in files, each of its own: int32 [4, row movies, column movies].
 
     Attributes:
-        cell: its number.
-        shape: row movies and column movies.
-        sums: Σ h_i h_j in half stars, uint32 [row movies, column movies]; of a cell on the diagonal
-            those above it.
+        folder: absolute URI.
+        limit: those of so many of the most popular movies.
     """
 
-    cell: int
-    shape: tuple[int, int]
-    sums: bytes
+    folder: str
+    limit: int
 
 
 class Found(NamedTuple):
@@ -86,15 +83,13 @@ class Found(NamedTuple):
 
     Attributes:
         pairs: how many were written.
-        best: by number of the range, of each measure of pairs its name and a cell's `Best`.
-        products: of each cell, if the Gram matrix was asked for.
-        tried: as `best`, what was learnt without the users who are asked; empty without a trial.
+        lists: of cells, a measure's name and a `Best`: of each range of movies in the partition of
+            its number, and in as many partitions behind them what was learnt in a trial, without
+            the users who are asked. Read with `best_of`.
     """
 
     pairs: int
-    best: RDD
-    products: RDD
-    tried: RDD
+    lists: RDD
 
 
 @dataclass(frozen=True)
@@ -106,14 +101,12 @@ class Rules:
         min_score: pairs with a lower score are left out.
         neighbours: at most so many of each movie.
         measures: of pairs, beside the cosine, which alone the two thresholds are for.
-        gram: so many of the most popular movies have their sums of products told as a whole.
     """
 
     min_co_raters: int
     min_score: float
     neighbours: int
     measures: Mapping[str, PairMeasure] = field(default_factory=dict)
-    gram: int = 0
 
 
 @dataclass(frozen=True)
@@ -215,6 +208,7 @@ def compute(
     output: str | None,
     first: np.ndarray,
     trial: Trial | None = None,
+    kept: Kept | None = None,
 ) -> Found:
     """Compare all movies: writes the pairs as Parquet and gives what each cell found best.
 
@@ -230,45 +224,70 @@ def compute(
             `self_join.similarities` has, in its columns. None to write none of them.
         first: int32, the ids with which ranges of movies begin, ascending.
         trial: what is to be learnt without the users who are asked; `dealt` must know of them.
+        kept: which sums are to stay, and where.
     """
     if output:
         write_parquet(iter(()), PAIRS, f"{output}/none.parquet")  # there may be no pairs at all
-    found = dealt.mapPartitions(_computer(blocks, rules, output, first, trial))
-    found = found.persist(StorageLevel.MEMORY_AND_DISK)
-    pairs = sum(found.filter(lambda each: each[0] == _PAIRS).values().collect())
-    products = found.filter(lambda each: each[0] == _PRODUCTS).values()
-    tried = found.filter(lambda each: each[0] == _TRIED).values()
-    return Found(pairs, found.filter(lambda each: each[0] >= 0), products, tried)
+    told = 2 * first.size  # the partition behind those of the lists
+    computer = _computer(blocks, rules, output, first, trial, kept)
+    found = dealt.mapPartitions(computer).partitionBy(told + 1, _itself)
+    pairs = sum(found.context.runJob(found.values(), _themselves, [told]))
+    return Found(pairs, found)
 
 
-def look_up(dealt: RDD, blocks: Blocks, ranked: RDD, first: np.ndarray) -> RDD:
-    """Complete neighbours that were found otherwise: co-raters and cosine, from the cells.
+def products_of(
+    kept: Kept, blocks: Blocks, limit: int
+) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """The sums of products Σ h_i h_j that `compute` has left.
 
     Args:
-        dealt: from `deal`.
+        kept: where they are.
+        blocks: of movies.
+        limit: of how many of the most popular movies; at most `kept.limit`.
+
+    Yields:
+        Of each cell its two blocks and the sums, half stars squared, int32 [row movies, column
+        movies]; of a cell on the diagonal those above it. Cells that nobody has a pair in are left
+        out.
+    """
+    there = list_files(kept.folder)
+    for i, j in blocks.cells:
+        if (name := _file_of(i, j)) in there:
+            rows, columns = blocks.popular(i, kept.limit), blocks.popular(j, kept.limit)
+            size = rows * columns * np.dtype(np.int32).itemsize
+            with open_input(child(kept.folder, name)) as file:
+                sums = np.frombuffer(file.read_at(size, size), np.int32).reshape(rows, columns)
+            yield (i, j), sums[: blocks.popular(i, limit), : blocks.popular(j, limit)]
+
+
+def look_up(ranked: RDD, blocks: Blocks, kept: Kept, first: np.ndarray) -> RDD:
+    """Complete neighbours that were found otherwise: co-raters and cosine, from the cells' sums.
+
+    Args:
+        ranked: names of measures and neighbours by them, as `Best` without the last two columns;
+            of movies among the `kept.limit` most popular.
         blocks: of the movies that were compared.
-        ranked: names of measures and neighbours by them, as `Best` without the last two columns.
+        kept: what `compute` has left.
         first: see `compute`.
 
     Returns:
-        As `Found.best`.
+        By range of movies, a measure's name and a `Best`.
     """
-    cells = len(blocks.cells)
-    wanted = ranked.flatMap(_sorter(blocks)).partitionBy(cells, _itself)
-    return dealt.union(wanted).mapPartitions(_finder(blocks, first))
+    wanted = ranked.flatMap(_sorter(blocks)).partitionBy(len(blocks.cells), _itself)
+    return wanted.mapPartitions(_finder(blocks, kept, first))
 
 
-def best_of(found: RDD, ranges: int, count: int) -> RDD:
+def best_of(found: Found, count: int, known: RDD | None = None) -> RDD:
     """The best neighbours of each movie by each measure, from what all cells found.
 
     Args:
-        found: of `compute` and `look_up`.
-        ranges: of movies, how many.
+        found: of `compute`.
         count: at most so many neighbours of each movie.
+        known: of `look_up`.
 
     Returns:
-        The number of each range and, by name of the measure, its `Best`, by movie and rank: by
-        score, then co-raters, then the smaller id.
+        In the partitions of `Found.lists`, the number of the partition and, by name of the measure,
+        its `Best`, by movie and rank: by score, then co-raters, then the smaller id.
     """
 
     def choose(
@@ -280,15 +299,28 @@ def best_of(found: RDD, ranges: int, count: int) -> RDD:
         lists = {name: chosen(each, count) for name, each in by_measure.items()}
         for name, best in lists.items():
             if name != "cosine":  # which alone is exact, and is told so
-                compiled("kernel").round_all(best.scores)
-                compiled("kernel").round_all(best.cosines)
+                compiled("ranking").round_all(best.scores)
+                compiled("ranking").round_all(best.cosines)
         yield number, lists
 
-    return found.partitionBy(ranges, _itself).values().mapPartitionsWithIndex(choose)
+    lists = found.lists
+    if known is not None:
+        # Partitioned alike, so that what is there already stays where it is.
+        lists = lists.union(known.partitionBy(lists.getNumPartitions(), _itself))
+    return lists.values().mapPartitionsWithIndex(choose)
+
+
+def collected(rdd: RDD, partitions: range) -> list[Any]:
+    """What some partitions of an RDD have; the others are not computed."""
+    return rdd.context.runJob(rdd, _themselves, list(partitions))
 
 
 def _itself(key: int) -> int:
     return key
+
+
+def _themselves(elements: Iterable[Any]) -> Iterable[Any]:
+    return elements
 
 
 def _dealer(
@@ -367,7 +399,12 @@ def cut(
 
 
 def _computer(
-    blocks: Blocks, rules: Rules, output: str | None, first: np.ndarray, trial: Trial | None
+    blocks: Blocks,
+    rules: Rules,
+    output: str | None,
+    first: np.ndarray,
+    trial: Trial | None,
+    kept: Kept | None,
 ) -> Callable[[Iterator[tuple[int, Share | Asked]]], Iterator[tuple[int, Any]]]:
     def compute_cell(shares: Iterator[tuple[int, Share | Asked]]) -> Iterator[tuple[int, Any]]:
         """Sum up one cell; write its pairs; give its movies' best neighbours by each measure."""
@@ -383,8 +420,8 @@ def _computer(
 
         cell, sums = _summed(kernel, others(), blocks)
         if trial and sums is not None:
-            for each in _tried(kernel, sums, cell, trial, first):
-                yield _TRIED, each
+            for number, each in _tried(kernel, sums, cell, trial, first):
+                yield first.size + number, each
         if asked:
             cell, sums = _summed(kernel, iter(asked), blocks, sums)
         if sums is None:
@@ -393,18 +430,17 @@ def _computer(
         ids = blocks.ids_of(i), blocks.ids_of(j)
         of, first_column = _of_cell(ids, i == j)
         best = kernel.no_best(of.size, rules.neighbours)
-        kept = _kept(kernel, sums, ids, rules, best, first_column)
+        passed = _passed(kernel, sums, ids, rules, best, first_column)
         if output:
-            yield _PAIRS, write_parquet(kept, PAIRS, f"{output}/cell-{i:04d}-{j:04d}.parquet")
+            yield 2 * first.size, write_parquet(passed, PAIRS, f"{output}/{_file_of(i, j)}.parquet")
         else:
-            yield _PAIRS, sum(batch.num_rows for batch in kept)
+            yield 2 * first.size, sum(batch.num_rows for batch in passed)
         yield from _by_range("cosine", rows_of(of, best), first)
         for name, rows in ranked(sums, blocks, cell, rules):
             yield from _by_range(name, rows, first)
-        shape = blocks.popular(i, rules.gram), blocks.popular(j, rules.gram)
-        if all(shape):
-            products = sums[: shape[0], 1, : shape[1]].astype(np.uint32)
-            yield _PRODUCTS, Products(cell, shape, products.tobytes())
+        if kept:
+            shape = blocks.popular(i, kept.limit), blocks.popular(j, kept.limit)
+            _leave(sums, shape, child(kept.folder, _file_of(i, j)))
 
     return compute_cell
 
@@ -427,6 +463,14 @@ def _summed(
     return cell, sums
 
 
+def _leave(sums: np.ndarray, shape: tuple[int, int], uri: str) -> None:
+    """Write the sums of a cell's first row and column movies, one kind of sum after another."""
+    rows, columns = shape
+    with replacing(uri) as stream:
+        for each in range(sums.shape[1]):
+            stream.write(np.ascontiguousarray(sums[:rows, each, :columns]).data)
+
+
 def _tried(
     kernel: ModuleType, sums: np.ndarray, cell: int, trial: Trial, first: np.ndarray
 ) -> Iterator[tuple[int, tuple[str, Best]]]:
@@ -435,7 +479,7 @@ def _tried(
     ids = trial.blocks.ids_of(i), trial.blocks.ids_of(j)
     of, first_column = _of_cell(ids, i == j)
     best = kernel.no_best(of.size, trial.rules.neighbours)
-    for _ in _kept(kernel, sums, ids, trial.rules, best, first_column):
+    for _ in _passed(kernel, sums, ids, trial.rules, best, first_column):
         pass  # but for what is offered to the best
     lists = [("cosine", rows_of(of, best)), *ranked(sums, trial.blocks, cell, trial.rules)]
     for name, rows in lists:
@@ -457,13 +501,20 @@ def ranked(sums: np.ndarray, blocks: Blocks, cell: int, rules: Rules) -> Iterato
     ids = blocks.ids_of(i), blocks.ids_of(j)
     of, first_column = _of_cell(ids, i == j)
     for name, measure in rules.measures.items():
-        best = kernel.no_best(of.size, rules.neighbours)
+        ranking = compiled("ranking")
+        best, least = kernel.no_best(of.size, rules.neighbours), np.zeros(of.size)
         for row, pairs in _batches(sums, blocks, i, j):
             with np.errstate(divide="ignore", invalid="ignore"):  # no co-raters, no number
                 scores = measure(pairs)
             some = slice(row, row + scores.shape[0])
-            kernel.offer_scores(scores, sums[some], ids[0][some], ids[1], row, first_column, best)
+            rows = scores, sums[some], ids[0][some], ids[1], row, first_column
+            ranking.offer_scores(*rows, best, least)
         yield name, rows_of(of, best)
+
+
+def _file_of(i: int, j: int) -> str:
+    """The name of a cell's file, which depends on nothing else: another attempt replaces it."""
+    return f"cell-{i:04d}-{j:04d}"
 
 
 def _of_cell(ids: tuple[np.ndarray, np.ndarray], same: bool) -> tuple[np.ndarray, int]:
@@ -491,13 +542,11 @@ def _batches(sums: np.ndarray, blocks: Blocks, i: int, j: int) -> Iterator[tuple
 
 
 def _sorter(blocks: Blocks) -> Callable[[tuple[str, Best]], Iterator[tuple[int, Any]]]:
-    """Sends neighbours to the cells that know them; those that none does, to any."""
+    """Sends neighbours to the cells that know them."""
 
     def sort(ranked: tuple[str, Best]) -> Iterator[tuple[int, Any]]:
         measure, rows = ranked
-        one, other = (_ranks(ids, blocks) for ids in (rows.movies, rows.neighbours))
-        compared = (one >= 0) & (other >= 0)
-        i, j = (np.where(compared, rank, 0) % blocks.count for rank in (one, other))
+        i, j = (_ranks(ids, blocks) % blocks.count for ids in (rows.movies, rows.neighbours))
         numbers = np.zeros((blocks.count, blocks.count), np.int64)
         for number, (a, b) in enumerate(blocks.cells):
             numbers[a, b] = numbers[b, a] = number
@@ -510,55 +559,47 @@ def _sorter(blocks: Blocks) -> Callable[[tuple[str, Best]], Iterator[tuple[int, 
 
 
 def _ranks(ids: np.ndarray, blocks: Blocks) -> np.ndarray:
-    """The ranks of some movies; -1 for those that are in no block."""
-    if not blocks.ids.size:
-        return np.full(ids.size, -1)
+    """The ranks of some movies, all of which are in a block."""
     by_id = np.argsort(blocks.ids)
-    rank = by_id[np.searchsorted(blocks.ids, ids, sorter=by_id) % blocks.ids.size]
-    return np.where(blocks.ids[rank] == ids, rank, -1)
+    return by_id[np.searchsorted(blocks.ids, ids, sorter=by_id)]
 
 
 def _finder(
-    blocks: Blocks, first: np.ndarray
+    blocks: Blocks, kept: Kept, first: np.ndarray
 ) -> Callable[[Iterator[tuple[int, Any]]], Iterator[tuple[int, tuple[str, Best]]]]:
     def find(
-        found: Iterator[tuple[int, Any]],
+        wanted: Iterator[tuple[int, tuple[str, Best]]],
     ) -> Iterator[tuple[int, tuple[str, Best]]]:
-        """Sum up one cell again, for the neighbours that were sent to it."""
-        wanted: list[tuple[str, Best]] = []
-
-        def shares() -> Iterator[tuple[int, Share]]:
-            for cell, each in found:
-                if isinstance(each, Asked):
-                    yield cell, each.share
-                elif isinstance(each, Share):
-                    yield cell, each
-                else:
-                    wanted.append(each)
-
-        cell, sums = _summed(compiled("kernel"), shares(), blocks)
-        for measure, rows in wanted:
+        """Look up the neighbours that were sent to one cell."""
+        sums = None
+        for cell, (measure, rows) in wanted:
+            sums = _left(blocks, cell, kept) if sums is None else sums
             yield from _by_range(measure, _with_evidence(rows, blocks, cell, sums), first)
 
     return find
 
 
-def _with_evidence(rows: Best, blocks: Blocks, cell: int, sums: np.ndarray | None) -> Best:
+def _left(blocks: Blocks, cell: int, kept: Kept) -> np.ndarray:
+    """What `_leave` has written of a cell; nothing but zeros where nobody has a pair in it."""
+    i, j = blocks.cells[cell]
+    shape = 4, blocks.popular(i, kept.limit), blocks.popular(j, kept.limit)
+    if _file_of(i, j) not in list_files(kept.folder):
+        return np.zeros(shape, np.int32)
+    with open_input(child(kept.folder, _file_of(i, j))) as file:
+        return np.frombuffer(file.read(), np.int32).reshape(shape)
+
+
+def _with_evidence(rows: Best, blocks: Blocks, cell: int, sums: np.ndarray) -> Best:
     """The same neighbours with what the sums of a cell say of them."""
     one, other = (_ranks(ids, blocks) for ids in (rows.movies, rows.neighbours))
-    co_raters, cosines = np.zeros(one.size, np.int32), np.full(one.size, np.nan)
-    if sums is not None:
-        at = np.flatnonzero((one >= 0) & (other >= 0))
-        pair = np.stack((one[at], other[at]))
-        block, place = pair % blocks.count, pair // blocks.count
-        i, j = blocks.cells[cell]
-        swap = place[0] > place[1] if i == j else block[0] != i
-        row, column = np.where(swap, place[::-1], place)
-        n, xy, xx, yy = (sums[row, each, column] for each in range(4))
-        co_raters[at] = n
-        with np.errstate(invalid="ignore"):
-            cosines[at] = cosine(Pairs(n, xy, xx, yy, (n, n), (n, n)))
-    return Best(rows.movies, rows.neighbours, rows.scores, co_raters, cosines)
+    block, place = np.divmod(np.stack((one, other)), blocks.count)[::-1]
+    i, j = blocks.cells[cell]
+    swap = place[0] > place[1] if i == j else block[0] != i
+    row, column = np.where(swap, place[::-1], place)
+    n, xy, xx, yy = (each[row, column] for each in sums)
+    with np.errstate(invalid="ignore"):
+        cosines = cosine(Pairs(n, xy, xx, yy, (n, n), (n, n)))
+    return Best(rows.movies, rows.neighbours, rows.scores, n, cosines)
 
 
 def _joined(shares: Iterator[tuple[int, Share]]) -> Iterator[tuple[int, Share]]:
@@ -574,7 +615,7 @@ def _joined(shares: Iterator[tuple[int, Share]]) -> Iterator[tuple[int, Share]]:
         yield cell, Share(*map(b"".join, zip(*waiting, strict=True)))
 
 
-def _kept(kernel, sums, ids, rules: Rules, best, first_column: int) -> Iterator[pa.RecordBatch]:
+def _passed(kernel, sums, ids, rules: Rules, best, first_column: int) -> Iterator[pa.RecordBatch]:
     """The pairs of a cell that pass, which are offered to the best as well."""
     least = rules.min_co_raters, rules.min_score
     size = max(PAIRS_PER_BATCH, ids[1].size)

@@ -7,27 +7,28 @@ says why. Row i of B is what liking movie i adds to the others.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
-from scipy.linalg import solve
+from scipy.linalg import lapack, solve
 from scipy.sparse import csr_array
 
 from best import Best, best_of_rows
-from engine import Blocks, Products
+from engine import Blocks, Kept, products_of
 from self_evaluation import Asked
 
+MIRRORED = 512  # rows of a matrix that are mirrored at once, for the cache's sake
 ROWS_AT_ONCE = 64  # of B, so that they stay in a cache
 SCALE = 100  # half stars squared in a rating of five stars, squared
 
 
-def gather(products: Iterable[Products], blocks: Blocks, limit: int) -> tuple[Blocks, np.ndarray]:
+def gather(kept: Kept, blocks: Blocks, limit: int) -> tuple[Blocks, np.ndarray]:
     """The Gram matrix XᵀX of the most popular movies.
 
     Args:
-        products: of all cells.
+        kept: where `engine.compute` has left the sums of products.
         blocks: of movies.
-        limit: at most so many movies.
+        limit: at most so many movies; not more than `kept` has.
 
     Returns:
         The movies in the matrix' order, as one block, and the matrix, float64 [movies, movies],
@@ -39,12 +40,37 @@ def gather(products: Iterable[Products], blocks: Blocks, limit: int) -> tuple[Bl
     order = np.concatenate(ranks)
     movies = Blocks(blocks.ids[order], blocks.raters[order], blocks.squares[order], 1)
     gram = np.zeros((order.size, order.size))
-    for cell, (rows, columns), sums in products:
-        i, j = blocks.cells[cell]
-        part = gram[starts[i] : starts[i] + rows, starts[j] : starts[j] + columns]
-        np.divide(np.frombuffer(sums, np.uint32).reshape(rows, columns), SCALE, out=part)
+    for (i, j), sums in products_of(kept, blocks, limit):
+        part = gram[starts[i] : starts[i + 1], starts[j] : starts[j + 1]]
+        np.divide(sums, SCALE, out=part)
     gram[np.diag_indices_from(gram)] = movies.squares / SCALE
     return movies, gram
+
+
+def inverse(gram: np.ndarray, regularisation: float) -> np.ndarray:
+    """P = (G + λI)⁻¹, in the memory of G, by Cholesky.
+
+    Args:
+        gram: G, float64 [movies, movies] in rows; its upper triangle is enough.
+        regularisation: λ, above 0.
+
+    Returns:
+        P, all of it; `gram` is gone.
+    """
+    gram[np.diag_indices_from(gram)] += regularisation
+    # LAPACK keeps columns together: what it is given is the transpose, its lower triangle.
+    factor, failed = lapack.dpotrf(gram.T, lower=True, clean=False, overwrite_a=True)
+    if not failed:
+        factor, failed = lapack.dpotri(factor, lower=True, overwrite_c=True)
+    if failed:
+        raise ArithmeticError(f"the Gram matrix has no inverse: LAPACK says {failed}")
+    upper = factor.T
+    for start in range(0, upper.shape[0], MIRRORED):
+        end = start + MIRRORED
+        upper[end:, start:end] = upper[start:end, end:].T
+        corner = upper[start:end, start:end]
+        corner[:] = np.triu(corner) + np.triu(corner, 1).T
+    return upper
 
 
 def ease(movies: Blocks, weights: np.ndarray, count: int) -> Iterator[Best]:
@@ -52,7 +78,7 @@ def ease(movies: Blocks, weights: np.ndarray, count: int) -> Iterator[Best]:
 
     Args:
         movies: from `gather`.
-        weights: P, from `measures.inverse`.
+        weights: P, from `inverse`.
         count: at most so many neighbours of each movie.
 
     Yields:

@@ -38,7 +38,7 @@ def hybrid(
     weight = trust / (trust + content.raters_of(both.movies))
     alike = content.similarity(both.movies, both.neighbours)
     scores = (1 - weight) * strength + weight * alike
-    compiled("kernel").round_all(scores)
+    compiled("ranking").round_all(scores)
     return chosen([both._replace(scores=scores)], count)
 
 

@@ -33,9 +33,6 @@ from numba import njit
 from entries import HALVES_BITS, MAX_HALVES
 
 FLUSH = 1310
-SIGNIFICANT = 6  # digits of a score that is not exact: more depend on the order of additions
-LIFT = 1e-5  # more than rounding to so many digits adds to a score, of the score
-POWERS = 10.0 ** np.arange(23)
 
 # Typed, because numba makes an int64, and of it a float, of uint64 and a plain integer.
 _BITS, _HALVES = np.uint16(HALVES_BITS), np.uint16((1 << HALVES_BITS) - 1)
@@ -154,25 +151,7 @@ def score_of(xy, xx, yy):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def rounded(score):
-    """A score above 0 to SIGNIFICANT digits: the double nearest to the decimal."""
-    digits = SIGNIFICANT - 1 - int(np.floor(np.log10(score)))
-    if digits < 0 or digits > 22:
-        return score
-    scale = POWERS[digits]  # exact, so that the quotient is the nearest double
-    return np.rint(score * scale) / scale
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def round_all(scores):
-    """Replace scores by what `rounded` makes of them; what is no number stays."""
-    for k in range(scores.size):
-        if scores[k] > 0.0:
-            scores[k] = rounded(scores[k])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _is_worse(score, n, movie, than_score, than_n, than_movie):
+def is_worse(score, n, movie, than_score, than_n, than_movie):
     """Whether one neighbour ranks after another: by score, then co-raters, then smaller id."""
     if score != than_score:
         return score < than_score
@@ -190,9 +169,9 @@ def _sink(heap, at, size, score, n, movie, cosine):
         if down >= size:
             break
         right = down + 1
-        if right < size and _is_worse(s[right], c[right], m[right], s[down], c[down], m[down]):
+        if right < size and is_worse(s[right], c[right], m[right], s[down], c[down], m[down]):
             down = right
-        if not _is_worse(s[down], c[down], m[down], score, n, movie):
+        if not is_worse(s[down], c[down], m[down], score, n, movie):
             break
         s[at], c[at], m[at], x[at] = s[down], c[down], m[down], x[down]
         at = down
@@ -219,12 +198,12 @@ def offer(best, of, score, n, movie, cosine):
         sizes[of] = at + 1
         while at > 0:
             up = (at - 1) >> 1
-            if not _is_worse(score, n, movie, s[up], c[up], m[up]):
+            if not is_worse(score, n, movie, s[up], c[up], m[up]):
                 break
             s[at], c[at], m[at], x[at] = s[up], c[up], m[up], x[up]
             at = up
         s[at], c[at], m[at], x[at] = score, n, movie, cosine
-    elif _is_worse(s[0], c[0], m[0], score, n, movie):
+    elif is_worse(s[0], c[0], m[0], score, n, movie):
         _sink((s, c, m, x), 0, s.size, score, n, movie, cosine)
 
 
@@ -273,37 +252,6 @@ def keep_pairs(sums, row_ids, column_ids, least, row, integers, doubles, best, f
     return row, size
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def offer_scores(scores, sums, row_ids, column_ids, first_row, first_column, best):
-    """Offer the pairs of some row movies by another score than the cosine, where it is above 0.
-
-    Args:
-        scores: float64 [rows, columns]; of a pair without co-raters 0 or no number.
-        sums: of these rows, see `add_pairs`.
-        row_ids: ids of the row movies, int32.
-        column_ids: ids of the column movies, int32.
-        first_row: where in `best` these row movies begin.
-        first_column: where in `best` the column movies begin.
-        best: see `offer`.
-    """
-    sizes, kept = best[0], best[1]
-    most = kept.shape[1]
-    for i in range(row_ids.size):
-        row = first_row + i
-        n, xy, xx, yy = sums[i]
-        for j in range(column_ids.size):
-            score = scores[i, j]
-            if not score > 0.0:
-                continue
-            column = first_column + j
-            for_row = sizes[row] < most or score >= kept[row, 0]
-            for_column = sizes[column] < most or score >= kept[column, 0]
-            if for_row or for_column:
-                cosine = score_of(xy[j], xx[j], yy[j])
-                offer(best, row, score, n[j], column_ids[j], cosine)
-                offer(best, column, score, n[j], row_ids[i], cosine)
-
-
 def no_best(movies: int, count: int) -> tuple[np.ndarray, ...]:
     """Room for the best neighbours of some movies, at most `count` of each; see `offer`."""
     shape = movies, count
@@ -328,27 +276,6 @@ def offer_all(best, movies, scores, numbers, neighbours, cosines):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def offer_rows(best, scores, own, others, raters):
-    """Offer whole rows of scores, rounded, where they are above 0; of equal ones the better known.
-
-    Args:
-        best: from `no_best`, a row for each movie; gets raters instead of co-raters.
-        scores: float64 [movies, others].
-        own: ids of the movies, which are not their own neighbours, int32.
-        others: ids of the others, int32.
-        raters: of the others, int32.
-    """
-    sizes, kept = best[0], best[1]
-    for i in range(own.size):
-        for j in range(others.size):
-            score = scores[i, j]
-            if not score > 0.0 or others[j] == own[i]:
-                continue
-            if sizes[i] < kept.shape[1] or score * (1.0 + LIFT) >= kept[i, 0]:
-                offer(best, i, rounded(score), raters[j], others[j], np.nan)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def put_in_order(best):
     """Put the neighbours of each movie in order, best first: no heaps any more."""
     sizes, s, c, m, x = best
@@ -370,8 +297,5 @@ def warm_up() -> None:
     ids, best = np.ones(1, np.int32), no_best(2, 1)
     integers, doubles = np.empty((3, 1), np.int32), np.empty((4, 1))
     keep_pairs(sums, ids, ids, (1, 0.5), 0, integers, doubles, best, 1)
-    offer_scores(np.zeros((1, 1)), sums, ids, ids, 0, 1, best)
     offer_all(best, np.zeros(1, np.int64), doubles[3], ids, ids, doubles[3])
-    offer_rows(best, np.zeros((1, 1)), ids, ids, ids)
     put_in_order(best)
-    round_all(doubles[3])

@@ -9,9 +9,6 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from scipy.linalg import lapack
-
-MIRRORED = 512  # rows of a matrix that are mirrored at once, for the cache's sake
 
 # What a measure is computed from: sums of each pair in a cell; how any two movies were rated
 # together, as a whole; what is known of the movies; all ratings; other measures' neighbours.
@@ -84,32 +81,6 @@ def jaccard(pairs: Pairs) -> np.ndarray:
     return pairs.n / (one + other - pairs.n)
 
 
-def inverse(gram: np.ndarray, regularisation: float) -> np.ndarray:
-    """P = (G + λI)⁻¹, in the memory of G, by Cholesky.
-
-    Args:
-        gram: G, float64 [movies, movies] in rows; its upper triangle is enough.
-        regularisation: λ, above 0.
-
-    Returns:
-        P, all of it; `gram` is gone.
-    """
-    gram[np.diag_indices_from(gram)] += regularisation
-    # LAPACK keeps columns together: what it is given is the transpose, its lower triangle.
-    factor, failed = lapack.dpotrf(gram.T, lower=True, clean=False, overwrite_a=True)
-    if not failed:
-        factor, failed = lapack.dpotri(factor, lower=True, overwrite_c=True)
-    if failed:
-        raise ArithmeticError(f"the Gram matrix has no inverse: LAPACK says {failed}")
-    upper = factor.T
-    for start in range(0, upper.shape[0], MIRRORED):
-        end = start + MIRRORED
-        upper[end:, start:end] = upper[start:end, end:].T
-        corner = upper[start:end, start:end]
-        corner[:] = np.triu(corner) + np.triu(corner, 1).T
-    return upper
-
-
 MEASURES: Mapping[str, Measure] = {
     "cosine": Measure("pairs", scores=cosine),
     "damped": Measure("pairs", {"beta": 50}, damped),
@@ -120,7 +91,7 @@ MEASURES: Mapping[str, Measure] = {
     "hybrid": Measure("neighbours", {"trust": 20}, needs=("ease", "content")),
     "als": Measure(
         "ratings",
-        {"rank": 64, "iterations": 10, "regularisation": 0.1, "alpha": 1},
+        {"rank": 64, "iterations": 10, "regularisation": 0.1, "alpha": 1, "limit": 12_000},
         is_usual=False,
     ),
 }

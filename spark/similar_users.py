@@ -13,7 +13,7 @@ import numpy as np
 from pyspark import SparkContext
 
 from best import NONE, Best
-from engine import Rules, best_of, block_count, cell_memory, choose_blocks, compute, deal
+from engine import Rules, best_of, block_count, cell_memory, choose_blocks, collected, compute, deal
 from manifest import SIMILAR_USERS, Part
 from ratings import Ratings, exchanged
 from results import write_lines
@@ -55,7 +55,8 @@ def write_similar_users(
         lines = _lines(lists.get("cosine", NONE), users[begin:end], given[begin:end])
         return write_lines(output, f"{SIMILAR_USERS}/part-{number:05d}.json.gz", lines)
 
-    written = best_of(found.best, first.size, rules.neighbours).map(write).collect()
+    lists = best_of(found, rules.neighbours)
+    written = collected(lists.map(write), range(first.size))
     return sorted(written, key=lambda part: part.name)
 
 

@@ -1,4 +1,8 @@
-"""The job: reads a MovieLens folder, computes similar titles, writes them and last the manifest."""
+"""The job: reads a MovieLens folder, computes similar titles, writes them and last the manifest.
+
+What needs SciPy, or Spark SQL, is imported where it is asked for: the cosine alone needs neither,
+and their imports take a good part of a second in each process.
+"""
 
 import argparse
 import sys
@@ -8,27 +12,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from pyspark import RDD, SparkConf, SparkContext
+from pyspark import RDD, SparkConf, SparkContext, SparkFiles
 
 import results
 from best import NONE, Best, joined
-from content import content, read_tags
 from engine import (
     Blocks,
+    Kept,
     Rules,
     Trial,
     best_of,
     block_count,
     cell_memory,
     choose_blocks,
+    collected,
     compute,
     deal,
     look_up,
 )
-from gram import ease, ease_without, gather
-from hybrid import hybrid
 from manifest import SIMILARITIES, Manifest, Part
-from measures import DEFAULT, MEASURES, inverse, of_pairs
+from measures import DEFAULT, MEASURES, of_pairs
 from movielens import DatasetError, Format, only_format
 from movies import Catalogue, catalogue, read_movies
 from neighbours import bounds, range_of, write_part
@@ -37,7 +40,7 @@ from ratings import Ratings, read_ratings
 from rejects import HopelessError, Judgement, refuse_hopeless
 from self_evaluation import MOST_USERS, Asked, ask, bound, judge
 from similar_users import write_similar_users
-from storage import absolute, child, list_files
+from storage import absolute, child, delete, list_files
 
 ENOUGH = 10  # neighbours of a movie that count as covered
 EXAMPLE = """example:
@@ -99,6 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
             print("  {file}, {defect}: {line!r}".format_map(sample), file=sys.stderr)  # noqa: T201
         return 1
     finally:
+        delete(child(options.output, results.SCRATCH))
         context.stop()
     return 0
 
@@ -197,6 +201,8 @@ def start() -> SparkContext:
     context = SparkContext.getOrCreate(SparkConf().setAppName("similar-titles"))
     for module in Path(__file__).parent.glob("*.py"):
         context.addPyFile(str(module))  # workers need them; on a cluster --py-files brings them
+    # Numba knows a function by its file: from theirs, the driver finds what workers have compiled.
+    sys.path.insert(0, SparkFiles.getRootDirectory())
     return context
 
 
@@ -269,7 +275,11 @@ def read(context: SparkContext, options: argparse.Namespace) -> Dataset:
     known = catalogue(movies, ratings.movies, ratings.raters)
     judgements = {format.ratings: ratings.judgement, format.movies: movie_lines}
     has_tags = format.tags in files and "content" in options.measures
-    tags = read_tags(child(folder, format.tags), format) if has_tags else Counter()
+    tags: Counter[tuple[int, str]] = Counter()
+    if has_tags:
+        from content import read_tags
+
+        tags = read_tags(child(folder, format.tags), format)
     return Dataset(format, judgements, ratings, known, len(movies) - known.listed, tags)
 
 
@@ -296,7 +306,6 @@ def compare(
             options.min_score,
             options.neighbours,
             of_pairs(names, parameters),
-            int(parameters["ease"]["limit"]) if "ease" in names else 0,
         )
         blocks = cut(context, ratings, options)
         below = bound(ratings.users, options.test_users)
@@ -304,17 +313,25 @@ def compare(
         trial = make_trial(asked, blocks, rules, options) if below else None
         dealt = deal(ratings, blocks, below)
         pairs = child(options.output, SIMILARITIES)
-        found = compute(dealt, blocks, rules, pairs, first, trial)
-        tried = best_of(found.tried, first.size, rules.neighbours).values().collect()
+        scratch = child(options.output, results.SCRATCH)
+        limits = [int(parameters[name]["limit"]) for name in names if "limit" in parameters[name]]
+        kept = Kept(child(scratch, "sums"), max(limits)) if limits else None
+        found = compute(dealt, blocks, rules, pairs, first, trial, kept)
+        behind = range(first.size, 2 * first.size)
+        tried = [each for _, each in collected(best_of(found, rules.neighbours), behind)]
         lists = {
             name: joined(each[name] for each in tried if name in each) for name in judged(options)
         }
     ranked: list[tuple[str, Best]] = []  # here, on the driver
     if "ease" in names:
-        with stages.stage("ease"):
-            movies, gram = gather(found.products.toLocalIterator(), blocks, rules.gram)
+        from gram import ease, ease_without, gather, inverse
+
+        with stages.stage("gram"):
+            movies, gram = gather(kept, blocks, int(parameters["ease"]["limit"]))
             parameters["ease"]["movies"] = movies.ids.size
+        with stages.stage("inversion"):
             weights = inverse(gram, parameters["ease"]["lambda"])
+        with stages.stage("ease"):
             ranked += [("ease", each) for each in ease(movies, weights, rules.neighbours)]
         if trial and "ease" in lists:
             with stages.stage("ease_tried"):
@@ -326,13 +343,10 @@ def compare(
 
         with stages.stage("als"):
             wanted = parameters["als"]
-            rows = als(context, ratings, blocks, wanted, options.output, rules.neighbours)
+            rows = als(context, ratings, blocks, wanted, scratch, rules.neighbours)
             ranked += [("als", each) for each in rows]
-    everything = found.best
-    if ranked:
-        known = look_up(dealt, blocks, context.parallelize(ranked), first)
-        everything = everything.union(known)
-    best = best_of(everything, first.size, options.neighbours)
+    known = look_up(context.parallelize(ranked), blocks, kept, first) if ranked else None
+    best = best_of(found, options.neighbours, known)
     return Compared(found.pairs, best, asked, lists)
 
 
@@ -352,7 +366,7 @@ def make_trial(asked: Asked, blocks: Blocks, rules: Rules, options: argparse.Nam
     """What is to be learnt without the users who are asked."""
     raters, squares = asked.of_movies(blocks.ids)
     others = replace(blocks, raters=blocks.raters - raters, squares=blocks.squares - squares)
-    wanted = replace(rules, measures=of_pairs(judged(options), options.parameters), gram=0)
+    wanted = replace(rules, measures=of_pairs(judged(options), options.parameters))
     return Trial(np.unique(asked.kept.movies), others, wanted)
 
 
@@ -388,6 +402,8 @@ def write_neighbours(
     parameters, output = options.parameters, options.output
     words = None
     if "content" in names:
+        from content import content
+
         words = content(dataset.movies, dataset.tags, parameters["content"])
     everything = context.broadcast((dataset.movies, words))
 
@@ -397,6 +413,8 @@ def write_neighbours(
         if words is not None:
             found["content"] = words.neighbours(*range_of(movies, number, first), most)
         if "hybrid" in names:
+            from hybrid import hybrid
+
             trust = parameters["hybrid"]["trust"]
             by_ratings = found.get("ease", NONE)
             found["hybrid"] = hybrid(by_ratings, found["content"], words, trust, most)
@@ -405,7 +423,7 @@ def write_neighbours(
         covered["any"] = np.unique(lists["cosine"].movies).size
         return write_part(lists, number, movies, first, output), covered
 
-    written = best.map(write).collect()
+    written = collected(best.map(write), range(first.size))
     parts = sorted((part for part, _ in written), key=lambda part: part.name)
     return parts, sum((covered for _, covered in written), Counter())
 

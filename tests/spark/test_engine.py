@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from engine import Rules, best_of, block_count, choose_blocks, compute, deal
+from engine import Rules, best_of, block_count, choose_blocks, collected, compute, deal
 from entries import BLOCK_MOVIES
 from local.java import java_home
 from movielens import FORMATS
@@ -48,7 +48,7 @@ def run(spark: SparkSession, path: Path, table: Table, rules: Rules, blocks: int
     first = np.array([0, 3, 65133], np.int32)
     found = compute(deal(ratings, dealt), dealt, rules, str(path / "pairs"), first)
     best: dict[int, list] = {}
-    for number, lists in best_of(found.best, first.size, rules.neighbours).collect():
+    for number, lists in collected(best_of(found, rules.neighbours), range(first.size)):
         for rows in lists.values():
             assert (np.searchsorted(first, rows.movies, side="right") == number + 1).all()
             assert (rows.cosines == rows.scores).all()

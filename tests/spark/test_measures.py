@@ -147,7 +147,7 @@ def test_beyond_its_limit_ease_knows_the_most_popular_movies_and_says_so(tmp_pat
 
     assert all(len(rows) for movie, rows in lists["als"].items() if movie < 1000)
     assert all(0 < row[1] <= 1 for rows in lists["als"].values() for row in rows)
-    assert not (tmp_path / "result" / "als").exists(), "what it factorises is removed"
+    assert not (tmp_path / "result" / "scratch").exists(), "what it factorises is removed"
 
 
 @pytest.fixture(scope="module", params=["ml-latest-small", "ml-1m"])

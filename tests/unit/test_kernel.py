@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kernel
+import ranking
 from entries import HALVES_BITS, MAX_HALVES, MAX_RATERS
 from tests.spark import oracle
 
@@ -139,7 +140,7 @@ def test_the_best_are_those_of_a_full_sort_in_its_order(offers: list, count: int
 
 @given(st.floats(1e-9, 1e5))
 def test_a_rounded_score_is_the_double_of_its_decimal_of_six_digits(score: float) -> None:
-    assert kernel.rounded(score) == float(f"{score:.6g}") or is_half(score)
+    assert ranking.rounded(score) == float(f"{score:.6g}") or is_half(score)
 
 
 def is_half(score: float) -> bool:
@@ -160,7 +161,7 @@ def test_rows_of_scores_keep_the_best_and_of_equal_ones_the_better_known(
     raters = (ids % 3).astype(np.int32)
     best = kernel.no_best(1, count)
     row = np.array([scores]).reshape(1, -1)
-    kernel.offer_rows(best, row, np.array([2], np.int32), ids, raters)
+    ranking.offer_rows(best, row, np.array([2], np.int32), ids, raters)
     kernel.put_in_order(best)
     told = best[3][0, : best[0][0]].tolist()
     expected = [

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import measures
-from measures import MEASURES, Pairs, of_pairs
+from gram import inverse
+from measures import DEFAULT, MEASURES, Pairs, of_pairs
 
 USERS, MOVIES = 8, 5
 HALVES = st.lists(
@@ -81,24 +81,24 @@ def test_a_measure_of_pairs_is_what_plain_loops_give(name: str, plain, halves: l
 def test_the_inverse_in_place_is_the_inverse(seed: int, movies: int) -> None:
     ratings = np.random.default_rng(seed).integers(0, 6, (30, movies)) / 5
     gram = ratings.T @ ratings
-    found = measures.inverse(np.triu(gram), 2.5)
+    found = inverse(np.triu(gram), 2.5)
     assert found == pytest.approx(np.linalg.inv(gram + 2.5 * np.eye(movies)), abs=1e-10)
 
 
 def test_a_large_inverse_is_mirrored_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "MIRRORED", 16)
+    monkeypatch.setattr("gram.MIRRORED", 16)
     ratings = np.random.default_rng(3).random((80, 50))
-    found = measures.inverse(np.triu(ratings.T @ ratings), 1.0)
+    found = inverse(np.triu(ratings.T @ ratings), 1.0)
     assert (found == found.T).all()
 
 
 def test_a_matrix_without_an_inverse_is_refused() -> None:
     with pytest.raises(ArithmeticError, match="has no inverse"):
-        measures.inverse(-np.eye(3), 0.5)
+        inverse(-np.eye(3), 0.5)
 
 
 def test_the_default_is_a_usual_measure_and_needs_are_met_before_it() -> None:
     names = list(MEASURES)
-    assert MEASURES[measures.DEFAULT].is_usual
+    assert MEASURES[DEFAULT].is_usual
     for name, measure in MEASURES.items():
         assert all(names.index(need) < names.index(name) for need in measure.needs)

@@ -8,8 +8,7 @@ import pytest
 import self_evaluation
 from best import Best
 from engine import Blocks
-from gram import ease, ease_without
-from measures import inverse
+from gram import ease, ease_without, inverse
 from self_evaluation import Asked, are_asked, bound, judge
 
 MANY = np.arange(1, 40_001)
