@@ -54,7 +54,7 @@ class Training:
     def content(self) -> Content:
         """What is known of the movies; raters are those in the training."""
         movies = replace(self.movies, ratings=self.raters)
-        return content(movies, self.tags, MEASURES["content"].parameters)
+        return content(movies, self.tags, MEASURES["hybrid"].parameters)
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -121,7 +121,8 @@ def ease_weights(training: Training, regularisation: float) -> np.ndarray:
     return scores
 
 
-def _content(training: Training, measure: str) -> np.ndarray:  # noqa: ARG001
+def by_content(training: Training) -> np.ndarray:
+    """Lists by genres, tags and year alone, which is what `hybrid` has of movies nobody rated."""
     return _spread(training.content.neighbours(0, training.raters.size, KEPT), training)
 
 
@@ -143,7 +144,6 @@ def _spread(best: Best, training: Training) -> np.ndarray:
 
 _WEIGHTS: Mapping[str, Callable[[Training, str], np.ndarray]] = {
     "ease": _ease,
-    "content": _content,
     "hybrid": _hybrid,
 }
 

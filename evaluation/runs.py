@@ -45,6 +45,7 @@ def published(spark: SparkSession, everything: Interactions, say: Say) -> Figure
         "item-kNN": lambda: models.item_knn(training),
         "tf-idf item-kNN": lambda: models.tfidf_knn(training),
         "SLIM": lambda: slim(gram, *SLIM_PRICES),
+        "content": lambda: models.by_content(training),
     }
     for name, compute in weights.items():
         say(f"published protocol: {name}")
@@ -76,7 +77,12 @@ def liked(
     }
     by_raters = np.tile(training.raters.astype(float), (training.raters.size, 1))
     found["popularity"] |= scoring.one_for_another(split, by_raters, SEED)
-    for name, compute in (("item-kNN", models.item_knn), ("tf-idf item-kNN", models.tfidf_knn)):
+    models_by_name = {
+        "item-kNN": models.item_knn,
+        "tf-idf item-kNN": models.tfidf_knn,
+        "content": models.by_content,
+    }
+    for name, compute in models_by_name.items():
         say(f"{protocol}: {name}")
         weights = compute(training)
         found[name] = scoring.users_lists(split, summed(weights))

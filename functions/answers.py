@@ -137,6 +137,22 @@ class Indexed(Struct, frozen=True, kw_only=True):
     of: int
 
 
+class RunQuality(Struct, frozen=True, kw_only=True):
+    """What a run found of movies that users liked who were kept apart."""
+
+    measure: Annotated[str, Meta(description="The one that was judged")]
+    users: Annotated[int, Meta(description="How many were asked")]
+    recall: Annotated[float, Meta(description="recall@20, hits / min(20, hidden liked movies)")]
+    popularity_recall: Annotated[float, Meta(description="That of the most rated movies")]
+    lift: Annotated[
+        float, Meta(description="recall / popularity_recall, which runs are compared by")
+    ]
+    lift_error: Annotated[float, Meta(description="Its standard error")]
+    popularity_share: Annotated[
+        float, Meta(description="Neighbours that are of the most rated tenth of the movies")
+    ]
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """A run of the pipeline."""
 
@@ -156,6 +172,10 @@ class Run(Struct, frozen=True, kw_only=True):
     counts: Annotated[dict[str, int] | None, Meta(description="What the job counted")] = None
     indexed: Annotated[
         Indexed | None, Meta(description="Parts of the result that are in the index")
+    ] = None
+    quality: Annotated[RunQuality | None, Meta(description="How it judged itself")] = None
+    held_back: Annotated[
+        bool | None, Meta(description="Whether it did not go live by itself, for its quality")
     ] = None
 
 

@@ -17,7 +17,6 @@ const MEASURES = {
   "full-cosine": ["Full cosine", "Cosine over everybody who rated either."],
   jaccard: ["Jaccard", "Those who rated both, among all who rated either."],
   ease: ["EASE", "Who rates this one rates these: learned from all ratings at once."],
-  content: ["Content", "Genres, tags and year in common, whoever rated them."],
   hybrid: ["Hybrid", "EASE; the fewer the ratings, the more content."],
   als: ["ALS", "Tastes in common, learned from all ratings at once."],
 };

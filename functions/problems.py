@@ -20,6 +20,9 @@ class Fault(Struct, frozen=True, omit_defaults=True):
     )
 
 
+SHOWN = 200  # characters of a path that an answer repeats
+
+
 class Problem(Struct, frozen=True):
     """An error, RFC 9457."""
 
@@ -60,7 +63,7 @@ class ProblemError(Exception):
             title=self.status.phrase,
             status=int(self.status),
             detail=str(self),
-            instance=instance,
+            instance=instance[:SHOWN],
             errors=self.faults or UNSET,
         )
 

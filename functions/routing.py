@@ -118,7 +118,7 @@ class Api:
         found = [(route, route.match(request.path)) for route in self.routes]
         here = [(route, values) for route, values in found if values is not None]
         if not here:
-            raise problems.no_such(f"nothing at {request.path}")
+            raise problems.no_such(f"nothing at {request.path[: problems.SHOWN]}")
         methods = sorted({method for route, _ in here for method in methods_of(route)})
         if request.method == "OPTIONS":
             return _preflight(methods)

@@ -18,6 +18,9 @@ from questions import Rows, SimilarToTitle
 
 type Row = Mapping[str, Any]
 
+# Answers for a movie that the default measure knows no neighbour of, if none was asked for.
+FOR_COLD_TITLES = "hybrid"
+
 
 def similar_titles(live: Live, line: Mapping[str, Any], asked: Rows) -> SimilarTitles:
     """A page of a movie's neighbours, the most similar first.
@@ -33,6 +36,9 @@ def similar_titles(live: Live, line: Mapping[str, Any], asked: Rows) -> SimilarT
     measure = measure_of(live, asked.measure)
     _check_years(asked)
     neighbours = index.neighbours_of(line, measure)
+    if not neighbours and asked.measure is UNSET:
+        by_content = index.neighbours_of(line, FOR_COLD_TITLES)
+        measure, neighbours = (FOR_COLD_TITLES, by_content) if by_content else (measure, [])
     found = [row for row in neighbours if _passes(row, asked)]
     page = found[asked.offset : asked.offset + asked.limit]
     return SimilarTitles(

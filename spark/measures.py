@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 # What a measure is computed from: sums of each pair in a cell; how any two movies were rated
-# together, as a whole; what is known of the movies; all ratings; other measures' neighbours.
-type Source = Literal["pairs", "gram", "catalogue", "ratings", "neighbours"]
+# together, as a whole; all ratings; another measure's neighbours and what is known of the movies.
+type Source = Literal["pairs", "gram", "ratings", "neighbours"]
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,12 @@ MEASURES: Mapping[str, Measure] = {
     "full-cosine": Measure("pairs", scores=full_cosine),
     "jaccard": Measure("pairs", scores=jaccard),
     "ease": Measure("gram", {"lambda": 400, "limit": 12_000}),
-    "content": Measure("catalogue", {"genres": 1, "tags": 1, "year": 0.5}),
-    "hybrid": Measure("neighbours", {"trust": 20}, needs=("ease", "content")),
+    "hybrid": Measure(
+        "neighbours", {"trust": 20, "genres": 1, "tags": 1, "year": 0.5}, needs=("ease",)
+    ),
     "als": Measure(
         "ratings",
-        {"rank": 64, "iterations": 10, "regularisation": 0.1, "alpha": 1, "limit": 12_000},
+        {"rank": 64, "iterations": 10, "regularisation": 1, "alpha": 10, "limit": 12_000},
         is_usual=False,
     ),
 }

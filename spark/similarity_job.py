@@ -274,7 +274,7 @@ def read(context: SparkContext, options: argparse.Namespace) -> Dataset:
     refuse_hopeless(format.movies, movie_lines, rejects)
     known = catalogue(movies, ratings.movies, ratings.raters)
     judgements = {format.ratings: ratings.judgement, format.movies: movie_lines}
-    has_tags = format.tags in files and "content" in options.measures
+    has_tags = format.tags in files and "hybrid" in options.measures
     tags: Counter[tuple[int, str]] = Counter()
     if has_tags:
         from content import read_tags
@@ -401,23 +401,21 @@ def write_neighbours(
     names, most = options.measures, options.neighbours
     parameters, output = options.parameters, options.output
     words = None
-    if "content" in names:
+    if "hybrid" in names:
         from content import content
 
-        words = content(dataset.movies, dataset.tags, parameters["content"])
+        words = content(dataset.movies, dataset.tags, parameters["hybrid"])
     everything = context.broadcast((dataset.movies, words))
 
     def write(one: tuple[int, dict[str, Best]]) -> tuple[Part, Counter[str]]:
         number, found = one
         movies, words = everything.value
         if words is not None:
-            found["content"] = words.neighbours(*range_of(movies, number, first), most)
-        if "hybrid" in names:
             from hybrid import hybrid
 
             trust = parameters["hybrid"]["trust"]
-            by_ratings = found.get("ease", NONE)
-            found["hybrid"] = hybrid(by_ratings, found["content"], words, trust, most)
+            by_content = words.neighbours(*range_of(movies, number, first), most)
+            found["hybrid"] = hybrid(found.get("ease", NONE), by_content, words, trust, most)
         lists = {name: found.get(name, NONE) for name in names}
         covered = Counter({name: _covered(rows) for name, rows in lists.items()})
         covered["any"] = np.unique(lists["cosine"].movies).size

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
 STACK = "similar-titles"
+
+NOTES = "DRILL_NOTES"  # names the file that takes the notes of drills; without it none are taken
+
+type Observed = Callable[[int, str], None]
 
 GIVEN = dict(os.environ)  # as it was: tests/aws takes its credentials from there
 
@@ -74,3 +79,22 @@ def movielens(release: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"MOVIELENS_DIR names no folder with {release}")
     return folder
+
+
+@pytest.fixture
+def observed(request: pytest.FixtureRequest) -> Observed:
+    """Notes what a drill has seen: how often something was injected, and what came of it.
+
+    What was injected and what is promised its mark says: `@pytest.mark.drill(AREA, ...)`.
+    """
+    marker = request.node.get_closest_marker("drill")
+    module = request.node.path.relative_to(ROOT / "tests").as_posix()
+    row = {"area": marker.args[0], "module": module}
+    row |= {"drill": request.node.originalname, **marker.kwargs}
+
+    def note(times: int, said: str) -> None:
+        if notes := os.environ.get(NOTES):
+            with Path(notes).open("a") as file:
+                file.write(json.dumps({**row, "times": times, "observed": said}) + "\n")
+
+    return note

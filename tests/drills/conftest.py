@@ -1,12 +1,9 @@
 """What the drills share: notes for docs/reliability.md, and hands that disturb AWS calls."""
 
-import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import boto3
 import botocore.client
@@ -18,28 +15,7 @@ from local.cluster import Script
 from tests.e2e.conftest import World
 from tests.unit.conftest import Cloud, account
 
-NOTES = "DRILL_NOTES"  # names the file that takes the notes; without it none are taken
-
-type Observed = Callable[[int, str], None]
 type Hand = Callable[[str, dict, Callable[[], object]], object]
-
-
-@pytest.fixture
-def observed(request: pytest.FixtureRequest) -> Observed:
-    """Notes what a drill has seen: how often something was injected, and what came of it.
-
-    What was injected and what is promised its mark says: `@pytest.mark.drill(AREA, ...)`.
-    """
-    marker = request.node.get_closest_marker("drill")
-    row = {"area": marker.args[0], "module": request.node.path.name}
-    row |= {"drill": request.node.originalname, **marker.kwargs}
-
-    def note(times: int, said: str) -> None:
-        if notes := os.environ.get(NOTES):
-            with Path(notes).open("a") as file:
-                file.write(json.dumps({**row, "times": times, "observed": said}) + "\n")
-
-    return note
 
 
 @pytest.fixture

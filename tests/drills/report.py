@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.drills.conftest import NOTES
+from tests.conftest import NOTES, ROOT
 
 DOCUMENT = ROOT / "docs" / "reliability.md"
 AREAS = {
@@ -30,9 +29,9 @@ AREAS = {
 HEAD = """# Reliability
 
 Nothing is lost and nothing is doubled: each promise has a drill that breaks something on purpose
-and looks at what comes of it. `make drills` runs them all, against single functions, and writes
-this page; where a promise does not hold it fails and leaves the page alone. The quick ones are part
-of `make test`. AWS itself had no part in it.
+and looks at what comes of it. `make drills` runs them all, against single functions, the job and
+the deployed template on the local cloud, and writes this page; where a promise does not hold it
+fails and leaves the page alone. The quick ones are part of `make test`. AWS itself had no part.
 
 {drills} drills, {times:,} injections, {minutes} minutes on {cores} cores.
 """
@@ -46,7 +45,7 @@ def main() -> int:
         notes = Path(folder) / "notes.jsonl"
         os.environ[NOTES] = str(notes)
         start = time.monotonic()
-        status = pytest.main(["-m", "drill", *sys.argv[1:], str(Path(__file__).parent)])
+        status = pytest.main(["-m", "drill", *sys.argv[1:], str(ROOT / "tests")])
         minutes = (time.monotonic() - start) / 60
         if status == 0 and not sys.argv[1:]:
             rows = [json.loads(line) for line in notes.read_text().splitlines()]
@@ -74,7 +73,7 @@ def document(rows: Iterable[Row], minutes: float) -> str:
         text += "| drill | injected | times | promised | observed |\n|---|---|---:|---|---|\n"
         for drill in drills:
             if drill["area"] == area:
-                link = f"[{title(drill['drill'])}](../tests/drills/{drill['module']})"
+                link = f"[{title(drill['drill'])}](../tests/{drill['module']})"
                 cells = link, drill["injected"], f"{drill['times']:,}", drill["promised"]
                 seen = "; ".join(drill["observed"])
                 text += "| " + " | ".join(cell(each) for each in (*cells, seen)) + " |\n"

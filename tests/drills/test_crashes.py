@@ -14,8 +14,8 @@ import launcher
 import live
 import runs
 from runs import State
-from tests.conftest import event
-from tests.drills.conftest import Calls, KilledError, Observed, watched
+from tests.conftest import Observed, event
+from tests.drills.conftest import Calls, KilledError, watched
 from tests.unit.conftest import CONTEXT, Cloud, account, manifest_written, messages, movie_line
 from tests.unit.test_indexer import drain, finish_run, movies_of, start_run, state_of
 

@@ -14,7 +14,8 @@ from freezegun import freeze_time
 import launcher
 import runs
 from runs import State
-from tests.drills.conftest import Observed, between
+from tests.conftest import Observed
+from tests.drills.conftest import between
 from tests.unit.conftest import CONTEXT, MOVIES, RATINGS, Cloud, account, dropped
 
 SETTLE = timedelta(seconds=60)

@@ -14,8 +14,8 @@ import indexer
 import launcher
 import query
 from runs import State
-from tests.conftest import event
-from tests.drills.conftest import Observed, between
+from tests.conftest import Observed, event
+from tests.drills.conftest import between
 from tests.drills.faults import Fault, Weather, weather
 from tests.unit.conftest import CONTEXT, Cloud, manifest_written, messages, movie_line
 from tests.unit.test_indexer import movies_of, state_of

@@ -9,7 +9,7 @@ import control
 import live
 import runs
 from runs import State
-from tests.drills.conftest import Observed
+from tests.conftest import Observed
 from tests.unit.conftest import CONTEXT, Cloud, movie_line
 from tests.unit.test_indexer import drain, finish_run, movies_of, state_of
 

@@ -1,14 +1,16 @@
 """docs/reliability.md holds what the drills noted, and names every drill there is."""
 
-import importlib
+import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.drills import report
 
-FOLDER = Path(__file__).parent
+TESTS = Path(__file__).parent.parent
 ROW = {
     "area": "Readers",
-    "module": "test_readers.py",
+    "module": "drills/test_readers.py",
     "drill": "test_nobody_sees_a_mix",
     "injected": "a | b",
     "promised": "no mix",
@@ -27,13 +29,18 @@ def test_the_rows_of_a_drill_become_one_with_their_injections_summed_up() -> Non
     assert "1 drills, 2,500 injections, 3 minutes" in text
 
 
-def test_the_page_names_every_drill() -> None:
+def drills() -> Iterator[tuple[str, str, str]]:
+    """Of each drill the path of its module below tests/, its name and its area."""
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for node in ast.parse(path.read_text()).body:
+            for mark in getattr(node, "decorator_list", ()):
+                if "mark.drill" in ast.unparse(mark):
+                    area = ast.literal_eval(mark.args[0])
+                    yield path.relative_to(TESTS).as_posix(), node.name, area
+
+
+def test_the_page_names_every_drill_and_no_other() -> None:
     page = report.DOCUMENT.read_text()
-    for path in FOLDER.glob("test_*.py"):
-        module = importlib.import_module(f"tests.drills.{path.stem}")
-        for name, function in vars(module).items():
-            marks = {mark.name for mark in getattr(function, "pytestmark", ())}
-            if name.startswith("test_") and "drill" in marks:
-                area = next(m.args[0] for m in function.pytestmark if m.name == "drill")
-                assert area in report.AREAS
-                assert f"[{report.title(name)}](../tests/drills/{path.name})" in page
+    told = {f"[{report.title(name)}](../tests/{module})" for module, name, _ in drills()}
+    assert {area for *_, area in drills()} == set(report.AREAS)
+    assert set(re.findall(r"\[[^\]]+\]\(../tests/[^)]+\)", page)) == told

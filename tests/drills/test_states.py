@@ -28,8 +28,8 @@ import monitor
 import runs
 import sweeper
 from runs import ENDED, NEXT, ON_CLUSTER, State
-from tests.conftest import event
-from tests.drills.conftest import Calls, KilledError, Observed, watched
+from tests.conftest import Observed, event
+from tests.drills.conftest import Calls, KilledError, watched
 from tests.unit.conftest import (
     CONTEXT,
     MOVIES,

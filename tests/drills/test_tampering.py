@@ -14,7 +14,7 @@ import live
 import runs
 from runs import State
 from spark.manifest import SCHEMA_VERSION
-from tests.drills.conftest import Observed
+from tests.conftest import Observed
 from tests.unit.conftest import CONTEXT, Cloud, account, manifest_written, movie_line
 from tests.unit.test_indexer import drain, finish_run, movies_of, start_run, state_of
 

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPMessage
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import yaml
 import index
 from layout import prefix
 from local.cloud import Cloud
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Observed
 from tests.e2e.conftest import LIMIT_SECONDS, World
 from tests.unit.conftest import TemplateLoader
 
@@ -146,8 +147,13 @@ def api(cloud: Cloud) -> Iterator[Api]:
         table.put_item(Item=before)
 
 
+@pytest.mark.drill(
+    "Access",
+    injected="schemathesis' requests, of what the document allows and of what it does not",
+    promised="answers as the document has them, never an error of the server",
+)
 def test_the_api_does_what_its_document_says_and_nothing_breaks_it(
-    api: Api, tmp_path: Path
+    api: Api, tmp_path: Path, observed: Observed
 ) -> None:
     command = [Path(sys.executable).with_name("schemathesis")]
     command += ["--config-file", ROOT / "tests/e2e/schemathesis.toml", "run"]
@@ -157,6 +163,9 @@ def test_the_api_does_what_its_document_says_and_nothing_breaks_it(
     command += ["--generation-deterministic", "--rate-limit", "90/s"]
     answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stdout[-8000:] + answer.stderr
+    generated = re.search(r"(\d+) generated", answer.stdout)
+    assert generated, answer.stdout[-2000:]
+    observed(int(generated[1]), "every answer as its document says")
 
 
 def test_every_id_of_every_answer_can_itself_be_asked_for(api: Api) -> None:
@@ -177,12 +186,18 @@ def test_every_id_of_every_answer_can_itself_be_asked_for(api: Api) -> None:
         assert api.ask(f"/movies/{id}/similar?limit=1").body["movie"]["movie_id"] == id
 
 
-def test_a_hostile_title_comes_through_as_data(api: Api) -> None:
+@pytest.mark.drill(
+    "Bad input",
+    injected="a title with markup, control characters, an escape sequence and a turn of direction",
+    promised="the API gives it unchanged, as JSON that no browser takes for a page",
+)
+def test_a_hostile_title_comes_through_as_data(api: Api, observed: Observed) -> None:
     answer = api.ask("/movies/7")
     assert answer.body["title"] == HOSTILE
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert api.ask("/movies?title=script+alert").body["movies"][0]["title"] == HOSTILE
+    observed(2, "unchanged, application/json, nosniff")
 
 
 def test_a_browsers_and_a_clients_headers_are_heard(api: Api) -> None:
@@ -213,7 +228,14 @@ def run_of(answer: Answer) -> int:
     return run
 
 
-def test_while_runs_go_live_each_answer_is_of_one_run_and_none_is_an_error(api: Api) -> None:
+@pytest.mark.drill(
+    "Readers",
+    injected="five pollers over HTTP while ten runs go live, one after the other",
+    promised="no error, no answer of two runs, nobody steps back",
+)
+def test_while_runs_go_live_each_answer_is_of_one_run_and_none_is_an_error(
+    api: Api, observed: Observed
+) -> None:
     stop, wrong, seen = threading.Event(), [], []
 
     def poll(path: str, body: Any = None) -> None:
@@ -251,7 +273,7 @@ def test_while_runs_go_live_each_answer_is_of_one_run_and_none_is_an_error(api: 
         thread.start()
     world = World(api.cloud)
     try:
-        for run in (1, 0) * 3:
+        for run in (1, 0) * 5:
             before = len(seen)
             api.go_live(run)
             world.wait_until(
@@ -267,6 +289,10 @@ def test_while_runs_go_live_each_answer_is_of_one_run_and_none_is_an_error(api: 
         for thread in threads:
             thread.join()
     assert not wrong
+    for path, _ in asked:
+        runs = [run for of, run in seen if of == path]
+        assert sum(one != other for one, other in pairwise(runs)) == 10, "a step back"
+    observed(len(seen), f"{len(seen)} answers, each of one run, none an error")
 
 
 @pytest.fixture
@@ -301,7 +327,14 @@ def gateway(api: Api) -> Iterator[Any]:
     throttle(100, 200)
 
 
-def test_what_api_gateway_refuses_is_a_problem_as_well(api: Api, gateway: Any) -> None:
+@pytest.mark.drill(
+    "Access",
+    injected="requests beyond the stage's quota, and one for a method that there is not",
+    promised="429 with Retry-After and 403, as problem+json",
+)
+def test_what_api_gateway_refuses_is_a_problem_as_well(
+    api: Api, gateway: Any, observed: Observed
+) -> None:
     gateway(0.001, 1)
     answers = [api.ask("/health") for _ in range(3)]
     refused = answers[-1]
@@ -315,3 +348,4 @@ def test_what_api_gateway_refuses_is_a_problem_as_well(api: Api, gateway: Any) -
     assert nobody.status == 403
     assert nobody.headers["Content-Type"] == "application/problem+json"
     assert nobody.body["title"] == "Missing Authentication Token"
+    observed(4, "429 and 403 as problem+json")

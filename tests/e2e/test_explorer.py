@@ -26,7 +26,7 @@ pytestmark = pytest.mark.e2e
 FOLDER = "explored"
 HOSTILE = "<img src=x onerror=\"document.title='taken over'\"> (2001)"
 MATRIX, NEIGHBOUR, RARE, LONELY = 1, 2, 40, 41
-MEASURES = {"cosine": {}, "jaccard": {}, "content": {}}
+MEASURES = {"cosine": {}, "jaccard": {}, "hybrid": {}}
 COUNTS = {"ratings": 12_345, "users": 678, "movies": 33, "pairs": 99}
 
 type Line = dict[str, Any]
@@ -65,7 +65,7 @@ def lines(best: float) -> list[Line]:
         line(MATRIX, 100, cosine=cosine, jaccard=jaccard),
         line(NEIGHBOUR, 60, cosine=back),
         *(line(movie_id, 50, cosine=[(MATRIX, 0.96, 20, 0.96)]) for movie_id in range(3, 32)),
-        line(RARE, 7, content=[(MATRIX, 0.75, 0, None)]),
+        line(RARE, 7, hybrid=[(MATRIX, 0.75, 0, None)]),
         line(LONELY, 7),
     ]
 
@@ -327,9 +327,17 @@ def test_filters_that_leave_nothing_can_be_cleared_at_once(tab: Tab) -> None:
 
 
 def test_a_movie_without_neighbours_says_why_and_what_else_to_try(tab: Tab) -> None:
-    tab.open(f"?movie={RARE}")
+    tab.open(f"?movie={RARE}&measure=jaccard")
     expect(tab.page.get_by_text("7 users rated it; 10 are needed")).to_be_visible()
-    tab.page.get_by_role("link", name="Content").click()
+    tab.page.get_by_role("link", name="Hybrid").click()
+    expect(tab.page.get_by_role("listitem").filter(has_text="The Matrix")).to_contain_text(
+        "alike in content"
+    )
+
+
+def test_a_movie_that_hardly_anybody_rated_is_shown_by_content(tab: Tab) -> None:
+    tab.open(f"?movie={RARE}")
+    expect(tab.page.get_by_role("heading", name="Hybrid")).to_be_visible()
     expect(tab.page.get_by_role("listitem").filter(has_text="The Matrix")).to_contain_text(
         "alike in content"
     )
@@ -340,7 +348,7 @@ def test_a_movie_without_neighbours_says_why_and_what_else_to_try(tab: Tab) -> N
     [
         ("?movie=99999", "There is no such movie", "no movie 99999"),
         ("?movie=the+matrix", "There is no such movie", "no movie the matrix"),
-        ("?movie=1&measure=taste", "The API does not know", "cosine, jaccard, content"),
+        ("?movie=1&measure=taste", "The API does not know", "cosine, jaccard, hybrid"),
         ("?movie=1&year_from=soon", "The API does not know", "year_from"),
     ],
 )

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from local.cloud import ROOT, STACK, deploy
 from local.cluster import ENDED, Script
+from tests.conftest import Observed
 from tests.e2e.conftest import World
 from tests.e2e.test_pipeline import MOVIES_DAT, clusters, drained, files, ratings
 
@@ -159,7 +160,14 @@ def test_a_run_of_spoilt_data_is_held_back_until_somebody_promotes_it(world: Wor
     assert world.cloud.get("/movies/1/similar")[1]["run_id"] == bad
 
 
-def test_a_cluster_past_its_deadline_is_ended_and_somebody_is_told(world: World) -> None:
+@pytest.mark.drill(
+    "Clusters",
+    injected="a step hangs on the deployed template, and all events of EMR are lost",
+    promised="a sweep makes up for the events, ends the cluster at its deadline, fails the run",
+)
+def test_a_cluster_past_its_deadline_is_ended_and_somebody_is_told(
+    world: World, observed: Observed
+) -> None:
     inbox = Inbox(world)
     world.cloud.player.script = Script(step="hangs", events="lost")
     world.drop("hanging", files(ratings(seed=13)))
@@ -181,6 +189,7 @@ def test_a_cluster_past_its_deadline_is_ended_and_somebody_is_told(world: World)
         world.wait_until(lambda: inbox.has(subject), subject)  # noqa: B023
     assert cluster["Id"] in inbox.text(f"similar-titles: SWEPT {run['run_id']}")
     assert f"make rerun RUN={run['run_id']}" in inbox.text("similar-titles: FAILED hanging")
+    observed(1, f"FAILED: {failed['reason']}".replace(run["run_id"], "RUN"))
 
 
 def test_a_launch_above_the_budget_is_refused_and_costs_nothing(world: World) -> None:

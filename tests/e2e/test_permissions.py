@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.cloud import STACK, Cloud
+from tests.conftest import Observed
 
 pytestmark = pytest.mark.e2e
 
@@ -231,12 +232,19 @@ def is_denied(client: Any, method: str, arguments: Mapping[str, Any]) -> bool:
     return False
 
 
+@pytest.mark.drill(
+    "Access",
+    injected="with each function's own credentials every action that any function may do, and some "
+    "that none may",
+    promised="exactly the actions that are its own are allowed",
+)
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_may_do_its_own_work_and_nobody_elses(
     cloud: Cloud,
     resources: Mapping[str, str],
     sessions: Mapping[str, boto3.Session],
     function: str,
+    observed: Observed,
 ) -> None:
     config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
     clients = {
@@ -256,3 +264,5 @@ def test_a_function_may_do_its_own_work_and_nobody_elses(
         == (function in attempt.who.split())
     ]
     assert not wrong, "\n".join(wrong)
+    denied = sum(function not in attempt.who.split() for attempt in ATTEMPTS)
+    observed(len(ATTEMPTS), f"{function}: {denied} denied, {len(ATTEMPTS) - denied} allowed")

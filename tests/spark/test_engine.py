@@ -25,7 +25,7 @@ from local.java import java_home
 from movielens import FORMATS
 from ratings import read_ratings
 from self_join import similarities
-from tests.conftest import ROOT, movielens
+from tests.conftest import ROOT, Observed, movielens
 from tests.spark import oracle
 from tests.spark.conftest import folder, ratings_frame
 
@@ -200,8 +200,13 @@ def test_blocks_follow_from_movies_cores_and_memory(movies: int, cores: int, blo
     assert block_count(20_000, 2, cell_bytes=16 * 1000**2) == 20
 
 
+@pytest.mark.drill(
+    "Clusters",
+    injected="an executor, which is what is lost with a core node, is killed while the job sums up",
+    promised="the job ends well with the same pairs and integers as the oracle",
+)
 @pytest.mark.usefixtures("executors")
-def test_a_run_survives_the_loss_of_an_executor(tmp_path: Path) -> None:
+def test_a_run_survives_the_loss_of_an_executor(tmp_path: Path, observed: Observed) -> None:
     table = [(u, m, (u * m) % 10 / 2 + 0.5) for u in range(1, 400) for m in range(1, 150)]
     lines = "".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table)
     dataset = folder(tmp_path / "d", ratings_dat=lines, movies_dat="1::One (1999)::Drama\n")
@@ -234,6 +239,7 @@ def test_a_run_survives_the_loss_of_an_executor(tmp_path: Path) -> None:
         job.kill()
     assert "Lost executor" in log.read_text()
     assert stored(output / "similarities") == oracle.similarities(table, 10, 0.5)
+    observed(1, "the same to the bit")
 
 
 def wait_for(job: subprocess.Popen, condition: Callable[[], object], what: str) -> None:

@@ -211,11 +211,11 @@ def test_every_title_with_any_signal_has_neighbours_by_the_hybrid(release: tuple
     share = sum(covered.values()) / len(covered)
     assert manifest.coverage["hybrid"] == pytest.approx(share, abs=1e-4)
     without = {movie for movie, enough in covered.items() if not enough}
-    assert all(not lists["content"][movie] and not lists["ease"][movie] for movie in without)
+    assert all(not lists["hybrid"][movie] and not lists["ease"][movie] for movie in without)
     assert manifest.coverage["cosine"] <= manifest.coverage["ease"] < 1
 
 
 def test_by_content_nothing_of_ratings_is_told(release: tuple) -> None:
     _, lists, _ = release
-    rows = [row for of_movie in lists["content"].values() for row in of_movie]
-    assert {row[2:] for row in rows} == {(0, None)}
+    cold = [movie for movie, rows in lists["ease"].items() if not rows]
+    assert {row[2:] for movie in cold for row in lists["hybrid"][movie]} == {(0, None)}

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+import answers
 import gate
 import indexer
 import live
@@ -144,6 +145,14 @@ def test_a_loss_counts_beyond_the_parameter_and_beyond_chance(
 def test_the_live_run_says_how_good_it_is(cloud: Cloud) -> None:
     _, text = notice(run_of(cloud, finish_run(cloud, quality=quality(2.0))), "stack")
     assert "damped finds 2.00 times what the most rated movies find (recall@20 0.400)" in text
+
+
+def test_the_api_tells_the_figures_of_a_run_that_was_held_back(cloud: Cloud) -> None:
+    finish_run(cloud, 0, quality=quality(2.0))
+    told = answers.run(run_of(cloud, finish_run(cloud, 1, quality=quality(1.0))))
+    assert (told.state, told.held_back) == ("FAILED", True)
+    assert told.quality is not None
+    assert (told.quality.measure, told.quality.lift, told.quality.recall) == ("damped", 1.0, 0.2)
 
 
 def test_figures_are_read_as_they_were_written() -> None:

@@ -45,10 +45,10 @@ def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
     found = (
         {
             "cosine": best((30, 50, 0.99, 10, 0.99), (30, 10, 0.96, 11, 0.96)),
-            "content": best((30, 20, 0.7, 0, math.nan), (40, 30, 0.5, 7, math.nan)),
+            "hybrid": best((30, 20, 0.7, 0, math.nan), (40, 30, 0.5, 7, math.nan)),
             "ease": best((30, 10, 0.123457, 11, 0.96)),
         },
-        {"cosine": best((50, 30, 0.99, 10, 0.99)), "content": best()},
+        {"cosine": best((50, 30, 0.99, 10, 0.99)), "hybrid": best()},
     )
     parts = [
         write_part(rows, number, everything, first, str(tmp_path))
@@ -64,12 +64,12 @@ def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
         "others": [{"movie_id": id, "title": f"Movie {id} (1990)", **about} for id in (10, 20, 50)],
         "neighbours": {
             "cosine": [[2, 0.99, 10, 0.99], [0, 0.96, 11, 0.96]],
-            "content": [[1, 0.7, 0, None]],
+            "hybrid": [[1, 0.7, 0, None]],
             "ease": [[0, 0.123457, 11, 0.96]],
         },
     }  # fmt: skip
     assert forty["movie_id"] == 40
-    assert forty["neighbours"] == {"cosine": [], "content": [[0, 0.5, 7, None]], "ease": []}
+    assert forty["neighbours"] == {"cosine": [], "hybrid": [[0, 0.5, 7, None]], "ease": []}
 
 
 def test_a_second_attempt_writes_the_same_bytes(tmp_path: Path) -> None:

@@ -99,6 +99,15 @@ def test_years_that_leave_none_are_a_bad_request() -> None:
         ask(year_from=2000, year_to=1999)
 
 
+def test_a_title_that_hardly_anybody_rated_is_answered_by_content_and_says_so() -> None:
+    cold = LINE | {"ratings": 1, "neighbours": {"hybrid": [[3, 0.7, 0, None]]}}
+    answer = similar.similar_titles(LIVE, cold, SimilarTo(movie_id=1))
+    assert (answer.measure, answer.total) == ("hybrid", 1)
+    assert [row.based_on for row in answer.similar] == ["content"]
+    asked = similar.similar_titles(LIVE, cold, SimilarTo(movie_id=1, measure="damped"))
+    assert (asked.measure, asked.similar) == ("damped", []), "a measure that is named answers"
+
+
 def test_an_empty_page_says_why() -> None:
     assert ask(genre=("Western",))["reason"] == "none of its 3 neighbours passes the filters"
     assert ask(offset=3)["reason"] == "offset 3 is beyond the 3 that match"

@@ -1,0 +1,169 @@
+"""What a request may hold, what a folder may be called, and what may be installed."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import query
+from notices import notice
+from tests.conftest import ROOT, Observed
+from tests.drills.test_deliveries import deliver
+from tests.unit.conftest import CONTEXT, Cloud, movie_line
+from tests.unit.test_indexer import finish_run
+from tests.unit.test_query import get
+
+# What a lock file says of a package: name, one version, perhaps for whom, and hashes.
+PINNED = re.compile(r"[A-Za-z0-9_.-]+(\[[a-z,]+\])?==[^\s]+( ;.*?)?\s+--hash=sha256:")
+LONG = "9" * 4000
+DEEP = "[" * 5000 + "]" * 5000
+ODD = [
+    "", " ", "0", "-1", "1.5", "1e3", "2147483648", LONG, "NaN", "null", "true", "\x00", "%00",
+    "../1", "..%2f1", "%2e%2e", "1;drop table", "' or 1=1 --", "<script>alert(1)</script>", "{{7*7}}",
+    "${jndi:ldap://x}", "\u202e1", "\u0661", "=1+1", "\r\nSet-Cookie: x=y", "a" * 10_000,
+]  # fmt: skip
+PATHS = [
+    "", "/", "//", "/movies", "/movies/", "/movies//similar", "/movies/1/similar/",
+    "/movies/1/../../runs", "/../runs", "/%2e%2e/runs", "/runs/..", "/openapi.json/..", "/movies/1/similar;x=1",
+    "/MOVIES/1", "/docs/../../etc/passwd", "/.env", "/static/app.js", "/movies/1\x00/similar", "/" + "a" * 9000,
+]  # fmt: skip
+PARAMETERS = ("limit", "offset", "measure", "min_score", "min_co_raters", "genre", "year_from",
+              "year_to", "title", "year", "unknown", "")  # fmt: skip
+BODIES = [
+    None, "", "null", "[]", "{}", '"x"', "1", "{", DEEP, '{"liked": ' + DEEP + "}", "\x00",
+    "\ud800",
+    '{"liked": [1], "liked": [2]}', '{"liked": [' + ",".join(["1"] * 5000) + "]}", "a" * 200_000,
+    '{"liked": ["1"]}', '{"liked": [1e400]}', '{"liked": [-1]}', '{"liked": [true]}',
+    '{"liked": {"$gt": 0}}', '{"__proto__": {"x": 1}}', '{"liked": [' + LONG + "]}",
+]  # fmt: skip
+FOLDERS = [
+    "ml 10M", "ml+10M", "ml%2010M", "100%", "%", "ünïcode/漢字", "a//b", "./a", "../a", "a/../../b",
+    "~",
+    "<img src=x onerror=alert(1)>", '=HYPERLINK("http://x")', "a\tb", "a\x7fb", "\u202e",
+    "'; --",
+    "runs/20261123T120500000Z-5f2a9c01", "x" * 900,
+]  # fmt: skip
+
+
+def asked(
+    path: str,
+    method: str = "GET",
+    parameters: dict[str, list[str]] | None = None,
+    headers: dict[str, str] | None = None,
+    body: str | None = None,
+) -> dict[str, Any]:
+    """A request as API Gateway hands it over."""
+    given = parameters or {}
+    return {
+        "path": path,
+        "httpMethod": method,
+        "queryStringParameters": {name: values[-1] for name, values in given.items()} or None,
+        "multiValueQueryStringParameters": given or None,
+        "headers": {"Accept": "*/*"} | (headers or {}),
+        "body": body,
+        "isBase64Encoded": False,
+        "requestContext": {"requestId": "r", "stage": "v1", "path": f"/v1{path}"},
+    }
+
+
+def requests() -> list[dict[str, Any]]:
+    """Requests that nobody means well."""
+    made = [asked(path) for path in PATHS]
+    made += [asked(f"/movies/{odd}{rest}") for odd in ODD for rest in ("", "/similar")]
+    made += [asked(f"/runs/{odd}") for odd in ODD]
+    for name in PARAMETERS:
+        made += [asked("/movies/1/similar", parameters={name: [odd]}) for odd in ODD]
+        made += [asked("/similar", parameters={"title": ["movie"], name: [odd]}) for odd in ODD]
+        made.append(asked("/movies/1/similar", parameters={name: ["1"] * 500}))
+    made += [asked("/movies", parameters={"title": [odd]}) for odd in ODD]
+    kind = {"Content-Type": "application/json"}
+    made += [asked("/recommendations", "POST", headers=kind, body=body) for body in BODIES]
+    made += [asked("/recommendations", "POST", headers={"Content-Type": odd}, body='{"liked": [1]}')
+             for odd in ODD]  # fmt: skip
+    made += [asked("/movies/1", headers={name: odd}) for odd in ODD
+             for name in ("If-None-Match", "Accept-Encoding", "Accept", "Origin", "Host",
+                          "X-HTTP-Method-Override", "X-Forwarded-Host")]  # fmt: skip
+    made += [asked("/movies/1", method) for method in ("TRACE", "PUT", "", "get", "G\x00T")]
+    return made
+
+
+@pytest.mark.drill(
+    "Access",
+    injected="odd paths, ids, parameters, repeated parameters, headers, methods and bodies: path "
+    "traversal, control characters, injections, numbers and texts beyond measure, deep JSON",
+    promised="an answer or a problem that is the asker's, never an error of the server, nothing of "
+    "the code or of a file, no header that was not ours",
+)
+def test_no_request_breaks_the_api_or_learns_more_than_it_may(
+    cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query.reader, "_last", None)
+    monkeypatch.setattr(query.reader, "_titles", None)
+    finish_run(cloud, parts=[[movie_line(1, 2), movie_line(2, 1)]])
+    refused = 0
+    made = requests()
+    for request in made:
+        answer = query.lambda_handler(request, CONTEXT)
+        status, headers, body = answer["statusCode"], answer["headers"], str(answer.get("body"))
+        assert status < 500, (request, body)
+        assert "Set-Cookie" not in headers
+        assert not any("\n" in str(value) or "\r" in str(value) for value in headers.values())
+        assert "Traceback" not in body
+        assert "root:" not in body
+        if status >= 400:
+            refused += 1
+            assert headers["Content-Type"] == "application/problem+json", request
+            problem = json.loads(body)
+            assert problem["status"] == status
+            assert len(body) < 3000, "what was sent is not sent back whole"
+    assert get("/movies/1/similar")[0] == 200, "and it goes on answering"
+    observed(len(made), f"{refused} refused as problem+json, {len(made) - refused} answered")
+
+
+@pytest.mark.drill(
+    "Bad input",
+    injected="folders whose names have blanks, plus and percent signs, other scripts, dots and "
+    "slashes, markup, formulas, control characters, a run's own prefix, nine hundred characters",
+    promised="each is one run that reads and writes below its own prefix only; the API tells the "
+    "name as it is, and a message's subject has no control character",
+)
+@pytest.mark.parametrize("folder", FOLDERS, ids=range(len(FOLDERS)))
+def test_a_folder_may_be_called_anything(cloud: Cloud, observed: Observed, folder: str) -> None:
+    assert deliver(cloud.drop(folder))
+    (run,) = cloud.all_runs()
+    assert (run["state"], run["folder"]) == ("STARTING", folder), run.get("reason")
+    keys = [each["Key"] for each in cloud.s3.list_objects_v2(Bucket="results")["Contents"]]
+    own = f"runs/{run['run_id']}/"
+    assert all(key.startswith((own, "environments/")) for key in keys)
+    assert {f"{own}input/ratings.dat", f"{own}input/movies.dat"} <= set(keys)
+    (cluster,) = cloud.clusters()
+    assert cluster["Name"] == f"similar-titles-{run['run_id']}", "nothing of the name"
+    _, told = get(f"/runs/{run['run_id']}")
+    assert told["folder"] == folder
+    subject, _ = notice(run | {"state": "FAILED"}, "similar-titles")
+    assert subject.isprintable()
+    assert len(subject) < 100
+    observed(1, "one run below its own prefix")
+
+
+@pytest.mark.drill(
+    "Access",
+    injected="every lock file is looked through for what is not pinned",
+    promised="each package has one version and the hashes of its files, so that nothing else can "
+    "be installed; `make lock` moves them",
+)
+@pytest.mark.parametrize("lock", sorted([*(ROOT / "requirements").glob("*.txt"),
+                                         ROOT / "functions" / "requirements.txt"]),
+                         ids=lambda path: path.name)  # fmt: skip
+def test_every_package_is_pinned_with_hashes(observed: Observed, lock: Path) -> None:
+    entries = lock.read_text().replace("\\\n", " ").splitlines()
+    packages = [each for each in entries if each.strip() and not each.startswith("#")]
+    assert packages
+    for each in packages:
+        assert re.match(r"[A-Za-z0-9_.-]+(\[[a-z,]+\])?==[^\s]+( ;.*?)?\s+--hash=sha256:", each), (
+            each
+        )
+    assert "--index-url" not in lock.read_text()
+    observed(len(packages), f"{lock.name}: all pinned")

@@ -1,0 +1,333 @@
+"""Clusters fail, hang and die; what EMR says of them is lost, doubled, late and disordered."""
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from boto3.dynamodb.types import TypeSerializer
+from freezegun import freeze_time
+
+import index
+import live
+import monitor
+import notifier
+import runs
+import sweeper
+from runs import State
+from tests.conftest import Observed, event
+from tests.drills.test_deliveries import deliver
+from tests.unit.conftest import CONTEXT, Cloud, account, manifest_written, movie_line
+from tests.unit.test_indexer import deliver as index_it
+from tests.unit.test_indexer import drain, finish_run
+
+HOPELESS = "ratings.dat: none of its 40 lines is a rating"
+OUT_OF_MEMORY = "Step s-1 FAILED: Java heap space"
+PRIMARY_LOST = "INSTANCE_FAILURE: The master node was terminated by EC2."
+ENDED = {"TERMINATED", "TERMINATING", "TERMINATED_WITH_ERRORS"}
+HOUR = timedelta(hours=1)
+
+
+class People:
+    """Who is told: the topic's subscribers, who hear what the runs table's stream brings about.
+
+    Attributes:
+        told: subjects and texts, in order.
+    """
+
+    def __init__(self, cloud: Cloud, patch: pytest.MonkeyPatch) -> None:
+        self.cloud = cloud
+        self.told: list[tuple[str, str]] = []
+        self._seen: dict[str, dict[str, Any]] = {}
+        for module in (notifier, sweeper):
+            patch.setattr(module.sns, "publish", self._hear)
+        self.look()
+        self.told.clear()
+
+    def look(self) -> None:
+        """Let the stream bring what has changed since the last look."""
+        for run in self.cloud.all_runs():
+            before = self._seen.get(run["run_id"])
+            if run != before:
+                self._seen[run["run_id"]] = run
+                notifier.lambda_handler(_changed(before, run), CONTEXT)
+
+    def of(self, run_id: str) -> list[str]:
+        """The texts about a run, without those of clusters that the sweep has ended."""
+        return [text for subject, text in self.told if run_id in text and "SWEPT" not in subject]
+
+    def _hear(self, **message: str) -> None:
+        self.told.append((message["Subject"], message["Message"]))
+
+
+def _changed(before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:
+    """A change of a run as DynamoDB's stream has it."""
+    serialize = TypeSerializer().serialize
+    trigger = event("notifier-run-live")
+    change = trigger["Records"][0]["dynamodb"]
+    for name, image in (("OldImage", before), ("NewImage", after)):
+        change.pop(name, None)
+        if image is not None:
+            change[name] = {key: serialize(value) for key, value in image.items()}
+    return trigger
+
+
+@pytest.fixture
+def served(cloud: Cloud) -> str:
+    """The run that readers are answered from before anything happens."""
+    return finish_run(cloud)
+
+
+def launch(cloud: Cloud) -> runs.Run:
+    """A run whose cluster starts, with its log's address."""
+    assert deliver(cloud.drop("ml"))
+    run = max(cloud.all_runs(), key=lambda each: each["run_id"])
+    assert run["state"] == State.STARTING
+    assert run["log_uri"]
+    return run
+
+
+@pytest.fixture
+def launched(cloud: Cloud, served: str) -> runs.Run:  # noqa: ARG001
+    """See `launch`; it is later than the run that is served."""
+    return launch(cloud)
+
+
+@pytest.fixture
+def people(cloud: Cloud, launched: runs.Run, monkeypatch: pytest.MonkeyPatch) -> People:  # noqa: ARG001
+    """See `People`."""
+    return People(cloud, monkeypatch)
+
+
+def news(run: runs.Run, name: str, says: str | None = None) -> dict[str, Any]:
+    """One of EMR's events about a run's cluster."""
+    told = event(f"monitor-{name}")
+    told["detail"] |= {
+        "name": f"similar-titles-{run['run_id']}",
+        "clusterId": run["cluster_id"],
+    }
+    told["time"] = f"{datetime.now(UTC) + timedelta(minutes=30):%Y-%m-%dT%H:%M:%SZ}"
+    if says and name == "cluster-failed":
+        code, _, message = says.partition(": ")
+        told["detail"]["stateChangeReason"] = json.dumps({"code": code, "message": message})
+    elif says:
+        told["detail"]["message"] = says
+    return told
+
+
+def tell(people: People, some: Sequence[dict[str, Any]]) -> None:
+    """Let EMR's news come, in this order; after each the stream brings what has changed."""
+    for each in some:
+        monitor.lambda_handler(each, CONTEXT)
+        people.look()
+
+
+def sweep(people: People, after: timedelta) -> None:
+    """Let the schedule come round some time from now."""
+    with freeze_time(datetime.now(UTC) + after):
+        sweeper.lambda_handler(event("sweeper-schedule"), CONTEXT)
+    people.look()
+
+
+def current(cloud: Cloud, run: runs.Run) -> runs.Run:
+    """A run as the table has it now."""
+    now = runs.get(cloud.runs, run["run_id"])
+    assert now is not None
+    return now
+
+
+def is_ended(cloud: Cloud, run: runs.Run) -> bool:
+    """Whether a run's cluster costs nothing any more."""
+    found = cloud.emr.describe_cluster(ClusterId=run["cluster_id"])["Cluster"]
+    return found["Status"]["State"] in ENDED
+
+
+def answers_from(cloud: Cloud) -> tuple[str, list[int]]:
+    """The run that readers are answered from, and those of its movies 1 to 3 that are there."""
+    pointer = live.read(cloud.index)
+    assert pointer is not None
+    items = (cloud.index.get_item(Key=index.movie_key(pointer.run_id, id)) for id in (1, 2, 3))
+    return pointer.run_id, [id for id, item in enumerate(items, 1) if "Item" in item]
+
+
+def check_failed(people: People, run: runs.Run, served: str, *reasons: str) -> None:
+    """See that a run failed for one of some reasons, told once, and that nothing else changed."""
+    cloud = people.cloud
+    after = current(cloud, run)
+    assert after["state"] == State.FAILED
+    assert any(reason in after["reason"] for reason in reasons), after["reason"]
+    (text,) = people.of(run["run_id"])
+    assert after["reason"] in text
+    assert f"Logs: {run['log_uri']}" in text
+    assert is_ended(cloud, run)
+    assert answers_from(cloud) == (served, [1, 2, 3])
+
+
+# What happened, as EMR's and the job's words; and the reasons that may be given for it.
+FAILURES = {
+    "bad data": (["step-running", "step-failed", "cluster-failed"], HOPELESS, (HOPELESS,)),
+    "out of memory": (
+        ["step-running", "step-failed", "cluster-failed"],
+        None,
+        (OUT_OF_MEMORY, PRIMARY_LOST),  # whichever comes first
+    ),
+    "primary lost while it starts": (["cluster-failed"], None, (PRIMARY_LOST,)),
+    "primary lost while it computes": (["step-running", "cluster-failed"], None, (PRIMARY_LOST,)),
+}
+SAYS = {"step-failed": OUT_OF_MEMORY, "cluster-failed": PRIMARY_LOST}
+
+
+def orders(events: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """All different orders of some events, each of which comes twice."""
+    yield from sorted(set(itertools.permutations(events * 2)))
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="a step fails for bad data and for want of memory, the primary node is lost while the "
+    "cluster starts and while it computes; EMR's news of it comes twice, in every order there is",
+    promised="FAILED with the job's words where it left some, else EMR's, and the log's address; "
+    "told once; the cluster is ended and the run before is served",
+)
+@pytest.mark.parametrize(
+    "failure",
+    [
+        *(name for name, (events, *_) in FAILURES.items() if len(events) < 3),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name, (events, *_) in FAILURES.items()
+            if len(events) == 3
+        ),
+    ],
+)
+def test_a_cluster_that_fails_fails_its_run_whatever_the_order_of_the_news(
+    observed: Observed, people: People, launched: runs.Run, served: str, failure: str
+) -> None:
+    cloud = people.cloud
+    events, words, reasons = FAILURES[failure]
+    if words:
+        left = json.dumps({"error": "DatasetError", "message": words, "report": []})
+        cloud.put(f"runs/{launched['run_id']}/failure.json", left, "results")
+    cloud.emr.terminate_job_flows(JobFlowIds=[launched["cluster_id"]])
+    tried = 0
+    for order in orders(events):
+        cloud.runs.put_item(Item=launched)
+        people.look()
+        people.told.clear()
+        tell(people, [news(launched, name, SAYS.get(name)) for name in order])
+        check_failed(people, launched, served, *reasons)
+        assert current(cloud, launched)["actual_cost"]["node_hours"] > 0
+        tried += 1
+    observed(tried, f"{failure}: FAILED with the reason, told once")
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="the same failures, and every choice of EMR's events lost; the sweep comes half an "
+    "hour later",
+    promised="the same, by the sweep where nothing else said so",
+)
+@pytest.mark.parametrize("failure", FAILURES)
+def test_lost_news_of_a_failure_is_made_up_for(
+    observed: Observed, people: People, launched: runs.Run, served: str, failure: str
+) -> None:
+    cloud = people.cloud
+    events, words, reasons = FAILURES[failure]
+    if words:
+        left = json.dumps({"error": "DatasetError", "message": words, "report": []})
+        cloud.put(f"runs/{launched['run_id']}/failure.json", left, "results")
+    cloud.emr.terminate_job_flows(JobFlowIds=[launched["cluster_id"]])
+    tried = 0
+    for count in range(len(events)):
+        for heard in itertools.combinations(events, count):
+            cloud.runs.put_item(Item=launched)
+            people.look()
+            people.told.clear()
+            tell(people, [news(launched, name, SAYS.get(name)) for name in heard])
+            sweep(people, after=timedelta(minutes=30))
+            check_failed(people, launched, served, "its event never came", *reasons)
+            tried += 1
+    observed(tried, f"{failure}: FAILED all the same, told once")
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="a result is complete, then the step is said to have failed and the cluster to have "
+    "died; the news comes doubled in every order, before and after S3's; or S3's event is lost",
+    promised="LIVE, told once: a complete result is used whatever became of its cluster",
+)
+@pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("comes", ["s3's event comes", "s3's event is lost"])
+def test_a_complete_result_goes_live_whatever_is_said_of_its_cluster(
+    observed: Observed, monkeypatch: pytest.MonkeyPatch, comes: str, share: int
+) -> None:
+    told = ["step-running", "step-failed", "cluster-failed", "s3"]
+    every = list(itertools.permutations(told))[::share]
+    for order in every:
+        with account() as cloud:
+            finish_run(cloud)
+            run = launch(cloud)
+            people = People(cloud, monkeypatch)
+            cloud.write_result(run["run_id"], [[movie_line(1, 2), movie_line(2)], [movie_line(3)]])
+            cloud.emr.terminate_job_flows(JobFlowIds=[run["cluster_id"]])
+            for name in order * 2:
+                if name != "s3":
+                    tell(people, [news(run, name, SAYS.get(name))])
+                elif "lost" not in comes:
+                    index_it(manifest_written(run["run_id"]))
+                    drain(cloud)
+                    people.look()
+            if "lost" in comes:
+                sweep(people, after=HOUR)
+                drain(cloud)
+                people.look()
+            assert current(cloud, run)["state"] == State.LIVE
+            assert answers_from(cloud) == (run["run_id"], [1, 2, 3])
+            assert len(people.of(run["run_id"])) == 1
+    observed(len(every), f"{comes}: LIVE, told once")
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="a step hangs; the sweep comes every ten minutes for five hours; news of the end "
+    "comes late, twice",
+    promised="the cluster is ended at its deadline and not before, the run FAILED, both told once",
+)
+def test_a_cluster_that_hangs_is_ended_at_its_deadline(
+    observed: Observed, people: People, launched: runs.Run, served: str
+) -> None:
+    cloud = people.cloud
+    tell(people, [news(launched, "step-running")])
+    ended_at = None
+    for minutes in range(10, 301, 10):
+        sweep(people, after=timedelta(minutes=minutes))
+        if ended_at is None and is_ended(cloud, launched):
+            ended_at = minutes
+    assert ended_at in (120, 130), "at DEADLINE_MINUTES, or at the sweep that comes next"
+    tell(people, [news(launched, "cluster-failed", PRIMARY_LOST)] * 2)
+    check_failed(people, launched, served, "past its deadline")
+    assert [subject for subject, _ in people.told if "SWEPT" in subject] == [
+        f"similar-titles: SWEPT {launched['run_id']}"
+    ]
+    observed(30, f"ended after {ended_at} minutes, told once")
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="the archive of native dependencies is not in the results bucket",
+    promised="the run fails before a cluster is paid for, with the command that puts it there",
+)
+def test_a_missing_archive_fails_before_anything_is_paid_for(
+    observed: Observed, cloud: Cloud, served: str
+) -> None:
+    for each in cloud.s3.list_objects_v2(Bucket="results", Prefix="environments/")["Contents"]:
+        cloud.s3.delete_object(Bucket="results", Key=each["Key"])
+    assert deliver(cloud.drop("ml"))
+    run = max(cloud.all_runs(), key=lambda each: each["run_id"])
+    assert run["state"] == State.FAILED
+    assert "make environment STACK=" in run["reason"]
+    assert cloud.clusters() == []
+    assert answers_from(cloud) == (served, [1, 2, 3])
+    observed(1, f"FAILED: {run['reason']}")

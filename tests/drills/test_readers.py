@@ -1,0 +1,148 @@
+"""People ask while runs go live and are rolled back: at every moment that there is in between."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+import query
+from tests.conftest import Observed
+from tests.drills.conftest import between
+from tests.unit.conftest import Cloud, movie_line
+from tests.unit.test_control import ask as operate
+from tests.unit.test_indexer import finish_run
+from tests.unit.test_query import ask, get, post
+
+MOVIES = 4
+
+
+def parts_of(run: int) -> list[list[dict[str, Any]]]:
+    """A run's result in two parts, with the run's number in all that an answer can show."""
+    lines = [movie_line(id, *(other for other in range(1, MOVIES + 1) if other != id))
+             for id in range(1, MOVIES + 1)]  # fmt: skip
+    for line in lines:
+        line["year"] = 1900 + run
+        line["others"] = [other | {"year": 1900 + run} for other in line["others"]]
+    return [lines[:2], lines[2:]]
+
+
+def asks() -> list[tuple[int, dict[str, Any]]]:
+    """One of each question that is answered from the index or the catalogue."""
+    return [
+        get("/movies/1/similar"),
+        get("/movies/4"),
+        get("/movies", title="movie"),
+        get("/similar", title="movie 3"),
+        post("/recommendations", {"liked": [1, 4]}),
+    ]
+
+
+def run_in(body: dict[str, Any]) -> int:
+    """The number of the run that an answer is of, in whatever it says."""
+    named = [body.get("movie", body), *body.get("similar", []), *body.get("movies", []),
+             *body.get("recommendations", []), *body.get("did_you_mean", [])]  # fmt: skip
+    years = {each["year"] for each in named if "year" in each}
+    assert len(years) == 1, f"an answer of {body['run_id']} mixes {years}"
+    return years.pop() - 1900
+
+
+@dataclass
+class Readers:
+    """Two readers, of which one was there all the time and one has just come.
+
+    Attributes:
+        runs: ids of the runs so far, oldest first.
+        may_go_back: whether a rollback was asked for.
+        seen: the number of the last run that anybody saw.
+        answers: how many there were.
+    """
+
+    runs: list[str] = field(default_factory=list)
+    may_go_back: bool = False
+    seen: int = 0
+    answers: int = 0
+
+    def look(self) -> None:
+        """Ask everything, twice: once by a function that remembers and once by a new one."""
+        for is_new in (False, True):
+            if is_new:
+                remembered = query.reader._last, query.reader._titles
+                query.reader._last = query.reader._titles = None
+            for status, body in asks():
+                assert status == 200, body
+                run = run_in(body)
+                assert run >= self.seen or self.may_go_back, "a step back"
+                self.seen = run
+                self.answers += 1
+            if is_new:
+                query.reader._last, query.reader._titles = remembered
+
+    def hand(self, _operation: str, _parameters: dict, carry_out: Callable[[], Any]) -> Any:
+        """Look before and after each call to AWS."""
+        self.look()
+        answer = carry_out()
+        self.look()
+        return answer
+
+
+@pytest.mark.drill(
+    "Readers",
+    injected="five kinds of question, by a function that remembers the last run and by one that "
+    "has just started, before and after each AWS call of promotions, ten and two, and a rollback",
+    promised="no error, no answer of two runs, no step back but the one that was asked for",
+)
+@pytest.mark.parametrize("promotions", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_at_every_moment_of_a_promotion_readers_see_one_run_and_no_older_one(
+    cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch, promotions: int
+) -> None:
+    monkeypatch.setattr(query.reader, "_last", None)
+    monkeypatch.setattr(query.reader, "_titles", None)
+    finish_run(cloud, 0, parts_of(0))
+    readers = Readers()
+    calls = 0
+
+    def hand(operation: str, parameters: dict, carry_out: Callable[[], Any]) -> Any:
+        nonlocal calls
+        calls += 1
+        return readers.hand(operation, parameters, carry_out)
+
+    with between(hand):
+        for run in range(1, promotions + 1):
+            finish_run(cloud, run, parts_of(run))
+            readers.look()
+            assert readers.seen == run
+        readers.may_go_back = True
+        assert "done" in operate("rollback")
+        readers.look()
+    assert readers.seen == promotions - 1
+    observed(calls * 2, f"{readers.answers} answers, each of one run")
+
+
+@pytest.mark.drill(
+    "Readers",
+    injected="an answer's ETag is sent back before and after each AWS call of a promotion",
+    promised="304 only while the same run is live",
+)
+def test_what_a_browser_keeps_is_never_taken_for_another_run(
+    cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query.reader, "_last", None)
+    finish_run(cloud, 0, parts_of(0))
+    kept = ask("GET", "/movies/1/similar")["headers"]["ETag"]
+    seen: list[tuple[int, int]] = []
+
+    def look() -> None:
+        status = ask("GET", "/movies/1/similar", {"If-None-Match": kept})["statusCode"]
+        seen.append((run_in(get("/movies/1/similar")[1]), status))
+
+    def hand(_operation: str, _parameters: dict, carry_out: Callable[[], Any]) -> Any:
+        look()
+        answer = carry_out()
+        look()
+        return answer
+
+    with between(hand):
+        finish_run(cloud, 1, parts_of(1))
+    assert set(seen) == {(0, 304), (1, 200)}
+    observed(len(seen), "304 from the run that was known, 200 from the one after it")
