@@ -17,7 +17,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test test-aws drills bench evaluate bench-api screenshots notebook pictures lint format environment deploy rollback promote rebuild rerun redrive destroy lock clean
+.PHONY: help setup demo local test test-aws drills bench evaluate bench-api screenshots notebook pictures lint format environment types deploy rollback promote rebuild rerun redrive destroy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -69,7 +69,13 @@ notebook-environment: setup
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-notebook
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-notebook/bin/python requirements/dev.txt requirements/notebook.txt
 
-lint: setup ## ruff; sam validate, cfn-lint for serverless and checkov of template.yaml
+types: setup ## mypy, strict: each package by the paths that it runs with
+	@MYPYPATH=functions:. $(BIN)/mypy functions/*.py
+	@MYPYPATH=spark $(BIN)/mypy spark/*.py
+	@MYPYPATH=. $(BIN)/mypy --follow-imports=silent $(filter-out local/bootstrap.py,$(wildcard local/*.py))
+	@MYPYPATH=local $(BIN)/mypy local/bootstrap.py
+
+lint: setup types ## ruff, mypy; sam validate, cfn-lint for serverless and checkov of template.yaml
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(NOWHERE) SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint
@@ -121,5 +127,5 @@ lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(BIN)/python -m local.environment --adopt
 
 clean: ## remove what was built or generated; environments and downloaded data stay
-	@rm -rf .aws-sam .local .pytest_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log
+	@rm -rf .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log
 	@find . -name __pycache__ -not -path './.venv*' -type d -prune -exec rm -rf {} +

@@ -1,5 +1,7 @@
 """An example of each answer, for the API's document."""
 
+from typing import Any
+
 from msgspec import Struct
 
 from answers import (
@@ -46,7 +48,7 @@ _ROW = SimilarTitle(
     cosine=0.9974288827431252,
     based_on="ratings",
 )
-_PAGE = {
+_PAGE: dict[str, Any] = {
     "movie": _MOVIE,
     "run_id": _RUN_ID,
     "measure": "cosine",

@@ -96,7 +96,7 @@ class Indexer:
             counts=manifest.counts,
             measure=manifest.measure,
             measures=list(manifest.measures),
-            min_co_raters=int(manifest.parameters["min_co_raters"]),
+            min_co_raters=int(manifest.parameters["min_co_raters"] or 0),
             min_score=str(manifest.parameters["min_score"]),
             titles=prefix(run_id) + manifest.titles.name,
             parts=len(manifest.neighbours),
@@ -149,7 +149,7 @@ class Indexer:
         self._fail(run_id, reason, now, held_back=True)
         return f"held back: {reason}"
 
-    def _fail(self, run_id: str, reason: str, now: datetime, **fields: object) -> None:
+    def _fail(self, run_id: str, reason: str, now: datetime, **fields: Any) -> None:
         runs.fail(self.runs_table, run_id, reason, now, **fields)
         self._clear(run_id)  # also where somebody else failed it, who may have died before this
 

@@ -223,7 +223,7 @@ class Launcher:
                     f"s3://{bucket}/{old} is not there any more: drop the folder again"
                 )
             for each in there:
-                source = {"Bucket": bucket, "Key": each["Key"]}
+                source: Any = {"Bucket": bucket, "Key": each["Key"]}
                 key = new + each["Key"].removeprefix(old)
                 self.s3.copy_object(
                     Bucket=bucket, Key=key, CopySource=source, TaggingDirective="REPLACE"
@@ -246,9 +246,9 @@ class Launcher:
                     if runs.take_over(self.runs_table, run, now, LEASE):
                         return decision
                 case Launch(failed):
-                    run = runs.claim(self.runs_table, mark, folder.name, failed, now, LEASE)
-                    if run is not None:
-                        return Resume(run)
+                    made = runs.claim(self.runs_table, mark, folder.name, failed, now, LEASE)
+                    if made is not None:
+                        return Resume(made)
             # Somebody else was faster: what they did decides.
 
     def _check_environment(self) -> None:
@@ -283,7 +283,7 @@ class Launcher:
                 if error.response["Error"]["Code"] not in REPLACED:
                     raise
 
-    def _copy(self, run_id: str, data: Dataset, name: str, **conditions: str) -> None:
+    def _copy(self, run_id: str, data: Dataset, name: str, **conditions: Any) -> None:
         self.s3.copy_object(
             Bucket=self.settings.results_bucket,
             Key=input_prefix(run_id) + name,

@@ -122,8 +122,8 @@ def promote(
                 runs_table, run["run_id"], State.LIVE, now, only_from=frozenset({State.INDEXING})
             )
             return current
-        is_older = current is not None and run["run_id"] < current.run_id
-        if is_older and not run.get("promoted_by_hand"):
+        is_by_hand = run.get("promoted_by_hand")
+        if current is not None and run["run_id"] < current.run_id and not is_by_hand:
             _supersede(runs_table, run["run_id"], current.run_id, now)
             return current
         refuse_worse(runs_table, current, run, most_loss)

@@ -107,7 +107,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _success(route: Route) -> dict[str, Any]:
-    is_paged = "links" in route.answer.__struct_fields__
+    is_paged = "links" in getattr(route.answer, "__struct_fields__", ())
     headers = ["Cache-Control"]
     headers += ["ETag"] if route.method == "GET" else []
     headers += PAGED if is_paged else []

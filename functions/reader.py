@@ -109,4 +109,4 @@ class Reader:
         answer = self.dynamodb.batch_get_item(RequestItems=request)
         if answer.get("UnprocessedKeys"):
             return {}
-        return {item["pk"]: item for item in answer["Responses"].get(self.table_name, [])}
+        return {str(item["pk"]): item for item in answer["Responses"].get(self.table_name, [])}

@@ -185,7 +185,7 @@ def _question(route: Route, values: Mapping[str, list[str]], request: Request) -
     return reading.read_json(route.question, request.body)
 
 
-def _paging(answer: Struct | Page) -> dict[str, str]:
+def _paging(answer: Any) -> dict[str, str]:
     """The headers of an answer that is one page of several."""
     links = getattr(answer, "links", None)
     if links is None:

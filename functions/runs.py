@@ -155,7 +155,7 @@ def not_ended(table: "Table") -> list[Run]:
 def of_dataset(table: "Table", fingerprint: str) -> Run | None:
     """The run that a data set belongs to, or None where it is new."""
     claim = table.get_item(Key=_dataset_key(fingerprint), ConsistentRead=True).get("Item")
-    return get(table, claim["run_id"]) if claim else None
+    return get(table, str(claim["run_id"])) if claim else None
 
 
 def claim(
@@ -197,14 +197,14 @@ def claim(
         **fields,
     }
     still_mine = "run_id = :failed" if failed else "attribute_not_exists(pk)"
-    claim_item = {
+    claim_item: Any = {
         "TableName": table.name,
         "Item": {**_dataset_key(fingerprint), "run_id": run_id},
         "ConditionExpression": still_mine,
     }
     if failed:
         claim_item["ExpressionAttributeValues"] = {":failed": failed["run_id"]}
-    run_item = {
+    run_item: Any = {
         "TableName": table.name,
         "Item": run,
         "ConditionExpression": "attribute_not_exists(pk)",
@@ -344,11 +344,14 @@ def part_indexed(table: "Table", run_id: str, part: str) -> int:
         ExpressionAttributeValues={":part": {part}},
         ReturnValues="ALL_NEW",
     )
-    return len(answer["Attributes"]["parts_indexed"])
+    indexed: Any = answer["Attributes"]["parts_indexed"]
+    return len(indexed)
 
 
 def _newest_first(table: "Table", wanted: ConditionBase) -> Iterator[Run]:
-    pages = table.meta.client.get_paginator("query").paginate(
+    # A resource's client takes conditions, too; its types do not know.
+    paginator: Any = table.meta.client.get_paginator("query")
+    pages = paginator.paginate(
         TableName=table.name,
         KeyConditionExpression=Key("pk").eq("RUN"),
         FilterExpression=wanted,
@@ -367,7 +370,7 @@ def _update(
     remove: Sequence[str] = (),
 ) -> bool:
     names = {f"#{index}": name for index, name in enumerate(changes)}
-    values = {f":{index}": value for index, value in enumerate(changes.values())}
+    values: dict[str, Any] = {f":{index}": value for index, value in enumerate(changes.values())}
     assignments = [f"#{index} = :{index}" for index in range(len(changes))]
     if entered:
         names |= {"#timeline": "timeline", "#entered": entered[0].value}

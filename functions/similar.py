@@ -1,7 +1,7 @@
 """A movie's neighbours as one page of an answer: measure, filters, pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -117,7 +117,7 @@ def _tests(row: Row, asked: Rows) -> Iterator[bool]:
         yield not wanted.isdisjoint(genre.casefold() for genre in row["genres"])
 
 
-def _based_on(live: Live, row: Row) -> str:
+def _based_on(live: Live, row: Row) -> Literal["ratings", "content"]:
     is_content = row["cosine"] is None and row["co_raters"] < live.min_co_raters
     return "content" if is_content else "ratings"
 

@@ -14,7 +14,9 @@ from runs import BEFORE_LAUNCH, ON_CLUSTER, Run, State, parse_time
 PATIENCE = timedelta(minutes=30)
 # What could not be indexed in so long, told of anew again and again, never will be.
 INDEXING_LIMIT = timedelta(hours=6)
-ALIVE = frozenset({"STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"})
+ALIVE: frozenset[Literal["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"]] = frozenset(
+    {"STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"}
+)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
 def carry_out(action: Action, now: datetime) -> None:
     """Do one action; each may be done again without harm."""
     match action.kind:
-        case "end":
+        case "end" if action.cluster_id:
             emr.terminate_job_flows(JobFlowIds=[action.cluster_id])
             metrics.add_metric("StraysEnded", MetricUnit.Count, 1)
             subject, text = notices.swept(action.reason, action.run_id, stack)

@@ -40,7 +40,9 @@ class Access:
     def client(self, service: str, endpoint: str | None = None) -> Any:
         """A boto3 client of a service, by its usual endpoint unless another is named."""
         usual = self.emr_endpoint if service == "emr" else self.endpoint
-        return boto3.Session().client(
+        # Any service by its name: the types know each by a name of its own.
+        make: Any = boto3.Session().client
+        return make(
             service,
             endpoint_url=endpoint or usual,
             region_name=REGION,

@@ -4,7 +4,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -203,7 +203,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value)} is not expected in a run")
 
 
-def show_all(runs: list[Mapping[str, Any]]) -> None:
+def show_all(runs: Sequence[Mapping[str, Any]]) -> None:
     """Print runs as a table, the live one marked."""
     if not runs:
         click.echo("no runs yet: drop a MovieLens folder")

@@ -215,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         action = self.headers.get("X-Amz-Target", "").removeprefix(PREFIX)
-        status, content_type, text = self.player.forward(self.headers, body)
+        status, content_type, text = self.player.forward(dict(self.headers), body)
         if status == 200:
             if action in NOT_PLAYED:
                 message = f"the local cloud does not play {action}"

@@ -12,16 +12,17 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
-from jupyter_client import AsyncKernelManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from PIL import Image
 
-from local.java import NoJavaError, java_home
+from local.java import ROOT, NoJavaError, java_home
 from local.releases import SourceError, bar, folder_of
-from local.step import PYTHON, ROOT, local_command
+from local.step import PYTHON, local_command
 
 NOTEBOOK = ROOT / "notebooks" / "similar_titles.ipynb"
 RENDERED = ROOT / "docs" / "notebook.md"
@@ -92,7 +93,9 @@ def stripped(notebook: NotebookNode) -> NotebookNode:
     kept = {"cell_type", "id", "source"}
     cells = []
     for cell in notebook.cells:
-        empty = {"execution_count": None, "outputs": []} if cell.cell_type == "code" else {}
+        empty: dict[str, Any] = (
+            {"execution_count": None, "outputs": []} if cell.cell_type == "code" else {}
+        )
         cells.append({name: cell[name] for name in kept} | {"metadata": {}} | empty)
     about = {name: notebook.metadata.kernelspec[name] for name in ("display_name", "name")}
     return nbformat.from_dict(

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 from local.cloud import ROOT, STACK, Cloud, CloudError
@@ -177,7 +178,7 @@ class _Relay(socketserver.ThreadingTCPServer):
 class _Connection(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         """Copy both ways until both ends have said all."""
-        port = self.server.server_address[1]
+        _, port = cast("tuple[str, int]", self.server.server_address)
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as inside:
             back = threading.Thread(target=_copy, args=(inside, self.request), daemon=True)
             back.start()

@@ -4,7 +4,7 @@ Off by default: it needs Spark SQL and many passes over the ratings. Hu, Koren, 
 Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008, is what MLlib implements.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -71,8 +71,8 @@ def als(
         yield best_of_rows(ids[some], factors[some] @ factors.T, ids, raters, count)
 
 
-def _writer(folder: str) -> Callable[[int, Iterator[Chunk | Census]], Iterator[int]]:
-    def write(part: int, packed: Iterator[Chunk | Census]) -> Iterator[int]:
+def _writer(folder: str) -> Callable[[int, Iterable[Chunk | Census]], Iterator[int]]:
+    def write(part: int, packed: Iterable[Chunk | Census]) -> Iterator[int]:
         """Write the ratings of a part of the users."""
         batches = (_batch(each) for each in packed if isinstance(each, Chunk))
         yield write_parquet(batches, RATINGS, f"{folder}/part-{part:05d}.parquet")
@@ -81,7 +81,8 @@ def _writer(folder: str) -> Callable[[int, Iterator[Chunk | Census]], Iterator[i
 
 
 def _batch(chunk: Chunk) -> pa.RecordBatch:
-    lengths = np.diff(np.frombuffer(chunk.starts, np.int64))
+    starts = np.frombuffer(chunk.starts, np.int64)
+    lengths = starts[1:] - starts[:-1]
     users = np.repeat(np.frombuffer(chunk.users, np.int32), lengths)
     stars = np.frombuffer(chunk.halves, np.uint8) / np.float32(2)
     columns = users, np.frombuffer(chunk.movies, np.int32), stars

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -127,7 +128,8 @@ def tfidf(words: Words, movies: int) -> sparse.csr_array:
     column = {word: number for number, word in enumerate(shared)}
     kept = [(place, column[word], much) for place, word, much in words if word in column]
     rows, columns, much = zip(*kept, strict=True) if kept else ((), (), ())
-    counts = sparse.csr_array((much, (rows, columns)), shape=(movies, len(column)), dtype=float)
+    at: Any = much, (rows, columns)
+    counts = sparse.csr_array(at, shape=(movies, len(column)), dtype=float)
     rarity = np.array([np.log((1 + movies) / (1 + having[word])) + 1 for word in column])
     return _unit(counts * rarity if column else counts)
 

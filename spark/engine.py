@@ -89,7 +89,7 @@ class Found(NamedTuple):
     """
 
     pairs: int
-    lists: RDD
+    lists: RDD[Any]
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,8 @@ def choose_blocks(ratings: Ratings, min_co_raters: int, count: int) -> Blocks:
     known = ratings.movies[enough], ratings.raters[enough], ratings.squares[enough]
     by_popularity = np.lexsort((known[0], -known[1]))
     least = math.ceil(by_popularity.size / BLOCK_MOVIES)
-    return Blocks(*(each[by_popularity] for each in known), max(1, count, least))
+    ids, raters, squares = (each[by_popularity] for each in known)
+    return Blocks(ids, raters, squares, max(1, count, least))
 
 
 def block_count(movies: int, cores: int, cell_bytes: int) -> int:
@@ -189,7 +190,7 @@ class Trial:
     rules: Rules
 
 
-def deal(ratings: Ratings, blocks: Blocks, below: int = 0) -> RDD:
+def deal(ratings: Ratings, blocks: Blocks, below: int = 0) -> RDD[Any]:
     """Cut all ratings into what each cell needs: partition and key are the cell's number.
 
     Args:
@@ -202,7 +203,7 @@ def deal(ratings: Ratings, blocks: Blocks, below: int = 0) -> RDD:
 
 
 def compute(
-    dealt: RDD,
+    dealt: RDD[Any],
     blocks: Blocks,
     rules: Rules,
     output: str | None,
@@ -260,7 +261,7 @@ def products_of(
             yield (i, j), sums[: blocks.popular(i, limit), : blocks.popular(j, limit)]
 
 
-def look_up(ranked: RDD, blocks: Blocks, kept: Kept, first: np.ndarray) -> RDD:
+def look_up(ranked: RDD[Any], blocks: Blocks, kept: Kept, first: np.ndarray) -> RDD[Any]:
     """Complete neighbours that were found otherwise: co-raters and cosine, from the cells' sums.
 
     Args:
@@ -277,7 +278,7 @@ def look_up(ranked: RDD, blocks: Blocks, kept: Kept, first: np.ndarray) -> RDD:
     return wanted.mapPartitions(_finder(blocks, kept, first))
 
 
-def best_of(found: Found, count: int, known: RDD | None = None) -> RDD:
+def best_of(found: Found, count: int, known: RDD[Any] | None = None) -> RDD[Any]:
     """The best neighbours of each movie by each measure, from what all cells found.
 
     Args:
@@ -291,7 +292,7 @@ def best_of(found: Found, count: int, known: RDD | None = None) -> RDD:
     """
 
     def choose(
-        number: int, found: Iterator[tuple[str, Best]]
+        number: int, found: Iterable[tuple[str, Best]]
     ) -> Iterator[tuple[int, dict[str, Best]]]:
         by_measure: dict[str, list[Best]] = {}
         for measure, best in found:
@@ -310,7 +311,7 @@ def best_of(found: Found, count: int, known: RDD | None = None) -> RDD:
     return lists.values().mapPartitionsWithIndex(choose)
 
 
-def collected(rdd: RDD, partitions: range) -> list[Any]:
+def collected(rdd: RDD[Any], partitions: range) -> list[Any]:
     """What some partitions of an RDD have; the others are not computed."""
     return rdd.context.runJob(rdd, _themselves, list(partitions))
 
@@ -325,8 +326,8 @@ def _themselves(elements: Iterable[Any]) -> Iterable[Any]:
 
 def _dealer(
     blocks: Blocks, below: int
-) -> Callable[[Iterator[Chunk | Census]], Iterator[tuple[int, Share | Asked]]]:
-    def deal(packed: Iterator[Chunk | Census]) -> Iterator[tuple[int, Share | Asked]]:
+) -> Callable[[Iterable[Chunk | Census]], Iterator[tuple[int, Share | Asked]]]:
+    def deal(packed: Iterable[Chunk | Census]) -> Iterator[tuple[int, Share | Asked]]:
         """Cut each chunk of users into blocks and send to each cell what it needs of them."""
         for chunk in packed:
             if not isinstance(chunk, Chunk):
@@ -405,8 +406,8 @@ def _computer(
     first: np.ndarray,
     trial: Trial | None,
     kept: Kept | None,
-) -> Callable[[Iterator[tuple[int, Share | Asked]]], Iterator[tuple[int, Any]]]:
-    def compute_cell(shares: Iterator[tuple[int, Share | Asked]]) -> Iterator[tuple[int, Any]]:
+) -> Callable[[Iterable[tuple[int, Share | Asked]]], Iterator[tuple[int, Any]]]:
+    def compute_cell(shares: Iterable[tuple[int, Share | Asked]]) -> Iterator[tuple[int, Any]]:
         """Sum up one cell; write its pairs; give its movies' best neighbours by each measure."""
         kernel = compiled("kernel")
         asked: list[tuple[int, Share]] = []
@@ -438,7 +439,7 @@ def _computer(
         yield from _by_range("cosine", rows_of(of, best), first)
         for name, rows in ranked(sums, blocks, cell, rules):
             yield from _by_range(name, rows, first)
-        if kept:
+        if kept and kept.limit:
             shape = blocks.popular(i, kept.limit), blocks.popular(j, kept.limit)
             _leave(sums, shape, child(kept.folder, _file_of(i, j)))
 
@@ -566,9 +567,9 @@ def _ranks(ids: np.ndarray, blocks: Blocks) -> np.ndarray:
 
 def _finder(
     blocks: Blocks, kept: Kept, first: np.ndarray
-) -> Callable[[Iterator[tuple[int, Any]]], Iterator[tuple[int, tuple[str, Best]]]]:
+) -> Callable[[Iterable[tuple[int, Any]]], Iterator[tuple[int, tuple[str, Best]]]]:
     def find(
-        wanted: Iterator[tuple[int, tuple[str, Best]]],
+        wanted: Iterable[tuple[int, tuple[str, Best]]],
     ) -> Iterator[tuple[int, tuple[str, Best]]]:
         """Look up the neighbours that were sent to one cell."""
         sums = None
@@ -604,7 +605,8 @@ def _with_evidence(rows: Best, blocks: Blocks, cell: int, sums: np.ndarray) -> B
 
 def _joined(shares: Iterator[tuple[int, Share]]) -> Iterator[tuple[int, Share]]:
     """The same shares of one cell, small ones joined."""
-    cell, waiting, size = 0, [], 0
+    waiting: list[Share] = []
+    cell, size = 0, 0
     for cell, share in shares:
         if waiting and size + sum(map(len, share)) > SHARE_BYTES:
             yield cell, Share(*map(b"".join, zip(*waiting, strict=True)))
@@ -615,7 +617,14 @@ def _joined(shares: Iterator[tuple[int, Share]]) -> Iterator[tuple[int, Share]]:
         yield cell, Share(*map(b"".join, zip(*waiting, strict=True)))
 
 
-def _passed(kernel, sums, ids, rules: Rules, best, first_column: int) -> Iterator[pa.RecordBatch]:
+def _passed(
+    kernel: ModuleType,
+    sums: np.ndarray,
+    ids: tuple[np.ndarray, np.ndarray],
+    rules: Rules,
+    best: tuple[np.ndarray, ...],
+    first_column: int,
+) -> Iterator[pa.RecordBatch]:
     """The pairs of a cell that pass, which are offered to the best as well."""
     least = rules.min_co_raters, rules.min_score
     size = max(PAIRS_PER_BATCH, ids[1].size)
@@ -644,6 +653,7 @@ def cell_memory(context: SparkContext) -> int:
     """What the sums of a cell may take: an eighth of an executor's memory per core, in bytes."""
     conf = context.getConf()
     size = conf.get("spark.executor.memory") or conf.get("spark.driver.memory") or "1g"
-    bytes_ = context._jvm.org.apache.spark.network.util.JavaUtils.byteStringAsBytes(size)
+    java: Any = context._jvm
+    bytes_ = java.org.apache.spark.network.util.JavaUtils.byteStringAsBytes(size)
     cores = int(conf.get("spark.executor.cores", "1"))
     return max(2**26, min(2**29, bytes_ // cores // 8))

@@ -33,7 +33,7 @@ def compiled(module: str, meanwhile: str | None = None) -> ModuleType:
                     compiled(meanwhile)
                 fcntl.flock(lock, fcntl.LOCK_EX)
             loaded.warm_up()
-        loaded.is_warm = True
+        vars(loaded)["is_warm"] = True
     return loaded
 
 

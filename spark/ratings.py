@@ -2,9 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pyspark import RDD, SparkContext, StorageLevel
@@ -106,7 +106,7 @@ class Ratings:
         left_out: ratings beyond the most that count of a user.
     """
 
-    packed: RDD
+    packed: RDD[Any]
     judgement: Judgement
     samples: list[Reject]
     movies: np.ndarray
@@ -157,7 +157,7 @@ def exchanged(ratings: Ratings) -> Ratings:
     """The same ratings with movies for users and users for movies."""
     parts = ratings.packed.getNumPartitions()
 
-    def exchange(packed: Iterator[Chunk | Census]) -> Iterator[tuple[int, Piece]]:
+    def exchange(packed: Iterable[Chunk | Census]) -> Iterator[tuple[int, Piece]]:
         for source, chunk in enumerate(each for each in packed if isinstance(each, Chunk)):
             users, starts, movies, halves = unpacked(chunk)
             of = np.repeat(users, np.diff(starts))
@@ -194,7 +194,7 @@ def _itself(key: int) -> int:
     return key
 
 
-def _summed_up(packed: RDD) -> Ratings:
+def _summed_up(packed: RDD[Any]) -> Ratings:
     censuses: list[Census] = packed.filter(lambda each: isinstance(each, Census)).collect()
     tallies = sorted(tally for census in censuses for tally in census.tallies)
     movies = np.concatenate([np.frombuffer(census.rated, np.int32) for census in censuses])
@@ -220,8 +220,8 @@ def _summed_up(packed: RDD) -> Ratings:
 
 def _scanner(
     folder: str, format: Format, edges: list[int], parts: int, output: str
-) -> Callable[[Iterator[int]], Iterator[tuple[int, Piece | Tally]]]:
-    def scan_task(splits: Iterator[int]) -> Iterator[tuple[int, Piece | Tally]]:
+) -> Callable[[Iterable[int]], Iterator[tuple[int, Piece | Tally]]]:
+    def scan_task(splits: Iterable[int]) -> Iterator[tuple[int, Piece | Tally]]:
         """Scan the lines of a split, then send each part of the users its ratings."""
         scan = compiled("scan", meanwhile="kernel").scan
         for source in splits:
@@ -242,8 +242,8 @@ def _scanner(
 
 def _packer(
     most: int | None,
-) -> Callable[[Iterator[Piece | Tally]], Iterator[Chunk | Census]]:
-    def pack_users(found: Iterator[Piece | Tally]) -> Iterator[Chunk | Census]:
+) -> Callable[[Iterable[Piece | Tally]], Iterator[Chunk | Census]]:
+    def pack_users(found: Iterable[Piece | Tally]) -> Iterator[Chunk | Census]:
         """All ratings of a part of the users as one chunk, and a census of it."""
         everything = list(found)
         tallies = [each for each in everything if isinstance(each, Tally)]

@@ -149,7 +149,8 @@ def judge(
     hidden = _numbers(asked.wanted.users)
     users = np.intersect1d(asked.wanted.users, asked.kept.users)
     if users.size < LEAST_USERS:
-        return Quality(measure, int(users.size), sum(map(hidden.get, users.tolist())), None, {})
+        missing = sum(hidden[user] for user in users.tolist())
+        return Quality(measure, int(users.size), missing, None, {})
     wanted = np.array([hidden[user] for user in users.tolist()])
     by_popularity = capped_recall(_hits(asked, users, None, popular), wanted, PLACES)
     if not by_popularity.any():

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pyspark import RDD, SparkConf, SparkContext, SparkFiles
@@ -81,7 +82,7 @@ class Compared:
     """
 
     pairs: int
-    best: RDD
+    best: RDD[Any]
     asked: Asked
     tried: dict[str, Best]
 
@@ -315,7 +316,7 @@ def compare(
         pairs = child(options.output, SIMILARITIES)
         scratch = child(options.output, results.SCRATCH)
         limits = [int(parameters[name]["limit"]) for name in names if "limit" in parameters[name]]
-        kept = Kept(child(scratch, "sums"), max(limits)) if limits else None
+        kept = Kept(child(scratch, "sums"), max(limits, default=0))
         found = compute(dealt, blocks, rules, pairs, first, trial, kept)
         behind = range(first.size, 2 * first.size)
         tried = [each for _, each in collected(best_of(found, rules.neighbours), behind)]
@@ -387,7 +388,7 @@ def cut(context: SparkContext, ratings: Ratings, options: argparse.Namespace) ->
 
 def write_neighbours(
     context: SparkContext,
-    best: RDD,
+    best: RDD[Any],
     dataset: Dataset,
     first: np.ndarray,
     options: argparse.Namespace,

@@ -21,13 +21,15 @@ LONG = "9" * 4000
 DEEP = "[" * 5000 + "]" * 5000
 ODD = [
     "", " ", "0", "-1", "1.5", "1e3", "2147483648", LONG, "NaN", "null", "true", "\x00", "%00",
-    "../1", "..%2f1", "%2e%2e", "1;drop table", "' or 1=1 --", "<script>alert(1)</script>", "{{7*7}}",
+    "../1", "..%2f1", "%2e%2e", "1;drop table", "' or 1=1 --", "<script>alert(1)</script>",
+    "{{7*7}}",
     "${jndi:ldap://x}", "\u202e1", "\u0661", "=1+1", "\r\nSet-Cookie: x=y", "a" * 10_000,
 ]  # fmt: skip
 PATHS = [
     "", "/", "//", "/movies", "/movies/", "/movies//similar", "/movies/1/similar/",
-    "/movies/1/../../runs", "/../runs", "/%2e%2e/runs", "/runs/..", "/openapi.json/..", "/movies/1/similar;x=1",
-    "/MOVIES/1", "/docs/../../etc/passwd", "/.env", "/static/app.js", "/movies/1\x00/similar", "/" + "a" * 9000,
+    "/movies/1/../../runs", "/../runs", "/%2e%2e/runs", "/runs/..", "/openapi.json/..",
+    "/movies/1/similar;x=1", "/MOVIES/1", "/docs/../../etc/passwd", "/.env", "/static/app.js",
+    "/movies/1\x00/similar", "/" + "a" * 9000,
 ]  # fmt: skip
 PARAMETERS = ("limit", "offset", "measure", "min_score", "min_co_raters", "genre", "year_from",
               "year_to", "title", "year", "unknown", "")  # fmt: skip
