@@ -52,9 +52,7 @@ bench-api: setup ## measure the API and write benchmarks/API.md
 	@$(BIN)/python benchmarks/api.py
 
 evaluate: setup ## measure how good the neighbours are and write docs/quality.md: DATASET=ml-1m|RELEASE|FOLDER
-	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-evaluate
-	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-evaluate/bin/python requirements/dev.txt requirements/evaluate.txt
-	@.venv-evaluate/bin/python -m evaluation $(if $(findstring command,$(origin DATASET)),$(call quoted,DATASET),ml-1m)
+	@./similar-titles evaluate $(if $(findstring command,$(origin DATASET)),$(call quoted,DATASET),ml-1m)
 
 notebook: setup notebook-environment ## open the notebook in JupyterLab: DATASET=... MOVIE=TITLE, as for make demo
 	@.venv-notebook/bin/python -m local.notebook open --dataset $(call quoted,DATASET) \
@@ -121,7 +119,6 @@ lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(LOCK) --upgrade requirements/java.in -o requirements/java.txt
 	@$(LOCK) --upgrade requirements/job.in -c requirements/dev.txt -o requirements/job.txt
 	@$(LOCK) --upgrade requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
-	@$(LOCK) --upgrade requirements/evaluate.in -c requirements/dev.txt -o requirements/evaluate.txt
 	@$(LOCK) --upgrade requirements/notebook.in -c requirements/dev.txt -o requirements/notebook.txt
 	@$(LOCK) --upgrade requirements/functions.in -c requirements/dev.txt -o functions/requirements.txt
 	@$(BIN)/python -m local.environment --adopt

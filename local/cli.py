@@ -158,6 +158,23 @@ def destroy(with_data: bool, yes: bool, stack: str, as_json: bool) -> None:
             say(done, as_json)
 
 
+@cli.command(epilog="\b\nexample:\n  similar-titles evaluate ml-latest-small --json")
+@click.argument("dataset", default="ml-1m")
+@click.option("--json", "as_json", is_flag=True, help="Answer with all figures as JSON.")
+def evaluate(dataset: str, as_json: bool) -> None:
+    """Measure how good the neighbours are and write docs/quality.md.
+
+    DATASET: a folder, a release or a generated set; ml-1m, which others published figures of, if
+    none is named. It takes minutes and works on this machine, whatever --local says.
+    """
+    with told_plainly():
+        # Spark and SciPy, whose import takes a second that no other command needs.
+        from evaluation.measuring import measure
+
+        figures = measure(dataset)
+        click.echo(as_text(figures) if as_json else "written to docs/quality.md")
+
+
 def control(command: str, stack: str, as_json: bool, run_id: str | None = None) -> None:
     """Have the stack's control function do something, and say what it did."""
     with told_plainly():

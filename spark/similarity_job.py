@@ -108,8 +108,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Read the command line; ends the program where it is not one."""
+def _parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog="similarity_job.py",
         description=__doc__,
@@ -147,6 +147,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "%(default)s, and at most a tenth of all",
     )  # fmt: skip
     parser.add_argument("--blocks", type=int, metavar="B", help="of movies; chosen if not given")
+    return parser
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line; ends the program where it is not one."""
+    parser = _parser()
     options = parser.parse_args(arguments)
     options.parameters = {name: dict(each.parameters) for name, each in MEASURES.items()}
     for measure, name, value in options.given:
@@ -325,30 +331,53 @@ def compare(
         }
     ranked: list[tuple[str, Best]] = []  # here, on the driver
     if "ease" in names:
-        from gram import ease, ease_without, gather, inverse
-
-        with stages.stage("gram"):
-            movies, gram = gather(kept, blocks, int(parameters["ease"]["limit"]))
-            parameters["ease"]["movies"] = movies.ids.size
-        with stages.stage("inversion"):
-            weights = inverse(gram, parameters["ease"]["lambda"])
-        with stages.stage("ease"):
-            ranked += [("ease", each) for each in ease(movies, weights, rules.neighbours)]
-        if trial and "ease" in lists:
-            with stages.stage("ease_tried"):
-                lists["ease"] = joined(
-                    ease_without(movies, weights, asked, trial.movies, rules.neighbours)
-                )
+        tried_of = (asked, trial.movies) if trial and "ease" in lists else None
+        rows, tried_rows = rank_by_ease(kept, blocks, parameters["ease"], rules, tried_of, stages)
+        ranked += [("ease", each) for each in rows]
+        lists |= {"ease": tried_rows} if tried_rows else {}
     if "als" in names:
         from als import als
 
         with stages.stage("als"):
             wanted = parameters["als"]
-            rows = als(context, ratings, blocks, wanted, scratch, rules.neighbours)
-            ranked += [("als", each) for each in rows]
+            found_by_als = als(context, ratings, blocks, wanted, scratch, rules.neighbours)
+            ranked += [("als", each) for each in found_by_als]
     known = look_up(context.parallelize(ranked), blocks, kept, first) if ranked else None
     best = best_of(found, options.neighbours, known)
     return Compared(found.pairs, best, asked, lists)
+
+
+def rank_by_ease(
+    kept: Kept,
+    blocks: Blocks,
+    parameters: dict[str, float],
+    rules: Rules,
+    tried_of: tuple[Asked, np.ndarray] | None,
+    stages: Stages,
+) -> tuple[list[Best], Best | None]:
+    """Neighbours by EASE, without their evidence, and what they would be without some users.
+
+    Args:
+        kept: where the cells have left their sums.
+        blocks: of movies.
+        parameters: of `ease`; receives `movies`, how many there are in the matrix.
+        rules: what is kept.
+        tried_of: the users to leave out and the ids of the movies that is wanted of; None for none.
+        stages: that are timed.
+    """
+    from gram import ease, ease_without, gather, inverse
+
+    with stages.stage("gram"):
+        movies, gram = gather(kept, blocks, int(parameters["limit"]))
+        parameters["movies"] = movies.ids.size
+    with stages.stage("inversion"):
+        weights = inverse(gram, parameters["lambda"])
+    with stages.stage("ease"):
+        rows = list(ease(movies, weights, rules.neighbours))
+    if tried_of is None:
+        return rows, None
+    with stages.stage("ease_tried"):
+        return rows, joined(ease_without(movies, weights, *tried_of, rules.neighbours))
 
 
 def judged(options: argparse.Namespace) -> list[str]:

@@ -132,3 +132,16 @@ def test_the_program_works_from_any_folder(tmp_path: Path) -> None:
         check=True,
     )
     assert "similar-titles drop ~/ml-10M100K" in answer.stdout
+
+
+def test_evaluate_gives_the_figures_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {"dataset": "ml-1m", "liked": {"ease": {"recall@20": 0.5}}}
+    monkeypatch.setattr("evaluation.measuring.measure", lambda dataset: figures | {"of": dataset})
+    assert json.loads(operate("evaluate", "--json").stdout) == figures | {"of": "ml-1m"}
+    assert operate("evaluate", "sample").stdout == "written to docs/quality.md\n"
+
+
+def test_evaluate_says_what_there_is_where_a_data_set_is_unknown() -> None:
+    answer = operate("evaluate", "nonsense")
+    assert answer.exit_code == 1
+    assert "there is no folder nonsense, and it is none of sample, 1m" in answer.output

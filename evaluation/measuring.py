@@ -1,6 +1,5 @@
-"""`python -m evaluation DATASET`: what `make evaluate` calls."""
+"""Measures how good the neighbours are, on one data set: what `similar-titles evaluate` calls."""
 
-import argparse
 import os
 import sys
 import tempfile
@@ -18,42 +17,32 @@ sys.path[:0] = [str(ROOT / "spark")]
 
 from evaluation import report, runs, splits  # noqa: E402
 from evaluation.interactions import Interactions, read  # noqa: E402
+from evaluation.runs import Figures  # noqa: E402
 from local.java import NoJavaError, java_home  # noqa: E402
-from local.releases import RELEASES, SAMPLES, SourceError, bar, folder_of  # noqa: E402
+from local.releases import SourceError, bar, folder_of  # noqa: E402
 from local.step import JAVA_OPTIONS, PYTHON  # noqa: E402
 from measures import MEASURES  # noqa: E402
 from movielens import DatasetError  # noqa: E402
 
-EXAMPLES = """examples:
-  make evaluate                          ml-1m, on which the published figures were measured
-  make evaluate DATASET=ml-latest-small
-  make evaluate DATASET=~/ml-10M100K
-"""
 
+def measure(dataset: str) -> Figures:
+    """Evaluate a data set: its figures, which also become part of docs/quality.md.
 
-def main(arguments: list[str] | None = None) -> int:
-    """Evaluate a data set and write docs/quality.md; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evaluation",
-        description="How good the measures' neighbours are: writes docs/quality.md.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    known = ", ".join([*SAMPLES, *RELEASES])
-    parser.add_argument("dataset", help=f"{known}, or a folder")
-    options = parser.parse_args(arguments)
+    Args:
+        dataset: a folder, or a name that `local.releases` knows.
+
+    Raises:
+        SourceError: there is no such data set, it cannot be computed on, or there is no Java.
+    """
+    folder = folder_of(dataset, bar(dataset))
     try:
-        folder = folder_of(options.dataset, bar(options.dataset))
         with tempfile.TemporaryDirectory() as scratch, session(Path(scratch)) as spark:
-            evaluate(spark, folder, Path(scratch))
-    except (SourceError, DatasetError, NoJavaError) as error:
-        _say(f"error: {error}")
-        return 1
-    _say(f"written to {report.REPORT.relative_to(ROOT)}")
-    return 0
+            return evaluate(spark, folder, Path(scratch))
+    except (DatasetError, NoJavaError) as error:
+        raise SourceError(str(error)) from error
 
 
-def evaluate(spark: SparkSession, folder: Path, scratch: Path) -> None:
+def evaluate(spark: SparkSession, folder: Path, scratch: Path) -> Figures:
     """Measure everything on one data set, keep the figures and write the report."""
     start = time.monotonic()
 
@@ -65,7 +54,7 @@ def evaluate(spark: SparkSession, folder: Path, scratch: Path) -> None:
     halves = everything.halves
     by_rating = splits.by_rating(halves, runs.LIKE, runs.SEED)
     by_user = splits.by_user(halves, runs.LIKE, runs.SEED)
-    figures = {
+    figures: Figures = {
         "dataset": folder.name,
         "users": halves.shape[0],
         "movies": halves.shape[1],
@@ -81,6 +70,7 @@ def evaluate(spark: SparkSession, folder: Path, scratch: Path) -> None:
     figures["seconds"] = round(time.monotonic() - start)
     report.keep(figures)
     report.write()
+    return figures
 
 
 @contextmanager
@@ -126,7 +116,3 @@ def _most_rated(everything: Interactions) -> Interactions:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
