@@ -17,7 +17,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test test-aws drills bench evaluate bench-api screenshots notebook pictures lint format environment types deploy rollback promote rebuild rerun redrive destroy lock clean
+.PHONY: help setup demo local test test-aws coverage drills bench evaluate bench-api screenshots notebook pictures lint format environment types deploy rollback promote rebuild rerun redrive destroy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ test: setup ## all tests
 
 test-aws: setup ## the pipeline in your AWS account, made, run and removed; it costs about 0.20 USD: SPEND=yes
 	@SIMILAR_TITLES_SPEND=$(SPEND) $(BIN)/python -m pytest tests/aws -s -rs
+
+coverage: setup ## what share of the code the unit and Spark tests run
+	@$(BIN)/python -m pytest -q tests/unit tests/spark --cov --cov-report=term --durations=0 --durations-min=5
 
 drills: setup ## break things on purpose and write docs/reliability.md; a quarter of an hour
 	@$(BIN)/python -m tests.drills.report

@@ -291,7 +291,8 @@ def test_while_runs_go_live_each_answer_is_of_one_run_and_none_is_an_error(
     assert not wrong
     for path, _ in asked:
         runs = [run for of, run in seen if of == path]
-        assert sum(one != other for one, other in pairwise(runs)) == 10, "a step back"
+        changes = sum(one != other for one, other in pairwise(runs))
+        assert changes <= 10, "a step back, and forward again"
     observed(len(seen), f"{len(seen)} answers, each of one run, none an error")
 
 

@@ -254,7 +254,14 @@ def raw_lines(format: Format) -> st.SearchStrategy[bytes]:
     good = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 10)).map(
         lambda row: separator.join([b"%d" % row[0], b"%d" % row[1], b"%.1f" % (row[2] / 2), b"1"])
     )
-    return st.one_of(good, columns, st.binary(max_size=30))
+    edges = st.sampled_from([b"0", b"1", b"2147483647", b"2147483648", b"5.5", b"0.0", b"-1", b"x"])
+    odd = st.tuples(good, st.integers(0, 3), edges).map(
+        lambda change: separator.join(
+            change[2] if place == change[1] else column
+            for place, column in enumerate(change[0].split(separator))
+        )
+    )
+    return st.one_of(good, odd, columns, st.binary(max_size=30))
 
 
 @pytest.mark.drill(
