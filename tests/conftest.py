@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,14 @@ def observed(request: pytest.FixtureRequest) -> Observed:
                 file.write(json.dumps({**row, "times": times, "observed": said}) + "\n")
 
     return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how long each layer of tests took, with what it set up."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.split("/")[1]] += report.duration
+    told = ", ".join(f"{layer} {round(taken)} s" for layer, taken in seconds.most_common())
+    terminalreporter.write_line(f"by layer: {told}")

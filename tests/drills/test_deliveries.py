@@ -105,6 +105,32 @@ def test_content_decides_and_not_the_name_or_the_number_of_drops(
     observed(5, f"{len(cloud.all_runs())} runs, {len(cloud.clusters())} clusters")
 
 
+@pytest.mark.drill(
+    "Deliveries",
+    injected="fifty folders of different content dropped at once; all their files' events, each "
+    "twice, in any order, ten in a batch",
+    promised="fifty runs, a cluster for each",
+)
+def test_fifty_folders_at_once_are_fifty_runs(cloud: Cloud, observed: Observed) -> None:
+    chance = random.Random(3)
+    for number in range(50):
+        cloud.drop(f"set-{number}", ratings=RATINGS + f"{100 + number}::1::3::978300760\n")
+    records = [
+        dropped(f"set-{number}/{name}")["Records"][0]
+        for number in range(50)
+        for name in ("ratings.dat", "movies.dat")
+    ] * 2
+    chance.shuffle(records)
+    records = [each | {"messageId": str(place)} for place, each in enumerate(records)]
+    for start in range(0, len(records), 10):
+        assert deliver({"Records": records[start : start + 10]})
+    made = cloud.all_runs()
+    assert sorted(run["folder"] for run in made) == sorted(f"set-{k}" for k in range(50))
+    assert {run["cluster_id"] for run in made} == {each["Id"] for each in cloud.clusters()}
+    assert len(cloud.clusters()) == 50
+    observed(len(records), f"{len(made)} runs, {len(cloud.clusters())} clusters")
+
+
 @dataclass
 class Change:
     """Something that happens to the folder just before one of the launcher's calls.

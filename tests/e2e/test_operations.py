@@ -202,8 +202,14 @@ def test_a_launch_above_the_budget_is_refused_and_costs_nothing(world: World) ->
     assert clusters(world) == before
 
 
+@pytest.mark.drill(
+    "Dependencies",
+    injected="on the deployed template the launcher's table is not there, for as long as its "
+    "messages are tried; then it is there again, and `redrive`",
+    promised="the messages wait in the dead-letter queue, and one command has the run made good",
+)
 def test_what_failed_for_good_waits_in_the_dead_letter_queue_and_can_be_sent_again(
-    world: World,
+    world: World, observed: Observed
 ) -> None:
     sqs, outputs = world.cloud.client("sqs"), world.cloud.outputs
     queue, dead = outputs["LaunchQueue"], outputs["LaunchDeadLetterQueue"]
@@ -228,6 +234,7 @@ def test_what_failed_for_good_waits_in_the_dead_letter_queue_and_can_be_sent_aga
     run = world.wait_for_run("unlucky", "LIVE", "FAILED")
     assert run["state"] == "LIVE", run.get("reason")
     world.wait_until(lambda: drained(world) and waiting() == 0, "nothing is left behind")
+    observed(2, "2 messages sent again, LIVE")
 
 
 def test_a_bucket_is_closed_to_whoever_comes_without_encryption(world: World) -> None:
