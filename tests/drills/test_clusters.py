@@ -138,6 +138,14 @@ def current(cloud: Cloud, run: runs.Run) -> runs.Run:
     return now
 
 
+def end(cloud: Cloud, run: runs.Run, words: str | None) -> None:
+    """A run's cluster has ended, and perhaps its job has left words."""
+    if words:
+        left = json.dumps({"error": "DatasetError", "message": words, "report": []})
+        cloud.put(f"runs/{run['run_id']}/failure.json", left, "results")
+    cloud.emr.terminate_job_flows(JobFlowIds=[run["cluster_id"]])
+
+
 def is_ended(cloud: Cloud, run: runs.Run) -> bool:
     """Whether a run's cluster costs nothing any more."""
     found = cloud.emr.describe_cluster(ClusterId=run["cluster_id"])["Cluster"]
@@ -207,10 +215,7 @@ def test_a_cluster_that_fails_fails_its_run_whatever_the_order_of_the_news(
 ) -> None:
     cloud = people.cloud
     events, words, reasons = FAILURES[failure]
-    if words:
-        left = json.dumps({"error": "DatasetError", "message": words, "report": []})
-        cloud.put(f"runs/{launched['run_id']}/failure.json", left, "results")
-    cloud.emr.terminate_job_flows(JobFlowIds=[launched["cluster_id"]])
+    end(cloud, launched, words)
     tried = 0
     for order in orders(events):
         cloud.runs.put_item(Item=launched)
@@ -235,10 +240,7 @@ def test_lost_news_of_a_failure_is_made_up_for(
 ) -> None:
     cloud = people.cloud
     events, words, reasons = FAILURES[failure]
-    if words:
-        left = json.dumps({"error": "DatasetError", "message": words, "report": []})
-        cloud.put(f"runs/{launched['run_id']}/failure.json", left, "results")
-    cloud.emr.terminate_job_flows(JobFlowIds=[launched["cluster_id"]])
+    end(cloud, launched, words)
     tried = 0
     for count in range(len(events)):
         for heard in itertools.combinations(events, count):
