@@ -13,6 +13,7 @@ from spark.movielens import (
     DatasetError,
     Defect,
     Format,
+    decode,
     is_header,
     movie_defect,
     rating_defect,
@@ -88,7 +89,7 @@ def sample_lines(chunk: bytes, offset: int, size: int) -> list[tuple[int, str]]:
         lines = lines[1:]
     if lines and start < size and not lines[-1][1].endswith((b"\n", b"\r")):
         lines.pop()
-    return [(start, _decode(line).rstrip("\r\n")) for start, line in lines if line.strip()]
+    return [(start, decode(line).rstrip("\r\n")) for start, line in lines if line.strip()]
 
 
 class ReplacedError(DatasetError):
@@ -188,10 +189,3 @@ def _read(s3: "S3Client", dataset: Dataset, file: DatasetFile, offset: int) -> b
             raise ReplacedError(file) from error
         raise
     return answer["Body"].read()
-
-
-def _decode(line: bytes) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return line.decode("iso-8859-1")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from movielens import BLANKS, MAX_LINE, Format, is_header
+from movielens import BLANKS, MAX_LINE, Format, decode, is_header
 from storage import open_input
 
 BOM = "\ufeff"
@@ -48,14 +48,6 @@ def _first_end(data: bytes) -> int:
     """Where the first line end stands, or -1."""
     found = [place for end in ENDS if (place := data.find(end)) >= 0]
     return min(found, default=-1)
-
-
-def decode(line: bytes) -> str:
-    """A line's text: UTF-8 where it can be, else ISO-8859-1: 1M's movies.dat and u.item are."""
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return line.decode("iso-8859-1")
 
 
 def data_lines(uri: str, format: Format) -> Iterator[str]:

@@ -109,6 +109,14 @@ def only_format(names: Iterable[str], where: str) -> Format:
     return found[0]
 
 
+def decode(line: bytes) -> str:
+    """A line's text: UTF-8 where it can be, else ISO-8859-1: 1M's movies.dat and u.item are."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("iso-8859-1")
+
+
 def split_line(line: str, separator: str) -> list[str]:
     """The columns of one line; a comma separates as CSV does, with quoted fields.
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from lines import BOM, LONGEST, decode
+from lines import BOM, LONGEST
 from movielens import (
     BLANKS,
     FORMATS,
     MAX_ID,
     MAX_LINE,
     Format,
+    decode,
     is_header,
     rating_defect,
     split_line,
