@@ -37,8 +37,9 @@ def joined(some: Iterable[Best]) -> Best:
 
 
 def rows_of(ids: np.ndarray, best: tuple[np.ndarray, ...]) -> Best:
-    """The best of some movies as rows, by movie and in their order."""
-    sizes, scores, numbers, neighbours, cosines = best
+    """The best of some movies, see `kernel.offer`, as rows: by movie and rank."""
+    compiled("kernel").put_in_order(best)
+    sizes, _, scores, numbers, neighbours, cosines = best
     kept = np.arange(scores.shape[1]) < sizes[:, None]
     of = np.repeat(ids, sizes)
     return Best(of, neighbours[kept], scores[kept], numbers[kept], cosines[kept])
@@ -48,10 +49,10 @@ def chosen(found: Sequence[Best], count: int) -> Best:
     """Of what was found for some movies by one measure, the best of each, by movie and rank."""
     kernel = compiled("kernel")
     rows = Best(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
-    ids, of = np.unique(rows.movies, return_inverse=True)
+    ids = np.unique(rows.movies)
+    of = np.searchsorted(ids, rows.movies)  # faster than what `unique` has for this
     best = kernel.no_best(ids.size, count)
     kernel.offer_all(best, of, rows.scores, rows.co_raters, rows.neighbours, rows.cosines)
-    kernel.put_in_order(best)
     return rows_of(ids, best)
 
 
@@ -70,6 +71,5 @@ def best_of_rows(
     kernel, ranking = compiled("kernel"), compiled("ranking")
     best = kernel.no_best(own.size, count)
     ranking.offer_rows(best, scores, own, others, raters.astype(np.int32))
-    kernel.put_in_order(best)
     rows = rows_of(own, best)
     return rows._replace(co_raters=np.zeros_like(rows.co_raters))

@@ -15,6 +15,7 @@ file.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from pyspark import RDD, SparkContext
 
 from best import Best, chosen, rows_of
 from entries import BLOCK_MOVIES, ENTRY_BITS, HALVES_BITS, MAX_RATERS
-from kernel_cache import compiled
+from kernel_cache import compile_ahead, compiled
 from measures import PairMeasure, Pairs, cosine
 from movielens import DatasetError
 from parquet import write_parquet
@@ -37,6 +38,7 @@ CELLS_PER_CORE = 3  # so that cores end together
 # What a cell takes in at once: more does not stay in a cache, less sweeps the sums more often.
 SHARE_BYTES = 2**22
 PAIRS_PER_BATCH = 2**17  # 3 MB, which fit into a cache
+TILE_MOVIES = 256  # rows and columns whose scores are computed at once: half a MB, for the same
 
 PAIRS = pa.schema(
     [("movie1", pa.int32()), ("movie2", pa.int32()), ("numPairs", pa.int64())]
@@ -238,7 +240,7 @@ def compute(
 
 def products_of(
     kept: Kept, blocks: Blocks, limit: int
-) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+) -> Iterator[tuple[tuple[int, int], Callable[[], np.ndarray]]]:
     """The sums of products Σ h_i h_j that `compute` has left.
 
     Args:
@@ -247,18 +249,22 @@ def products_of(
         limit: of how many of the most popular movies; at most `kept.limit`.
 
     Yields:
-        Of each cell its two blocks and the sums, half stars squared, int32 [row movies, column
-        movies]; of a cell on the diagonal those above it. Cells that nobody has a pair in are left
-        out.
+        Of each cell its two blocks and what reads the sums, half stars squared, int32 [row movies,
+        column movies]; of a cell on the diagonal those above it. Cells that nobody has a pair in
+        are left out.
     """
+
+    def read(i: int, j: int) -> np.ndarray:
+        rows, columns = blocks.popular(i, kept.limit), blocks.popular(j, kept.limit)
+        size = rows * columns * np.dtype(np.int32).itemsize
+        with open_input(child(kept.folder, _file_of(i, j))) as file:
+            sums = np.frombuffer(file.read_at(size, size), np.int32).reshape(rows, columns)
+        return sums[: blocks.popular(i, limit), : blocks.popular(j, limit)]
+
     there = list_files(kept.folder)
     for i, j in blocks.cells:
-        if (name := _file_of(i, j)) in there:
-            rows, columns = blocks.popular(i, kept.limit), blocks.popular(j, kept.limit)
-            size = rows * columns * np.dtype(np.int32).itemsize
-            with open_input(child(kept.folder, name)) as file:
-                sums = np.frombuffer(file.read_at(size, size), np.int32).reshape(rows, columns)
-            yield (i, j), sums[: blocks.popular(i, limit), : blocks.popular(j, limit)]
+        if _file_of(i, j) in there:
+            yield (i, j), partial(read, i, j)
 
 
 def look_up(ranked: RDD[Any], blocks: Blocks, kept: Kept, first: np.ndarray) -> RDD[Any]:
@@ -410,6 +416,8 @@ def _computer(
     def compute_cell(shares: Iterable[tuple[int, Share | Asked]]) -> Iterator[tuple[int, Any]]:
         """Sum up one cell; write its pairs; give its movies' best neighbours by each measure."""
         kernel = compiled("kernel")
+        if rules.measures:
+            compile_ahead("ranking")
         asked: list[tuple[int, Share]] = []
 
         def others() -> Iterator[tuple[int, Share]]:
@@ -469,7 +477,9 @@ def _leave(sums: np.ndarray, shape: tuple[int, int], uri: str) -> None:
     rows, columns = shape
     with replacing(uri) as stream:
         for each in range(sums.shape[1]):
-            stream.write(np.ascontiguousarray(sums[:rows, each, :columns]).data)
+            for row in range(0, rows, TILE_MOVIES):  # what a cache holds
+                some = slice(row, min(row + TILE_MOVIES, rows))
+                stream.write(np.ascontiguousarray(sums[some, each, :columns]).data)
 
 
 def _tried(
@@ -501,15 +511,15 @@ def ranked(sums: np.ndarray, blocks: Blocks, cell: int, rules: Rules) -> Iterato
     i, j = blocks.cells[cell]
     ids = blocks.ids_of(i), blocks.ids_of(j)
     of, first_column = _of_cell(ids, i == j)
-    for name, measure in rules.measures.items():
-        ranking = compiled("ranking")
-        best, least = kernel.no_best(of.size, rules.neighbours), np.zeros(of.size)
-        for row, pairs in _batches(sums, blocks, i, j):
+    bests = {name: kernel.no_best(of.size, rules.neighbours) for name in rules.measures}
+    for row, column, tile, pairs in _tiles(sums, blocks, i, j):
+        down, right = (slice(at, at + TILE_MOVIES) for at in (row, column))
+        of_tile = tile, ids[0][down], ids[1][right], row, first_column + column
+        for name, measure in rules.measures.items():
             with np.errstate(divide="ignore", invalid="ignore"):  # no co-raters, no number
                 scores = measure(pairs)
-            some = slice(row, row + scores.shape[0])
-            rows = scores, sums[some], ids[0][some], ids[1], row, first_column
-            ranking.offer_scores(*rows, best, least)
+            compiled("ranking").offer_scores(scores, *of_tile, bests[name])
+    for name, best in bests.items():
         yield name, rows_of(of, best)
 
 
@@ -523,8 +533,14 @@ def _of_cell(ids: tuple[np.ndarray, np.ndarray], same: bool) -> tuple[np.ndarray
     return (ids[0], 0) if same else (np.concatenate(ids), ids[0].size)
 
 
-def _batches(sums: np.ndarray, blocks: Blocks, i: int, j: int) -> Iterator[tuple[int, Pairs]]:
-    """The pairs of a cell, some row movies at a time, and the first of these."""
+def _tiles(
+    sums: np.ndarray, blocks: Blocks, i: int, j: int
+) -> Iterator[tuple[int, int, np.ndarray, Pairs]]:
+    """Some row and column movies at a time: the first of either, their sums, as pairs too.
+
+    First those of about the same popularity, then the best known: there most measures find the best
+    neighbours, and what is offered after those is seldom taken.
+    """
 
     def known(block: int, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         mine = slice(block, None, blocks.count)
@@ -532,22 +548,27 @@ def _batches(sums: np.ndarray, blocks: Blocks, i: int, j: int) -> Iterator[tuple
         return raters.reshape(shape), squares.reshape(shape)
 
     raters, squares = zip(known(i, (-1, 1)), known(j, (1, -1)), strict=True)
-    step = max(1, PAIRS_PER_BATCH // sums.shape[2])
-    for row in range(0, sums.shape[0], step):
-        some = slice(row, row + step)
-        n, xy, xx, yy = np.moveaxis(sums[some], 1, 0)
-        yield (
-            row,
-            Pairs(n, xy, xx, yy, (raters[0][some], raters[1]), (squares[0][some], squares[1])),
-        )
+    starts = [
+        (row, column)
+        for row in range(0, sums.shape[0], TILE_MOVIES)
+        for column in range(0, sums.shape[2], TILE_MOVIES)
+        if i != j or column >= row  # on the diagonal the rest is empty
+    ]
+    for row, column in sorted(starts, key=lambda start: (start[0] != start[1], min(start))):
+        down, right = slice(row, row + TILE_MOVIES), slice(column, column + TILE_MOVIES)
+        tile = np.ascontiguousarray(sums[down, :, right])  # always: numba compiles by that
+        of = ((each[0][down], each[1][:, right]) for each in (raters, squares))
+        yield row, column, tile, Pairs(*np.moveaxis(tile, 1, 0), *of)
 
 
 def _sorter(blocks: Blocks) -> Callable[[tuple[str, Best]], Iterator[tuple[int, Any]]]:
     """Sends neighbours to the cells that know them."""
+    by_id = np.argsort(blocks.ids)
 
     def sort(ranked: tuple[str, Best]) -> Iterator[tuple[int, Any]]:
         measure, rows = ranked
-        i, j = (_ranks(ids, blocks) % blocks.count for ids in (rows.movies, rows.neighbours))
+        pair = rows.movies, rows.neighbours
+        i, j = (_ranks(ids, blocks, by_id) % blocks.count for ids in pair)
         numbers = np.zeros((blocks.count, blocks.count), np.int64)
         for number, (a, b) in enumerate(blocks.cells):
             numbers[a, b] = numbers[b, a] = number
@@ -559,15 +580,16 @@ def _sorter(blocks: Blocks) -> Callable[[tuple[str, Best]], Iterator[tuple[int, 
     return sort
 
 
-def _ranks(ids: np.ndarray, blocks: Blocks) -> np.ndarray:
-    """The ranks of some movies, all of which are in a block."""
-    by_id = np.argsort(blocks.ids)
+def _ranks(ids: np.ndarray, blocks: Blocks, by_id: np.ndarray) -> np.ndarray:
+    """The ranks of some movies, all of which are in a block; `by_id` sorts the blocks' movies."""
     return by_id[np.searchsorted(blocks.ids, ids, sorter=by_id)]
 
 
 def _finder(
     blocks: Blocks, kept: Kept, first: np.ndarray
 ) -> Callable[[Iterable[tuple[int, Any]]], Iterator[tuple[int, tuple[str, Best]]]]:
+    by_id = np.argsort(blocks.ids)
+
     def find(
         wanted: Iterable[tuple[int, tuple[str, Best]]],
     ) -> Iterator[tuple[int, tuple[str, Best]]]:
@@ -575,7 +597,8 @@ def _finder(
         sums = None
         for cell, (measure, rows) in wanted:
             sums = _left(blocks, cell, kept) if sums is None else sums
-            yield from _by_range(measure, _with_evidence(rows, blocks, cell, sums), first)
+            ranks = [_ranks(ids, blocks, by_id) for ids in (rows.movies, rows.neighbours)]
+            yield from _by_range(measure, _with_evidence(rows, ranks, blocks, cell, sums), first)
 
     return find
 
@@ -590,10 +613,11 @@ def _left(blocks: Blocks, cell: int, kept: Kept) -> np.ndarray:
         return np.frombuffer(file.read(), np.int32).reshape(shape)
 
 
-def _with_evidence(rows: Best, blocks: Blocks, cell: int, sums: np.ndarray) -> Best:
+def _with_evidence(
+    rows: Best, ranks: list[np.ndarray], blocks: Blocks, cell: int, sums: np.ndarray
+) -> Best:
     """The same neighbours with what the sums of a cell say of them."""
-    one, other = (_ranks(ids, blocks) for ids in (rows.movies, rows.neighbours))
-    block, place = np.divmod(np.stack((one, other)), blocks.count)[::-1]
+    block, place = np.divmod(np.stack(ranks), blocks.count)[::-1]
     i, j = blocks.cells[cell]
     swap = place[0] > place[1] if i == j else block[0] != i
     row, column = np.where(swap, place[::-1], place)

@@ -7,7 +7,9 @@ says why. Row i of B is what liking movie i adds to the others.
 """
 
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy.linalg import lapack, solve
@@ -40,9 +42,15 @@ def gather(kept: Kept, blocks: Blocks, limit: int) -> tuple[Blocks, np.ndarray]:
     order = np.concatenate(ranks)
     movies = Blocks(blocks.ids[order], blocks.raters[order], blocks.squares[order], 1)
     gram = np.zeros((order.size, order.size))
-    for (i, j), sums in products_of(kept, blocks, limit):
+
+    def fill(cell: tuple[tuple[int, int], Callable[[], np.ndarray]]) -> None:
+        (i, j), read = cell
         part = gram[starts[i] : starts[i + 1], starts[j] : starts[j + 1]]
-        np.divide(sums, SCALE, out=part)
+        np.divide(read(), SCALE, out=part)
+
+    with ThreadPoolExecutor(os.process_cpu_count()) as threads:
+        for _ in threads.map(fill, products_of(kept, blocks, limit)):
+            pass  # but for an error, which is raised here
     gram[np.diag_indices_from(gram)] = movies.squares / SCALE
     return movies, gram
 
@@ -85,10 +93,14 @@ def ease(movies: Blocks, weights: np.ndarray, count: int) -> Iterator[Best]:
         Neighbours of some movies at a time, without co-raters and cosine.
     """
     scale = -1 / weights.diagonal()
-    for start in range(0, movies.ids.size, ROWS_AT_ONCE):
+
+    def rank(start: int) -> Best:
         some = slice(start, start + ROWS_AT_ONCE)
         rows = weights[some] * scale
-        yield best_of_rows(movies.ids[some], rows, movies.ids, movies.raters, count)
+        return best_of_rows(movies.ids[some], rows, movies.ids, movies.raters, count)
+
+    with ThreadPoolExecutor(os.process_cpu_count()) as threads:
+        yield from threads.map(rank, range(0, movies.ids.size, ROWS_AT_ONCE))
 
 
 def ease_without(

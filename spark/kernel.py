@@ -161,50 +161,65 @@ def is_worse(score, n, movie, than_score, than_n, than_movie):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _sink(heap, at, size, score, n, movie, cosine):
-    """Put a neighbour into the first `size` places of a heap, at place `at` or below it."""
-    s, c, m, x = heap
-    while True:
-        down = 2 * at + 1
-        if down >= size:
+def leave_best(best, of):
+    """Leave a movie no more neighbours than are wanted, the best: the worst of them last.
+
+    Hoare's quickselect (Find, CACM 1961).
+    """
+    sizes, least, s, c, m, x = best
+    first, last, wanted = 0, sizes[of] - 1, (s.shape[1] >> 1) - 1
+    if last <= wanted:
+        return
+    sizes[of] = wanted + 1
+    while first < last:
+        middle = (first + last) >> 1
+        score, n, movie = s[of, middle], c[of, middle], m[of, middle]
+        i, j = first, last
+        while i <= j:
+            while is_worse(score, n, movie, s[of, i], c[of, i], m[of, i]):
+                i += 1
+            while is_worse(s[of, j], c[of, j], m[of, j], score, n, movie):
+                j -= 1
+            if i <= j:
+                s[of, i], s[of, j], c[of, i], c[of, j] = s[of, j], s[of, i], c[of, j], c[of, i]
+                m[of, i], m[of, j], x[of, i], x[of, j] = m[of, j], m[of, i], x[of, j], x[of, i]
+                i += 1
+                j -= 1
+        if j < wanted < i:
             break
-        right = down + 1
-        if right < size and is_worse(s[right], c[right], m[right], s[down], c[down], m[down]):
-            down = right
-        if not is_worse(s[down], c[down], m[down], score, n, movie):
-            break
-        s[at], c[at], m[at], x[at] = s[down], c[down], m[down], x[down]
-        at = down
-    s[at], c[at], m[at], x[at] = score, n, movie, cosine
+        if wanted <= j:
+            last = j
+        else:
+            first = i
+    least[of] = s[of, wanted]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def offer(best, of, score, n, movie, cosine):
-    """Offer a neighbour to the best of one movie: a heap with the worst on top.
+    """Offer a neighbour to the best of one movie.
+
+    There is room for twice as many as are wanted; when it is full the better half stays. So most of
+    those that are offered cost a comparison, and one that is taken no more than its share of a
+    selection.
 
     Args:
-        best: of each movie how many neighbours it has yet, int32 [movies], and their scores,
-            float64, co-raters and ids, int32, and cosines, float64, [movies, at most so many].
+        best: of each movie how many neighbours it has yet, int32 [movies], the score below which it
+            takes none, float64 [movies], and their scores, float64, co-raters and ids, int32, and
+            cosines, float64, [movies, twice as many as are wanted].
         of: the movie.
         score: of the neighbour offered.
         n: its co-raters.
         movie: its id.
         cosine: over the co-raters.
     """
-    sizes, scores, numbers, movies, cosines = best
-    s, c, m, x = scores[of], numbers[of], movies[of], cosines[of]
+    sizes, least, s, c, m, x = best
+    if score < least[of]:
+        return
     at = sizes[of]
-    if at < s.size:
-        sizes[of] = at + 1
-        while at > 0:
-            up = (at - 1) >> 1
-            if not is_worse(score, n, movie, s[up], c[up], m[up]):
-                break
-            s[at], c[at], m[at], x[at] = s[up], c[up], m[up], x[up]
-            at = up
-        s[at], c[at], m[at], x[at] = score, n, movie, cosine
-    elif is_worse(s[0], c[0], m[0], score, n, movie):
-        _sink((s, c, m, x), 0, s.size, score, n, movie, cosine)
+    s[of, at], c[of, at], m[of, at], x[of, at] = score, n, movie, cosine
+    sizes[of] = at + 1
+    if sizes[of] == s.shape[1]:
+        leave_best(best, of)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -254,9 +269,10 @@ def keep_pairs(sums, row_ids, column_ids, least, row, integers, doubles, best, f
 
 def no_best(movies: int, count: int) -> tuple[np.ndarray, ...]:
     """Room for the best neighbours of some movies, at most `count` of each; see `offer`."""
-    shape = movies, count
+    shape = movies, 2 * count
     sizes, numbers = np.zeros(movies, np.int32), np.empty(shape, np.int32)
-    return sizes, np.empty(shape), numbers, np.empty_like(numbers), np.empty(shape)
+    least, scores = np.zeros(movies), np.empty(shape)
+    return sizes, least, scores, numbers, np.empty_like(numbers), np.empty_like(scores)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -277,14 +293,21 @@ def offer_all(best, movies, scores, numbers, neighbours, cosines):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def put_in_order(best):
-    """Put the neighbours of each movie in order, best first: no heaps any more."""
-    sizes, s, c, m, x = best
-    for i in range(sizes.size):
-        for last in range(sizes[i] - 1, 0, -1):  # the worst of those before it goes last
-            heap = s[i], c[i], m[i], x[i]
-            moved = s[i, last], c[i, last], m[i, last], x[i, last]
-            s[i, last], c[i, last], m[i, last], x[i, last] = s[i, 0], c[i, 0], m[i, 0], x[i, 0]
-            _sink(heap, 0, last, *moved)
+    """Leave each movie the best neighbours, best first; Shell's sort (CACM 1959)."""
+    sizes, _, s, c, m, x = best
+    for of in range(sizes.size):
+        leave_best(best, of)
+        gap = np.int64(sizes[of])
+        while gap > 1:
+            gap = max(1, gap * 5 // 11)  # Gonnet's gaps
+            for k in range(gap, sizes[of]):
+                score, n, movie, cosine = s[of, k], c[of, k], m[of, k], x[of, k]
+                at, up = k, k - gap
+                while up >= 0 and is_worse(s[of, up], c[of, up], m[of, up], score, n, movie):
+                    s[of, at], c[of, at] = s[of, up], c[of, up]
+                    m[of, at], x[of, at] = m[of, up], x[of, up]
+                    at, up = up, up - gap
+                s[of, at], c[of, at], m[of, at], x[of, at] = score, n, movie, cosine
 
 
 def warm_up() -> None:

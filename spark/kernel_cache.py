@@ -38,5 +38,5 @@ def compiled(module: str, meanwhile: str | None = None) -> ModuleType:
 
 
 def compile_ahead(module: str) -> None:
-    """Compile a module in the background: for a later stage, while this worker waits for work."""
+    """Compile a module in the background, where this worker waits or works without the GIL."""
     threading.Thread(target=compiled, args=(module,), daemon=True).start()

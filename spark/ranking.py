@@ -7,7 +7,7 @@ of a second to compile.
 import numpy as np
 from numba import njit
 
-from kernel import is_worse, no_best, offer, score_of
+from kernel import is_worse, leave_best, no_best, offer, score_of
 
 SIGNIFICANT = 6  # digits of a score that is not exact: more depend on the order of additions
 LIFT = 1e-5  # more than rounding to so many digits adds to a score, of the score
@@ -33,7 +33,7 @@ def round_all(scores):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def offer_scores(scores, sums, row_ids, column_ids, first_row, first_column, best, least):
+def offer_scores(scores, sums, row_ids, column_ids, first_row, first_column, best):
     """Offer the pairs of some row movies by another score than the cosine, where it is above 0.
 
     Args:
@@ -44,29 +44,25 @@ def offer_scores(scores, sums, row_ids, column_ids, first_row, first_column, bes
         first_row: where in `best` these row movies begin.
         first_column: where in `best` the column movies begin.
         best: see `offer`.
-        least: float64 [movies of `best`], 0 at first; what is below it is no longer among the best.
-            It stands together, where the scores in `best` would be fetched from far apart.
     """
-    sizes, kept = best[0], best[1]
-    most = kept.shape[1]
+    sizes, least, s, c, m, x = best
     for i in range(row_ids.size):
         row = first_row + i
-        n, xy, xx, yy = sums[i]
         for j in range(column_ids.size):
             score = scores[i, j]
             column = first_column + j
             for_row, for_column = score >= least[row], score >= least[column]
             if not (for_row or for_column) or score == 0.0:
                 continue
-            cosine = score_of(xy[j], xx[j], yy[j])
-            if for_row:
-                offer(best, row, score, n[j], column_ids[j], cosine)
-                if sizes[row] == most:
-                    least[row] = kept[row, 0]
-            if for_column:
-                offer(best, column, score, n[j], row_ids[i], cosine)
-                if sizes[column] == most:
-                    least[column] = kept[column, 0]
+            n, cosine = sums[i, 0, j], score_of(sums[i, 1, j], sums[i, 2, j], sums[i, 3, j])
+            for side in range(2):  # as `offer`, which a call for each would make twice as slow
+                of, movie = (row, column_ids[j]) if side == 0 else (column, row_ids[i])
+                if score >= least[of]:
+                    at = sizes[of]
+                    s[of, at], c[of, at], m[of, at], x[of, at] = score, n, movie, cosine
+                    sizes[of] = at + 1
+                    if sizes[of] == s.shape[1]:
+                        leave_best(best, of)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -80,20 +76,19 @@ def offer_rows(best, scores, own, others, raters):
         others: ids of the others, int32.
         raters: of the others, int32.
     """
-    sizes, kept, numbers, movies, _ = best
+    _, least, s, c, m, _ = best
+    worst = (s.shape[1] >> 1) - 1  # where `leave_best` puts it
     last, as_rounded = 0.0, 0.0  # equal scores come in crowds: of movies with the same genres
     for i in range(own.size):
         for j in range(others.size):
             score = scores[i, j]
-            is_full = sizes[i] == kept.shape[1]
-            if is_full and score * (1.0 + LIFT) < kept[i, 0]:
-                continue
-            if not score > 0.0 or others[j] == own[i]:
+            if not score > 0.0 or score * (1.0 + LIFT) < least[i] or others[j] == own[i]:
                 continue
             if score != last:
                 last, as_rounded = score, rounded(score)
-            worst = kept[i, 0], numbers[i, 0], movies[i, 0]
-            if not is_full or is_worse(*worst, as_rounded, raters[j], others[j]):
+            if least[i] == 0.0 or is_worse(
+                s[i, worst], c[i, worst], m[i, worst], as_rounded, raters[j], others[j]
+            ):
                 offer(best, i, as_rounded, raters[j], others[j], np.nan)
 
 
@@ -101,6 +96,6 @@ def warm_up() -> None:
     """Compile everything for the types it is used with."""
     scores, sums = np.zeros((1, 1)), np.zeros((1, 4, 1), np.int32)
     ids, best = np.ones(1, np.int32), no_best(2, 1)
-    offer_scores(scores, sums, ids, ids, 0, 1, best, np.zeros(2))
+    offer_scores(scores, sums, ids, ids, 0, 1, best)
     offer_rows(best, scores, ids, ids, ids)
     round_all(scores[0])

@@ -1,5 +1,6 @@
 """The kernel: exact against plain loops, also where a packed field is filled to its edge."""
 
+import importlib
 import math
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import best
+import engine
 import kernel
 import ranking
 from entries import HALVES_BITS, MAX_HALVES, MAX_RATERS
@@ -131,7 +134,7 @@ def test_the_best_are_those_of_a_full_sort_in_its_order(offers: list, count: int
     best = kernel.no_best(2, count)
     kernel.offer_all(best, np.ones(len(offers), np.int64), scores, numbers, ids, scores + ids)
     kernel.put_in_order(best)
-    sizes, *kept = (each[1] for each in best)
+    sizes, _, *kept = (each[1] for each in best)
     told = list(zip(*(each[:sizes].tolist() for each in kept), strict=True))
     by_rank = sorted(offers, key=lambda offer: (-offer[0], -offer[1], offer[2]))[:count]
     assert told == [(score, n, movie, score + movie) for score, n, movie in by_rank]
@@ -163,10 +166,45 @@ def test_rows_of_scores_keep_the_best_and_of_equal_ones_the_better_known(
     row = np.array([scores]).reshape(1, -1)
     ranking.offer_rows(best, row, np.array([2], np.int32), ids, raters)
     kernel.put_in_order(best)
-    told = best[3][0, : best[0][0]].tolist()
+    told = best[4][0, : best[0][0]].tolist()
     expected = [
         (-round(score, 6), -(id % 3), id)
         for id, score in enumerate(scores, 1)
         if score > 0 and id != 2
     ]
     assert told == [id for *_, id in sorted(expected)][:count]
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1), same=st.booleans(), tile=st.integers(1, 9),
+    count=st.integers(1, 5),
+)  # fmt: skip
+def test_a_cell_has_the_best_of_all_its_pairs_in_whatever_tiles(
+    seed: int, same: bool, tile: int, count: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    ids = draw.permutation(np.arange(1, 18)).astype(np.int32)
+    blocks = engine.Blocks(ids, np.full(17, 9), np.full(17, 99), 2)
+    i, j = (0, 0) if same else (0, 1)
+    shape = blocks.ids_of(i).size, 4, blocks.ids_of(j).size
+    sums = draw.integers(0, 3, shape, np.int32)  # few values: scores are often equal
+    sums[:, 1:] += 1
+    if same:
+        sums[:] = sums * np.triu(np.ones((shape[0], shape[2]), np.int32), 1)[:, None]
+    rules = engine.Rules(1, 0.0, count, {"common": lambda pairs: pairs.n * 1.0})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "TILE_MOVIES", tile)
+        for module in (engine, best):
+            patch.setattr(module, "compiled", importlib.import_module)
+        [(_, found)] = engine.ranked(sums, blocks, blocks.cells.index((i, j)), rules)
+    offers: dict[int, list[tuple[float, int]]] = {}
+    rows, columns = blocks.ids_of(i).tolist(), blocks.ids_of(j).tolist()
+    for row, column in np.argwhere(sums[:, 0] > 0).tolist():
+        pair, n = (rows[row], columns[column]), int(sums[row, 0, column])
+        for one, other in (pair, pair[::-1]):
+            offers.setdefault(one, []).append((-n, other))
+    told: dict[int, list[tuple[float, int]]] = {}
+    for movie, other, score in zip(*(each.tolist() for each in found[:3]), strict=True):
+        told.setdefault(movie, []).append((-score, other))
+    assert told == {movie: sorted(each)[:count] for movie, each in offers.items()}
