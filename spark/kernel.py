@@ -297,7 +297,7 @@ def put_in_order(best):
     sizes, _, s, c, m, x = best
     for of in range(sizes.size):
         leave_best(best, of)
-        gap = np.int64(sizes[of])
+        gap = int(sizes[of])
         while gap > 1:
             gap = max(1, gap * 5 // 11)  # Gonnet's gaps
             for k in range(gap, sizes[of]):
