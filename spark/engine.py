@@ -507,7 +507,9 @@ def ranked(sums: np.ndarray, blocks: Blocks, cell: int, rules: Rules) -> Iterato
         cell: its number.
         rules: what to keep.
     """
-    kernel = compiled("kernel")
+    if not rules.measures:
+        return
+    kernel, ranking = compiled("kernel"), compiled("ranking")
     i, j = blocks.cells[cell]
     ids = blocks.ids_of(i), blocks.ids_of(j)
     of, first_column = _of_cell(ids, i == j)
@@ -518,7 +520,7 @@ def ranked(sums: np.ndarray, blocks: Blocks, cell: int, rules: Rules) -> Iterato
         for name, measure in rules.measures.items():
             with np.errstate(divide="ignore", invalid="ignore"):  # no co-raters, no number
                 scores = measure(pairs)
-            compiled("ranking").offer_scores(scores, *of_tile, bests[name])
+            ranking.offer_scores(scores, *of_tile, bests[name])
     for name, best in bests.items():
         yield name, rows_of(of, best)
 
