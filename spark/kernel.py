@@ -195,31 +195,28 @@ def leave_best(best, of):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def offer(best, of, score, n, movie, cosine):
-    """Offer a neighbour to the best of one movie.
+def fills(sizes, s, c, m, x, of, score, n, movie, cosine):
+    """Put a neighbour to the best of a movie; whether there is no more room: `leave_best` is due.
 
-    There is room for twice as many as are wanted; when it is full the better half stays. So most of
-    those that are offered cost a comparison, and one that is taken no more than its share of a
-    selection.
+    Takes the arrays one by one: to take apart a tuple of them for each neighbour is ten times as
+    slow, and so is a call of `leave_best` in here.
 
     Args:
-        best: of each movie how many neighbours it has yet, int32 [movies], the score below which it
-            takes none, float64 [movies], and their scores, float64, co-raters and ids, int32, and
-            cosines, float64, [movies, twice as many as are wanted].
+        sizes: from `no_best`, as `s`, `c`, `m` and `x`.
+        s: see there.
+        c: see there.
+        m: see there.
+        x: see there.
         of: the movie.
-        score: of the neighbour offered.
+        score: of the neighbour, not below the movie's least.
         n: its co-raters.
         movie: its id.
         cosine: over the co-raters.
     """
-    sizes, least, s, c, m, x = best
-    if score < least[of]:
-        return
     at = sizes[of]
     s[of, at], c[of, at], m[of, at], x[of, at] = score, n, movie, cosine
     sizes[of] = at + 1
-    if sizes[of] == s.shape[1]:
-        leave_best(best, of)
+    return sizes[of] == s.shape[1]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -242,6 +239,7 @@ def keep_pairs(sums, row_ids, column_ids, least, row, integers, doubles, best, f
     """
     size = 0
     min_co_raters, min_score = least
+    sizes, bar, s, c, m, x = best
     while row < row_ids.size and size + column_ids.size <= integers.shape[1]:
         n, xy, xx, yy = sums[row]
         of_row = row_ids[row]
@@ -261,14 +259,25 @@ def keep_pairs(sums, row_ids, column_ids, least, row, integers, doubles, best, f
             doubles[2, size] = (xx[j] if swap else yy[j]) / 4.0
             doubles[3, size] = score
             size += 1
-            offer(best, row, score, n[j], of_column, score)
-            offer(best, first_column + j, score, n[j], of_row, score)
+            for side in range(2):
+                of, other = (row, of_column) if side == 0 else (first_column + j, of_row)
+                if score >= bar[of] and fills(sizes, s, c, m, x, of, score, n[j], other, score):
+                    leave_best(best, of)
         row += 1
     return row, size
 
 
 def no_best(movies: int, count: int) -> tuple[np.ndarray, ...]:
-    """Room for the best neighbours of some movies, at most `count` of each; see `offer`."""
+    """Room for the best neighbours of some movies, at most `count` of each.
+
+    There is room for twice as many; when it is full the better half stays. So most of those that
+    are offered cost a comparison, and one that is taken no more than its share of a selection.
+
+    Returns:
+        Of each movie how many neighbours it has yet, int32 [movies], the score below which it takes
+        none, float64 [movies], and their scores, float64, co-raters and ids, int32, and cosines,
+        float64, [movies, twice as many as are wanted].
+    """
     shape = movies, 2 * count
     sizes, numbers = np.zeros(movies, np.int32), np.empty(shape, np.int32)
     least, scores = np.zeros(movies), np.empty(shape)
@@ -287,8 +296,13 @@ def offer_all(best, movies, scores, numbers, neighbours, cosines):
         neighbours: ids, int32.
         cosines: float64.
     """
+    sizes, least, s, c, m, x = best
     for k in range(movies.size):
-        offer(best, movies[k], scores[k], numbers[k], neighbours[k], cosines[k])
+        of = movies[k]
+        if scores[k] >= least[of] and fills(
+            sizes, s, c, m, x, of, scores[k], numbers[k], neighbours[k], cosines[k]
+        ):
+            leave_best(best, of)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -7,7 +7,7 @@ of a second to compile.
 import numpy as np
 from numba import njit
 
-from kernel import is_worse, leave_best, no_best, offer, score_of
+from kernel import fills, is_worse, leave_best, no_best, score_of
 
 SIGNIFICANT = 6  # digits of a score that is not exact: more depend on the order of additions
 LIFT = 1e-5  # more than rounding to so many digits adds to a score, of the score
@@ -43,7 +43,7 @@ def offer_scores(scores, sums, row_ids, column_ids, first_row, first_column, bes
         column_ids: ids of the column movies, int32.
         first_row: where in `best` these row movies begin.
         first_column: where in `best` the column movies begin.
-        best: see `offer`.
+        best: from `no_best`.
     """
     sizes, least, s, c, m, x = best
     for i in range(row_ids.size):
@@ -55,14 +55,10 @@ def offer_scores(scores, sums, row_ids, column_ids, first_row, first_column, bes
             if not (for_row or for_column) or score == 0.0:
                 continue
             n, cosine = sums[i, 0, j], score_of(sums[i, 1, j], sums[i, 2, j], sums[i, 3, j])
-            for side in range(2):  # as `offer`, which a call for each would make twice as slow
+            for side in range(2):
                 of, movie = (row, column_ids[j]) if side == 0 else (column, row_ids[i])
-                if score >= least[of]:
-                    at = sizes[of]
-                    s[of, at], c[of, at], m[of, at], x[of, at] = score, n, movie, cosine
-                    sizes[of] = at + 1
-                    if sizes[of] == s.shape[1]:
-                        leave_best(best, of)
+                if score >= least[of] and fills(sizes, s, c, m, x, of, score, n, movie, cosine):
+                    leave_best(best, of)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -76,7 +72,7 @@ def offer_rows(best, scores, own, others, raters):
         others: ids of the others, int32.
         raters: of the others, int32.
     """
-    _, least, s, c, m, _ = best
+    sizes, least, s, c, m, x = best
     worst = (s.shape[1] >> 1) - 1  # where `leave_best` puts it
     last, as_rounded = 0.0, 0.0  # equal scores come in crowds: of movies with the same genres
     for i in range(own.size):
@@ -86,10 +82,12 @@ def offer_rows(best, scores, own, others, raters):
                 continue
             if score != last:
                 last, as_rounded = score, rounded(score)
-            if least[i] == 0.0 or is_worse(
-                s[i, worst], c[i, worst], m[i, worst], as_rounded, raters[j], others[j]
-            ):
-                offer(best, i, as_rounded, raters[j], others[j], np.nan)
+            neighbour = as_rounded, raters[j], others[j]
+            is_better = least[i] == 0.0 or is_worse(
+                s[i, worst], c[i, worst], m[i, worst], *neighbour
+            )
+            if is_better and fills(sizes, s, c, m, x, i, *neighbour, np.nan):
+                leave_best(best, i)
 
 
 def warm_up() -> None:
