@@ -13,9 +13,10 @@ file.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark import RDD, SparkContext
 
-from best import Best, chosen, rows_of
+from best import Best, chosen, joined, rows_of
 from entries import BLOCK_MOVIES, ENTRY_BITS, HALVES_BITS, MAX_RATERS
 from kernel_cache import compile_ahead, compiled
 from measures import PairMeasure, Pairs, cosine
@@ -31,7 +32,8 @@ from movielens import DatasetError
 from parquet import write_parquet
 from ratings import Census, Chunk, Ratings, unpacked
 from self_evaluation import are_asked
-from storage import child, list_files, open_input, replacing
+from storage import child, list_files
+from sums import KINDS, leave, left
 
 SUM_BYTES = 16  # of one pair of movies: four 32-bit sums
 CELLS_PER_CORE = 3  # so that cores end together
@@ -69,7 +71,7 @@ class Asked(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """Sums that cells leave in files, each of its own: int32 [4, row movies, column movies].
+    """Sums that cells leave in files, see sums.py.
 
     Attributes:
         folder: absolute URI.
@@ -238,70 +240,76 @@ def compute(
     return Found(pairs, found)
 
 
-def products_of(
-    kept: Kept, blocks: Blocks, limit: int
-) -> Iterator[tuple[tuple[int, int], Callable[[], np.ndarray]]]:
-    """The sums of products Σ h_i h_j that `compute` has left.
-
-    Args:
-        kept: where they are.
-        blocks: of movies.
-        limit: of how many of the most popular movies; at most `kept.limit`.
-
-    Yields:
-        Of each cell its two blocks and what reads the sums, half stars squared, int32 [row movies,
-        column movies]; of a cell on the diagonal those above it. Cells that nobody has a pair in
-        are left out.
-    """
-
-    def read(i: int, j: int) -> np.ndarray:
-        rows, columns = blocks.popular(i, kept.limit), blocks.popular(j, kept.limit)
-        size = rows * columns * np.dtype(np.int32).itemsize
-        with open_input(child(kept.folder, _file_of(i, j))) as file:
-            sums = np.frombuffer(file.read_at(size, size), np.int32).reshape(rows, columns)
-        return sums[: blocks.popular(i, limit), : blocks.popular(j, limit)]
-
+def cells_left(kept: Kept, blocks: Blocks) -> Iterator[tuple[int, int, str]]:
+    """The cells that have left sums, by their two blocks, and where; in the others are no pairs."""
     there = list_files(kept.folder)
     for i, j in blocks.cells:
-        if _file_of(i, j) in there:
-            yield (i, j), partial(read, i, j)
+        if f"{_name_of(i, j)}.{KINDS[0]}" in there:
+            yield i, j, child(kept.folder, _name_of(i, j))
 
 
-def look_up(ranked: RDD[Any], blocks: Blocks, kept: Kept, first: np.ndarray) -> RDD[Any]:
+def look_up(found: Sequence[Best], blocks: Blocks, kept: Kept) -> Best:
     """Complete neighbours that were found otherwise: co-raters and cosine, from the cells' sums.
 
     Args:
-        ranked: names of measures and neighbours by them, as `Best` without the last two columns;
-            of movies among the `kept.limit` most popular.
+        found: neighbours by one measure, whose last two columns are of no account; of movies among
+            the `kept.limit` most popular.
         blocks: of the movies that were compared.
         kept: what `compute` has left.
-        first: see `compute`.
 
     Returns:
-        By range of movies, a measure's name and a `Best`.
+        All of them, by movie; those of a movie as they were.
     """
-    wanted = ranked.flatMap(_sorter(blocks)).partitionBy(len(blocks.cells), _itself)
-    return wanted.mapPartitions(_finder(blocks, kept, first))
+    rows, by_id = joined(found), np.argsort(blocks.ids)
+    rank = np.stack([_ranks(ids, blocks, by_id) for ids in (rows.movies, rows.neighbours)])
+    # As cells have them: the lower block's movie first, on the diagonal the better known one.
+    side = math.ceil(blocks.ids.size / blocks.count)
+    pairs = np.sort(rank % blocks.count * side + rank // blocks.count, axis=0)
+    (i, j), (row, column) = np.divmod(pairs, side)
+    sums = np.zeros((len(KINDS), rows.movies.size), np.int32)
+
+    def fill(cell: tuple[int, int, str]) -> None:
+        one, other, uri = cell
+        mine = np.flatnonzero((i == one) & (j == other))
+        for kind, into in zip(KINDS, sums, strict=True):
+            for down, right, band in left(uri, kind, one == other):
+                here = mine[(row[mine] >= down.start) & (row[mine] < down.stop)]
+                into[here] = band[row[here] - down.start, column[here] - right.start]
+
+    with ThreadPoolExecutor(os.process_cpu_count()) as threads:
+        for _ in threads.map(fill, cells_left(kept, blocks)):
+            pass  # but for an error, which is raised here
+    n, xy, xx, yy = sums
+    with np.errstate(invalid="ignore"):
+        return rows._replace(co_raters=n, cosines=cosine(Pairs(n, xy, xx, yy, (n, n), (n, n))))
 
 
-def best_of(found: Found, count: int, known: RDD[Any] | None = None) -> RDD[Any]:
+def best_of(
+    found: Found, first: np.ndarray, count: int, known: Mapping[str, Best] | None = None
+) -> RDD[Any]:
     """The best neighbours of each movie by each measure, from what all cells found.
 
     Args:
         found: of `compute`.
+        first: see there.
         count: at most so many neighbours of each movie.
-        known: of `look_up`.
+        known: of other measures, from `look_up`.
 
     Returns:
         In the partitions of `Found.lists`, the number of the partition and, by name of the measure,
         its `Best`, by movie and rank: by score, then co-raters, then the smaller id.
     """
+    more: dict[int, list[tuple[str, Best]]] = {}
+    for measure, rows in (known or {}).items():
+        for number, some in _by_range(measure, rows, first):
+            more.setdefault(number, []).append(some)
+    shared = found.lists.context.broadcast(more)
 
     def choose(
         number: int, found: Iterable[tuple[str, Best]]
     ) -> Iterator[tuple[int, dict[str, Best]]]:
         by_measure: dict[str, list[Best]] = {}
-        for measure, best in found:
+        for measure, best in (*found, *shared.value.get(number, ())):
             by_measure.setdefault(measure, []).append(best)
         lists = {name: chosen(each, count) for name, each in by_measure.items()}
         for name, best in lists.items():
@@ -310,11 +318,7 @@ def best_of(found: Found, count: int, known: RDD[Any] | None = None) -> RDD[Any]
                 compiled("ranking").round_all(best.cosines)
         yield number, lists
 
-    lists = found.lists
-    if known is not None:
-        # Partitioned alike, so that what is there already stays where it is.
-        lists = lists.union(known.partitionBy(lists.getNumPartitions(), _itself))
-    return lists.values().mapPartitionsWithIndex(choose)
+    return found.lists.values().mapPartitionsWithIndex(choose)
 
 
 def collected(rdd: RDD[Any], partitions: range) -> list[Any]:
@@ -441,7 +445,7 @@ def _computer(
         best = kernel.no_best(of.size, rules.neighbours)
         passed = _passed(kernel, sums, ids, rules, best, first_column)
         if output:
-            yield 2 * first.size, write_parquet(passed, PAIRS, f"{output}/{_file_of(i, j)}.parquet")
+            yield 2 * first.size, write_parquet(passed, PAIRS, f"{output}/{_name_of(i, j)}.parquet")
         else:
             yield 2 * first.size, sum(batch.num_rows for batch in passed)
         yield from _by_range("cosine", rows_of(of, best), first)
@@ -449,7 +453,7 @@ def _computer(
             yield from _by_range(name, rows, first)
         if kept and kept.limit:
             shape = blocks.popular(i, kept.limit), blocks.popular(j, kept.limit)
-            _leave(sums, shape, child(kept.folder, _file_of(i, j)))
+            leave(sums, shape, i == j, child(kept.folder, _name_of(i, j)))
 
     return compute_cell
 
@@ -470,16 +474,6 @@ def _summed(
         own, other = arrays[:2], arrays[:2] if i == j else arrays[2:]
         kernel.add_pairs(*own, *other, i == j, sums)
     return cell, sums
-
-
-def _leave(sums: np.ndarray, shape: tuple[int, int], uri: str) -> None:
-    """Write the sums of a cell's first row and column movies, one kind of sum after another."""
-    rows, columns = shape
-    with replacing(uri) as stream:
-        for each in range(sums.shape[1]):
-            for row in range(0, rows, TILE_MOVIES):  # what a cache holds
-                some = slice(row, min(row + TILE_MOVIES, rows))
-                stream.write(np.ascontiguousarray(sums[some, each, :columns]).data)
 
 
 def _tried(
@@ -525,8 +519,8 @@ def ranked(sums: np.ndarray, blocks: Blocks, cell: int, rules: Rules) -> Iterato
         yield name, rows_of(of, best)
 
 
-def _file_of(i: int, j: int) -> str:
-    """The name of a cell's file, which depends on nothing else: another attempt replaces it."""
+def _name_of(i: int, j: int) -> str:
+    """The name of a cell's files, which depends on nothing else: another attempt replaces it."""
     return f"cell-{i:04d}-{j:04d}"
 
 
@@ -563,70 +557,9 @@ def _tiles(
         yield row, column, tile, Pairs(*np.moveaxis(tile, 1, 0), *of)
 
 
-def _sorter(blocks: Blocks) -> Callable[[tuple[str, Best]], Iterator[tuple[int, Any]]]:
-    """Sends neighbours to the cells that know them."""
-    by_id = np.argsort(blocks.ids)
-
-    def sort(ranked: tuple[str, Best]) -> Iterator[tuple[int, Any]]:
-        measure, rows = ranked
-        pair = rows.movies, rows.neighbours
-        i, j = (_ranks(ids, blocks, by_id) % blocks.count for ids in pair)
-        numbers = np.zeros((blocks.count, blocks.count), np.int64)
-        for number, (a, b) in enumerate(blocks.cells):
-            numbers[a, b] = numbers[b, a] = number
-        cell = numbers[i, j]
-        for number in np.unique(cell).tolist():
-            mine = cell == number
-            yield number, (measure, Best(*(column[mine] for column in rows)))
-
-    return sort
-
-
 def _ranks(ids: np.ndarray, blocks: Blocks, by_id: np.ndarray) -> np.ndarray:
     """The ranks of some movies, all of which are in a block; `by_id` sorts the blocks' movies."""
     return by_id[np.searchsorted(blocks.ids, ids, sorter=by_id)]
-
-
-def _finder(
-    blocks: Blocks, kept: Kept, first: np.ndarray
-) -> Callable[[Iterable[tuple[int, Any]]], Iterator[tuple[int, tuple[str, Best]]]]:
-    by_id = np.argsort(blocks.ids)
-
-    def find(
-        wanted: Iterable[tuple[int, tuple[str, Best]]],
-    ) -> Iterator[tuple[int, tuple[str, Best]]]:
-        """Look up the neighbours that were sent to one cell."""
-        sums = None
-        for cell, (measure, rows) in wanted:
-            sums = _left(blocks, cell, kept) if sums is None else sums
-            ranks = [_ranks(ids, blocks, by_id) for ids in (rows.movies, rows.neighbours)]
-            yield from _by_range(measure, _with_evidence(rows, ranks, blocks, cell, sums), first)
-
-    return find
-
-
-def _left(blocks: Blocks, cell: int, kept: Kept) -> np.ndarray:
-    """What `_leave` has written of a cell; nothing but zeros where nobody has a pair in it."""
-    i, j = blocks.cells[cell]
-    shape = 4, blocks.popular(i, kept.limit), blocks.popular(j, kept.limit)
-    if _file_of(i, j) not in list_files(kept.folder):
-        return np.zeros(shape, np.int32)
-    with open_input(child(kept.folder, _file_of(i, j))) as file:
-        return np.frombuffer(file.read(), np.int32).reshape(shape)
-
-
-def _with_evidence(
-    rows: Best, ranks: list[np.ndarray], blocks: Blocks, cell: int, sums: np.ndarray
-) -> Best:
-    """The same neighbours with what the sums of a cell say of them."""
-    block, place = np.divmod(np.stack(ranks), blocks.count)[::-1]
-    i, j = blocks.cells[cell]
-    swap = place[0] > place[1] if i == j else block[0] != i
-    row, column = np.where(swap, place[::-1], place)
-    n, xy, xx, yy = (each[row, column] for each in sums)
-    with np.errstate(invalid="ignore"):
-        cosines = cosine(Pairs(n, xy, xx, yy, (n, n), (n, n)))
-    return Best(rows.movies, rows.neighbours, rows.scores, n, cosines)
 
 
 def _joined(shares: Iterator[tuple[int, Share]]) -> Iterator[tuple[int, Share]]:
@@ -670,7 +603,7 @@ def _by_range(
 ) -> Iterator[tuple[int, tuple[str, Best]]]:
     """Neighbours by a measure, by range of movies."""
     range_of = np.searchsorted(first, rows.movies, side="right") - 1
-    for number in np.unique(range_of).tolist():
+    for number in np.flatnonzero(np.bincount(range_of)).tolist():
         mine = range_of == number
         yield number, (measure, Best(*(column[mine] for column in rows)))
 

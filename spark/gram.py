@@ -8,7 +8,7 @@ says why. Row i of B is what liking movie i adds to the others.
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,8 +16,9 @@ from scipy.linalg import lapack, solve
 from scipy.sparse import csr_array
 
 from best import Best, best_of_rows
-from engine import Blocks, Kept, products_of
+from engine import Blocks, Kept, cells_left
 from self_evaluation import Asked
+from sums import left
 
 MIRRORED = 512  # rows of a matrix that are mirrored at once, for the cache's sake
 ROWS_AT_ONCE = 64  # of B, so that they stay in a cache
@@ -28,7 +29,7 @@ def gather(kept: Kept, blocks: Blocks, limit: int) -> tuple[Blocks, np.ndarray]:
     """The Gram matrix XᵀX of the most popular movies.
 
     Args:
-        kept: where `engine.compute` has left the sums of products.
+        kept: where `engine.compute` has left its sums.
         blocks: of movies.
         limit: at most so many movies; not more than `kept` has.
 
@@ -43,13 +44,15 @@ def gather(kept: Kept, blocks: Blocks, limit: int) -> tuple[Blocks, np.ndarray]:
     movies = Blocks(blocks.ids[order], blocks.raters[order], blocks.squares[order], 1)
     gram = np.zeros((order.size, order.size))
 
-    def fill(cell: tuple[tuple[int, int], Callable[[], np.ndarray]]) -> None:
-        (i, j), read = cell
+    def fill(cell: tuple[int, int, str]) -> None:
+        i, j, uri = cell
         part = gram[starts[i] : starts[i + 1], starts[j] : starts[j + 1]]
-        np.divide(read(), SCALE, out=part)
+        for down, right, band in left(uri, "xy", i == j):
+            into = part[down, right]
+            np.divide(band[: into.shape[0], : into.shape[1]], SCALE, out=into)
 
     with ThreadPoolExecutor(os.process_cpu_count()) as threads:
-        for _ in threads.map(fill, products_of(kept, blocks, limit)):
+        for _ in threads.map(fill, cells_left(kept, blocks)):
             pass  # but for an error, which is raised here
     gram[np.diag_indices_from(gram)] = movies.squares / SCALE
     return movies, gram

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from best import Best
+from best import Best, distinct
 from manifest import NEIGHBOURS, Part
 from movies import Catalogue
-from results import write_lines
+from results import write_text
 
 ROWS_PER_PART = 400_000  # at most: a part is a few seconds' work for the indexer
 MOVIES_AT_ONCE = 200  # whose lines are made in one go
@@ -25,14 +25,17 @@ MOVIES_AT_ONCE = 200  # whose lines are made in one go
 LINE_BYTES = 390_000
 
 
-def bounds(catalogue: Catalogue, most: int) -> np.ndarray:
+def bounds(catalogue: Catalogue, most: int, cores: int) -> np.ndarray:
     """The ids with which the parts of `neighbours/` begin, int32: as even as may be.
 
     Args:
         catalogue: all movies.
         most: neighbours that a movie can have, by all measures.
+        cores: that write parts at once, and are to end together.
     """
     parts = math.ceil(catalogue.ids.size * min(1, most / ROWS_PER_PART)) or 1
+    if parts > 1:
+        parts = min(math.ceil(parts / cores) * cores, catalogue.ids.size)
     return np.array([part[0] for part in np.array_split(catalogue.ids, parts)], np.int32)
 
 
@@ -55,22 +58,29 @@ def write_part(
         out: the run's prefix.
     """
     name = f"{NEIGHBOURS}/part-{number:05d}.json.gz"
-    return write_lines(out, name, _lines(lists, catalogue, *range_of(catalogue, number, first)))
+    begin, end = range_of(catalogue, number, first)
+    return write_text(out, name, end - begin, b"".join(_text_of(lists, catalogue, begin, end)))
 
 
-def _lines(lists: Mapping[str, Best], catalogue: Catalogue, begin: int, end: int) -> Iterator[str]:
+def _text_of(
+    lists: Mapping[str, Best], catalogue: Catalogue, begin: int, end: int
+) -> Iterator[pa.Buffer]:
+    """The lines of a range of movies, as the UTF-8 that Arrow has of them anyway."""
     for start in range(begin, end, MOVIES_AT_ONCE):
         stop = min(start + MOVIES_AT_ONCE, end)
         of = catalogue.ids[start:stop]
         mine = {measure: _between(rows, of[0], of[-1]) for measure, rows in lists.items()}
-        for place, text in enumerate(_texts(mine, catalogue, start, stop), start):
-            yield text if _fits(text) else _shortened(mine, catalogue, place)
+        lines = _lines(mine, catalogue, start, stop)
+        if pc.max(pc.binary_length(lines)).as_py() > LINE_BYTES:
+            lines = pa.array(
+                line if _fits(line) else _shortened(mine, catalogue, place)
+                for place, line in enumerate(lines.to_pylist(), start)
+            )
+        yield lines.buffers()[2][: pc.sum(pc.binary_length(lines)).as_py()]
 
 
 def _fits(text: str) -> bool:
     """Whether a line is no larger than an item of the index may be; see functions/index.py."""
-    if 4 * len(text) <= LINE_BYTES:  # a character has at most four bytes
-        return True
     return len(zlib.compress(text.encode())) <= LINE_BYTES
 
 
@@ -82,7 +92,7 @@ def _shortened(lists: Mapping[str, Best], catalogue: Catalogue, place: int) -> s
 
     def with_first(count: int) -> str:
         cut = {name: Best(*(column[:count] for column in rows)) for name, rows in mine.items()}
-        return _texts(cut, catalogue, place, place + 1)[0]
+        return _lines(cut, catalogue, place, place + 1)[0].as_py()
 
     fits = bisect_left(range(longest + 1), True, key=lambda count: not _fits(with_first(count)))
     return with_first(fits - 1)
@@ -94,12 +104,12 @@ def _between(rows: Best, first: int, last: int) -> Best:
     return Best(*(column[begin:end] for column in rows))
 
 
-def _texts(lists: Mapping[str, Best], catalogue: Catalogue, begin: int, end: int) -> list[str]:
+def _lines(lists: Mapping[str, Best], catalogue: Catalogue, begin: int, end: int) -> pa.StringArray:
     """Lines of some movies. Arrow puts them together: many times Python's own speed."""
     of, about = catalogue.ids[begin:end], pa.array(catalogue.about)
     pairs = [_keys(rows) for rows in lists.values()]
     together = np.concatenate(pairs)
-    keys = np.unique(together)
+    keys = distinct(together)
     place = np.searchsorted(keys, together)  # faster than what `unique` has for this
     first = np.searchsorted(keys, of.astype(np.int64) << 32)
     named = about.take(pa.array(np.searchsorted(catalogue.ids, keys & (2**32 - 1))))
@@ -120,8 +130,8 @@ def _texts(lists: Mapping[str, Best], catalogue: Catalogue, begin: int, end: int
         row = _text(places - offset), _text(rows.scores), _text(rows.co_raters), cosines
         texts = _concatenated("[", pc.binary_join_element_wise(*row, ","), "]")
         columns += [f'"{measure}":[', _joined(texts, starts), "],"]
-    columns[-1] = "]}}"
-    return _concatenated(*columns).to_pylist()
+    columns[-1] = "]}}\n"
+    return _concatenated(*columns)
 
 
 def _keys(rows: Best) -> np.ndarray:

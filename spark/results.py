@@ -51,9 +51,21 @@ def write_lines(output: str, name: str, lines: Iterable[str]) -> Part:
         lines: JSON texts.
     """
     text = [f"{line}\n" for line in lines]
-    blob = gzip.compress("".join(text).encode(), COMPRESSION, mtime=0)
+    return write_text(output, name, len(text), "".join(text).encode())
+
+
+def write_text(output: str, name: str, lines: int, text: bytes) -> Part:
+    """Write a part of which the text is there.
+
+    Args:
+        output: the run's prefix.
+        name: of the part below it.
+        lines: how many.
+        text: the lines, UTF-8, each with its end.
+    """
+    blob = gzip.compress(text, COMPRESSION, mtime=0)
     write(child(output, name), blob)
-    return Part(name, len(text), len(blob), hashlib.sha256(blob).hexdigest())
+    return Part(name, lines, len(blob), hashlib.sha256(blob).hexdigest())
 
 
 def write_titles(catalogue: Catalogue, output: str) -> Part:

@@ -55,7 +55,7 @@ def write_similar_users(
         lines = _lines(lists.get("cosine", NONE), users[begin:end], given[begin:end])
         return write_lines(output, f"{SIMILAR_USERS}/part-{number:05d}.json.gz", lines)
 
-    lists = best_of(found, rules.neighbours)
+    lists = best_of(found, first, rules.neighbours)
     written = collected(lists.map(write), range(first.size))
     return sorted(written, key=lambda part: part.name)
 

@@ -6,6 +6,7 @@ and their imports take a good part of a second in each process.
 
 import argparse
 import sys
+import threading
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ import numpy as np
 from pyspark import RDD, SparkConf, SparkContext, SparkFiles
 
 import results
-from best import NONE, Best, joined
+from best import NONE, Best, distinct, joined
 from engine import (
     Blocks,
     Kept,
@@ -31,6 +32,7 @@ from engine import (
     deal,
     look_up,
 )
+from kernel_cache import compiled
 from manifest import SIMILARITIES, Manifest, Part
 from measures import DEFAULT, MEASURES, of_pairs
 from movielens import DatasetError, Format, only_format
@@ -222,7 +224,9 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
     stages = Stages(context)
     with stages.stage("read"):
         dataset = read(context, options)
-    first = bounds(dataset.movies, len(options.measures) * options.neighbours)
+    first = bounds(
+        dataset.movies, len(options.measures) * options.neighbours, context.defaultParallelism
+    )
     compared = compare(context, dataset, options, first, stages)
     with stages.stage("neighbours"):
         parts, covered = write_neighbours(context, compared.best, dataset, first, options)
@@ -307,6 +311,8 @@ def compare(
         stages: that are timed.
     """
     ratings, names, parameters = dataset.ratings, options.measures, options.parameters
+    if "ease" in names:
+        threading.Thread(target=_prepare_ease, daemon=True).start()
     with stages.stage("similarities"):
         rules = Rules(
             options.min_co_raters,
@@ -324,27 +330,40 @@ def compare(
         limits = [int(parameters[name]["limit"]) for name in names if "limit" in parameters[name]]
         kept = Kept(child(scratch, "sums"), max(limits, default=0))
         found = compute(dealt, blocks, rules, pairs, first, trial, kept)
-        behind = range(first.size, 2 * first.size)
-        tried = [each for _, each in collected(best_of(found, rules.neighbours), behind)]
+        tried: list[dict[str, Best]] = []
+        if trial:
+            behind = range(first.size, 2 * first.size)
+            in_trial = best_of(found, first, rules.neighbours)
+            tried += [each for _, each in collected(in_trial, behind)]
         lists = {
             name: joined(each[name] for each in tried if name in each) for name in judged(options)
         }
-    ranked: list[tuple[str, Best]] = []  # here, on the driver
+    ranked: dict[str, list[Best]] = {}  # here, on the driver
     if "ease" in names:
         tried_of = (asked, trial.movies) if trial and "ease" in lists else None
-        rows, tried_rows = rank_by_ease(kept, blocks, parameters["ease"], rules, tried_of, stages)
-        ranked += [("ease", each) for each in rows]
+        ranked["ease"], tried_rows = rank_by_ease(
+            kept, blocks, parameters["ease"], rules, tried_of, stages
+        )
         lists |= {"ease": tried_rows} if tried_rows else {}
     if "als" in names:
         from als import als
 
         with stages.stage("als"):
             wanted = parameters["als"]
-            found_by_als = als(context, ratings, blocks, wanted, scratch, rules.neighbours)
-            ranked += [("als", each) for each in found_by_als]
-    known = look_up(context.parallelize(ranked), blocks, kept, first) if ranked else None
-    best = best_of(found, options.neighbours, known)
+            ranked["als"] = list(als(context, ratings, blocks, wanted, scratch, rules.neighbours))
+    known: dict[str, Best] = {}
+    if ranked:
+        with stages.stage("evidence"):
+            known |= {name: look_up(each, blocks, kept) for name, each in ranked.items()}
+    best = best_of(found, first, options.neighbours, known)
     return Compared(found.pairs, best, asked, lists)
+
+
+def _prepare_ease() -> None:
+    """Import what EASE takes while the cells are summed up, which the driver has no part in."""
+    import gram  # noqa: F401
+
+    compiled("ranking")
 
 
 def rank_by_ease(
@@ -448,7 +467,7 @@ def write_neighbours(
             found["hybrid"] = hybrid(found.get("ease", NONE), by_content, words, trust, most)
         lists = {name: found.get(name, NONE) for name in names}
         covered = Counter({name: _covered(rows) for name, rows in lists.items()})
-        covered["any"] = np.unique(lists["cosine"].movies).size
+        covered["any"] = distinct(lists["cosine"].movies).size
         return write_part(lists, number, movies, first, output), covered
 
     written = collected(best.map(write), range(first.size))

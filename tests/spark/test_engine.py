@@ -48,7 +48,7 @@ def run(spark: SparkSession, path: Path, table: Table, rules: Rules, blocks: int
     first = np.array([0, 3, 65133], np.int32)
     found = compute(deal(ratings, dealt), dealt, rules, str(path / "pairs"), first)
     best: dict[int, list] = {}
-    for number, lists in collected(best_of(found, rules.neighbours), range(first.size)):
+    for number, lists in collected(best_of(found, first, rules.neighbours), range(first.size)):
         for rows in lists.values():
             assert (np.searchsorted(first, rows.movies, side="right") == number + 1).all()
             assert (rows.cosines == rows.scores).all()

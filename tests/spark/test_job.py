@@ -124,8 +124,7 @@ def test_parts_follow_each_other_by_movie_id(
     manifest = manifest_of(tmp_path / "result")
     lines = read_lines(tmp_path / "result", *(part.name for part in manifest.neighbours))
     assert [line["movie_id"] for line in lines] == [id * 10_000_000 for id in range(1, 211)]
-    assert len(manifest.neighbours) == 9
-    assert {part.records for part in manifest.neighbours} == {23, 24}
+    assert [part.records for part in manifest.neighbours] == [21] * 10, "9, even for two cores"
     assert manifest.titles.records == 210
 
 

@@ -193,6 +193,22 @@ def test_sequels_find_each_other(release: tuple, one: str, other: str) -> None:
         assert titles[wanted] in nearest
 
 
+def test_what_is_known_of_a_pair_is_the_same_by_every_measure(release: tuple) -> None:
+    _, lists, _ = release
+    looked_up = 0
+    for movie, rows in lists["ease"].items():
+        in_cells = {
+            other: (n, cosine)
+            for measure in ("damped", "full-cosine", "jaccard")
+            for other, _, n, cosine in lists[measure][movie]
+        }
+        for other, _, n, cosine in rows:
+            if other in in_cells:
+                assert (n, cosine) == in_cells[other]
+                looked_up += 1
+    assert looked_up > 10_000
+
+
 def test_nothing_is_its_own_neighbour_and_scores_fall_with_rank(release: tuple) -> None:
     _, lists, _ = release
     for of_movies in lists.values():

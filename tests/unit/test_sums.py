@@ -1,0 +1,58 @@
+"""The files of sums: what a cell leaves is what is read, whatever the size of sums and cell."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import sums
+
+MOST = np.iinfo(np.int32).max
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    shape=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    shares=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    band_rows=st.integers(1, 6),
+    same=st.booleans(),
+    most=st.sampled_from([0, 1, 2**16 - 1, 2**16, MOST]),
+    seed=st.integers(0, 2**16),
+)
+def test_what_a_cell_leaves_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    shape: tuple[int, int], shares: tuple[float, float], band_rows: int, same: bool, most: int,
+    seed: int,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sums, "BAND_ROWS", band_rows)
+    rows, columns = (shape[0], shape[0]) if same else shape
+    draw = np.random.default_rng(seed)
+    cell = (draw.random((rows, 4, columns)) ** 4 * most).round().astype(np.int32)
+    cell[0, :, -1] = most
+    if same:
+        cell *= np.triu(np.ones((rows, rows), np.int32), 1)[:, None]
+    wanted = [round(share * size) for share, size in zip(shares, (rows, columns), strict=True)]
+    if same:
+        wanted[1] = wanted[0]
+    uri = f"{tmp_path}/cell"
+    sums.leave(cell, (wanted[0], wanted[1]), same, uri)
+    for place, kind in enumerate(sums.KINDS):
+        read = np.zeros(wanted, np.int64)
+        for down, right, band in sums.left(uri, kind, same):
+            assert band.dtype == (np.uint16 if band.max(initial=0) < 2**16 else np.int32)
+            read[down, right] = band
+        assert (read == cell[: wanted[0], place, : wanted[1]]).all()
+
+
+def test_small_sums_and_the_empty_half_take_no_room(tmp_path: Path) -> None:
+    rows = 2 * sums.BAND_ROWS
+    cell = np.zeros((rows, 4, rows), np.int32)
+    cell[0, :, 1] = 2**16
+    for same in (False, True):
+        sums.leave(cell, (rows, rows), same, f"{tmp_path}/{same}")
+    whole, half = (sum(f.stat().st_size for f in tmp_path.glob(f"{x}.*")) for x in (False, True))
+    band = sums.BAND_ROWS * rows  # the first band is wide, the second narrow
+    assert whole == pytest.approx(4 * band * (4 + 2), rel=0.01)
+    assert half == pytest.approx(4 * band * (4 + 1), rel=0.01)
