@@ -123,14 +123,14 @@ def ease_weights(training: Training, regularisation: float) -> np.ndarray:
 
 def by_content(training: Training) -> np.ndarray:
     """Lists by genres, tags and year alone, which is what `hybrid` has of movies nobody rated."""
-    return _spread(training.content.neighbours(0, training.raters.size, KEPT), training)
+    return _spread(training.content.neighbours(np.arange(training.raters.size), KEPT), training)
 
 
 def _hybrid(training: Training, measure: str) -> np.ndarray:
     parameters = MEASURES[measure].parameters
     ids, words = training.movies.ids, training.content
     by_ratings = best_of_rows(ids, _ease(training, "ease"), ids, words.raters, KEPT)
-    by_content = words.neighbours(0, ids.size, KEPT)
+    by_content = words.neighbours(np.arange(ids.size), KEPT)
     return _spread(hybrid(by_ratings, by_content, words, parameters["trust"], KEPT), training)
 
 

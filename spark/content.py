@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from best import Best, best_of_rows
+from best import NONE, Best, best_of_rows
 from lines import data_lines
 from movielens import Format, tag_of
 from movies import Catalogue
@@ -41,22 +41,21 @@ class Content:
     dense: np.ndarray
     tags: sparse.csr_array
 
-    def neighbours(self, begin: int, end: int, count: int) -> Best:
+    def neighbours(self, places: np.ndarray, count: int) -> Best:
         """The most similar movies of some; of equally similar ones those that more users rated.
 
         Args:
-            begin: place of the first movie.
-            end: place behind the last.
+            places: of those movies, ascending.
             count: at most so many of each.
         """
         found = []
-        for start in range(begin, end, ROWS_AT_ONCE):
-            some = slice(start, min(start + ROWS_AT_ONCE, end))
+        for start in range(0, places.size, ROWS_AT_ONCE):
+            some = places[start : start + ROWS_AT_ONCE]
             scores = self.dense[some] @ self.dense.T
             if self.tags.nnz:
                 scores += (self.tags[some] @ self.tags.T).toarray()
             found.append(best_of_rows(self.ids[some], scores, self.ids, self.raters, count))
-        return Best(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+        return Best(*(np.concatenate(columns) for columns in zip(NONE, *found, strict=True)))
 
     def raters_of(self, movies: np.ndarray) -> np.ndarray:
         """How many users rated each of some movies, given by id."""

@@ -40,8 +40,8 @@ class Quality:
     """What a run found about itself.
 
     Attributes:
-        measure: that is compared with the live run's: the one that answers by default, or the
-            one that it draws on where it cannot be judged.
+        measure: that is compared with the live run's: the one that answers by default; for `als`,
+            which would have to be factorised twice, `ease`.
         users: who were asked: apart from all that was learnt from.
         hidden: liked movies of theirs that were looked for.
         popularity_recall: `Figures.recall` of the most rated movies; None of too few users.

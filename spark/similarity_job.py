@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyspark import RDD, SparkConf, SparkContext, SparkFiles
@@ -44,6 +44,9 @@ from rejects import HopelessError, Judgement, refuse_hopeless
 from self_evaluation import MOST_USERS, Asked, ask, bound, judge
 from similar_users import write_similar_users
 from storage import absolute, child, delete, list_files
+
+if TYPE_CHECKING:
+    from content import Content
 
 ENOUGH = 10  # neighbours of a movie that count as covered
 EXAMPLE = """example:
@@ -229,12 +232,17 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
     )
     compared = compare(context, dataset, options, first, stages)
     with stages.stage("neighbours"):
-        parts, covered = write_neighbours(context, compared.best, dataset, first, options)
+        words = None
+        if "hybrid" in options.measures:
+            from content import content
+
+            words = content(dataset.movies, dataset.tags, options.parameters["hybrid"])
+        parts, covered = write_neighbours(context, compared.best, dataset, words, first, options)
         titles = results.write_titles(dataset.movies, options.output)
     quality = None
     if options.test_users:
         with stages.stage("quality"):
-            quality = write_quality(dataset.ratings, compared, options)
+            quality = write_quality(dataset.ratings, compared, words, options)
     alike: list[Part] = []
     if options.similar_users:
         with stages.stage("similar_users"):
@@ -402,13 +410,13 @@ def rank_by_ease(
 def judged(options: argparse.Namespace) -> list[str]:
     """The measures by which the run judges itself, the one that counts first.
 
-    That is the one that answers by default. One that is made of more than the cells' sums cannot be
-    learnt without some users; it draws on EASE, which stands for it.
+    That is the one that answers by default, with those that it needs. Only what is made of all
+    ratings cannot be learnt without some users, unless all is done twice; EASE stands for it.
     """
     name = options.default_measure
-    if MEASURES[name].source not in ("pairs", "gram"):
+    if MEASURES[name].source == "ratings":
         name = "ease" if "ease" in options.measures else "cosine"
-    return list(dict.fromkeys((name, "cosine")))
+    return list(dict.fromkeys((name, *MEASURES[name].needs, "cosine")))
 
 
 def make_trial(asked: Asked, blocks: Blocks, rules: Rules, options: argparse.Namespace) -> Trial:
@@ -419,12 +427,37 @@ def make_trial(asked: Asked, blocks: Blocks, rules: Rules, options: argparse.Nam
     return Trial(np.unique(asked.kept.movies), others, wanted)
 
 
-def write_quality(ratings: Ratings, compared: Compared, options: argparse.Namespace) -> Part:
+def write_quality(
+    ratings: Ratings, compared: Compared, words: "Content | None", options: argparse.Namespace
+) -> Part:
     """Write what the users who were asked say of the run."""
-    raters, _ = compared.asked.of_movies(ratings.movies)
+    asked, names, tried = compared.asked, judged(options), compared.tried
+    if "hybrid" in names and words is not None:
+        tried = tried | {"hybrid": hybrid_tried(tried["ease"], asked, words, options)}
+    raters, _ = asked.of_movies(ratings.movies)
     popular = ratings.movies[np.argsort(raters - ratings.raters, kind="stable")]
-    quality = judge(judged(options)[0], compared.asked, compared.tried, popular)
+    quality = judge(names[0], asked, {name: tried[name] for name in names}, popular)
     return results.write_quality(quality, options.output)
+
+
+def hybrid_tried(
+    by_ratings: Best, asked: Asked, words: "Content", options: argparse.Namespace
+) -> Best:
+    """What `hybrid` would be without some users; tags are no ratings, and theirs count.
+
+    Args:
+        by_ratings: neighbours by EASE without them.
+        asked: the users.
+        words: what is known of the movies.
+        options: from `parse`.
+    """
+    from hybrid import hybrid
+
+    trust, most = options.parameters["hybrid"]["trust"], options.neighbours
+    raters, _ = asked.of_movies(words.ids)
+    without = replace(words, raters=words.raters - raters.astype(np.int32))
+    places = np.searchsorted(words.ids, np.unique(asked.kept.movies))
+    return hybrid(by_ratings, without.neighbours(places, most), without, trust, most)
 
 
 def cut(context: SparkContext, ratings: Ratings, options: argparse.Namespace) -> Blocks:
@@ -438,22 +471,26 @@ def write_neighbours(
     context: SparkContext,
     best: RDD[Any],
     dataset: Dataset,
+    words: "Content | None",
     first: np.ndarray,
     options: argparse.Namespace,
 ) -> tuple[list[Part], dict[str, int]]:
     """Write the parts of `neighbours/`, each where its neighbours are.
+
+    Args:
+        context: Spark's.
+        best: from `engine.best_of`.
+        dataset: what was read.
+        words: what is known of the movies, for `hybrid`.
+        first: from `bounds`.
+        options: from `parse`.
 
     Returns:
         The parts, by rising movie id, and of how many movies there are ENOUGH neighbours by each
         measure, and `any` by the cosine.
     """
     names, most = options.measures, options.neighbours
-    parameters, output = options.parameters, options.output
-    words = None
-    if "hybrid" in names:
-        from content import content
-
-        words = content(dataset.movies, dataset.tags, parameters["hybrid"])
+    trust, output = options.parameters["hybrid"]["trust"], options.output
     everything = context.broadcast((dataset.movies, words))
 
     def write(one: tuple[int, dict[str, Best]]) -> tuple[Part, Counter[str]]:
@@ -462,8 +499,8 @@ def write_neighbours(
         if words is not None:
             from hybrid import hybrid
 
-            trust = parameters["hybrid"]["trust"]
-            by_content = words.neighbours(*range_of(movies, number, first), most)
+            places = np.arange(*range_of(movies, number, first))
+            by_content = words.neighbours(places, most)
             found["hybrid"] = hybrid(found.get("ease", NONE), by_content, words, trust, most)
         lists = {name: found.get(name, NONE) for name in names}
         covered = Counter({name: _covered(rows) for name, rows in lists.items()})

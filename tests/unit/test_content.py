@@ -29,6 +29,7 @@ LINES = """\
 7::Nothing::(no genres listed)
 8::Rififi (1954)::Crime
 """
+ALL = np.arange(8)  # places of these movies
 TAGS = {(1, "pixar"): 3, (3, "pixar"): 1, (2, "heist"): 2, (8, "heist"): 1, (5, "car chase"): 1}
 
 
@@ -85,7 +86,7 @@ def test_similarity_by_content_is_what_plain_loops_give(tags: dict) -> None:
     one, other = (np.array(each) for each in zip(*expected, strict=True))
     assert known.similarity(one, other) == pytest.approx(np.array(list(expected.values())))
 
-    for i, alike in by_movie(known.neighbours(0, 8, 3)).items():
+    for i, alike in by_movie(known.neighbours(ALL, 3)).items():
         ranked = sorted(
             (-float(f"{score:.6g}"), -(100 if j == 4 else 10), j)
             for (of, j), score in expected.items()
@@ -104,21 +105,23 @@ def by_movie(rows: Best) -> dict[int, list[tuple[int, float]]]:
 
 def test_movies_are_compared_in_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     known = content(movies(), TAGS, WEIGHTS)
-    whole = by_movie(known.neighbours(0, 8, 5))
+    whole = by_movie(known.neighbours(ALL, 5))
     monkeypatch.setattr(content_module, "ROWS_AT_ONCE", 3)
-    assert by_movie(known.neighbours(0, 8, 5)) == whole
-    assert by_movie(known.neighbours(2, 5, 5)) == {id: whole[id] for id in (3, 4, 5)}
+    assert by_movie(known.neighbours(ALL, 5)) == whole
+    some = by_movie(known.neighbours(np.array([0, 2, 3, 4]), 5))
+    assert some == {id: whole[id] for id in (1, 3, 4, 5)}
+    assert not by_movie(known.neighbours(np.array([], int), 5))
 
 
 def test_what_nothing_is_known_of_has_no_neighbours_and_is_none() -> None:
-    found = by_movie(content(movies(), TAGS, WEIGHTS).neighbours(0, 8, 8))
+    found = by_movie(content(movies(), TAGS, WEIGHTS).neighbours(ALL, 8))
     assert 7 not in found
     assert all(other != 7 for rows in found.values() for other, _ in rows)
     assert found[6] == [(8, pytest.approx(found[6][0][1]))], "the year is all that it has"
 
 
 def test_content_rows_tell_no_ratings() -> None:
-    rows = content(movies(), TAGS, WEIGHTS).neighbours(0, 8, 8)
+    rows = content(movies(), TAGS, WEIGHTS).neighbours(ALL, 8)
     assert not rows.co_raters.any()
     assert np.isnan(rows.cosines).all()
 
