@@ -75,9 +75,10 @@ class Indexer:
             What was done, for the log.
         """
         run = runs.get(self.runs_table, run_id)
-        if run is not None and run["state"] == State.FAILED:
-            self._clear(run_id)
-            return "cleared: the run has failed"
+        if run is not None and run["state"] in {State.FAILED, State.SUPERSEDED}:
+            if run.get("in_index"):
+                self._clear_again(run_id)
+            return "ignored: the run has ended; what it left in the index goes, unless it is kept"
         if run is None or run["state"] not in ON_CLUSTER | {State.INDEXING}:
             return "ignored: the run is not waiting for a result"
         try:
@@ -101,6 +102,7 @@ class Indexer:
             titles=prefix(run_id) + manifest.titles.name,
             parts=len(manifest.neighbours),
             quality=quality,
+            in_index=True,
         )
         run = run | {"quality": quality}
         try:
@@ -128,7 +130,11 @@ class Indexer:
         except PartError as error:
             self._fail(task.run_id, str(error), now)
             return f"failed: {error}"
-        done = runs.part_indexed(self.runs_table, task.run_id, part.name)
+        run = runs.part_indexed(self.runs_table, task.run_id, part.name)
+        if run["state"] != State.INDEXING:
+            self._clear_again(task.run_id)  # what was cleared before this part was in
+            return "too late: the run's indexing has ended"
+        done = len(run["parts_indexed"])
         if done < run["parts"]:
             return f"loaded, {done} of {run['parts']}"
         return self._promote(run, now)
@@ -176,11 +182,12 @@ class Indexer:
         if run and run["state"] == State.INDEXING:
             return "ignored: the run is being indexed anew"
         try:
-            lines = self._read(run_id, part)
+            index.remove(self.index_table, run_id, self._read(run_id, part))
+            outcome = "removed"
         except PartError as error:
-            return f"nothing to remove, it was never loaded: {error}"
-        index.remove(self.index_table, run_id, lines)
-        return "removed"
+            outcome = f"nothing to remove, it was never loaded: {error}"
+        runs.part_removed(self.runs_table, run_id, part.name)
+        return outcome
 
     def _send(self, action: Literal["load", "remove"], run_id: str, manifest: Manifest) -> None:
         for parts in batched(manifest.neighbours, SQS_BATCH, strict=False):

@@ -147,9 +147,10 @@ def newest_live(table: "Table") -> Run | None:
     return None
 
 
-def not_ended(table: "Table") -> list[Run]:
-    """All runs that are still on their way, the newest first."""
-    return list(_newest_first(table, ~Attr("state").is_in(sorted(ENDED))))
+def unsettled(table: "Table") -> list[Run]:
+    """All runs that are still on their way or may have items in the index, the newest first."""
+    is_on_its_way = ~Attr("state").is_in(sorted(ENDED))
+    return list(_newest_first(table, is_on_its_way | Attr("in_index").eq(True)))
 
 
 def of_dataset(table: "Table", fingerprint: str) -> Run | None:
@@ -322,30 +323,53 @@ def reindex(table: "Table", run_id: str, source: State, now: datetime) -> bool:
     Returns:
         Whether the run moved to INDEXING.
     """
-    changes: dict[str, object] = {"state": State.INDEXING.value, "updated_at": format_time(now)}
+    changes: dict[str, object] = {
+        "state": State.INDEXING.value,
+        "updated_at": format_time(now),
+        "in_index": True,
+    }
     if source != State.LIVE:
         changes["promoted_by_hand"] = True
     condition: ConditionBase = Attr("state").eq(source.value)
     if source == State.FAILED:
         condition &= Attr("held_back").eq(True)
     entered = State.INDEXING, format_time(now)
-    return _update(table, run_id, changes, condition, entered, remove=("parts_indexed", "reason"))
+    done = "parts_indexed", "parts_removed", "reason"
+    return _update(table, run_id, changes, condition, entered, remove=done)
 
 
-def part_indexed(table: "Table", run_id: str, part: str) -> int:
+def part_indexed(table: "Table", run_id: str, part: str) -> Run:
     """Note that a part of a run's result is in the index; noting it again changes nothing.
 
     Returns:
-        How many parts of the run are in the index now.
+        The run as it is now, with all its parts that are in the index as `parts_indexed`.
     """
     answer = table.update_item(
         Key=run_key(run_id),
-        UpdateExpression="ADD parts_indexed :part",
-        ExpressionAttributeValues={":part": {part}},
+        UpdateExpression="ADD parts_indexed :part DELETE parts_removed :part SET in_index = :yes",
+        ExpressionAttributeValues={":part": {part}, ":yes": True},
         ReturnValues="ALL_NEW",
     )
-    indexed: Any = answer["Attributes"]["parts_indexed"]
-    return len(indexed)
+    return answer["Attributes"]
+
+
+def part_removed(table: "Table", run_id: str, part: str) -> None:
+    """Note that a part of an ended run is out of the index; the last one settles the run."""
+    has_ended = Attr("state").is_in([State.FAILED.value, State.SUPERSEDED.value])
+    try:
+        answer = table.update_item(
+            Key=run_key(run_id),
+            UpdateExpression="ADD parts_removed :part",
+            ConditionExpression=has_ended,
+            ExpressionAttributeValues={":part": {part}},
+            ReturnValues="ALL_NEW",
+        )
+    except table.meta.client.exceptions.ConditionalCheckFailedException:
+        return  # it is being indexed anew
+    run: Run = answer["Attributes"]
+    if len(run["parts_removed"]) >= run.get("parts", 0):
+        is_so_still = has_ended & Attr("parts_removed").eq(run["parts_removed"])
+        _update(table, run_id, {"in_index": False}, is_so_still, remove=("parts_removed",))
 
 
 def _newest_first(table: "Table", wanted: ConditionBase) -> Iterator[Run]:

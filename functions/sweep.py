@@ -48,13 +48,14 @@ class Action:
 
     Attributes:
         kind: `end` a cluster, `fail` a run, `follow` a run whose cluster runs, `index` a run
-            whose result nobody goes on with, or `abandon` one that cannot be indexed.
+            whose result nobody goes on with, `abandon` one that cannot be indexed, or `clear` one
+            that has ended from the index.
         run_id: the run.
         reason: for a person.
         cluster_id: the cluster, where it is about one.
     """
 
-    kind: Literal["end", "fail", "follow", "index", "abandon"]
+    kind: Literal["end", "fail", "follow", "index", "abandon", "clear"]
     run_id: str
     reason: str
     cluster_id: str | None = None
@@ -64,15 +65,18 @@ def reconcile(
     runs: Sequence[Run],
     clusters: Sequence[Cluster],
     with_result: Collection[str],
+    kept: Collection[str],
     now: datetime,
     deadline: timedelta,
 ) -> list[Action]:
     """Compare what the runs table says with what EMR says.
 
     Args:
-        runs: those that have not ended, and those whose cluster is alive.
+        runs: those that have not ended, those whose cluster is alive, and those of which items may
+            be in the index.
         clusters: of this stack: all that are alive, and those of runs that have not ended.
         with_result: the runs among them whose manifest is written.
+        kept: the runs that readers are, or after a rollback would be, answered from.
         now: the current time.
         deadline: how long a cluster may live.
     """
@@ -85,7 +89,7 @@ def reconcile(
             actions.append(Action("end", cluster.run_id, why, cluster.cluster_id))
     ending = {action.run_id for action in actions}
     for run in runs:
-        action = _about(run, of_run, with_result, now, ending)
+        action = _about(run, of_run, with_result, now, ending) or _about_items(run, kept, now)
         if action:
             actions.append(action)
     return actions
@@ -141,6 +145,16 @@ def _about(
     if cluster.state == "RUNNING" and state != State.RUNNING:
         return Action("follow", run_id, "the cluster runs; its event never came")
     return None
+
+
+def _about_items(run: Run, kept: Collection[str], now: datetime) -> Action | None:
+    """What is to be done about a run's items in the index."""
+    has_ended = run["state"] in {State.FAILED, State.SUPERSEDED}
+    if not has_ended or not run.get("in_index") or run["run_id"] in kept:
+        return None
+    if _idle(run, now) <= PATIENCE:
+        return None
+    return Action("clear", run["run_id"], "items of it are still in the index")
 
 
 def _why_failed(cluster: Cluster, now: datetime) -> str:

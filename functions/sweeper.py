@@ -16,10 +16,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import ending
+import live
 import notices
 import runs
 from layout import manifest_key, run_id_of_name
-from runs import ON_CLUSTER, State
+from runs import ENDED, ON_CLUSTER, State
 from sweep import ALIVE, Action, Cluster, reconcile
 
 logger = Logger()
@@ -28,7 +29,9 @@ s3 = boto3.client("s3")
 sqs = boto3.client("sqs")
 sns = boto3.client("sns")
 emr = boto3.client("emr")
-runs_table = boto3.resource("dynamodb").Table(os.environ["RUNS_TABLE"])
+dynamodb = boto3.resource("dynamodb")
+runs_table = dynamodb.Table(os.environ["RUNS_TABLE"])
+index_table = dynamodb.Table(os.environ["INDEX_TABLE"])
 stack = os.environ["STACK_NAME"]
 bucket = os.environ["RESULTS_BUCKET"]
 index_queue_url = os.environ["INDEX_QUEUE_URL"]
@@ -41,9 +44,11 @@ deadline = timedelta(minutes=int(os.environ["DEADLINE_MINUTES"]))
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
     """See the module."""
     now = datetime.now(UTC)
-    open_runs = runs.not_ended(runs_table)
+    unsettled = runs.unsettled(runs_table)
+    open_runs = [run for run in unsettled if run["state"] not in ENDED]
+    pointer = live.read(index_table)
     alive = list(living_clusters())
-    known = {run["run_id"] for run in open_runs}
+    known = {run["run_id"] for run in unsettled}
     others = [runs.get(runs_table, each.run_id) for each in alive if each.run_id not in known]
     described = {cluster.run_id for cluster in alive}
     ended = [
@@ -51,14 +56,16 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
         for run in open_runs
         if run["state"] in ON_CLUSTER and "cluster_id" in run and run["run_id"] not in described
     ]
-    all_runs = [*open_runs, *(run for run in others if run)]
+    all_runs = [*unsettled, *(run for run in others if run)]
     clusters = [*alive, *(cluster for cluster in ended if cluster)]
-    with_result = {run_id for run_id in known if ending.has_result(s3, bucket, run_id)}
+    open_ids = [run["run_id"] for run in open_runs]
+    with_result = {run_id for run_id in open_ids if ending.has_result(s3, bucket, run_id)}
+    kept = {pointer.run_id, pointer.previous or ""} if pointer else set[str]()
     for cluster in clusters:
         if cluster.ended_at is not None:
             ending.note_cost(runs_table, cluster.run_id, cluster.ended_at)
     metrics.add_metric("StraysEnded", MetricUnit.Count, 0)
-    for action in reconcile(all_runs, clusters, with_result, now, deadline):
+    for action in reconcile(all_runs, clusters, with_result, kept, now, deadline):
         logger.warning("sweeping", action=action.kind, run_id=action.run_id, reason=action.reason)
         carry_out(action, now)
 
@@ -76,7 +83,7 @@ def carry_out(action: Action, now: datetime) -> None:
             runs.fail(runs_table, action.run_id, reason, now)
         case "follow":
             runs.advance(runs_table, action.run_id, State.RUNNING, now)
-        case "index":
+        case "index" | "clear":
             hand_to_indexer(action.run_id)
             runs.note(runs_table, action.run_id, updated_at=runs.format_time(now))
         case "abandon":

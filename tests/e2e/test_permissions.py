@@ -105,7 +105,7 @@ ATTEMPTS = [
     table("Launcher", "put_item", "RunsTable", Item=KEY, **NEVER),
     table("Launcher Monitor Sweeper Indexer Control", "update_item", "RunsTable", Key=KEY, **SET),
     table("", "delete_item", "RunsTable", Key=KEY, **NEVER),
-    table("Indexer Query Control", "get_item", "IndexTable", Key=MOVIE),
+    table("Indexer Query Control Sweeper", "get_item", "IndexTable", Key=MOVIE),
     Attempt(
         "Query", "dynamodb", "batch_get_item", {"RequestItems": {"IndexTable": {"Keys": [MOVIE]}}}
     ),

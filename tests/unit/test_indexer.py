@@ -155,6 +155,31 @@ def test_a_late_removal_spares_the_live_and_the_kept_run(cloud: Cloud) -> None:
     assert movies_of(cloud, first) == movies_of(cloud, second) == [1, 2, 3]
 
 
+def test_a_part_that_is_written_after_its_run_was_cleared_goes_as_well(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = start_run(cloud)
+    cloud.write_result(run_id, PARTS)
+    cloud.put(f"runs/{run_id}/neighbours/part-00001.json.gz", b"cut", "results")
+    deliver(manifest_written(run_id))
+    good, bad = cloud.messages("IndexQueue")
+    write = index.write
+
+    def slowly(*arguments: Any) -> None:
+        monkeypatch.setattr(index, "write", write)
+        deliver(messages(bad))  # another worker fails the run, and a third clears it
+        drain(cloud)
+        write(*arguments)
+
+    monkeypatch.setattr(index, "write", slowly)
+    deliver(messages(good))
+    assert state_of(cloud, run_id) == "FAILED"
+    assert movies_of(cloud, run_id) != []
+    drain(cloud)
+    assert movies_of(cloud, run_id) == []
+    assert not cloud.runs.get_item(Key=runs.run_key(run_id))["Item"]["in_index"]
+
+
 def test_a_changed_part_fails_the_run_and_leaves_the_old_one_live(cloud: Cloud) -> None:
     old, run_id = finish_run(cloud, 0), start_run(cloud, 1)
     cloud.write_result(run_id, PARTS)

@@ -69,6 +69,57 @@ def test_a_run_that_is_not_there_cannot_be_moved(cloud: Cloud) -> None:
     assert cloud.all_runs() == []
 
 
+@pytest.fixture
+def left(cloud: Cloud) -> str:
+    """A failed run of two parts that may be in the index."""
+    run = claim(cloud)
+    assert run is not None
+    put_in_state(cloud, run["run_id"], State.FAILED)
+    runs.note(cloud.runs, run["run_id"], parts=2, in_index=True)
+    return run["run_id"]
+
+
+def test_a_run_has_items_in_the_index_until_its_last_part_is_removed(
+    cloud: Cloud, left: str
+) -> None:
+    for removed in ("a", "a"):
+        runs.part_removed(cloud.runs, left, removed)
+        assert runs.get(cloud.runs, left)["in_index"]
+    runs.part_indexed(cloud.runs, left, "a")  # by a worker that was slow
+    runs.part_removed(cloud.runs, left, "b")
+    assert runs.get(cloud.runs, left)["in_index"], "a is there once more"
+    runs.part_removed(cloud.runs, left, "a")
+    assert not runs.get(cloud.runs, left)["in_index"]
+    assert runs.unsettled(cloud.runs) == []
+
+
+def test_a_part_that_comes_in_while_the_last_one_goes_is_not_forgotten(
+    cloud: Cloud, left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = runs._update
+
+    def meanwhile(*arguments: object, **named: object) -> bool:
+        runs.part_indexed(cloud.runs, left, "a")
+        return update(*arguments, **named)
+
+    runs.part_removed(cloud.runs, left, "a")
+    monkeypatch.setattr(runs, "_update", meanwhile)
+    runs.part_removed(cloud.runs, left, "b")
+    assert runs.get(cloud.runs, left)["in_index"]
+
+
+def test_the_parts_of_a_run_that_is_indexed_anew_do_not_count_as_removed(
+    cloud: Cloud, left: str
+) -> None:
+    runs.part_removed(cloud.runs, left, "a")
+    runs.note(cloud.runs, left, held_back=True)
+    assert runs.reindex(cloud.runs, left, State.FAILED, NOW)
+    runs.part_removed(cloud.runs, left, "b")  # a message that was late
+    run = runs.get(cloud.runs, left)
+    assert run["in_index"]
+    assert "parts_removed" not in run
+
+
 def test_a_failed_run_can_only_be_indexed_and_only_if_it_was_held_back(cloud: Cloud) -> None:
     assert NEXT[State.FAILED] == {State.INDEXING}
     assert set(NEXT) == set(State)

@@ -35,12 +35,15 @@ def cluster(state: str = "RUNNING", age: timedelta = MINUTE, interactive: bool =
 
 
 def swept(
-    run: runs.Run | None, cluster: Cluster | None, with_result: bool = False
+    run: runs.Run | None,
+    cluster: Cluster | None,
+    with_result: bool = False,
+    kept: frozenset[str] = frozenset(),
 ) -> list[tuple[str, str]]:
     """Kinds and reasons of the actions."""
     actions = reconcile(
         [run] if run else [], [cluster] if cluster else [], {"r"} if with_result else set(),
-        NOW, DEADLINE,
+        kept, NOW, DEADLINE,
     )  # fmt: skip
     assert all(isinstance(action, Action) and action.run_id == "r" for action in actions)
     return [(action.kind, action.reason) for action in actions]
@@ -139,3 +142,14 @@ def test_a_result_that_cannot_be_indexed_is_told_of_again_and_in_the_end_given_u
 
 def test_a_run_in_indexing_whose_manifest_is_gone_is_not_forgotten() -> None:
     assert kinds(run(State.INDEXING, PATIENCE * 2), None, with_result=False) == ["index"]
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.SUPERSEDED])
+def test_what_an_ended_run_has_left_in_the_index_is_cleared_unless_it_is_kept(state: State) -> None:
+    left = run(state, PATIENCE + MINUTE) | {"in_index": True}
+    assert kinds(left, None) == ["clear"]
+    assert kinds(left, None, kept=frozenset({"r"})) == []
+    assert kinds(left | {"in_index": False}, None) == []
+    assert kinds(run(state, PATIENCE + MINUTE), None) == []
+    assert kinds(run(state, MINUTE) | {"in_index": True}, None) == [], "it is under way"
+    assert kinds(run(State.LIVE, PATIENCE + MINUTE) | {"in_index": True}, None) == []

@@ -14,7 +14,7 @@ import sweeper
 from runs import State
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT, Cloud, manifest_written, messages, movie_line
-from tests.unit.test_indexer import deliver, drain, movies_of, start_run
+from tests.unit.test_indexer import PARTS, deliver, drain, finish_run, movies_of, start_run
 
 
 @pytest.fixture
@@ -117,6 +117,29 @@ def test_a_result_that_nobody_indexes_is_handed_over_every_half_hour_and_then_gi
     assert runs.get(cloud.runs, run_id)["state"] == State.FAILED
     drain(cloud)
     assert movies_of(cloud, run_id) == []
+    assert told == []
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_items_whose_removal_was_lost_are_removed_in_the_end(
+    cloud: Cloud, told: list, lost: int
+) -> None:
+    first, second = finish_run(cloud, 0), finish_run(cloud, 1)
+    third = start_run(cloud, 2)
+    cloud.write_result(third, PARTS)
+    deliver(manifest_written(third))
+    for part in cloud.messages("IndexQueue"):
+        deliver(messages(part))
+    for removal in cloud.messages("IndexQueue")[lost:]:  # the first is retired now
+        deliver(messages(removal))
+    assert movies_of(cloud, first) != []
+
+    sweep(after=timedelta(hours=1))
+    drain(cloud)
+    assert movies_of(cloud, first) == []
+    assert movies_of(cloud, second) == movies_of(cloud, third) == [1, 2, 3]
+    sweep(after=timedelta(hours=2))
+    assert cloud.messages("IndexQueue") == [], "what is done is not done again"
     assert told == []
 
 
