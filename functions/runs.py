@@ -309,6 +309,15 @@ def note(table: "Table", run_id: str, **fields: object) -> bool:
     return _update(table, run_id, fields, Attr("pk").exists())
 
 
+def handed_over(table: "Table", run_id: str, now: datetime) -> None:
+    """Note that a run was handed to the indexer once more."""
+    table.update_item(
+        Key=run_key(run_id),
+        UpdateExpression="SET updated_at = :at ADD handed_over :one",
+        ExpressionAttributeValues={":at": format_time(now), ":one": 1},
+    )
+
+
 def reindex(table: "Table", run_id: str, source: State, now: datetime) -> bool:
     """Have a run indexed anew because somebody asked for it.
 
@@ -334,7 +343,7 @@ def reindex(table: "Table", run_id: str, source: State, now: datetime) -> bool:
     if source == State.FAILED:
         condition &= Attr("held_back").eq(True)
     entered = State.INDEXING, format_time(now)
-    done = "parts_indexed", "parts_removed", "reason"
+    done = "parts_indexed", "parts_removed", "handed_over", "reason"
     return _update(table, run_id, changes, condition, entered, remove=done)
 
 

@@ -12,8 +12,10 @@ from runs import BEFORE_LAUNCH, ON_CLUSTER, Run, State, parse_time
 
 # Longer than any message of ours is on its way: what is older than this was lost.
 PATIENCE = timedelta(minutes=30)
-# What could not be indexed in so long, told of anew again and again, never will be.
+# What could not be indexed in so long, handed over anew so often, never will be: sweeps, too, may
+# have been away for hours.
 INDEXING_LIMIT = timedelta(hours=6)
+HAND_OVERS = 6
 ALIVE: frozenset[Literal["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"]] = frozenset(
     {"STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"}
 )
@@ -125,7 +127,12 @@ def _about(
     """What is to be done about a run."""
     run_id, state = run["run_id"], run["state"]
     cluster = of_run.get(run_id)
-    if state == State.INDEXING and now - _entered(run, State.INDEXING) > INDEXING_LIMIT:
+    was_tried = run.get("handed_over", 0) >= HAND_OVERS
+    if (
+        state == State.INDEXING
+        and was_tried
+        and now - _entered(run, State.INDEXING) > INDEXING_LIMIT
+    ):
         hours = int(INDEXING_LIMIT.total_seconds() // 3600)
         reason = f"its result could not be indexed in {hours} hours: docs/runbook.md says why"
         return Action("abandon", run_id, reason)

@@ -85,7 +85,7 @@ def carry_out(action: Action, now: datetime) -> None:
             runs.advance(runs_table, action.run_id, State.RUNNING, now)
         case "index" | "clear":
             hand_to_indexer(action.run_id)
-            runs.note(runs_table, action.run_id, updated_at=runs.format_time(now))
+            runs.handed_over(runs_table, action.run_id, now)
         case "abandon":
             runs.fail(runs_table, action.run_id, action.reason, now)
             hand_to_indexer(action.run_id)  # which clears what it has loaded of it

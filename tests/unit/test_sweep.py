@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import runs
 from runs import ENDED, State
-from sweep import INDEXING_LIMIT, PATIENCE, Action, Cluster, reconcile
+from sweep import HAND_OVERS, INDEXING_LIMIT, PATIENCE, Action, Cluster, reconcile
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DEADLINE = timedelta(hours=2)
@@ -132,12 +132,16 @@ def test_no_cluster_outlives_its_deadline_and_none_that_has_ended_is_ended(
 
 
 def test_a_result_that_cannot_be_indexed_is_told_of_again_and_in_the_end_given_up() -> None:
-    def after(idle: timedelta, since: timedelta) -> list[str]:
-        return kinds(run(State.INDEXING, idle, since=since), None, with_result=True)
+    def after(idle: timedelta, since: timedelta, told: int = HAND_OVERS) -> list[str]:
+        waiting = run(State.INDEXING, idle, since=since) | {"handed_over": told}
+        return kinds(waiting, None, with_result=True)
 
     assert after(MINUTE, since=timedelta(hours=5)) == []
     assert after(PATIENCE + MINUTE, since=timedelta(hours=5)) == ["index"]
     assert after(MINUTE, since=INDEXING_LIMIT + MINUTE) == ["abandon"]
+    # No sweep came round for hours, as where its own rights were taken away.
+    assert after(INDEXING_LIMIT, since=INDEXING_LIMIT + MINUTE, told=0) == ["index"]
+    assert after(MINUTE, since=INDEXING_LIMIT * 2, told=HAND_OVERS - 1) == []
 
 
 def test_a_run_in_indexing_whose_manifest_is_gone_is_not_forgotten() -> None:
