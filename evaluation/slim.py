@@ -5,10 +5,14 @@ w with which the others foretell movie j make ½‖x_j - Xw‖² + ½ l2 ‖w‖
 and w_j = 0. Only a baseline: no measure of the job's.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numba import njit
 
 SWEEPS = 30
+MOVIES_AT_ONCE = 64  # of one thread
 CLOSE = 1e-4  # a sweep that changes no weight by more than this is the last
 
 
@@ -21,23 +25,30 @@ def slim(gram: np.ndarray, l1: float, l2: float) -> np.ndarray:
         l2: how much their squares cost.
     """
     weights = np.zeros_like(gram)
-    _descend(gram, l1, l2, weights)
+
+    def descend(first: int) -> None:
+        _descend(gram, l1, l2, first, weights[first : first + MOVIES_AT_ONCE])
+
+    with ThreadPoolExecutor(os.process_cpu_count()) as threads:
+        for _ in threads.map(descend, range(0, gram.shape[0], MOVIES_AT_ONCE)):
+            pass  # but for an error, which is raised here
     return weights.T
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _descend(gram, l1, l2, weights):
-    """Fill row j with the weights that foretell movie j.
+def _descend(gram, l1, l2, first, weights):
+    """Fill the rows of some movies with the weights that foretell them.
 
     Args:
         gram: see `slim`.
         l1: see there.
         l2: see there.
-        weights: float64 [movies, movies], zero.
+        first: place of the first of these movies.
+        weights: float64 [these movies, movies], zero.
     """
     movies = gram.shape[0]
-    for j in range(movies):
-        of = weights[j]
+    for row in range(weights.shape[0]):
+        j, of = first + row, weights[row]
         correlation = gram[j].copy()  # of each movie with what is not foretold yet
         for _ in range(SWEEPS):
             largest = 0.0
