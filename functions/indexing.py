@@ -160,11 +160,11 @@ class Indexer:
         self._clear(run_id)  # also where somebody else failed it, who may have died before this
 
     def _clear(self, run_id: str) -> None:
-        """Hand out the removal of a run's items; a run without a good manifest has none."""
+        """Hand out the removal of a run's items; without a good manifest nobody can tell them."""
         try:
             self._send("remove", run_id, self._manifest(run_id))
         except ManifestError:
-            return
+            runs.note(self.runs_table, run_id, in_index=False)
 
     def _clear_again(self, run_id: str) -> None:
         """Clear what whoever ended the run's indexing may have died before it could clear."""

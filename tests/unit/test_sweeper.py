@@ -143,6 +143,18 @@ def test_items_whose_removal_was_lost_are_removed_in_the_end(
     assert told == []
 
 
+def test_items_that_no_manifest_tells_any_more_are_given_up(cloud: Cloud, told: list) -> None:
+    first, _ = finish_run(cloud, 0), finish_run(cloud, 1)
+    finish_run(cloud, 2)
+    runs.note(cloud.runs, first, in_index=True)  # as if its removal had been lost
+    cloud.s3.delete_object(Bucket="results", Key=f"runs/{first}/manifest.json")
+    sweep(after=timedelta(hours=1))
+    drain(cloud)
+    sweep(after=timedelta(hours=2))
+    assert cloud.messages("IndexQueue") == []
+    assert told == []
+
+
 def test_a_cluster_whose_events_were_lost_still_gives_its_job_s_reason_and_its_cost(
     cloud: Cloud, run: runs.Run, told: list
 ) -> None:
