@@ -5,11 +5,10 @@ w with which the others foretell movie j make ½‖x_j - Xw‖² + ½ l2 ‖w‖
 and w_j = 0. Only a baseline: no measure of the job's.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 from numba import njit
+
+from threads import in_threads
 
 SWEEPS = 30
 MOVIES_AT_ONCE = 64  # of one thread
@@ -29,9 +28,7 @@ def slim(gram: np.ndarray, l1: float, l2: float) -> np.ndarray:
     def descend(first: int) -> None:
         _descend(gram, l1, l2, first, weights[first : first + MOVIES_AT_ONCE])
 
-    with ThreadPoolExecutor(os.process_cpu_count()) as threads:
-        for _ in threads.map(descend, range(0, gram.shape[0], MOVIES_AT_ONCE)):
-            pass  # but for an error, which is raised here
+    list(in_threads(descend, range(0, gram.shape[0], MOVIES_AT_ONCE)))
     return weights.T
 
 

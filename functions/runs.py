@@ -363,7 +363,10 @@ def part_indexed(table: "Table", run_id: str, part: str) -> Run:
 
 
 def part_removed(table: "Table", run_id: str, part: str) -> None:
-    """Note that a part of an ended run is out of the index; the last one settles the run."""
+    """Note that a part of an ended run is out of the index; of the last one, that all are.
+
+    Of a run that is being indexed anew, or live, nothing is noted.
+    """
     has_ended = Attr("state").is_in([State.FAILED.value, State.SUPERSEDED.value])
     try:
         answer = table.update_item(

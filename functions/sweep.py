@@ -127,12 +127,7 @@ def _about(
     """What is to be done about a run."""
     run_id, state = run["run_id"], run["state"]
     cluster = of_run.get(run_id)
-    was_tried = run.get("handed_over", 0) >= HAND_OVERS
-    if (
-        state == State.INDEXING
-        and was_tried
-        and now - _entered(run, State.INDEXING) > INDEXING_LIMIT
-    ):
+    if state == State.INDEXING and _is_hopeless(run, now):
         hours = int(INDEXING_LIMIT.total_seconds() // 3600)
         reason = f"its result could not be indexed in {hours} hours: docs/runbook.md says why"
         return Action("abandon", run_id, reason)
@@ -152,6 +147,12 @@ def _about(
     if cluster.state == "RUNNING" and state != State.RUNNING:
         return Action("follow", run_id, "the cluster runs; its event never came")
     return None
+
+
+def _is_hopeless(run: Run, now: datetime) -> bool:
+    """Whether a run in INDEXING had its time and its attempts."""
+    is_late = now - _entered(run, State.INDEXING) > INDEXING_LIMIT
+    return is_late and run.get("handed_over", 0) >= HAND_OVERS
 
 
 def _about_items(run: Run, kept: Collection[str], now: datetime) -> Action | None:

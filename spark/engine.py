@@ -13,10 +13,9 @@ file.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -34,6 +33,7 @@ from ratings import Census, Chunk, Ratings, unpacked
 from self_evaluation import are_asked
 from storage import child, list_files
 from sums import KINDS, leave, left
+from threads import in_threads
 
 SUM_BYTES = 16  # of one pair of movies: four 32-bit sums
 CELLS_PER_CORE = 3  # so that cores end together
@@ -276,9 +276,7 @@ def look_up(found: Sequence[Best], blocks: Blocks, kept: Kept) -> Best:
                 here = mine[(row[mine] >= down.start) & (row[mine] < down.stop)]
                 into[here] = band[row[here] - down.start, column[here] - right.start]
 
-    with ThreadPoolExecutor(os.process_cpu_count()) as threads:
-        for _ in threads.map(fill, cells_left(kept, blocks)):
-            pass  # but for an error, which is raised here
+    list(in_threads(fill, cells_left(kept, blocks)))
     n, xy, xx, yy = sums
     with np.errstate(invalid="ignore"):
         return rows._replace(co_raters=n, cosines=cosine(Pairs(n, xy, xx, yy, (n, n), (n, n))))
@@ -309,7 +307,7 @@ def best_of(
         number: int, found: Iterable[tuple[str, Best]]
     ) -> Iterator[tuple[int, dict[str, Best]]]:
         by_measure: dict[str, list[Best]] = {}
-        for measure, best in (*found, *shared.value.get(number, ())):
+        for measure, best in chain(found, shared.value.get(number, ())):
             by_measure.setdefault(measure, []).append(best)
         lists = {name: chosen(each, count) for name, each in by_measure.items()}
         for name, best in lists.items():

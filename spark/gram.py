@@ -7,9 +7,7 @@ says why. Row i of B is what liking movie i adds to the others.
 """
 
 import math
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy.linalg import lapack, solve
@@ -19,6 +17,7 @@ from best import Best, best_of_rows
 from engine import Blocks, Kept, cells_left
 from self_evaluation import Asked
 from sums import left
+from threads import in_threads
 
 MIRRORED = 512  # rows of a matrix that are mirrored at once, for the cache's sake
 ROWS_AT_ONCE = 64  # of B, so that they stay in a cache
@@ -51,9 +50,7 @@ def gather(kept: Kept, blocks: Blocks, limit: int) -> tuple[Blocks, np.ndarray]:
             into = part[down, right]
             np.divide(band[: into.shape[0], : into.shape[1]], SCALE, out=into)
 
-    with ThreadPoolExecutor(os.process_cpu_count()) as threads:
-        for _ in threads.map(fill, cells_left(kept, blocks)):
-            pass  # but for an error, which is raised here
+    list(in_threads(fill, cells_left(kept, blocks)))
     gram[np.diag_indices_from(gram)] = movies.squares / SCALE
     return movies, gram
 
@@ -102,8 +99,7 @@ def ease(movies: Blocks, weights: np.ndarray, count: int) -> Iterator[Best]:
         rows = weights[some] * scale
         return best_of_rows(movies.ids[some], rows, movies.ids, movies.raters, count)
 
-    with ThreadPoolExecutor(os.process_cpu_count()) as threads:
-        yield from threads.map(rank, range(0, movies.ids.size, ROWS_AT_ONCE))
+    yield from in_threads(rank, range(0, movies.ids.size, ROWS_AT_ONCE))
 
 
 def ease_without(

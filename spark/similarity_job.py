@@ -232,11 +232,7 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
     )
     compared = compare(context, dataset, options, first, stages)
     with stages.stage("neighbours"):
-        words = None
-        if "hybrid" in options.measures:
-            from content import content
-
-            words = content(dataset.movies, dataset.tags, options.parameters["hybrid"])
+        words = describe(dataset, options)
         parts, covered = write_neighbours(context, compared.best, dataset, words, first, options)
         titles = results.write_titles(dataset.movies, options.output)
     quality = None
@@ -430,9 +426,16 @@ def make_trial(asked: Asked, blocks: Blocks, rules: Rules, options: argparse.Nam
 def write_quality(
     ratings: Ratings, compared: Compared, words: "Content | None", options: argparse.Namespace
 ) -> Part:
-    """Write what the users who were asked say of the run."""
+    """Write what the users who were asked say of the run.
+
+    Args:
+        ratings: packed.
+        compared: from `compare`.
+        words: from `describe`.
+        options: from `parse`.
+    """
     asked, names, tried = compared.asked, judged(options), compared.tried
-    if "hybrid" in names and words is not None:
+    if words is not None and "hybrid" in names:
         tried = tried | {"hybrid": hybrid_tried(tried["ease"], asked, words, options)}
     raters, _ = asked.of_movies(ratings.movies)
     popular = ratings.movies[np.argsort(raters - ratings.raters, kind="stable")]
@@ -448,8 +451,11 @@ def hybrid_tried(
     Args:
         by_ratings: neighbours by EASE without them.
         asked: the users.
-        words: what is known of the movies.
+        words: from `describe`.
         options: from `parse`.
+
+    Returns:
+        Neighbours of the movies that they have kept, by movie and rank.
     """
     from hybrid import hybrid
 
@@ -467,6 +473,15 @@ def cut(context: SparkContext, ratings: Ratings, options: argparse.Namespace) ->
     return choose_blocks(ratings, options.min_co_raters, count)
 
 
+def describe(dataset: Dataset, options: argparse.Namespace) -> "Content | None":
+    """What is known of the movies beside their ratings; None where `hybrid` is not asked for."""
+    if "hybrid" not in options.measures:
+        return None
+    from content import content
+
+    return content(dataset.movies, dataset.tags, options.parameters["hybrid"])
+
+
 def write_neighbours(
     context: SparkContext,
     best: RDD[Any],
@@ -481,7 +496,7 @@ def write_neighbours(
         context: Spark's.
         best: from `engine.best_of`.
         dataset: what was read.
-        words: what is known of the movies, for `hybrid`.
+        words: from `describe`.
         first: from `bounds`.
         options: from `parse`.
 
