@@ -155,6 +155,31 @@ def test_a_late_removal_spares_the_live_and_the_kept_run(cloud: Cloud) -> None:
     assert movies_of(cloud, first) == movies_of(cloud, second) == [1, 2, 3]
 
 
+def test_items_of_a_part_that_nobody_noted_are_removed_once_its_run_has_failed(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = start_run(cloud)
+    cloud.write_result(run_id, PARTS)
+    deliver(manifest_written(run_id))
+    part, _ = cloud.messages("IndexQueue")
+    with monkeypatch.context() as patch:  # the worker dies between the write and the note
+        patch.setattr(runs, "part_indexed", lambda *_: 1 / 0)
+        with pytest.raises(BatchProcessingError):
+            deliver(messages(part))
+    assert movies_of(cloud, run_id) != []
+    runs.fail(cloud.runs, run_id, "given up", datetime.now(UTC))
+    deliver(manifest_written(run_id))  # as the sweep asks
+    drain(cloud)
+    assert movies_of(cloud, run_id) == []
+
+
+def test_a_manifest_that_comes_late_again_removes_nothing_twice(cloud: Cloud) -> None:
+    first, *_ = (finish_run(cloud, minute) for minute in range(3))
+    assert movies_of(cloud, first) == []
+    deliver(manifest_written(first))
+    assert cloud.messages("IndexQueue") == []
+
+
 def test_a_part_that_is_written_after_its_run_was_cleared_goes_as_well(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,6 +141,27 @@ def test_the_best_are_those_of_a_full_sort_in_its_order(offers: list, count: int
     assert best[0][0] == 0
 
 
+@settings(deadline=None)
+@given(
+    offers=st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from([0.9, 0.95]), st.integers(1, 99)),
+        max_size=80, unique_by=lambda offer: offer[2],
+    ),
+    count=st.integers(1, 6),
+)  # fmt: skip
+def test_the_best_of_one_movie_never_reach_into_anothers(offers: list, count: int) -> None:
+    columns = zip(*offers, strict=True) if offers else [()] * 3
+    movies, scores, ids = (
+        np.array(c, k) for c, k in zip(columns, (np.int64, float, np.int32), strict=True)
+    )
+    best = kernel.no_best(3, count)
+    kernel.offer_all(best, movies, scores, np.ones(ids.size, np.int32), ids, scores)
+    kernel.put_in_order(best)
+    for movie in range(3):
+        mine = sorted((-score, id) for of, score, id in offers if of == movie)
+        assert best[4][movie, : best[0][movie]].tolist() == [id for _, id in mine[:count]]
+
+
 @given(st.floats(1e-9, 1e5))
 def test_a_rounded_score_is_the_double_of_its_decimal_of_six_digits(score: float) -> None:
     assert ranking.rounded(score) == float(f"{score:.6g}") or is_half(score)

@@ -120,6 +120,18 @@ def test_the_parts_of_a_run_that_is_indexed_anew_do_not_count_as_removed(
     assert "parts_removed" not in run
 
 
+def test_a_run_that_is_indexed_anew_may_have_items_and_has_all_its_attempts(
+    cloud: Cloud, left: str
+) -> None:
+    for _ in range(6):
+        runs.handed_over(cloud.runs, left, NOW)
+    runs.note(cloud.runs, left, held_back=True, in_index=False)
+    assert runs.reindex(cloud.runs, left, State.FAILED, NOW)
+    run = runs.get(cloud.runs, left)
+    assert run["in_index"]
+    assert "handed_over" not in run
+
+
 def test_a_failed_run_can_only_be_indexed_and_only_if_it_was_held_back(cloud: Cloud) -> None:
     assert NEXT[State.FAILED] == {State.INDEXING}
     assert set(NEXT) == set(State)
