@@ -1,0 +1,244 @@
+"""Plays EC2's instance metadata service: what a node of a cluster has its rights from.
+
+Every AWS SDK asks it for credentials where it finds none nearer, and is led to this one by
+`AWS_EC2_METADATA_SERVICE_ENDPOINT`. It speaks the protocol's second version alone, for the security
+configuration of our clusters demands that: whoever shows no session token is refused.
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
+"""
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.access import ACCOUNT, REGION, Access
+
+logger = logging.getLogger(__name__)
+SERVICE = "ec2.amazonaws.com"
+SESSION_SECONDS = 3600  # as long as a role's session lasts, unless the role says otherwise
+MOST_TOKEN_SECONDS = 21600
+INSTANCE = "i-00000000000000000"
+_CREDENTIALS = "/latest/meta-data/iam/security-credentials/"
+
+
+class MetadataError(Exception):
+    """An instance profile that gives a node no rights; the message says why."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Temporary credentials of a role.
+
+    Attributes:
+        role: its name.
+        access_key: id of the key.
+        secret_key: the key.
+        token: of the session.
+        issued: when it began.
+        expires: when it ends.
+    """
+
+    role: str
+    access_key: str
+    secret_key: str
+    token: str
+    issued: datetime
+    expires: datetime
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether half of the session is still to come: SDKs want a quarter of an hour at least."""
+        return datetime.now(UTC) < self.issued + (self.expires - self.issued) / 2
+
+
+def of_profile(access: Access, profile: str, session: str) -> Callable[[], Credentials]:
+    """What asks STS for credentials of an instance profile's role, as EC2 does for its instances.
+
+    The emulator has no caller that is EC2: its root user asks, whom it lets through as any
+    service. So that the role trusts EC2 is seen to here.
+
+    Args:
+        access: to the cloud.
+        profile: name or ARN, the JobFlowRole of RunJobFlow.
+        session: name that the session goes by.
+
+    Raises:
+        MetadataError: there is no such profile, or its role does not trust EC2.
+    """
+    iam, name = access.client("iam"), profile.rpartition("/")[2]
+    try:
+        roles = iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]
+    except iam.exceptions.NoSuchEntityException as error:
+        raise MetadataError(f"Invalid InstanceProfile: {profile}.") from error
+    if not roles or not _trusts_ec2(roles[0]["AssumeRolePolicyDocument"]):
+        raise MetadataError(f"Instance profile {profile} has no role that {SERVICE} may assume")
+    role = roles[0]
+
+    def assume() -> Credentials:
+        issued = datetime.now(UTC)
+        answer = access.client("sts").assume_role(
+            RoleArn=role["Arn"], RoleSessionName=session, DurationSeconds=SESSION_SECONDS
+        )
+        given = answer["Credentials"]
+        return Credentials(
+            role=role["RoleName"],
+            access_key=given["AccessKeyId"],
+            secret_key=given["SecretAccessKey"],
+            token=given["SessionToken"],
+            issued=issued,
+            expires=given["Expiration"],
+        )
+
+    return assume
+
+
+def _trusts_ec2(policy: dict[str, Any]) -> bool:
+    """Whether a trust policy names EC2."""
+    trusted: list[str] = []
+    for statement in policy["Statement"]:
+        services = statement.get("Principal", {}).get("Service", [])
+        if statement["Effect"] == "Allow":
+            trusted += [services] if isinstance(services, str) else services
+    return SERVICE in trusted
+
+
+class InstanceMetadata:
+    """The service of one instance, from `with` to the end of its block.
+
+    Attributes:
+        outage: for as long as it is set every request is answered 503 and nothing else.
+    """
+
+    def __init__(self, credentials: Callable[[], Credentials], region: str = REGION):
+        """Make one that hands out what `credentials` gives, asked anew before it expires."""
+        self.outage = False
+        self._ask = credentials
+        self._region = region
+        self._held: Credentials | None = None
+        self._lock = threading.Lock()
+        self._tokens: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        """Listen on loopback."""
+        handler = type("Handler", (_Handler,), {"service": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=[0.05], daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def endpoint(self) -> str:
+        """What AWS_EC2_METADATA_SERVICE_ENDPOINT is to be."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def session_token(self, seconds: str) -> tuple[int, str]:
+        """Status and body for who asks for a session token that lasts so long."""
+        if not seconds.isdecimal() or not 1 <= int(seconds) <= MOST_TOKEN_SECONDS:
+            return 400, "Bad Request"
+        token = secrets.token_urlsafe()
+        self._tokens[token] = time.monotonic() + int(seconds)
+        return 200, token
+
+    def look_up(self, path: str, token: str) -> tuple[int, str]:
+        """Status and body for who asks for something with a session token."""
+        if time.monotonic() >= self._tokens.get(token, 0):
+            return 401, "Unauthorized"
+        zone = f"{self._region}a"
+        identity = {"accountId": ACCOUNT, "instanceId": INSTANCE}
+        known = {
+            "/latest/meta-data/instance-id": INSTANCE,
+            "/latest/meta-data/placement/region": self._region,
+            "/latest/meta-data/placement/availability-zone": zone,
+            "/latest/dynamic/instance-identity/document": json.dumps(
+                identity | {"availabilityZone": zone, "region": self._region}
+            ),
+        }
+        if path in known:
+            return 200, known[path]
+        folder, _, role = f"{path.rstrip('/')}/".partition(_CREDENTIALS)
+        return (404, "Not Found") if folder else self._look_up_credentials(role.rstrip("/"))
+
+    def _look_up_credentials(self, role: str) -> tuple[int, str]:
+        """The role's name for none, the credentials for its own."""
+        try:
+            credentials = self._credentials()
+        except ClientError as error:  # as EC2 says it of a role that it may not assume
+            said = {"Code": "AssumeRoleUnauthorizedAccess", "Message": str(error)}
+            return 200, json.dumps(said | {"LastUpdated": _moment(datetime.now(UTC))})
+        except BotoCoreError:
+            logger.exception("STS does not answer")
+            return 503, ""
+        if role in ("", credentials.role):
+            return 200, _document(credentials) if role else credentials.role
+        return 404, "Not Found"
+
+    def _credentials(self) -> Credentials:
+        with self._lock:
+            if self._held is None or not self._held.is_fresh:
+                self._held = self._ask()
+            return self._held
+
+
+def _document(credentials: Credentials) -> str:
+    return json.dumps(
+        {
+            "Code": "Success",
+            "LastUpdated": _moment(credentials.issued),
+            "Type": "AWS-HMAC",
+            "AccessKeyId": credentials.access_key,
+            "SecretAccessKey": credentials.secret_key,
+            "Token": credentials.token,
+            "Expiration": _moment(credentials.expires),
+        }
+    )
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request of an SDK."""
+
+    service: InstanceMetadata
+    protocol_version = "HTTP/1.1"
+
+    def do_PUT(self) -> None:
+        if self.path != "/latest/api/token":
+            return self._answer(404, "Not Found")
+        seconds = self.headers.get("X-aws-ec2-metadata-token-ttl-seconds", "")
+        status, text = self.service.session_token(seconds)
+        return self._answer(status, text, seconds)
+
+    def do_GET(self) -> None:
+        token = self.headers.get("X-aws-ec2-metadata-token", "")
+        self._answer(*self.service.look_up(self.path, token))
+
+    def _answer(self, status: int, text: str, seconds: str = "") -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.service.outage:
+            status, text = 503, ""
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        if status == 200 and seconds:
+            self.send_header("X-aws-ec2-metadata-token-ttl-seconds", seconds)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Requests are not worth a line."""
