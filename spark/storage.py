@@ -61,7 +61,7 @@ def replacing(uri: str) -> Iterator[pa.NativeFile]:
     if is_local:
         system.create_dir(folder)
     try:
-        with system.open_output_stream(target) as stream:
+        with system.open_output_stream(target, compression=None) as stream:  # else by the name
             yield stream
     except BaseException:
         if is_local:

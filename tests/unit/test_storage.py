@@ -1,5 +1,6 @@
 """Files by URI: written whole or not at all, on disk as on S3."""
 
+import hashlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 import storage
+from manifest import NEIGHBOURS
 from parquet import write_parquet
+from results import write_lines
 
 ODD = "my [odd] 50% d%20ta +&=?#ü"
 
@@ -65,6 +68,18 @@ def test_the_objects_of_s3_have_the_names_that_were_given(bucket: str) -> None:
     storage.write(f"s3://{bucket}/runs/{ODD}", b"x")
     found = boto3.client("s3").list_objects_v2(Bucket=bucket)["Contents"]
     assert [item["Key"] for item in found] == [f"runs/{ODD}"]
+
+
+def test_the_bytes_of_a_part_are_those_that_its_checksum_is_of_whatever_its_name(
+    bucket: str,
+) -> None:
+    part = write_lines(f"s3://{bucket}/runs/1", f"{NEIGHBOURS}/part-00000.json.gz", ["{}"] * 9)
+    content = boto3.client("s3").get_object(Bucket=bucket, Key=f"runs/1/{part.name}")["Body"].read()
+    assert (len(content), hashlib.sha256(content).hexdigest()) == (part.bytes, part.sha256)
+    for ending in ("gz", "bz2", "lz4", "zst", "parquet"):  # what pyarrow would compress by
+        storage.write(f"s3://{bucket}/plain.{ending}", b"as it is")
+        with storage.open_input(f"s3://{bucket}/plain.{ending}") as file:
+            assert file.read() == b"as it is"
 
 
 def test_a_file_is_replaced_whole_and_never_written_over(tmp_path: Path) -> None:
