@@ -24,6 +24,7 @@ import pyarrow as pa
 from pyspark import RDD, SparkContext
 
 from best import Best, chosen, joined, rows_of
+from broadcast import broadcast
 from entries import BLOCK_MOVIES, ENTRY_BITS, HALVES_BITS, MAX_RATERS
 from kernel_cache import compile_ahead, compiled
 from measures import PairMeasure, Pairs, cosine
@@ -301,13 +302,13 @@ def best_of(
     for measure, rows in (known or {}).items():
         for number, some in _by_range(measure, rows, first):
             more.setdefault(number, []).append(some)
-    shared = found.lists.context.broadcast(more)
+    shared = broadcast(found.lists.context, more)
 
     def choose(
         number: int, found: Iterable[tuple[str, Best]]
     ) -> Iterator[tuple[int, dict[str, Best]]]:
         by_measure: dict[str, list[Best]] = {}
-        for measure, best in chain(found, shared.value.get(number, ())):
+        for measure, best in chain(found, shared().get(number, ())):
             by_measure.setdefault(measure, []).append(best)
         lists = {name: chosen(each, count) for name, each in by_measure.items()}
         for name, best in lists.items():

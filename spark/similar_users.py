@@ -13,6 +13,7 @@ import numpy as np
 from pyspark import SparkContext
 
 from best import NONE, Best
+from broadcast import broadcast
 from engine import Rules, best_of, block_count, cell_memory, choose_blocks, collected, compute, deal
 from manifest import SIMILAR_USERS, Part
 from ratings import Ratings, exchanged
@@ -46,11 +47,11 @@ def write_similar_users(
     count = block_count(compared, context.defaultParallelism, cell_memory(context))
     blocks = choose_blocks(by_movie, rules.min_co_raters, count)
     found = compute(deal(by_movie, blocks), blocks, rules, None, first)
-    everyone = context.broadcast((users, given))
+    everyone = broadcast(context, (users, given))
 
     def write(one: tuple[int, dict[str, Best]]) -> Part:
         number, lists = one
-        users, given = everyone.value
+        users, given = everyone()
         begin, end = np.searchsorted(users, [first[number], *first[number + 1 :][:1], 2**31])[:2]
         lines = _lines(lists.get("cosine", NONE), users[begin:end], given[begin:end])
         return write_lines(output, f"{SIMILAR_USERS}/part-{number:05d}.json.gz", lines)

@@ -18,6 +18,7 @@ from pyspark import RDD, SparkConf, SparkContext, SparkFiles
 
 import results
 from best import NONE, Best, distinct, joined
+from broadcast import broadcast
 from engine import (
     Blocks,
     Kept,
@@ -506,11 +507,11 @@ def write_neighbours(
     """
     names, most = options.measures, options.neighbours
     trust, output = options.parameters["hybrid"]["trust"], options.output
-    everything = context.broadcast((dataset.movies, words))
+    everything = broadcast(context, (dataset.movies, words))
 
     def write(one: tuple[int, dict[str, Best]]) -> tuple[Part, Counter[str]]:
         number, found = one
-        movies, words = everything.value
+        movies, words = everything()
         if words is not None:
             from hybrid import hybrid
 

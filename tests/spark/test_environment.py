@@ -1,6 +1,7 @@
 """The archive: executors of a bare Python, which has nothing installed, compute with it."""
 
 import os
+import random
 import re
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from tests.conftest import ROOT
 from tests.spark import oracle
 from tests.spark.conftest import folder
 from tests.spark.test_engine import stored
+from tests.spark.test_measures import check, lists_of, movie_lines
+from tests.spark.test_similar_users import alike, expected
 
 pytestmark = pytest.mark.spark
 
@@ -44,12 +47,27 @@ def test_what_the_archive_holds_can_be_imported(bare: Path, tmp_path: Path) -> N
     assert done.stdout == "42\n", done.stderr
 
 
-def test_executors_compute_encrypted_with_the_archive_alone_and_compile_once_each(
+def large() -> list[oracle.Rating]:
+    """Ratings of which each broadcast has arrays above 64 KiB, which pickle treats otherwise.
+
+    250 movies have 50 neighbours each by EASE, and 750 have content alone; 9,000 users rated one.
+    """
+    draw = random.Random(20)
+    ratings = [
+        (user, movie, draw.randint(1, 10) / 2)
+        for user in range(1, 121)
+        for movie in range(1, 251)
+        if draw.random() < 0.5
+    ]
+    return ratings + [(user, 1 + user % 1000, 3.5) for user in range(1000, 10_000)]
+
+
+def test_executors_compute_all_measures_encrypted_with_the_archive_alone_and_compile_once_each(
     bare: Path, tmp_path: Path, executors: Path
 ) -> None:
-    table = [(u, m, (u * m) % 10 / 2 + 0.5) for u in range(1, 100) for m in range(1, 40)]
+    table = large()
     lines = "".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table)
-    dataset = folder(tmp_path / "d", ratings_dat=lines, movies_dat="1::One (1999)::Drama\n")
+    dataset = folder(tmp_path / "d", ratings_dat=lines, movies_dat=movie_lines(table))
     output = tmp_path / "result"
     python = Path(sys.executable)
     conf = ENCRYPTION["spark-defaults"] | {
@@ -67,15 +85,26 @@ def test_executors_compute_encrypted_with_the_archive_alone_and_compile_once_eac
         [python.parent / "spark-submit", "--master", "local-cluster[2,2,1024]",
          *(word for name, value in conf.items() for word in ("--conf", f"{name}={value}")),
          "--archives", f"{ensure().as_uri()}#environment", ROOT / "spark" / "similarity_job.py",
-         "--dataset", dataset, "--output", output, "--min-score", "0.5", "--blocks", "4"],
+         "--dataset", dataset, "--output", output, "--min-score", "0.5", "--blocks", "4",
+         "--measures", "damped,full-cosine,jaccard,hybrid,als", "--similar-users", "9"],
         capture_output=True, text=True, check=False, timeout=300,
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
             "PATH": f"{python.parent}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
             "SPARK_LOCAL_IP": "127.0.0.1",
         },
     )  # fmt: skip
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert stored(output / "similarities") == oracle.similarities(table, 10, 0.5)
+    lists = lists_of(output)
+    movies, scores, n, cosine = oracle.by_measure(table, 10, beta=50, penalty=400)
+    for measure, of_all in scores.items():
+        for place, id in enumerate(movies.tolist()):
+            of = of_all[place], n[place], cosine[place]
+            check(lists[measure][id], movies.tolist(), *of, most=50)
+    assert len(lists["als"]) == len(lists["hybrid"]) == 1000
+    assert all(len(lists["als"][id]) == 50 for id in range(1, 251))
+    similar = {line["user_id"]: [tuple(row) for row in line["similar"]] for line in alike(output)}
+    assert {user: rows for user, rows in similar.items() if rows} == expected(table, 10, 0.5, 9)
 
     used = [each for each in executors.glob("app-*/*") if (each / "numba").is_dir()]
     assert used

@@ -105,20 +105,25 @@ def test_every_measure_has_the_neighbours_of_an_independent_oracle(tmp_path: Pat
 
 
 def check(
-    rows: list[Row], movies: list[int], scores: np.ndarray, n: np.ndarray, cosine: np.ndarray
+    rows: list[Row],
+    movies: list[int],
+    scores: np.ndarray,
+    n: np.ndarray,
+    cosine: np.ndarray,
+    most: int = MOST,
 ) -> None:
     """Rows are the best by scores, in order, each with what is known of the pair."""
     place = {movie: number for number, movie in enumerate(movies)}
     told = [score for _, score, _, _ in rows]
     assert told == sorted(told, reverse=True)
-    assert len(rows) == min(MOST, int((scores > 1e-12).sum()))
+    assert len(rows) == min(most, int((scores > 1e-12).sum()))
     for other, score, common, alike in rows:
         at = place[other]
         assert score == pytest.approx(scores[at], rel=1e-5)
         assert common == n[at]
         assert alike is None if not common else alike == pytest.approx(cosine[at], rel=1e-5)
     left = np.delete(scores, [place[other] for other, *_ in rows])
-    assert len(rows) < MOST or left.max() <= told[-1] * (1 + 1e-5)
+    assert len(rows) < most or left.max() <= told[-1] * (1 + 1e-5)
 
 
 @pytest.mark.usefixtures("forgetful")
