@@ -9,17 +9,20 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from cost import vcpus
+from containers import containers
 from layout import code_prefix, environment_key, input_prefix, prefix
 
 if TYPE_CHECKING:
     from mypy_boto3_emr import EMRClient
 
 JOB = "similarity_job.py"
-MODULES = "modules.zip"
+PACKAGE = "job.zip"  # the job's other modules
+BOOTSTRAP = "bootstrap.sh"
 PYTHON = "/usr/bin/python3.13"
-ENVIRONMENT = "environment"  # the folder into which YARN unpacks the archive, beside the job
-TASKS_PER_VCPU = 2
+# The folders into which YARN unpacks the archives, below a container's own.
+PACKAGE_FOLDER = "job"
+ENVIRONMENT = "environment"
+TASKS_PER_CORE = 2
 DISK_GIB = 64  # of a node at least: Spark, its logs and the archive
 SHUFFLE_PER_BYTE = 12  # bytes on the nodes' disks for a byte of ratings: docs/scale.md, with room
 # Of everything that the nodes say to each other and put on their disks. YARN's shuffle service is
@@ -107,25 +110,11 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
     """The command that the step runs: spark-submit with everything from the run's own prefix."""
     results = f"s3://{settings.results_bucket}/"
     code = results + code_prefix(run_id)
-    tasks = TASKS_PER_VCPU * vcpus(settings.instance_type) * settings.core_nodes
-    conf = {
-        "spark.pyspark.python": PYTHON,
-        "spark.yarn.appMasterEnv.PYSPARK_PYTHON": PYTHON,
-        "spark.executorEnv.PYSPARK_PYTHON": PYTHON,
-        "spark.yarn.appMasterEnv.PYTHONPATH": f"./{ENVIRONMENT}",
-        "spark.executorEnv.PYTHONPATH": f"./{ENVIRONMENT}",
-        "spark.yarn.appMasterEnv.AWS_REGION": settings.region,
-        "spark.executorEnv.AWS_REGION": settings.region,
-        # Else the job would see as many cores as there are executors when it starts: none yet.
-        "spark.default.parallelism": str(tasks),
-        # The arithmetic is done by Python workers, whose memory YARN counts as overhead.
-        "spark.executor.memoryOverheadFactor": "0.5",
-        # The driver is a Python process, too, which inverts EASE's matrix: 1.2 GB of 12,000 movies
-        # and what it reads it from. More would take the place of an executor on an m5.xlarge.
-        "spark.driver.memory": "1536m",
-        "spark.driver.memoryOverhead": "3500m",
-        "spark.yarn.maxAppAttempts": "1",  # a second attempt of a failed job costs and fails again
+    archives = {
+        results + environment_key(settings.environment): ENVIRONMENT,
+        code + PACKAGE: PACKAGE_FOLDER,
     }
+    conf = _spark_conf(settings)
     most, alike = settings.max_ratings_per_user, settings.similar_users
     return [
         "spark-submit",
@@ -133,9 +122,7 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
         "cluster",
         *(argument for key, value in conf.items() for argument in ("--conf", f"{key}={value}")),
         "--archives",
-        f"{results}{environment_key(settings.environment)}#{ENVIRONMENT}",
-        "--py-files",
-        code + MODULES,
+        ",".join(f"{uri}#{folder}" for uri, folder in archives.items()),
         code + JOB,
         "--dataset",
         results + input_prefix(run_id),
@@ -154,6 +141,38 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
     ]
 
 
+def _spark_conf(settings: ClusterSettings) -> dict[str, str]:
+    """Spark's settings of a step: nothing that matters is left to EMR's own defaults."""
+    sized = containers(settings.instance_type, settings.core_nodes)
+    tasks = TASKS_PER_CORE * sized.executor_cores * sized.executors
+    path = f"./{PACKAGE_FOLDER}:./{ENVIRONMENT}"
+    return {
+        "spark.pyspark.python": PYTHON,
+        "spark.yarn.appMasterEnv.PYSPARK_PYTHON": PYTHON,
+        "spark.executorEnv.PYSPARK_PYTHON": PYTHON,
+        "spark.yarn.appMasterEnv.PYTHONPATH": path,
+        "spark.executorEnv.PYTHONPATH": path,
+        "spark.yarn.appMasterEnv.AWS_REGION": settings.region,
+        "spark.executorEnv.AWS_REGION": settings.region,
+        # Else the job would see as many cores as there are executors when it starts: none yet.
+        "spark.default.parallelism": str(tasks),
+        "spark.driver.memory": f"{sized.driver_memory}m",
+        "spark.driver.memoryOverhead": f"{sized.driver_overhead}m",
+        "spark.executor.instances": str(sized.executors),
+        "spark.executor.cores": str(sized.executor_cores),
+        "spark.executor.memory": f"{sized.executor_memory}m",
+        "spark.executor.memoryOverhead": f"{sized.executor_overhead}m",
+        # The cluster is this job's alone and has its size: nothing to be asked for or given back.
+        "spark.dynamicAllocation.enabled": "false",
+        "spark.shuffle.service.enabled": "false",
+        "spark.yarn.heterogeneousExecutors.enabled": "false",
+        # EMR keeps one copy of what is on HDFS where there are less than four core nodes: with one
+        # of them a lost node would take the archives away from executors that start later.
+        "spark.yarn.submit.file.replication": str(min(3, settings.core_nodes)),
+        "spark.yarn.maxAppAttempts": "1",  # a second attempt of a failed job costs and fails again
+    }
+
+
 def security_configuration(settings: ClusterSettings) -> str:
     """What EMR calls a security configuration: session tokens for the nodes' rights, disk keys."""
     document: dict[str, Any] = {
@@ -167,7 +186,6 @@ def security_configuration(settings: ClusterSettings) -> str:
             "EnableInTransitEncryption": False,  # ENCRYPTION does it, without certificates
             "EnableAtRestEncryption": True,
             "AtRestEncryptionConfiguration": {
-                "S3EncryptionConfiguration": {"EncryptionMode": "SSE-S3"},
                 "LocalDiskEncryptionConfiguration": {
                     "EncryptionKeyProviderType": "AwsKms",
                     "AwsKmsKey": settings.disk_key,
@@ -191,6 +209,9 @@ def cluster_request(settings: ClusterSettings, run_id: str, ratings_bytes: int) 
         settings: of the deployer.
         run_id: the run.
         ratings_bytes: size of the ratings file, for which the disks have to be large enough.
+
+    Raises:
+        UnknownInstanceTypeError: the instance type is not in the table.
     """
     name = cluster_name(settings.stack, run_id)
     disk = disk_gib(ratings_bytes, settings.core_nodes)
@@ -205,6 +226,14 @@ def cluster_request(settings: ClusterSettings, run_id: str, ratings_bytes: int) 
         "ServiceRole": settings.service_role,
         "JobFlowRole": settings.instance_profile,
         "SecurityConfiguration": security_configuration_name(settings),
+        "BootstrapActions": [
+            {
+                "Name": "Python of the job",
+                "ScriptBootstrapAction": {
+                    "Path": f"s3://{settings.results_bucket}/{code_prefix(run_id)}{BOOTSTRAP}"
+                },
+            }
+        ],
         "Configurations": [
             {"Classification": name, "Properties": properties}
             for name, properties in ENCRYPTION.items()

@@ -21,6 +21,7 @@ class Reading:
         news: `running`, `failed`, or None where the run's state does not depend on it.
         reason: why it failed, in EMR's words.
         ended_at: when the cluster ended, ISO 8601, where it is that what it says.
+        failed_step: id of the step that failed by itself, where it is that what it says.
     """
 
     run_id: str
@@ -28,6 +29,7 @@ class Reading:
     news: Literal["running", "failed"] | None
     reason: str = ""
     ended_at: str | None = None
+    failed_step: str | None = None
 
 
 def read(event: Mapping[str, Any], stack: str) -> Reading | None:
@@ -47,7 +49,9 @@ def read(event: Mapping[str, Any], stack: str) -> Reading | None:
     cluster_id, state = detail["clusterId"], detail["state"]
     if event["detail-type"] == "EMR Step Status Change":
         if state in {"FAILED", "CANCELLED"}:
-            return Reading(run_id, cluster_id, "failed", f"the step {state}: {detail['message']}")
+            reason = f"the step {state}: {detail['message']}"
+            step = detail["stepId"] if state == "FAILED" else None
+            return Reading(run_id, cluster_id, "failed", reason, failed_step=step)
         return Reading(run_id, cluster_id, "running" if state == "RUNNING" else None)
     if state in {"TERMINATED", "TERMINATED_WITH_ERRORS"}:
         why = _reason(detail.get("stateChangeReason"))

@@ -1,10 +1,11 @@
 """What is left of a run when its cluster has ended: its result, why the job failed, its cost."""
 
 import json
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 import runs
 from cost import cost
@@ -12,7 +13,11 @@ from layout import failure_key, manifest_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
+    from mypy_boto3_emr import EMRClient
     from mypy_boto3_s3 import S3Client
+
+# All that spark-submit's exception says of an application that ran: YARN's reason is in its log.
+APPLICATION_FAILED = re.compile(r"Application \w+ finished with (failed|killed) status")
 
 
 def has_result(s3: "S3Client", bucket: str, run_id: str) -> bool:
@@ -39,6 +44,27 @@ def job_failure(s3: "S3Client", bucket: str, run_id: str) -> str | None:
     except s3.exceptions.NoSuchKey:
         return None
     return json.loads(answer["Body"].read())["message"]
+
+
+def step_failure(emr: "EMRClient", cluster_id: str, step_id: str) -> str | None:
+    """Why a step failed, as EMR found it in what spark-submit said, or None where it cannot tell.
+
+    Args:
+        emr: client.
+        cluster_id: the step's cluster.
+        step_id: the step.
+    """
+    try:
+        step = emr.describe_step(ClusterId=cluster_id, StepId=step_id)["Step"]
+    except (BotoCoreError, ClientError):
+        return None  # the event alone says less, but that much it does say
+    details = step["Status"].get("FailureDetails", {})
+    message, log = details.get("Message"), details.get("LogFile")
+    if not message:
+        return None
+    if APPLICATION_FAILED.search(message):
+        message = f"{message}: the driver was killed, or ended without a word"
+    return f"the step FAILED: {message}" + (f"; spark-submit's log: {log}" if log else "")
 
 
 def note_cost(runs_table: "Table", run_id: str, ended_at: datetime) -> None:

@@ -1,7 +1,10 @@
 """What a launch is, step by step; each step may be repeated after a crash without harm."""
 
+import importlib.util
 import io
 import json
+import py_compile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,8 +17,9 @@ from botocore.exceptions import ClientError
 import intake
 import runs
 from cluster import (
+    BOOTSTRAP,
     JOB,
-    MODULES,
+    PACKAGE,
     ClusterSettings,
     cluster_name,
     cluster_request,
@@ -28,6 +32,7 @@ from cluster import (
 )
 from cost import BudgetError, check_budget, estimate
 from datasets import Dataset, Folder, dataset, files_that_matter, fingerprint
+from instance_types import UnknownInstanceTypeError
 from intake import REPLACED, IntakeError, ReplacedError
 from layout import code_prefix, environment_key, input_prefix
 from runs import BEFORE_LAUNCH, ENDED, Launch, Resume, Run, Skip, State, parse_time
@@ -83,14 +88,42 @@ class ClusterRefusedError(Exception):
     """EMR does not take a cluster request; the message is EMR's."""
 
 
-def modules_zip() -> bytes:
-    """The job's modules as a zip for --py-files; the same modules give the same bytes."""
+def package() -> bytes:
+    """The job's modules as a zip that YARN unpacks for driver and executors, with their bytecode.
+
+    Bytecode that is not checked against its source: nobody can write it where YARN unpacks it, so
+    that else each Python process of the cluster would compile every module again.
+    """
     blob = io.BytesIO()
-    with zipfile.ZipFile(blob, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        zipfile.ZipFile(blob, "w", zipfile.ZIP_DEFLATED) as archive,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         for path in sorted(JOB_FOLDER.glob("*.py")):
-            if path.name != JOB:
-                archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())
+            if path.name == JOB:
+                continue
+            compiled = Path(scratch) / "module.pyc"
+            py_compile.compile(
+                str(path),
+                str(compiled),
+                path.name,
+                doraise=True,
+                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+            )
+            archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())
+            name = importlib.util.cache_from_source(path.name)
+            archive.writestr(zipfile.ZipInfo(name), compiled.read_bytes())
     return blob.getvalue()
+
+
+# What no other attempt cures: the run fails with the reason, before anything is paid for.
+UNLAUNCHABLE = (
+    DatasetError,
+    EnvironmentMissingError,
+    ClusterRefusedError,
+    BudgetError,
+    UnknownInstanceTypeError,
+)
 
 
 @dataclass(frozen=True)
@@ -180,7 +213,7 @@ class Launcher:
                 nodes=nodes,
             )
             cluster_id = self._cluster(run_id, prepared.request, parse_time(run["created_at"]))
-        except (DatasetError, EnvironmentMissingError, ClusterRefusedError, BudgetError) as error:
+        except UNLAUNCHABLE as error:
             report = error.findings if isinstance(error, IntakeError) else None
             fields = {"intake": [asdict(each) for each in report]} if report else {}
             now = datetime.now(UTC)
@@ -295,11 +328,11 @@ class Launcher:
 
     def _put_code(self, run_id: str) -> None:
         """Put the job's code under the run's own prefix."""
-        bucket = self.settings.results_bucket
-        self.s3.put_object(Bucket=bucket, Key=code_prefix(run_id) + MODULES, Body=modules_zip())
-        self.s3.put_object(
-            Bucket=bucket, Key=code_prefix(run_id) + JOB, Body=(JOB_FOLDER / JOB).read_bytes()
-        )
+        files = {name: (JOB_FOLDER / name).read_bytes() for name in (JOB, BOOTSTRAP)}
+        for name, body in {PACKAGE: package(), **files}.items():
+            self.s3.put_object(
+                Bucket=self.settings.results_bucket, Key=code_prefix(run_id) + name, Body=body
+            )
 
     def _cluster(self, run_id: str, request: dict[str, Any], since: datetime) -> str:
         """The id of the run's cluster: the one that is there already, or a new one."""

@@ -20,6 +20,7 @@ from runs import ON_CLUSTER, State
 
 logger = Logger()
 s3 = boto3.client("s3")
+emr = boto3.client("emr")
 runs_table = boto3.resource("dynamodb").Table(os.environ["RUNS_TABLE"])
 stack = os.environ["STACK_NAME"]
 bucket = os.environ["RESULTS_BUCKET"]
@@ -38,11 +39,13 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
             runs_table, reading.run_id, State.RUNNING, now, cluster_id=reading.cluster_id
         )
     elif reading.news == "failed" and not ending.has_result(s3, bucket, reading.run_id):
-        reason = ending.job_failure(s3, bucket, reading.run_id) or reading.reason
+        reason = ending.job_failure(s3, bucket, reading.run_id)
+        if reason is None and reading.failed_step:
+            reason = ending.step_failure(emr, reading.cluster_id, reading.failed_step)
         moved = runs.fail(
             runs_table,
             reading.run_id,
-            reason,
+            reason or reading.reason,
             now,
             only_from=ON_CLUSTER,
             cluster_id=reading.cluster_id,

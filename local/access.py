@@ -13,17 +13,21 @@ ACCOUNT = "123456789012"
 
 @dataclass(frozen=True)
 class Access:
-    """One cloud's endpoints and the credentials of its account's root user.
+    """One cloud's endpoints and credentials, of its account's root user if no other is named.
 
     Attributes:
         endpoint: URL of every service but EMR.
         emr_endpoint: URL of EMR.
         secret: secret key, made for this cloud alone.
+        key: id of the key.
+        token: of the session, where the credentials are temporary.
     """
 
     endpoint: str
     emr_endpoint: str
     secret: str
+    key: str = ACCOUNT
+    token: str | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -31,8 +35,9 @@ class Access:
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ENDPOINT_URL_EMR": self.emr_endpoint,
-            "AWS_ACCESS_KEY_ID": ACCOUNT,
+            "AWS_ACCESS_KEY_ID": self.key,
             "AWS_SECRET_ACCESS_KEY": self.secret,
+            **({"AWS_SESSION_TOKEN": self.token} if self.token else {}),
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
         }
@@ -46,8 +51,9 @@ class Access:
             service,
             endpoint_url=endpoint or usual,
             region_name=REGION,
-            aws_access_key_id=ACCOUNT,
+            aws_access_key_id=self.key,
             aws_secret_access_key=self.secret,
+            aws_session_token=self.token,
             config=Config(retries={"mode": "standard"}, s3={"addressing_style": "path"}),
         )
 

@@ -24,11 +24,13 @@ from local.cluster import Script
 from local.emr import Player
 from local.environment import upload
 from local.guard import Guarded
+from local.step import Nodes, local_nodes
 from local.wheels import wheels
 
 ROOT = Path(__file__).resolve().parent.parent
 STACK = "similar-titles"
 START_SECONDS = 60
+ACCESS_LOG = "access.jsonl"  # in the cloud's folder: every judgement on who may do what
 _TOOLS = ROOT / ".venv-sam" / "bin"
 _SAM = str(_TOOLS / "sam")
 
@@ -99,11 +101,12 @@ class Cloud:
 
     @classmethod
     @contextmanager
-    def start(cls, script: Script | None = None) -> Iterator["Cloud"]:
+    def start(cls, script: Script | None = None, nodes: Nodes = local_nodes) -> Iterator["Cloud"]:
         """Start the emulator and the EMR player, deploy the template, and end it all afterwards.
 
         Args:
             script: how EMR shall behave; well, unless told otherwise.
+            nodes: of EMR's clusters.
 
         Raises:
             CloudError: the emulator did not start or the template did not deploy.
@@ -115,7 +118,7 @@ class Cloud:
         )
         with (
             _emulator(access, gateway, folder),
-            Player(access, folder / "emr", script) as player,
+            Player(access, folder / "emr", script, nodes) as player,
         ):
             cloud = cls(access, _deploy(access, folder), player, folder)
             upload(cloud.client("s3"), cloud.outputs["ResultsBucket"])
@@ -153,6 +156,7 @@ def _emulator(access: Access, port: int, folder: Path) -> Iterator[None]:
         "STATE_DIR": str(folder / "state"),
         "TMPDIR": str(temporary),
         "LOG_LEVEL": "INFO",
+        "ACCESS_LOG": str(folder / ACCESS_LOG),
     }
     log = folder / "emulator.log"
     with log.open("wb") as out:

@@ -3,13 +3,15 @@
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from local.step import SparkStep, StepError
+from local.access import Access
+from local.metadata import InstanceMetadata, MetadataError, of_profile
+from local.step import MakeStep, Nodes, NodesError, StepError, StepRun
 
 ENDED = frozenset({"TERMINATED", "TERMINATED_WITH_ERRORS"})
 POLL_SECONDS = 0.1
@@ -81,28 +83,38 @@ class Cluster:
         id: given by EMR.
         name: given by the launcher.
         log_uri: s3:// URI below which it writes its logs, or empty.
+        profile: instance profile of its nodes, the JobFlowRole of RunJobFlow.
         steps: in their order.
         script: how it behaves.
         folder: its own on this machine's disk.
-        s3: client with the rights of the nodes.
+        request: of RunJobFlow.
+        access: to the cloud.
+        make_nodes: brings up its nodes, which run its steps.
         spark: held while a step runs: one Spark at a time on one machine.
         emit: delivers an event.
         held_back: events that are delivered when it has ended.
+        metadata: what its nodes have their rights from, while there are nodes.
+        make_step: what runs a step, while there are nodes.
     """
 
     id: str
     name: str
     log_uri: str
+    profile: str
     steps: list[Step]
     script: Script
     folder: Path
-    s3: Any
+    request: Mapping[str, Any]
+    access: Access
+    make_nodes: Nodes
     spark: threading.Lock
     emit: Emit
     state: str = "STARTING"
     reason: dict[str, str] = field(default_factory=lambda: {"Code": "", "Message": ""})
     timeline: dict[str, float] = field(default_factory=dict)
     held_back: list[dict[str, Any]] = field(default_factory=list)
+    metadata: InstanceMetadata = field(init=False)
+    make_step: MakeStep = field(init=False)
     _ending: threading.Event = field(default_factory=threading.Event)
 
     def status(self) -> dict[str, Any]:
@@ -124,11 +136,12 @@ class Cluster:
             if self.script.cluster == "dies_starting":
                 usual = "On the master instance, bootstrap action 1 failed"
                 self.end("BOOTSTRAP_FAILURE", self.script.says or usual)
-            with self._one_spark():
+            with self._rights(), self._one_spark():
                 self._enter("BOOTSTRAPPING")
-                self._enter("RUNNING")
-                for step in self.steps:
-                    self._run(step)
+                with self._nodes() as self.make_step:
+                    self._enter("RUNNING")
+                    for step in self.steps:
+                        self._run(step)
             self.end("ALL_STEPS_COMPLETED", "Steps completed")
         except _ClusterEndedError:
             pass
@@ -140,6 +153,27 @@ class Cluster:
         self._enter("TERMINATING")
         good = self.reason["Code"] in {"ALL_STEPS_COMPLETED", "USER_REQUEST"}
         self._enter("TERMINATED" if good else "TERMINATED_WITH_ERRORS")
+
+    @contextlib.contextmanager
+    def _rights(self) -> Iterator[None]:
+        try:
+            credentials = of_profile(self.access, self.profile, self.id)
+        except MetadataError as error:
+            self.end("VALIDATION_ERROR", str(error))
+            raise _ClusterEndedError from error
+        with InstanceMetadata(credentials) as self.metadata:
+            self.metadata.credentials()  # SDKs wait for them for a second, STS may take longer
+            yield
+
+    @contextlib.contextmanager
+    def _nodes(self) -> Iterator[MakeStep]:
+        try:
+            nodes = self.make_nodes(self.request, self.access, self.metadata, self.folder / "nodes")
+            with nodes as make_step:
+                yield make_step
+        except NodesError as error:
+            self.end("BOOTSTRAP_FAILURE", str(error))
+            raise _ClusterEndedError from error
 
     @contextlib.contextmanager
     def _one_spark(self) -> Iterator[None]:
@@ -183,23 +217,22 @@ class Cluster:
         return self._spark(step)
 
     def _spark(self, step: Step) -> dict[str, str] | None:
-        run = SparkStep(self.s3, step.arguments, self.folder / step.id)
+        run = self.make_step(step.arguments, self.folder / step.id)
         try:
             run.start()
             while (status := run.poll()) is None:
                 if self._ending.wait(POLL_SECONDS):
-                    run.kill()
                     raise _ClusterEndedError
-            run.finish()
         except StepError as error:
             return {"Reason": "Illegal Argument.", "Message": str(error)}
         finally:
+            run.stop()
             log = self._put_logs(run, step)
         if status == 0:
             return None
         return {"Reason": "Unknown Error.", "Message": run.last_error(), "LogFile": log}
 
-    def _put_logs(self, run: SparkStep, step: Step) -> str:
+    def _put_logs(self, run: StepRun, step: Step) -> str:
         """Bring the step's output to S3; returns the URI of its standard error."""
         bucket, _, prefix = self.log_uri.removeprefix("s3://").partition("/")
         if not bucket:

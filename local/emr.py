@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from local import events
 from local.access import Access
 from local.cluster import ENDED, Cluster, Script, Step
+from local.step import Nodes, local_nodes
 
 logger = logging.getLogger(__name__)
 PAGE = 50  # as many clusters as a page of ListClusters has
@@ -38,8 +39,15 @@ class Player:
         launched: how many clusters were launched.
     """
 
-    def __init__(self, access: Access, folder: Path, script: Script | None = None):
+    def __init__(
+        self,
+        access: Access,
+        folder: Path,
+        script: Script | None = None,
+        nodes: Nodes = local_nodes,
+    ):
         """Make one that will listen at the access's EMR endpoint and keep its files in `folder`."""
+        self._nodes = nodes
         self.script = script or Script()
         self._access = access
         self._folder = folder
@@ -81,7 +89,7 @@ class Player:
         """What EMR answers, given what the emulator said to the same request."""
         match action:
             case "RunJobFlow":
-                self._launch(said["JobFlowId"])
+                self._launch(said["JobFlowId"], request)
             case "TerminateJobFlows":
                 for id in request["JobFlowIds"]:
                     if id in self._clusters:
@@ -120,7 +128,7 @@ class Player:
                 return None
         return {"Name": name, "SecurityConfiguration": self._security[name]}
 
-    def _launch(self, cluster_id: str) -> None:
+    def _launch(self, cluster_id: str, request: Answer) -> None:
         """Play the cluster that the emulator has just noted."""
         emulator = self._access.client("emr", self._access.endpoint)
         noted = emulator.describe_cluster(ClusterId=cluster_id)["Cluster"]
@@ -132,10 +140,13 @@ class Player:
             id=cluster_id,
             name=noted["Name"],
             log_uri=noted.get("LogUri", ""),
+            profile=noted["Ec2InstanceAttributes"]["IamInstanceProfile"],
             steps=steps,
             script=self.script,
             folder=self._folder / cluster_id,
-            s3=self._access.client("s3"),
+            request=request,
+            make_nodes=self._nodes,
+            access=self._access,
             spark=self._spark,
             emit=self._emit,
         )

@@ -1,4 +1,4 @@
-"""The emulator, told what it does not know of IAM, and taking loopback as encrypted.
+"""The emulator, told what it does not know of IAM, strict, and taking loopback as encrypted.
 
 The template closes its buckets to whoever comes without TLS. Nothing of loopback leaves the
 machine, and a certificate would have to be trusted by every client first. A client that says
@@ -7,15 +7,23 @@ otherwise by X-Forwarded-Proto is taken at its word.
 Policies of AWS that the emulator does not know it refuses, or takes for one that allows everything,
 which would make every role that has one all-powerful. So those that are needed are told to it, and
 so is which cluster TerminateJobFlows ends, for the sweep may end those of its own stack alone.
+
+What the nodes write comes with a checksum that it would work out in Python, byte by byte, while
+everybody else waits: that is compiled.
 """
 
 import json
+import os
+import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import ministack.app
-from ministack.core import iam_actions
-from ministack.services import emr, iam
+import numba
+import numpy as np
+from ministack.core import iam_actions, iam_evaluator
+from ministack.services import emr, iam, s3
 
 _emulator = ministack.app.app
 # By name: what each allows. https://docs.aws.amazon.com/aws-managed-policy/latest/reference/
@@ -74,8 +82,46 @@ def _know_clusters() -> None:
     iam_actions.request_tag_context = request_tag_context
 
 
+def _judge_strictly(log: Path) -> None:
+    """Refuse who comes without a signature, and note who was let do what.
+
+    The emulator lets anybody into S3 who does not sign; none of our buckets is open to the world.
+
+    Args:
+        log: a line of JSON for each judgement: `caller`, `action`, `resource`, `allowed`.
+    """
+    judge, lock = iam_evaluator.enforce, threading.Lock()
+
+    def enforce(key: str, action: str, service: str, region: str, **more: Any) -> Any:
+        is_anonymous = service == "s3" and not key and iam_evaluator._signed_request.get() is None
+        if is_anonymous:
+            denied = iam_evaluator.EvalResult("ImplicitDeny", "anonymous", "", "not signed")
+        else:
+            denied = judge(key, action, service, region, **more)
+        line = {
+            "caller": iam_evaluator.caller_arn(),
+            "action": action,
+            "resource": more.get("resource_arn", "*"),
+            "allowed": denied is None,
+        }
+        with lock, log.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        return denied
+
+    iam_evaluator.enforce = enforce
+
+
+def sum_quickly() -> None:
+    """Compile the emulator's CRC64NVME, as it is: the same sums in a thirtieth of the time."""
+    s3._CRC64NVME_TABLE = np.array(s3._CRC64NVME_TABLE, np.uint64)
+    s3._CRC64NVME_INIT = np.uint64(s3._CRC64NVME_INIT)
+    s3._crc64nvme = numba.njit(s3._crc64nvme)
+
+
 if __name__ == "__main__":
+    sum_quickly()
     _know_policies()
+    _judge_strictly(Path(os.environ["ACCESS_LOG"]))
     _know_clusters()
     ministack.app.app = _as_encrypted
     ministack.app.main()

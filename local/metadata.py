@@ -115,11 +115,13 @@ class InstanceMetadata:
 
     Attributes:
         outage: for as long as it is set every request is answered 503 and nothing else.
+        refused: how many were.
     """
 
     def __init__(self, credentials: Callable[[], Credentials], region: str = REGION):
         """Make one that hands out what `credentials` gives, asked anew before it expires."""
         self.outage = False
+        self.refused = 0
         self._ask = credentials
         self._region = region
         self._held: Credentials | None = None
@@ -174,7 +176,7 @@ class InstanceMetadata:
     def _look_up_credentials(self, role: str) -> tuple[int, str]:
         """The role's name for none, the credentials for its own."""
         try:
-            credentials = self._credentials()
+            credentials = self.credentials()
         except ClientError as error:  # as EC2 says it of a role that it may not assume
             said = {"Code": "AssumeRoleUnauthorizedAccess", "Message": str(error)}
             return 200, json.dumps(said | {"LastUpdated": _moment(datetime.now(UTC))})
@@ -185,7 +187,8 @@ class InstanceMetadata:
             return 200, _document(credentials) if role else credentials.role
         return 404, "Not Found"
 
-    def _credentials(self) -> Credentials:
+    def credentials(self) -> Credentials:
+        """What it hands out now, and will for a while."""
         with self._lock:
             if self._held is None or not self._held.is_fresh:
                 self._held = self._ask()
@@ -230,6 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, text: str, seconds: str = "") -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.service.outage:
+            self.service.refused += 1
             status, text = 503, ""
         body = text.encode()
         self.send_response(status)

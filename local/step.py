@@ -1,32 +1,37 @@
 """One step of a cluster: its own spark-submit, run by the Spark of this machine.
 
-What stands at the s3:// URIs of its arguments is staged to disk, and what the job writes there goes
-back to S3 afterwards, in the order in which it was written, the manifest last.
+The code that it names is brought to disk. The data are not: the job itself reads and writes them in
+S3, as on the nodes of a cluster and with the rights of the nodes.
 """
 
 import gzip
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from local.access import clean_environment
+from botocore.exceptions import ClientError
+
+from local.access import Access, clean_environment
 from local.guard import Guarded
 from local.java import ROOT, java_home
+from local.metadata import InstanceMetadata
 
 PYTHON = ROOT / ".venv" / "bin" / "python"
-MANIFEST = "manifest.json"
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"  # a job of seconds ends before C2 has compiled anything
+DEPENDENCIES = "environment"  # the archive that is not unpacked: .venv has it, from the same lock
 
-_S3_URI = re.compile(r"s3://([^/,#\s]+)/([^,#]*)")
+_S3 = "s3://"
 _GIB = 2**30
 # What only a cluster has: where it runs, how many machines, how large.
 _CLUSTER_OPTIONS = frozenset(
     {"--deploy-mode", "--master", "--num-executors", "--executor-memory", "--executor-cores"}
     | {"--driver-memory", "--driver-cores"}
-    | {"--archives"}  # the executors' dependencies: .venv has them, from the same lock
 )
 _CLUSTER_SETTING = re.compile(
     r"spark\.(driver|executor)\.(memory|memoryOverhead|cores|instances)="
@@ -34,36 +39,131 @@ _CLUSTER_SETTING = re.compile(
     r"|spark\.pyspark\.(driver\.)?python="
     r"|.*\.PYSPARK_(DRIVER_)?PYTHON="
 )
+_DRIVER_VARIABLE = "spark.yarn.appMasterEnv."
 
 
 class StepError(Exception):
     """A step that cannot be run as it is; the message is what EMR would report."""
 
 
-def submitted(arguments: Sequence[str]) -> list[str]:
-    """What a step submits: its Args without `spark-submit` and without what only a cluster has.
+class NodesError(Exception):
+    """Nodes of a cluster that do not come up; the message is what EMR would report."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a step submits, without what only a cluster has.
+
+    Attributes:
+        program: URI of the job.
+        arguments: the job's own.
+        options: of spark-submit.
+        modules: URIs of --py-files.
+        archives: URIs of --archives, by the folder of the working directory that each becomes.
+        environment: the driver's variables.
+    """
+
+    program: str
+    arguments: Sequence[str]
+    options: list[str] = field(default_factory=list)
+    modules: list[str] = field(default_factory=list)
+    archives: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def submitted(arguments: Sequence[str]) -> Submission:
+    """What a step with these Args submits.
 
     Raises:
-        StepError: it is no spark-submit.
+        StepError: it is no spark-submit, or one without a program.
     """
-    program, *rest = arguments or [""]
-    if program != "spark-submit":
-        raise StepError(f"the local cloud runs spark-submit only, not {program!r}")
-    kept: list[str] = []
+    command, *rest = arguments or [""]
+    if command != "spark-submit":
+        raise StepError(f"the local cloud runs spark-submit only, not {command!r}")
+    given: list[tuple[str, str]] = []
     while len(rest) >= 2 and rest[0].startswith("--"):
         option, value, *rest = rest
-        if not (
-            option in _CLUSTER_OPTIONS or (option == "--conf" and _CLUSTER_SETTING.match(value))
-        ):
-            kept += [option, value]
-    return kept + rest
+        given.append((option, value))
+    if not rest:
+        raise StepError("Missing application resource.")
+    submission = Submission(rest[0], rest[1:])
+    for option, value in given:
+        if option in _CLUSTER_OPTIONS or (option == "--conf" and _CLUSTER_SETTING.match(value)):
+            continue
+        if option == "--py-files":
+            submission.modules.extend(value.split(","))
+        elif option == "--archives":
+            submission.archives.update(_named(each) for each in value.split(","))
+        elif option == "--conf" and value.startswith(_DRIVER_VARIABLE):
+            name, _, text = value.removeprefix(_DRIVER_VARIABLE).partition("=")
+            submission.environment[name] = text
+        else:
+            submission.options.extend([option, value])
+    return submission
+
+
+def _named(archive: str) -> tuple[str, str]:
+    """The folder that an archive becomes, and its URI."""
+    uri, _, name = archive.partition("#")
+    name = name or PurePosixPath(uri).name
+    if name in ("", ".", "..") or "/" in name:
+        raise StepError(f"{archive} cannot be unpacked into a folder of that name")
+    return name, uri
+
+
+def on_disk(submission: Submission, s3: Any, code: Path, work: Path) -> list[str]:
+    """Bring what is submitted to disk; returns what spark-submit is to be given.
+
+    Args:
+        submission: from `submitted`.
+        s3: client.
+        code: a folder for the objects, as `<bucket>/<key>`.
+        work: the working directory, into which the archives are unpacked.
+
+    Raises:
+        StepError: one of them cannot be had, or not be unpacked.
+    """
+    for name, uri in submission.archives.items():
+        if name != DEPENDENCIES:
+            _unpack(_bring(uri, s3, code), work / name)
+    modules = ",".join(str(_bring(uri, s3, code)) for uri in submission.modules)
+    return [
+        *submission.options,
+        *(["--py-files", modules] if modules else []),
+        str(_bring(submission.program, s3, code)),
+        *submission.arguments,
+    ]
+
+
+def _bring(uri: str, s3: Any, folder: Path) -> Path:
+    """The path to which an object was brought."""
+    bucket, _, key = uri.removeprefix(_S3).partition("/")
+    leads_out = key.startswith("/") or ".." in PurePosixPath(uri).parts
+    if not uri.startswith(_S3) or not key or leads_out:
+        raise StepError(f"{uri} cannot be brought to disk")
+    path = folder / bucket / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        s3.download_file(bucket, key, str(path))
+    except ClientError as error:
+        raise StepError(f"{uri}: {error}") from error
+    return path
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack a zip, of which no name leads out of the folder."""
+    try:
+        with zipfile.ZipFile(archive) as content:
+            content.extractall(folder)
+    except zipfile.BadZipFile as error:
+        raise StepError(f"{archive.name} is no zip: the local cloud unpacks no others") from error
 
 
 def local_command(arguments: Sequence[str], work: Path) -> list[str]:
     """The command of this machine for what a step submits.
 
     Args:
-        arguments: from `submitted`, their s3:// URIs replaced by paths.
+        arguments: of spark-submit, without what only a cluster has.
         work: where Spark may keep its temporary files.
     """
     # Else /tmp keeps a file if killed.
@@ -92,136 +192,56 @@ def _memory() -> int:
 
 
 @dataclass
-class Staging:
-    """A folder that holds parts of S3 as `<bucket>/<key>`.
+class StepRun(ABC):
+    """A step being run, by whatever Spark.
 
     Attributes:
-        s3: client.
-        folder: where the parts stand.
-        known: the files as S3 has them, with their time in ns and size.
-    """
-
-    s3: Any
-    folder: Path
-    known: dict[Path, tuple[int, int]]
-
-    @classmethod
-    def empty(cls, s3: Any, folder: Path) -> "Staging":
-        """A staging with nothing in it yet."""
-        folder.mkdir(parents=True)
-        return cls(s3, folder, {})
-
-    def fetch(self, argument: str) -> str:
-        """An argument with each s3:// URI replaced by the path where its objects now stand."""
-        return _S3_URI.sub(lambda found: self._fetch(found[1], found[2]), argument)
-
-    def _fetch(self, bucket: str, prefix: str) -> str:
-        base = prefix.rstrip("/")
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=base)
-        for page in pages:
-            for item in page.get("Contents", []):
-                key = item["Key"]
-                if (key == base or key.startswith(f"{base}/")) and not key.endswith("/"):
-                    self._download(bucket, key)
-        path = self._path(bucket, base)
-        if prefix.endswith("/"):
-            path.mkdir(parents=True, exist_ok=True)
-        return f"{path}/" if prefix.endswith("/") else str(path)
-
-    def _download(self, bucket: str, key: str) -> None:
-        path = self._path(bucket, key)
-        if path in self.known:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.s3.download_file(bucket, key, str(path))
-        self.known[path] = _mark(path)
-
-    def _path(self, bucket: str, key: str) -> Path:
-        if ".." in PurePosixPath(key).parts:
-            raise StepError(f"s3://{bucket}/{key} cannot be staged to disk")
-        return self.folder / bucket / key
-
-    def put_back(self) -> None:
-        """Make S3 what the folder has become: what is new, oldest first and the manifest last."""
-        there = {path: _mark(path) for path in self.folder.rglob("*") if _is_output(path)}
-        written = [path for path, mark in there.items() if self.known.get(path) != mark]
-        for path in self.known.keys() - there.keys():
-            self.s3.delete_object(**self._object(path))
-        for path in sorted(written, key=lambda path: (path.name == MANIFEST, *there[path], path)):
-            self.s3.upload_file(Filename=str(path), **self._object(path))
-        self.known = there
-
-    def _object(self, path: Path) -> dict[str, str]:
-        bucket, *key = path.relative_to(self.folder).parts
-        return {"Bucket": bucket, "Key": "/".join(key)}
-
-
-def _mark(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_mtime_ns, stat.st_size
-
-
-def _is_output(path: Path) -> bool:
-    """Whether a file is one that S3 would have, and not a trace of how it comes onto a disk."""
-    hidden = path.name == "_SUCCESS" or path.name.startswith(".")
-    return path.is_file() and not hidden and "_temporary" not in path.parts
-
-
-@dataclass
-class SparkStep:
-    """A step being run.
-
-    Attributes:
-        s3: client.
+        access: to the cloud.
+        metadata: what the job has its rights from.
         arguments: the step's Args.
-        folder: its own; it has `staging/`, `work/`, `stdout`, `stderr`.
+        folder: its own; it has `stdout` and `stderr` of spark-submit.
     """
 
-    s3: Any
+    access: Access
+    metadata: InstanceMetadata
     arguments: Sequence[str]
     folder: Path
+    _process: Guarded | None = field(default=None, init=False)
 
+    @abstractmethod
     def start(self) -> None:
-        """Stage the arguments' objects and start Spark.
+        """Start spark-submit.
 
         Raises:
             StepError: it is not a step that can be run here.
         """
-        work = self.folder / "work"
-        work.mkdir(parents=True)
-        self._staging = Staging.empty(self.s3, self.folder / "staging")
-        arguments = [self._staging.fetch(argument) for argument in submitted(self.arguments)]
-        environment = clean_environment() | {
-            "JAVA_HOME": str(java_home()),
-            "PYSPARK_PYTHON": str(PYTHON),
-            "SPARK_LOCAL_IP": "127.0.0.1",
-            "SPARK_LAUNCHER_OPTS": "-XX:-UsePerfData",
-            "TMPDIR": str(work),
-        }
-        with (self.folder / "stdout").open("wb") as out, (self.folder / "stderr").open("wb") as err:
-            self._process = Guarded(
-                local_command(arguments, work), env=environment, cwd=work, stdout=out, stderr=err
-            )
 
     def poll(self) -> int | None:
-        """Spark's exit status, or None while it runs."""
-        return self._process.poll()
+        """spark-submit's exit status, or None while it runs."""
+        return self._process.poll() if self._process else None
 
-    def kill(self) -> None:
-        """End Spark."""
-        self._process.stop()
+    def stop(self) -> None:
+        """End spark-submit, where it was started, with whatever is left of it."""
+        if self._process:
+            self._process.stop()
 
-    def finish(self) -> None:
-        """Bring to S3 what the job wrote; a failed one too has written something."""
-        self._process.stop()
-        self._staging.put_back()
+    def submit(self, command: Sequence[str], environment: Mapping[str, str], work: Path) -> None:
+        """Run spark-submit.
+
+        Args:
+            command: the whole.
+            environment: the whole.
+            work: its working directory.
+        """
+        with (self.folder / "stdout").open("wb") as out, (self.folder / "stderr").open("wb") as err:
+            self._process = Guarded(command, env=environment, cwd=work, stdout=out, stderr=err)
 
     def put_logs(self, bucket: str, prefix: str) -> None:
-        """Bring Spark's output to S3, as `stdout.gz` and `stderr.gz` below a prefix."""
+        """Bring what it said to S3, as `stdout.gz` and `stderr.gz` below a prefix."""
+        s3 = node_s3(self.access, self.metadata)
         for name in ("stdout", "stderr"):
-            path = self.folder / name
-            text = path.read_bytes() if path.exists() else b""
-            self.s3.put_object(Bucket=bucket, Key=f"{prefix}{name}.gz", Body=gzip.compress(text))
+            body = gzip.compress(self.said(name).encode())
+            s3.put_object(Bucket=bucket, Key=f"{prefix}{name}.gz", Body=body)
 
     def last_error(self) -> str:
         """The last line with which the job complained, as EMR shows it of a failed step.
@@ -229,9 +249,96 @@ class SparkStep:
         spark-submit writes what Python says on standard error to its own standard output.
         """
         for name in ("stdout", "stderr"):
-            path = self.folder / name
-            lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-            telling = [line.strip() for line in lines if re.search(r"Error|Exception", line)]
-            if telling:
+            lines = [line.strip() for line in self.said(name).splitlines()]
+            # A line of Java's stack begins so, and names classes such as SparkErrorUtils.
+            lines = [line for line in lines if not line.startswith("at ")]
+            if telling := [line for line in lines if re.search(r"Error|Exception", line)]:
                 return telling[-1]
         return ""
+
+    def said(self, name: str) -> str:
+        """What spark-submit has said so far on `stdout` or `stderr`."""
+        path = self.folder / name
+        return path.read_text(errors="replace") if path.exists() else ""
+
+
+class SparkStep(StepRun):
+    """A step run by the Spark of this machine; its folder has `code/` and `work/`, too."""
+
+    def start(self) -> None:
+        """Bring the code to disk and start Spark; see `StepRun`."""
+        work = self.folder / "work"
+        work.mkdir(parents=True)
+        submission = submitted(self.arguments)
+        s3 = node_s3(self.access, self.metadata)
+        arguments = on_disk(submission, s3, self.folder / "code", work)
+        environment = {
+            **node_environment(self.access, self.metadata),
+            **submission.environment,
+            "JAVA_HOME": str(java_home()),
+            "PYSPARK_PYTHON": str(PYTHON),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_LAUNCHER_OPTS": "-XX:-UsePerfData",
+            "TMPDIR": str(work),
+        }
+        self.submit(local_command(arguments, work), environment, work)
+
+
+def node_s3(access: Access, metadata: InstanceMetadata) -> Any:
+    """A client of S3 with the nodes' rights."""
+    of = metadata.credentials()
+    node = replace(access, key=of.access_key, secret=of.secret_key, token=of.token)
+    return node.client("s3")
+
+
+def node_environment(access: Access, metadata: InstanceMetadata) -> dict[str, str]:
+    """What a node's processes find the cloud and their rights by; no key is in it."""
+    return clean_environment() | {
+        "AWS_ENDPOINT_URL": access.endpoint,
+        "AWS_EC2_METADATA_DISABLED": "false",
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.endpoint,
+    }
+
+
+type MakeStep = Callable[[Sequence[str], Path], StepRun]
+type Nodes = Callable[
+    [Mapping[str, Any], Access, InstanceMetadata, Path], AbstractContextManager[MakeStep]
+]
+
+
+@contextmanager
+def local_nodes(
+    request: Mapping[str, Any], access: Access, metadata: InstanceMetadata, folder: Path
+) -> Iterator[MakeStep]:
+    """The nodes of a cluster: this machine, which needs no bootstrap action.
+
+    Args:
+        request: of RunJobFlow.
+        access: to the cloud.
+        metadata: what the nodes have their rights from.
+        folder: for what the nodes keep.
+
+    Yields:
+        What runs a step, given its Args and a folder of its own.
+
+    Raises:
+        NodesError: they do not come up.
+    """
+    bootstrap_scripts(request, access, metadata, folder)
+    yield lambda arguments, own: SparkStep(access, metadata, arguments, own)
+
+
+def bootstrap_scripts(
+    request: Mapping[str, Any], access: Access, metadata: InstanceMetadata, folder: Path
+) -> list[Path]:
+    """The scripts of a request's bootstrap actions, brought to disk as a node does.
+
+    Raises:
+        NodesError: one cannot be had.
+    """
+    s3 = node_s3(access, metadata)
+    actions = request.get("BootstrapActions", [])
+    try:
+        return [_bring(each["ScriptBootstrapAction"]["Path"], s3, folder) for each in actions]
+    except StepError as error:
+        raise NodesError(f"On the master instance, bootstrap action 1 failed: {error}") from error

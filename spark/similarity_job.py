@@ -5,9 +5,11 @@ and their imports take a good part of a second in each process.
 """
 
 import argparse
+import re
 import sys
 import threading
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from content import Content
 
 ENOUGH = 10  # neighbours of a movie that count as covered
+MOST_WORDS = 500  # characters of a reason: a person reads it
 EXAMPLE = """example:
   spark-submit spark/similarity_job.py --dataset ml-10M100K --output result
 """
@@ -108,10 +111,27 @@ def main(arguments: list[str] | None = None) -> int:
         for sample in report:
             print("  {file}, {defect}: {line!r}".format_map(sample), file=sys.stderr)  # noqa: T201
         return 1
+    except Exception as error:  # whatever it was: who waits for the run is to hear of it
+        with suppress(Exception):  # what cannot be written hides nothing of that
+            results.write_failure(options.output, type(error).__name__, reason_of(error), [])
+        raise
     finally:
         delete(child(options.output, results.SCRATCH))
         context.stop()
     return 0
+
+
+def reason_of(error: Exception) -> str:
+    """Why the job failed, in one sentence: of what comes from Spark, the cause that it names."""
+    java = getattr(error, "java_exception", None)
+    text = str(java.getMessage() if java else error)
+    if lost := re.search(r"ExecutorLostFailure .*? Reason: (.+)", text):
+        words = f"executors were lost again and again: {lost[1]}"
+    elif raised := re.findall(r"Traceback .*\n(?:[ \t].*\n)+(\S.*)", text):
+        words = raised[-1]  # by a task, in its Python
+    else:
+        words = f"{type(error).__name__}: {text.partition('\n')[0]}"
+    return f"the job failed: {words.strip()[:MOST_WORDS]}"
 
 
 def _parser() -> argparse.ArgumentParser:

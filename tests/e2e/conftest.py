@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -20,9 +20,11 @@ class World:
 
     Attributes:
         cloud: it.
+        limit: seconds that anything may take.
     """
 
     cloud: Cloud
+    limit: float = field(default=LIMIT_SECONDS, kw_only=True)
 
     def drop(self, folder: str, files: Mapping[str, str]) -> None:
         """Drop files of a folder, given their text."""
@@ -41,7 +43,7 @@ class World:
 
     def wait_for_run(self, folder: str, *states: str) -> dict[str, Any]:
         """The newest run of a folder, as soon as it is in one of the states."""
-        deadline = time.monotonic() + LIMIT_SECONDS
+        deadline = time.monotonic() + self.limit
         found: list[dict[str, Any]] = []
         while time.monotonic() < deadline:
             found = self.runs(folder)
@@ -52,7 +54,7 @@ class World:
 
     def wait_until(self, holds: Callable[[], bool], what: str) -> None:
         """Return when a condition holds."""
-        deadline = time.monotonic() + LIMIT_SECONDS
+        deadline = time.monotonic() + self.limit
         while not holds():
             assert time.monotonic() < deadline, f"not in time: {what}"
             time.sleep(POLL_SECONDS)
@@ -60,7 +62,7 @@ class World:
     def wait_for_cluster(self, name_end: str, *states: str) -> Any:
         """EMR's description of the newest cluster whose name ends so, once it is in a state."""
         emr = self.cloud.client("emr")
-        deadline = time.monotonic() + LIMIT_SECONDS
+        deadline = time.monotonic() + self.limit
         state = "not there"
         while time.monotonic() < deadline:
             found = [

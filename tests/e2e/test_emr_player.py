@@ -1,8 +1,11 @@
 """The EMR player: a cluster lives as on AWS, runs what its step says, and tells of it."""
 
 import gzip
+import io
 import json
+import re
 import time
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,38 +14,86 @@ import pytest
 from botocore.exceptions import ClientError, HTTPClientError
 
 from local.access import ACCOUNT, REGION
+from local.cloud import Cloud
 from local.cluster import Script
 from tests.e2e.conftest import LIMIT_SECONDS, World
 
 pytestmark = pytest.mark.e2e
 
-# Reads a file of S3, writes some as Hadoop's local file system would, and says something.
+# Reads a file of S3, has Spark's workers add what is in it, and writes the sum to S3.
 JOB = """
-import pathlib, sys, time
-given = pathlib.Path(sys.argv[sys.argv.index("--dataset") + 1])
-out = pathlib.Path(sys.argv[sys.argv.index("--output") + 1])
-print("read", (given / "numbers.txt").read_text())
-(out / "manifest.txt").write_text("1")
-(out / "manifest.json").write_text("{}")
-(out / "parts").mkdir()
-numbers = [int(text) for text in (given / "numbers.txt").read_text().split()]
-(out / "parts" / "part-0").write_text(str(sum(numbers)))
-(out / "parts" / "_SUCCESS").write_text("")
-(out / "parts" / ".part-0.crc").write_text("")
+import os, sys
+from pyarrow import fs
+from pyspark import SparkContext
+import adding
+
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))  # of two of a name the last
+
+def named(option):
+    return given[option].removeprefix("s3://")
+
+def add(numbers):
+    yield adding.total(numbers)
+
+s3 = fs.S3FileSystem(
+    region=os.environ["AWS_REGION"], endpoint_override=os.environ["AWS_ENDPOINT_URL"]
+)
+text = s3.open_input_file(named("--dataset") + "numbers.txt").read().decode()
+print("read", text)
 if "--fail" in sys.argv:
     raise ValueError("the job does not like these numbers")
+total = SparkContext().parallelize(map(int, text.split()), 2).mapPartitions(add).sum()
+with s3.open_output_stream(named("--output") + "sum.txt") as stream:
+    stream.write(str(total).encode())
 """
+MODULE = "def total(numbers): return sum(numbers)"
+MODULES = "./job:./environment"
+ALLOW = {"Effect": "Allow"}
 
 
-def launch(world: World, name: str, *arguments: str) -> str:
+def zipped(name: str, text: str) -> bytes:
+    blob = io.BytesIO()
+    with zipfile.ZipFile(blob, "w") as archive:
+        archive.writestr(name, text)
+    return blob.getvalue()
+
+
+@pytest.fixture(scope="module")
+def profile(cloud: Cloud) -> str:
+    """An instance profile with the rights that the steps here need, and no others."""
+    rights = {
+        "GetObject": ["*-step/code/*", "*-step/in/*"],
+        "PutObject": ["*-step/out/*", "*/logs/*"],
+    }
+    allowed = [
+        ALLOW | {"Action": f"s3:{action}", "Resource": [f"arn:aws:s3:::{key}" for key in keys]}
+        for action, keys in rights.items()
+    ]
+    trust = {"Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    iam = cloud.client("iam")
+    iam.create_role(RoleName="nodes", AssumeRolePolicyDocument=policy([trust | ALLOW]))
+    iam.put_role_policy(RoleName="nodes", PolicyName="steps", PolicyDocument=policy(allowed))
+    iam.create_instance_profile(InstanceProfileName="profile-of-nodes")
+    iam.add_role_to_instance_profile(InstanceProfileName="profile-of-nodes", RoleName="nodes")
+    return "profile-of-nodes"
+
+
+def policy(statements: list[dict[str, Any]]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def launch(world: World, profile: str, name: str, *arguments: str) -> str:
     """Launch a cluster with one step on a bucket of its own; returns the cluster's id."""
     s3 = world.cloud.client("s3")
     s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
-    for key, text in {"code/job.py": JOB, "in/numbers.txt": "1 2 3"}.items():
-        s3.put_object(Bucket=name, Key=key, Body=text.encode())
+    job = zipped("adding.py", MODULE)
+    objects = {"code/job.py": JOB.encode(), "code/job.zip": job, "in/numbers.txt": b"1 2 3"}
+    for key, content in objects.items():
+        s3.put_object(Bucket=name, Key=key, Body=content)
     return world.cloud.client("emr").run_job_flow(
         Name=f"somebody-{name}",
         LogUri=f"s3://{name}/logs/",
+        JobFlowRole=profile,
         Instances={"KeepJobFlowAliveWhenNoSteps": False},
         Steps=[
             {
@@ -53,6 +104,11 @@ def launch(world: World, name: str, *arguments: str) -> str:
                     "Args": [
                         *("spark-submit", "--deploy-mode", "cluster"),
                         *("--conf", "spark.pyspark.python=/usr/bin/no-such-python"),
+                        *("--conf", f"spark.yarn.appMasterEnv.AWS_REGION={REGION}"),
+                        *("--conf", f"spark.yarn.appMasterEnv.PYTHONPATH={MODULES}"),
+                        *("--conf", f"spark.executorEnv.PYTHONPATH={MODULES}"),
+                        "--archives",
+                        f"s3://{name}/no/such.tar.gz#environment,s3://{name}/code/job.zip#job",
                         f"s3://{name}/code/job.py",
                         *("--dataset", f"s3://{name}/in/", "--output", f"s3://{name}/out/"),
                         *arguments,
@@ -97,15 +153,12 @@ def listener(world: World) -> Iterator[str]:
 
 
 def test_a_step_runs_its_output_is_in_s3_and_its_states_are_told(
-    world: World, listener: str
+    world: World, profile: str, listener: str
 ) -> None:
-    cluster = launch(world, "good-step")
+    cluster = launch(world, profile, "good-step")
     world.wait_for_cluster("good-step", "TERMINATED")
     s3 = world.cloud.client("s3")
-    listed = s3.list_objects_v2(Bucket="good-step", Prefix="out/")["Contents"]
-    written = {item["Key"] for item in listed}
-    assert written == {"out/manifest.txt", "out/manifest.json", "out/parts/part-0"}
-    assert s3.get_object(Bucket="good-step", Key="out/parts/part-0")["Body"].read() == b"6"
+    assert s3.get_object(Bucket="good-step", Key="out/sum.txt")["Body"].read() == b"6"
     step = step_of(world, cluster)
     assert step["Status"]["State"] == "COMPLETED"
     log = s3.get_object(Bucket="good-step", Key=f"logs/{cluster}/steps/{step['Id']}/stdout.gz")
@@ -121,21 +174,47 @@ def test_a_step_runs_its_output_is_in_s3_and_its_states_are_told(
     )
 
 
-def test_a_failed_step_ends_its_cluster_with_errors_and_says_why(world: World) -> None:
-    cluster = launch(world, "bad-step", "--fail")
+def test_a_failed_step_ends_its_cluster_with_errors_and_says_why(
+    world: World, profile: str
+) -> None:
+    cluster = launch(world, profile, "bad-step", "--fail")
     described = world.wait_for_cluster("bad-step", "TERMINATED_WITH_ERRORS")
     assert described["Status"]["StateChangeReason"]["Code"] == "STEP_FAILURE"
     status = step_of(world, cluster)["Status"]
     assert status["State"] == "FAILED"
     assert "does not like these numbers" in status["FailureDetails"]["Message"]
     assert status["FailureDetails"]["LogFile"].endswith("/stderr.gz")
-    written = world.cloud.client("s3").list_objects_v2(Bucket="bad-step", Prefix="out/parts/")
-    assert [item["Key"] for item in written["Contents"]] == ["out/parts/part-0"]
 
 
-def test_terminate_job_flows_ends_a_step_that_hangs(world: World) -> None:
+@pytest.mark.parametrize(
+    ("name", "given", "reason"),
+    [
+        ("a-reading-step", ("--dataset", "s3://a-reading-step/logs/"), "ACCESS_DENIED.*HeadObject"),
+        ("a-writing-step", ("--output", "s3://a-writing-step/in/"), "ACCESS_DENIED.*Upload"),
+        ("a-code-step-of-nobody", (), r"job\.zip: .*\(403\)"),
+    ],
+)
+def test_a_right_that_the_nodes_role_lacks_fails_the_step(
+    world: World, profile: str, name: str, given: tuple[str, ...], reason: str
+) -> None:
+    cluster = launch(world, profile, name, *given)
+    world.wait_for_cluster(name, "TERMINATED_WITH_ERRORS")
+    message = step_of(world, cluster)["Status"]["FailureDetails"]["Message"]
+    assert re.search(reason, message), message
+
+
+@pytest.mark.parametrize("name", ["no-such-profile", "arn:aws:iam::123456789012:x/nobodys"])
+def test_a_cluster_without_an_instance_profile_ends_as_not_valid(world: World, name: str) -> None:
+    cluster = launch(world, name, "profile-" + name[:2])
+    described = world.wait_for_cluster("profile-" + name[:2], "TERMINATED_WITH_ERRORS")
+    reason = described["Status"]["StateChangeReason"]
+    assert reason == {"Code": "VALIDATION_ERROR", "Message": f"Invalid InstanceProfile: {name}."}
+    assert step_of(world, cluster)["Status"]["State"] == "CANCELLED"
+
+
+def test_terminate_job_flows_ends_a_step_that_hangs(world: World, profile: str) -> None:
     world.cloud.player.script = Script(step="hangs")
-    cluster = launch(world, "hanging-step")
+    cluster = launch(world, profile, "hanging-step")
     world.wait_for_cluster("hanging-step", "RUNNING")
     world.cloud.client("emr").terminate_job_flows(JobFlowIds=[cluster])
     described = world.wait_for_cluster("hanging-step", "TERMINATED")
@@ -151,21 +230,23 @@ def test_terminate_job_flows_ends_a_step_that_hangs(world: World) -> None:
         (Script(cluster="dies_running"), "INSTANCE_FAILURE", "CANCELLED"),
     ],
 )
-def test_a_scripted_failure_is_played(world: World, script: Script, code: str, steps: str) -> None:
+def test_a_scripted_failure_is_played(
+    world: World, profile: str, script: Script, code: str, steps: str
+) -> None:
     world.cloud.player.script = script
     name = code.lower().replace("_", "-")
-    cluster = launch(world, name)
+    cluster = launch(world, profile, name)
     described = world.wait_for_cluster(name, "TERMINATED_WITH_ERRORS")
     assert described["Status"]["StateChangeReason"]["Code"] == code
     assert step_of(world, cluster)["Status"]["State"] == steps
 
 
-def test_events_can_be_doubled_and_lost(world: World, listener: str) -> None:
+def test_events_can_be_doubled_and_lost(world: World, profile: str, listener: str) -> None:
     world.cloud.player.script = Script(cluster="dies_starting", events="lost")
-    launch(world, "unheard")
+    launch(world, profile, "unheard")
     world.wait_for_cluster("unheard", "TERMINATED_WITH_ERRORS")
     world.cloud.player.script = Script(cluster="dies_starting", events="doubled")
-    launch(world, "heard-twice")
+    launch(world, profile, "heard-twice")
     told = heard(world, listener, 10)
     assert {event["detail"]["clusterId"] for event in told} == {
         world.wait_for_cluster("heard-twice", "TERMINATED_WITH_ERRORS")["Id"]
@@ -174,10 +255,10 @@ def test_events_can_be_doubled_and_lost(world: World, listener: str) -> None:
     assert states.count("STARTING") == states.count("CANCELLED") == 2
 
 
-def test_a_lost_answer_leaves_a_cluster_that_can_be_found(world: World) -> None:
+def test_a_lost_answer_leaves_a_cluster_that_can_be_found(world: World, profile: str) -> None:
     world.cloud.player.script = Script(step="fails", answer="lost")
     with pytest.raises(HTTPClientError):
-        launch(world, "unanswered")
+        launch(world, profile, "unanswered")
     world.wait_for_cluster("unanswered", "TERMINATED_WITH_ERRORS")
 
 

@@ -138,6 +138,7 @@ ATTEMPTS = [
     Attempt("", "lambda", "get_function", {"FunctionName": "LauncherFunction"}),
     Attempt("Launcher Sweeper", "emr", "list_clusters", {}),
     Attempt("Sweeper", "emr", "describe_cluster", {"ClusterId": "own cluster"}),
+    Attempt("Monitor", "emr", "describe_step", {"ClusterId": "own cluster", "StepId": "s-1"}),
     Attempt(
         "Launcher", "emr", "add_tags", {"ResourceId": "own cluster", "Tags": []}
     ),  # when it asks

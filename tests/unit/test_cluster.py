@@ -1,14 +1,19 @@
 """The cluster request: what EMR is asked for, held against botocore's own model of it."""
 
 import json
+import subprocess
 from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 
 import boto3
 import pytest
 from botocore.validate import ParamValidator
 
 import cluster
+import launch
 from cluster import ClusterSettings, cluster_request
+from containers import containers
 from measures import DEFAULT, MEASURES
 from tests.unit.conftest import template
 
@@ -127,22 +132,65 @@ def test_four_nodes_run_one_step_and_end() -> None:
 def test_the_step_reads_and_writes_only_under_its_run_and_its_environment() -> None:
     (step,) = cluster_request(SETTINGS, RUN, SIZE)["Steps"]
     arguments = step["HadoopJarStep"]["Args"]
-    archive = f"s3://results/environments/{'ab' * 32}.tar.gz#environment"
-    assert arguments[arguments.index("--archives") + 1] == archive
+    environment = f"s3://results/environments/{'ab' * 32}.tar.gz#environment"
+    archives = arguments[arguments.index("--archives") + 1]
+    assert archives == f"{environment},s3://results/runs/{RUN}/code/job.zip#job"
     assert all(
         argument.startswith(f"s3://results/runs/{RUN}/")
         for argument in arguments
-        if argument.startswith("s3://") and argument != archive
+        if argument.startswith("s3://") and argument != archives
     )
     assert arguments[arguments.index("--min-score") + 1] == "0.95"
     assert arguments[arguments.index("--default-measure") + 1] == "ease"
 
 
+def settings_of(arguments: list[str]) -> dict[str, str]:
+    """What a step says with --conf."""
+    given = [after for option, after in pairwise(arguments) if option == "--conf"]
+    return dict(each.split("=", 1) for each in given)
+
+
 def test_the_driver_has_room_for_the_matrix_of_as_many_movies_as_are_inverted() -> None:
-    arguments = cluster.step_arguments(SETTINGS, RUN)
-    (room,) = (each for each in arguments if each.startswith("spark.driver.memoryOverhead="))
+    room = settings_of(cluster.step_arguments(SETTINGS, RUN))["spark.driver.memoryOverhead"]
     movies = MEASURES["ease"].parameters["limit"]
-    assert int(room.removesuffix("m").partition("=")[2]) * 2**20 > 2 * 8 * movies**2
+    assert int(room.removesuffix("m")) * 2**20 > 2 * 8 * movies**2
+
+
+@pytest.mark.parametrize(("name", "core_nodes"), [("m5.xlarge", 3), ("r5.4xlarge", 20)])
+def test_memory_cores_and_instances_are_all_said_and_nothing_is_left_to_emrs_defaults(
+    name: str, core_nodes: int
+) -> None:
+    chosen = replace(SETTINGS, instance_type=name, core_nodes=core_nodes)
+    conf, sized = settings_of(cluster.step_arguments(chosen, RUN)), containers(name, core_nodes)
+    assert conf["spark.executor.instances"] == str(core_nodes)
+    assert conf["spark.executor.cores"] == str(sized.executor_cores)
+    for whose in ("driver", "executor"):
+        assert conf[f"spark.{whose}.memory"] == f"{getattr(sized, f'{whose}_memory')}m"
+        assert conf[f"spark.{whose}.memoryOverhead"] == f"{getattr(sized, f'{whose}_overhead')}m"
+    for unwanted in ("dynamicAllocation", "shuffle.service", "yarn.heterogeneousExecutors"):
+        assert conf[f"spark.{unwanted}.enabled"] == "false"
+    assert int(conf["spark.yarn.submit.file.replication"]) > 1  # a lost node takes no archive along
+
+
+def test_a_bootstrap_action_sees_to_the_python_that_the_step_names() -> None:
+    (action,) = cluster_request(SETTINGS, RUN, SIZE)["BootstrapActions"]
+    assert action["ScriptBootstrapAction"]["Path"] == f"s3://results/runs/{RUN}/code/bootstrap.sh"
+    script = (launch.JOB_FOLDER / cluster.BOOTSTRAP).read_text()
+    assert Path(cluster.PYTHON).name in script
+
+
+@pytest.mark.parametrize(("is_there", "status"), [(True, 0), (False, 1)])
+def test_a_node_without_that_python_says_what_to_do(
+    tmp_path: Path, is_there: bool, status: int
+) -> None:
+    for name in ["bash", *(["python3.13"] if is_there else [])]:
+        (tmp_path / name).symlink_to("/bin/bash")
+    done = subprocess.run(
+        ["bash", launch.JOB_FOLDER / cluster.BOOTSTRAP],
+        env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    assert ("choose a ReleaseLabel that has it" in done.stderr) is not is_there
 
 
 def test_the_template_offers_the_measures_that_the_job_computes() -> None:

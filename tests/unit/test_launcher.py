@@ -1,9 +1,14 @@
 """The launcher: one data set, one run, one cluster, whatever is delivered how often."""
 
+import io
 import json
+import subprocess
+import sys
+import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
@@ -171,7 +176,42 @@ def test_input_and_code_stand_under_the_run(cloud: Cloud) -> None:
 
     assert read("input/ratings.dat").decode() == RATINGS
     assert b"argparse" in read("code/similarity_job.py")
-    assert read("code/modules.zip") == launch.modules_zip()
+    assert read("code/bootstrap.sh").startswith(b"#!/bin/bash\n")
+    with zipfile.ZipFile(io.BytesIO(read("code/job.zip"))) as package:
+        modules = {path.name for path in launch.JOB_FOLDER.glob("*.py")} - {"similarity_job.py"}
+        assert modules == {name for name in package.namelist() if name.endswith(".py")}
+
+
+def test_the_jobs_package_runs_from_its_bytecode_where_nothing_can_be_written(
+    tmp_path: Path,
+) -> None:
+    with zipfile.ZipFile(io.BytesIO(launch.package())) as package:
+        package.extractall(tmp_path)
+    sources = [*tmp_path.glob("*.py")]
+    assert len(sources) > 20
+    for source in sources:  # unchecked bytecode runs whatever has become of its source
+        source.write_text("raise SystemExit('compiled anew')")
+    done = subprocess.run(
+        [sys.executable, "-c", "import lists, kernel_cache; print(kernel_cache.__file__)"],
+        env={"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # As a file on disk: numba keeps what it compiles beside it, or where it is told to.
+    assert done.stdout.strip() == str(tmp_path / "kernel_cache.py"), done.stderr
+
+
+def test_an_unknown_instance_type_fails_the_run_before_anything_is_paid_for(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(launcher.settings, instance_type="x9.huge")
+    monkeypatch.setattr(launcher, "launcher", replace(launcher.launcher, settings=settings))
+    assert deliver(cloud.drop("ml")) == []
+    (run,) = cloud.all_runs()
+    assert run["state"] == "FAILED"
+    assert run["reason"].startswith("InstanceType x9.huge is unknown: choose one of m5.xlarge, ")
+    assert cloud.clusters() == []
 
 
 def test_an_odd_folder_name_is_taken_as_it_is(cloud: Cloud) -> None:

@@ -1,11 +1,14 @@
 """The monitor: what EMR says moves a run forward, and only forward."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
 import monitor
 import runs
@@ -25,6 +28,16 @@ def run(cloud: Cloud) -> None:
     assert made["run_id"] == RUN_ID
     runs.advance(cloud.runs, RUN_ID, State.LAUNCHING, now)
     runs.advance(cloud.runs, RUN_ID, State.STARTING, now, cluster_id="j-1ABCDEFGHIJKL")
+
+
+@pytest.fixture(autouse=True)
+def emr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    """EMR as the monitor asks it; it knows of no step but what a test adds."""
+    client = boto3.client("emr")
+    with Stubber(client) as answers:
+        monkeypatch.setattr(monitor, "emr", client)
+        yield answers
+        answers.assert_no_pending_responses()
 
 
 def after(cloud: Cloud, *names: str) -> dict[str, Any]:
@@ -50,6 +63,35 @@ def test_a_failed_step_fails_the_run_in_the_words_of_the_job_where_it_left_any(
     failure = {"error": "DatasetError", "message": "ratings.dat has no good line", "report": []}
     cloud.put(f"runs/{RUN_ID}/failure.json", json.dumps(failure), "results")
     assert after(cloud, "monitor-step-failed")["reason"] == "ratings.dat has no good line"
+
+
+@pytest.mark.parametrize(
+    ("details", "reason"),
+    [
+        (
+            {"Message": "java.io.FileNotFoundException: s3://r/x.tar.gz", "LogFile": "s3://r/log"},
+            "the step FAILED: java.io.FileNotFoundException: s3://r/x.tar.gz; spark-submit's log: "
+            "s3://r/log",
+        ),
+        (
+            {"Message": "SparkException: Application application_1 finished with failed status"},
+            "the step FAILED: SparkException: Application application_1 finished with failed "
+            "status: the driver was killed, or ended without a word",
+        ),
+        ({}, None),
+    ],
+)
+def test_a_failed_step_fails_the_run_with_what_emr_found_in_its_log(
+    cloud: Cloud, emr: Stubber, details: dict[str, str], reason: str | None
+) -> None:
+    detail = event("monitor-step-failed")["detail"]
+    emr.add_response(
+        "describe_step",
+        {"Step": {"Status": {"State": "FAILED", "FailureDetails": details}}},
+        {"ClusterId": detail["clusterId"], "StepId": detail["stepId"]},
+    )
+    run = after(cloud, "monitor-step-failed")
+    assert run["reason"] == (reason or f"the step FAILED: {detail['message']}")
 
 
 def test_a_cluster_that_dies_after_its_result_is_written_fails_nothing(cloud: Cloud) -> None:

@@ -1,0 +1,106 @@
+"""What a run leaves in S3, where the job writes it by itself and with the rights of the nodes."""
+
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from local.cloud import STACK
+from spark.manifest import Manifest, Part
+from tests.e2e.conftest import World
+from tests.e2e.test_pipeline import files, ratings
+from tests.spark import oracle
+
+pytestmark = pytest.mark.e2e
+
+
+def content(world: World, key: str) -> bytes:
+    """An object of the results bucket."""
+    bucket = world.cloud.outputs["ResultsBucket"]
+    return world.cloud.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+def names(world: World, run_id: str) -> set[str]:
+    """What a run has below its prefix."""
+    s3, prefix = world.cloud.client("s3"), f"runs/{run_id}/"
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=world.cloud.outputs["ResultsBucket"], Prefix=prefix
+    )
+    return {item["Key"].removeprefix(prefix) for page in pages for item in page["Contents"]}
+
+
+def test_what_the_job_writes_is_whole_is_what_its_manifest_says_and_nothing_else_is_left(
+    world: World,
+) -> None:
+    rated = ratings(seed=7)
+    world.drop("results", files(rated))
+    run = world.wait_for_run("results", "LIVE", "FAILED")
+    assert run["state"] == "LIVE", run.get("reason")
+    prefix = f"runs/{run['run_id']}/"
+
+    manifest = Manifest.from_json(content(world, prefix + "manifest.json"))
+    assert manifest.quality is not None
+    parts: list[Part] = [*manifest.neighbours, manifest.titles, manifest.quality]
+    blobs = {part.name: content(world, prefix + part.name) for part in parts}
+    told = {part.name: (part.bytes, part.sha256) for part in parts}
+    assert told == {
+        name: (len(blob), hashlib.sha256(blob).hexdigest()) for name, blob in blobs.items()
+    }
+    lines = [
+        json.loads(line)
+        for part in manifest.neighbours
+        for line in gzip.decompress(blobs[part.name]).splitlines()
+    ]
+    assert len(lines) == manifest.counts["movies"] == 15
+
+    written = names(world, run["run_id"])
+    pairs = {name for name in written if name.startswith("similarities/")}
+    rows = [
+        tuple(row.values())
+        for name in pairs
+        for row in pq.read_table(io.BytesIO(content(world, prefix + name))).to_pylist()
+    ]
+    assert sorted(rows) == oracle.similarities(rated, 10, 0.95)
+    # pyarrow, when it has deleted a folder, marks the one above as there: the empty name.
+    ours = {name for name in written if not name.startswith(("input/", "code/"))} - {""}
+    assert ours == blobs.keys() | pairs | {"manifest.json"}
+
+
+@contextmanager
+def denied(world: World, action: str, below: str) -> Iterator[None]:
+    """Take a right from the nodes' role."""
+    iam = world.cloud.client("iam")
+    role = world.cloud.client("cloudformation").describe_stack_resource(
+        StackName=STACK, LogicalResourceId="EmrNodeRole"
+    )["StackResourceDetail"]["PhysicalResourceId"]
+    bucket = world.cloud.outputs["ResultsBucket"]
+    resource = f"arn:aws:s3:::{bucket}/{below}"
+    statement: dict[str, Any] = {"Effect": "Deny", "Action": action, "Resource": resource}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_role_policy(RoleName=role, PolicyName="denied", PolicyDocument=document)
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(RoleName=role, PolicyName="denied")
+
+
+def test_a_right_that_is_taken_from_the_nodes_role_fails_the_run_and_its_step_says_so(
+    world: World,
+) -> None:
+    with denied(world, "s3:PutObject", "runs/*/neighbours/*"):
+        world.drop("denied", files(ratings(seed=8)))
+        run = world.wait_for_run("denied", "LIVE", "FAILED")
+    assert run["state"] == "FAILED"
+    emr = world.cloud.client("emr")
+    cluster = world.wait_for_cluster(run["run_id"], "TERMINATED_WITH_ERRORS")["Id"]
+    (step,) = emr.list_steps(ClusterId=cluster)["Steps"]
+    said = step["Status"]["FailureDetails"]["Message"]
+    assert f"runs/{run['run_id']}/neighbours/part-0" in said
+    assert "ACCESS_DENIED" in said
+    assert "manifest.json" not in names(world, run["run_id"])

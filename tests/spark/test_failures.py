@@ -1,0 +1,65 @@
+"""A job that fails says why, whatever it was: who waits for the run reads one sentence."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import similarity_job
+
+LOST = """[FAILED] Job aborted due to stage failure: Task 5 in stage 0.0 failed 4 times, most \
+recent failure: Lost task 5.3 in stage 0.0 (TID 18) (10.0.0.7 executor 6): ExecutorLostFailure \
+(executor 6 exited caused by one of the running tasks) Reason: Container killed by YARN for \
+exceeding physical memory limits. 7.1 GB of 7 GB physical memory used.
+Driver stacktrace:"""
+RAISED = """Job aborted due to stage failure: Task 0 in stage 3.0 failed 4 times, most recent \
+failure: Lost task 0.3 in stage 3.0 (TID 9) (10.0.0.7 executor 3): \
+org.apache.spark.api.python.PythonException: Traceback (most recent call last):
+  File "./job/storage.py", line 46, in open_input
+    return system.open_input_file(path)
+OSError: AWS Error ACCESS_DENIED during GetObject operation
+
+\tat org.apache.spark.api.python.BasePythonRunner$ReaderIterator.handlePythonException"""
+
+
+class FromSparkError(Exception):
+    """As Py4J has it: what Java said is in an object of its own."""
+
+    def __init__(self, message: str):
+        super().__init__("An error occurred while calling o42.collect.")
+        self.java_exception = SimpleNamespace(getMessage=lambda: message)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            FromSparkError(LOST),
+            "the job failed: executors were lost again and again: Container killed by YARN for "
+            "exceeding physical memory limits. 7.1 GB of 7 GB physical memory used.",
+        ),
+        (
+            FromSparkError(RAISED),
+            "the job failed: OSError: AWS Error ACCESS_DENIED during GetObject operation",
+        ),
+        (MemoryError(), "the job failed: MemoryError: "),
+        (ValueError("a\nb"), "the job failed: ValueError: a"),
+    ],
+)
+def test_a_reason_is_one_sentence_with_the_cause(error: Exception, reason: str) -> None:
+    assert similarity_job.reason_of(error) == reason.strip()
+
+
+def test_a_job_that_breaks_leaves_its_reason_and_breaks_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(similarity_job, "start", lambda: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(similarity_job, "run", broken)
+    with pytest.raises(ValueError, match="no such thing"):
+        similarity_job.main(["--dataset", str(tmp_path), "--output", str(tmp_path / "out")])
+    failure = json.loads((tmp_path / "out" / "failure.json").read_text())
+    assert failure["message"] == "the job failed: ValueError: no such thing"
