@@ -17,7 +17,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test test-aws coverage drills bench evaluate bench-api screenshots notebook pictures lint format environment types deploy rollback promote rebuild rerun redrive destroy lock clean
+.PHONY: help setup demo local test test-yarn test-aws coverage drills bench evaluate bench-api screenshots notebook pictures lint format environment types deploy rollback promote rebuild rerun redrive destroy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ local: setup ## a local cloud that stays up until Ctrl-C, with its page; DATASET
 
 test: setup ## all tests
 	@$(BIN)/python -m pytest
+
+test-yarn: setup ## the step on a real YARN, as EMR submits it; needs Linux, Maven and a JDK 17
+	@$(BIN)/python -m pytest -m yarn tests/yarn
 
 test-aws: setup ## the pipeline in your AWS account, made, run and removed; it costs about 0.20 USD: SPEND=yes
 	@SIMILAR_TITLES_SPEND=$(SPEND) $(BIN)/python -m pytest tests/aws -s -rs
@@ -125,6 +128,7 @@ lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(LOCK) --upgrade requirements/notebook.in -c requirements/dev.txt -o requirements/notebook.txt
 	@$(LOCK) --upgrade requirements/functions.in -c requirements/dev.txt -o functions/requirements.txt
 	@$(BIN)/python -m local.environment --adopt
+	@$(BIN)/python -m local.hadoop --adopt
 
 clean: ## remove what was built or generated; environments and downloaded data stay
 	@rm -rf .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log

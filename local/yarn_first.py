@@ -1,0 +1,55 @@
+"""The first process of a YARN's namespaces: starts its servers and collects what they leave behind.
+
+Standard library only, for it runs outside the project's environment. Whatever ends this process
+ends every process of the cluster, for all of them are in its PID namespace.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def main(plan: Path) -> None:
+    """Put the nodes' Python where EMR has it, bootstrap, start the servers, wait for their end."""
+    given = json.loads(plan.read_text())
+    put_python(given["python"], Path(given["overlay"]))
+    for script in given["bootstrap"]:
+        if status := subprocess.run(["/bin/bash", script], check=False).returncode:
+            sys.exit(f"bootstrap action {script} returned {status}")
+    servers = {start(server): name for name, server in given["servers"].items()}
+    while True:  # orphans of containers, too, come to the first process of a namespace
+        ended, _ = os.wait()
+        if servers.get(ended) == "resourcemanager":
+            sys.exit("the ResourceManager has ended")
+
+
+def start(server: dict) -> int:
+    """Start a server in its folder; returns its process id."""
+    folder = Path(server["folder"])
+    with (folder / "server.log").open("wb") as log:
+        return subprocess.Popen(
+            server["command"],
+            env=server["environment"],
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ).pid
+
+
+def put_python(python: str, overlay: Path) -> None:
+    """Let /usr/bin/python3.13 be a bare Python, for the processes of this mount namespace alone."""
+    upper, work = overlay / "upper", overlay / "work"
+    for folder in (overlay, upper, work):
+        folder.mkdir()
+    program = upper / "python3.13"
+    program.write_text(f'#!/bin/sh\nexec "{python}" "$@"\n')
+    program.chmod(0o755)
+    layers = f"lowerdir=/usr/bin,upperdir={upper},workdir={work}"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, "/usr/bin"], check=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

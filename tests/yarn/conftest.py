@@ -1,0 +1,193 @@
+"""A local cloud whose clusters are real YARNs, and what tests do with them."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from local import hadoop
+from local.cloud import Cloud
+from local.step import StepRun
+from local.yarn import Yarn, YarnStep, yarn_nodes
+from manifest import Manifest
+from tests.e2e.conftest import World
+from tests.spark import oracle
+from tests.spark.test_measures import write
+
+LIMIT_SECONDS = 480  # of a run, on two cores that others keep busy
+
+type Rewrite = Callable[[Sequence[str]], Sequence[str]]
+
+
+def as_they_are(arguments: Sequence[str]) -> Sequence[str]:
+    """A step's Args, verbatim."""
+    return arguments
+
+
+@dataclass
+class Clusters:
+    """EMR's clusters, each a YARN of its own.
+
+    Attributes:
+        rewrite: what a drill changes of the steps' Args.
+        yarn: the newest cluster's.
+        step: the newest step.
+        metadata: the newest cluster's.
+    """
+
+    rewrite: Rewrite = as_they_are
+    yarn: Yarn = field(init=False)
+    step: YarnStep = field(init=False)
+    metadata: Any = field(init=False)
+
+    @contextmanager
+    def __call__(
+        self, request: Any, access: Any, metadata: Any, folder: Path
+    ) -> Iterator[Callable[[Sequence[str], Path], StepRun]]:
+        """The nodes of a cluster; see `local.step.local_nodes`."""
+        self.metadata = metadata
+        with yarn_nodes(request, access, metadata, folder) as (self.yarn, make):
+
+            def remembered(arguments: Sequence[str], folder: Path) -> YarnStep:
+                self.step = make(self.rewrite(arguments), folder)
+                return self.step
+
+            yield remembered
+
+    @property
+    def told(self) -> str:
+        """What the driver has told so far."""
+        return "".join(path.read_text(errors="replace") for path in self._driver("stdout"))
+
+    def node_of_driver(self) -> str:
+        """The name of the node that the driver is on."""
+        (log,) = self._driver("stdout")
+        return log.relative_to(self.yarn.folder).parts[0]
+
+    def executors(self) -> list[psutil.Process]:
+        """The JVMs of executors."""
+        return self._processes("YarnCoarseGrainedExecutorBackend")
+
+    def driver(self) -> psutil.Process:
+        """The driver's JVM."""
+        (process,) = self._processes("deploy.yarn.ApplicationMaster")
+        return process
+
+    def _processes(self, main: str) -> list[psutil.Process]:
+        return [
+            process
+            for node in self.yarn.nodes
+            for process in node.processes()
+            if process.name() == "java" and any(main in word for word in process.cmdline())
+        ]
+
+    def _driver(self, name: str) -> list[Path]:
+        return [*self.yarn.folder.glob(f"node*/logs/*/container_*_000001/{name}")]
+
+
+@dataclass(frozen=True)
+class OnYarn(World):
+    """What a test does with the cloud and its clusters.
+
+    Attributes:
+        clusters: they.
+    """
+
+    clusters: Clusters
+
+    def drop_ratings(self, folder: str, path: Path, ratings: list[oracle.Rating]) -> None:
+        """Drop a folder of ratings and the movies that were rated."""
+        local = write(path, ratings)
+        self.drop(folder, {each.name: each.read_text() for each in local.iterdir()})
+
+    def result(self, run_id: str, path: Path) -> Path:
+        """A run's result as it stands on S3, in a folder; every checksum has been seen to hold."""
+        s3, bucket = self.cloud.client("s3"), self.cloud.outputs["ResultsBucket"]
+        prefix = f"runs/{run_id}/"
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        items = [item for page in pages for item in page["Contents"]]
+        for item in items:
+            if item["Key"].endswith("/"):
+                continue  # what Arrow takes for a folder
+            target = path / item["Key"].removeprefix(prefix)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            s3.download_file(bucket, item["Key"], str(target))
+        manifest = Manifest.from_json((path / "manifest.json").read_text())
+        parts = [*manifest.neighbours, manifest.titles, manifest.quality]
+        assert len(parts) > 2
+        for part in parts:
+            assert hashlib.sha256((path / part.name).read_bytes()).hexdigest() == part.sha256
+        return path
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[tuple[Cloud, Clusters]]:
+    """The local cloud with YARN for EMR's clusters."""
+    if lacking := hadoop.missing():
+        pytest.skip(lacking)
+    clusters = Clusters()
+    with Cloud.start(nodes=clusters) as cloud:
+        yield cloud, clusters
+
+
+@pytest.fixture
+def on_yarn(cloud: tuple[Cloud, Clusters]) -> Iterator[OnYarn]:
+    """The cloud in a test's hands; nothing of the steps is rewritten afterwards."""
+    world = OnYarn(*cloud, limit=LIMIT_SECONDS)
+    yield world
+    world.clusters.rewrite = as_they_are
+
+
+@dataclass(frozen=True)
+class Verbatim:
+    """A run whose step was submitted as the launcher asks for it.
+
+    Attributes:
+        run: as the API tells it; it is LIVE.
+        output: its result, as it stands on S3.
+        logs: of the containers, by their number.
+    """
+
+    run: dict[str, Any]
+    output: Path
+    logs: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def verbatim(
+    cloud: tuple[Cloud, Clusters],
+    ratings: list[oracle.Rating],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Verbatim:
+    """One whole way from a dropped folder to the index, with nothing changed."""
+    on_yarn, path = OnYarn(*cloud, limit=LIMIT_SECONDS), tmp_path_factory.mktemp("verbatim")
+    on_yarn.drop_ratings("verbatim", path / "d", ratings)
+    run = on_yarn.wait_for_run("verbatim", "LIVE", "FAILED")
+    assert run["state"] == "LIVE", run["reason"]
+    application = on_yarn.clusters.step.application
+    assert application is not None
+    logs = {
+        folder.name[-6:]: "".join(
+            (folder / name).read_text(errors="replace") for name in ("stdout", "stderr")
+        )
+        for folder in on_yarn.clusters.yarn.logs(application)
+    }
+    return Verbatim(run, on_yarn.result(run["run_id"], path / "result"), logs)
+
+
+@pytest.fixture(scope="session")
+def ratings() -> list[oracle.Rating]:
+    """Ratings of 40 movies by 150 users: one half likes even movies, the other odd ones."""
+    draw = np.random.default_rng(20)
+    return [
+        (user, movie, int(min(10, 5 + 3 * ((user + movie) % 2) + draw.integers(0, 3))) / 2)
+        for user in range(1, 151)
+        for movie in range(1, 41)
+        if draw.random() < 0.8 - movie / 60
+    ]

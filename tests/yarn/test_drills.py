@@ -1,0 +1,233 @@
+"""What breaks on a cluster while the job runs: it ends LIVE with the same bits, or says why not."""
+
+import gzip
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layout import environment_key
+from local.environment import named, upload
+from tests.conftest import Observed
+from tests.spark import oracle
+from tests.spark.test_engine import stored
+from tests.yarn.conftest import OnYarn
+
+pytestmark = pytest.mark.yarn
+
+LIMIT_SECONDS = 120
+# One task at a time in each container: a third of the workers to start, which is most of the time.
+SLENDER = {"spark.executor.cores": "1", "spark.default.parallelism": "6"}
+SIMILARITIES = "similarities: started"
+
+
+def setting(**changed: str) -> Callable[[Sequence[str]], list[str]]:
+    """A step's Args with other values of some of Spark's settings; `a__b` stands for `a.b`."""
+    values = SLENDER | {name.replace("__", "."): value for name, value in changed.items()}
+
+    def rewrite(arguments: Sequence[str]) -> list[str]:
+        pattern = re.compile("({})=.*".format("|".join(map(re.escape, values))))
+        found = [pattern.fullmatch(argument) for argument in arguments]
+        assert sum(map(bool, found)) == len(values)
+        return [
+            f"{match[1]}={values[match[1]]}" if match else argument
+            for argument, match in zip(arguments, found, strict=True)
+        ]
+
+    return rewrite
+
+
+def wait_for(holds: Callable[[], Any], what: str) -> None:
+    """Return when a condition holds."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def drilled(
+    on_yarn: OnYarn, ratings: list[oracle.Rating], tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[..., dict[str, Any]]:
+    """Drops a folder, breaks something once the job is as far as is said, and gives its run."""
+
+    def drill(
+        harm: Callable[[], object], after: str = SIMILARITIES, **changed: str
+    ) -> dict[str, Any]:
+        folder = request.node.name
+        on_yarn.clusters.rewrite = setting(**changed)
+        known = vars(on_yarn.clusters).get("yarn")
+        # Another movie more makes it another data set, of which the pairs are the same.
+        alone = (1, 1000 + len(folder), 5.0)
+        on_yarn.drop_ratings(folder, tmp_path / "d", [*ratings, alone])
+        wait_for(lambda: vars(on_yarn.clusters).get("yarn") not in (known, None), "a cluster")
+        wait_for(lambda: after in on_yarn.clusters.told, after)
+        harm()
+        return on_yarn.wait_for_run(folder, "LIVE", "FAILED")
+
+    return drill
+
+
+@pytest.fixture
+def is_exact(
+    on_yarn: OnYarn, ratings: list[oracle.Rating], tmp_path: Path
+) -> Callable[[dict[str, Any]], None]:
+    """Sees that a run is LIVE with the oracle's pairs."""
+
+    def see(run: dict[str, Any]) -> None:
+        assert run["state"] == "LIVE", run["reason"]
+        output = on_yarn.result(run["run_id"], tmp_path / "result")
+        assert stored(output / "similarities") == oracle.similarities(ratings, 10, 0.95)
+
+    return see
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="a NodeManager of a real YARN and all its containers are killed while the job sums up",
+    promised="the run ends LIVE with the same bits",
+)
+def test_a_lost_core_node_costs_time_alone(
+    on_yarn: OnYarn, drilled: Callable[..., dict], is_exact: Callable, observed: Observed
+) -> None:
+    def lose_a_node() -> None:
+        clusters = on_yarn.clusters
+        home = clusters.node_of_driver()
+        node = next(each for each in clusters.yarn.nodes if each.name != home)
+        assert node.kill() > 1  # the NodeManager, and an executor with its workers
+
+    run = drilled(lose_a_node)
+    is_exact(run)
+    observed(1, "LIVE, the same to the bit")
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="an executor on a real YARN is killed while the job sums up",
+    promised="the run ends LIVE with the same bits",
+)
+def test_a_killed_executor_costs_time_alone(
+    on_yarn: OnYarn, drilled: Callable[..., dict], is_exact: Callable, observed: Observed
+) -> None:
+    run = drilled(lambda: on_yarn.clusters.executors()[0].kill())
+    is_exact(run)
+    observed(1, "LIVE, the same to the bit")
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="executors on a real YARN have less memory than their work takes",
+    promised="the run FAILS and says that YARN killed them for their memory",
+)
+def test_executors_above_their_memory_are_told_as_that(
+    drilled: Callable[..., dict], observed: Observed
+) -> None:
+    run = drilled(
+        lambda: None,
+        "",
+        spark__executor__cores="4",
+        spark__executor__memory="450m",
+        spark__executor__memoryOverhead="16m",
+    )
+    assert run["state"] == "FAILED"
+    assert "exceeding physical memory limits" in run["reason"], run["reason"]
+    observed(1, run["reason"])
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="the driver on a real YARN has less memory than its work takes",
+    promised="the run FAILS and says where YARN's reason is",
+)
+def test_a_driver_above_its_memory_is_told_with_the_log_that_says_so(
+    on_yarn: OnYarn, drilled: Callable[..., dict], observed: Observed
+) -> None:
+    run = drilled(
+        lambda: None, "", spark__driver__memory="512m", spark__driver__memoryOverhead="64m"
+    )
+    assert run["state"] == "FAILED"
+    assert the_log_says(on_yarn, run, "running beyond the 'PHYSICAL' memory limit")
+    observed(1, run["reason"])
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="the driver on a real YARN is killed while the job sums up",
+    promised="the run FAILS and says where YARN's reason is; it is not tried again",
+)
+def test_a_killed_driver_is_told_with_the_log_that_says_so(
+    on_yarn: OnYarn, drilled: Callable[..., dict], observed: Observed
+) -> None:
+    run = drilled(lambda: on_yarn.clusters.driver().kill())
+    assert run["state"] == "FAILED"
+    assert the_log_says(on_yarn, run, "exitCode: 137")
+    attempts = on_yarn.clusters.yarn.folder.glob("node*/logs/*/container_*_02_*")
+    assert not [*attempts]
+    observed(1, run["reason"])
+
+
+def the_log_says(on_yarn: OnYarn, run: dict[str, Any], words: str) -> bool:
+    """Whether the log that a reason names is there, and has YARN's words."""
+    named = re.search(r"the driver was killed.*log: s3://([^/]+)/(\S+)", run["reason"])
+    assert named, run["reason"]
+    answer = on_yarn.cloud.client("s3").get_object(Bucket=named[1], Key=named[2])
+    return words in gzip.decompress(answer["Body"].read()).decode()
+
+
+@pytest.fixture
+def no_archive(on_yarn: OnYarn) -> Iterator[Callable[[], None]]:
+    """Takes the archive of the dependencies away; it comes back afterwards."""
+    s3, bucket = on_yarn.cloud.client("s3"), on_yarn.cloud.outputs["ResultsBucket"]
+    key = environment_key(named())
+    yield lambda: s3.delete_object(Bucket=bucket, Key=key)
+    upload(s3, bucket)
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="the archive of the dependencies is gone when a real YARN is to unpack it",
+    promised="the run FAILS and names the archive",
+)
+def test_an_archive_that_is_not_there_is_named(
+    on_yarn: OnYarn,
+    no_archive: Callable[[], None],
+    ratings: list[oracle.Rating],
+    tmp_path: Path,
+    observed: Observed,
+) -> None:
+    def without(arguments: Sequence[str]) -> Sequence[str]:
+        no_archive()  # the launcher has seen it
+        return arguments
+
+    on_yarn.clusters.rewrite = without
+    on_yarn.drop_ratings("no archive", tmp_path / "d", [*ratings, (1, 999, 5.0)])
+    run = on_yarn.wait_for_run("no archive", "LIVE", "FAILED")
+    assert run["state"] == "FAILED"
+    assert "FileNotFoundException" in run["reason"], run["reason"]
+    assert environment_key(named()) in run["reason"]
+    observed(1, run["reason"])
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="the nodes of a real YARN get no credentials for half a minute",
+    promised="the run ends LIVE with the same bits",
+)
+def test_half_a_minute_without_credentials_costs_time_alone(
+    on_yarn: OnYarn, drilled: Callable[..., dict], is_exact: Callable, observed: Observed
+) -> None:
+    metadata = []
+
+    def fail_for_half_a_minute() -> None:
+        metadata.append(on_yarn.clusters.metadata)
+        metadata[0].outage = True
+        threading.Timer(30, lambda: setattr(metadata[0], "outage", False)).start()
+
+    run = drilled(fail_for_half_a_minute, "read: started")
+    is_exact(run)
+    assert metadata[0].refused > 0, "nobody asked while it was away"
+    observed(metadata[0].refused, "LIVE, the same to the bit")

@@ -1,0 +1,86 @@
+"""From a dropped folder to the API through a real YARN: what the launcher asks for, verbatim."""
+
+import json
+import re
+from fnmatch import fnmatchcase
+
+import pytest
+
+from local.cloud import ACCESS_LOG, STACK
+from measures import DEFAULT, MEASURES
+from tests.spark import oracle
+from tests.spark.test_engine import stored
+from tests.spark.test_measures import check, lists_of
+from tests.yarn.conftest import OnYarn, Verbatim
+
+pytestmark = pytest.mark.yarn
+
+PENALTY = MEASURES["ease"].parameters["lambda"]
+BETA = MEASURES["damped"].parameters["beta"]
+# Rights of the nodes that a run which goes well has no use for.
+IN_TROUBLE = {"s3:AbortMultipartUpload": "an upload that broke off"}
+
+
+def test_pairs_and_neighbours_are_the_oracles_to_the_bit(
+    verbatim: Verbatim, ratings: list[oracle.Rating]
+) -> None:
+    pairs = oracle.similarities(ratings, 10, 0.95)
+    assert 100 < len(pairs) < 700  # some pass and some do not
+    assert stored(verbatim.output / "similarities") == pairs
+    lists = lists_of(verbatim.output)
+    exact = {movie: [row[:3] for row in rows] for movie, rows in lists["cosine"].items() if rows}
+    assert exact == oracle.neighbours(pairs, 50)
+    movies, scores, n, cosine = oracle.by_measure(ratings, 10, beta=BETA, penalty=PENALTY)
+    assert DEFAULT in scores
+    for measure, expected in scores.items():
+        for at, movie in enumerate(movies.tolist()):
+            check(lists[measure][movie], movies.tolist(), expected[at], n[at], cosine[at], most=50)
+
+
+def test_the_api_answers_what_the_nodes_have_written(on_yarn: OnYarn, verbatim: Verbatim) -> None:
+    lists = lists_of(verbatim.output)[DEFAULT]
+    assert sum(map(len, lists.values())) > 1000
+    for movie, rows in lists.items():
+        status, body = on_yarn.cloud.get(f"/movies/{movie}/similar?limit=50&measure={DEFAULT}")
+        assert (status, body["run_id"]) == (200, verbatim.run["run_id"])
+        assert [(row["movie_id"], row["score"]) for row in body["similar"]] == [
+            row[:2] for row in rows
+        ]
+
+
+def test_numba_compiles_once_in_each_container_and_not_into_the_home(verbatim: Verbatim) -> None:
+    assert len(verbatim.logs) == 4  # the driver and three executors
+    compiled = {
+        name: re.findall(r"data saved to '(\S*)'", said) for name, said in verbatim.logs.items()
+    }
+    for name, places in compiled.items():
+        assert len(places) == len(set(places)), f"{name} compiled something twice"
+        assert not any(place.startswith("/proc") for place in places)
+    everywhere = [place for places in compiled.values() for place in places]
+    assert sum("kernel._visit" in place for place in everywhere) >= 3
+
+
+def test_the_nodes_role_has_every_right_that_a_run_uses_and_no_other(
+    on_yarn: OnYarn, verbatim: Verbatim
+) -> None:
+    assert verbatim.run["state"] == "LIVE"
+    cloudformation, iam = on_yarn.cloud.client("cloudformation"), on_yarn.cloud.client("iam")
+    role = cloudformation.describe_stack_resource(
+        StackName=STACK, LogicalResourceId="EmrNodeRole"
+    )["StackResourceDetail"]["PhysicalResourceId"]  # fmt: skip
+    judged = [json.loads(line) for line in (on_yarn.cloud.folder / ACCESS_LOG).open()]
+    ours = [each for each in judged if f"assumed-role/{role}/" in each["caller"]]
+    assert not [each for each in ours if not each["allowed"]]
+
+    policy = iam.get_role_policy(RoleName=role, PolicyName="RunsAndLogs")["PolicyDocument"]
+    idle = [
+        (action, statement["Resource"])
+        for statement in policy["Statement"]
+        for action in statement["Action"]
+        if action not in IN_TROUBLE
+        and not any(
+            each["action"] == action and fnmatchcase(each["resource"], statement["Resource"])
+            for each in ours
+        )
+    ]
+    assert not idle, "rights that nothing uses"
