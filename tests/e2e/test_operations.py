@@ -77,16 +77,23 @@ def operate(world: World, *arguments: str) -> str:
 
 @contextmanager
 def environment_of(world: World, function: str, **changes: str) -> Iterator[None]:
-    """A function with other settings while the block lasts."""
+    """A function with other settings while the block lasts.
+
+    The emulator kills what the function is at work on when its settings change, which AWS does not:
+    its message would come back after the twelve minutes of its queue.
+    """
     client, name = world.cloud.client("lambda"), world.cloud.outputs[function]
     usual = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    client.update_function_configuration(
-        FunctionName=name, Environment={"Variables": usual | changes}
-    )
+
+    def change(settings: dict[str, str]) -> None:
+        world.wait_until(lambda: drained(world), "nothing dropped is being looked at")
+        client.update_function_configuration(FunctionName=name, Environment={"Variables": settings})
+
+    change(usual | changes)
     try:
         yield
     finally:
-        client.update_function_configuration(FunctionName=name, Environment={"Variables": usual})
+        change(usual)
 
 
 def test_an_operator_is_told_goes_back_promotes_and_reruns(world: World) -> None:
