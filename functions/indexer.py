@@ -13,28 +13,27 @@ from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.batch import (
-    BatchProcessor,
-    EventType,
-    process_partial_response,
-)
+from aws_lambda_powertools.utilities.batch import process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from indexing import Indexer, PartTask
 from layout import run_id_of_manifest
+from redelivery import RedeliveryProcessor
 
 logger = Logger()
-processor = BatchProcessor(event_type=EventType.SQS)
+sqs = boto3.client("sqs")
+queue_url = os.environ["INDEX_QUEUE_URL"]
+processor = RedeliveryProcessor(sqs, queue_url, logger)
 dynamodb = boto3.resource("dynamodb")
 indexer = Indexer(
     s3=boto3.client("s3"),
-    sqs=boto3.client("sqs"),
+    sqs=sqs,
     runs_table=dynamodb.Table(os.environ["RUNS_TABLE"]),
     index_table=dynamodb.Table(os.environ["INDEX_TABLE"]),
     bucket=os.environ["RESULTS_BUCKET"],
-    queue_url=os.environ["INDEX_QUEUE_URL"],
+    queue_url=queue_url,
     most_loss=float(os.environ["MAX_QUALITY_LOSS"]),
 )
 
@@ -54,9 +53,9 @@ def record_handler(record: SQSRecord) -> None:
         if run_id is None:
             logger.warning("not a run's manifest", key=message["detail"]["object"]["key"])
             return
-        outcome = indexer.begin(run_id, now)
-        logger.info("manifest handled", run_id=run_id, outcome=outcome)
+        logger.append_keys(run_id=run_id)
+        logger.info("manifest handled", outcome=indexer.begin(run_id, now))
     else:
         task = PartTask(**message)
-        outcome = indexer.carry_out(task, now)
-        logger.info("part handled", run_id=task.run_id, part=task.part["name"], outcome=outcome)
+        logger.append_keys(run_id=task.run_id, part=task.part["name"])
+        logger.info("part handled", outcome=indexer.carry_out(task, now))

@@ -2,23 +2,22 @@
 
 Triggered by SQS with the EventBridge events of S3's Object Created, a settle delay after the file
 arrived. Events come at least once, in any order, one per file: the folder is looked at as a whole,
-and a data set that has its run is left alone. A launcher that died is followed by its redelivery,
-which looks for the run's cluster before it asks for one.
+and a data set that has its run is left alone. A launcher that failed or died is followed by its
+redelivery, which waits until its lease has ended and looks for the run's cluster before it asks
+for one.
 """
 
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.batch import (
-    BatchProcessor,
-    EventType,
-    process_partial_response,
-)
+from aws_lambda_powertools.utilities.batch import process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -27,16 +26,16 @@ from botocore.config import Config
 import launch
 import runs
 from cluster import ClusterSettings
-from datasets import folder_of, list_folder
+from datasets import Folder, files_that_matter, fingerprint, folder_of, list_folder
+from redelivery import PostponedError, RedeliveryProcessor, TooEarlyError, attempts, wait_seconds
 
 logger = Logger()
-processor = BatchProcessor(event_type=EventType.SQS)
 s3 = boto3.client("s3")
 sqs = boto3.client("sqs")
 # RunJobFlow has no idempotency token: asking again on a lost answer could buy a second cluster.
 emr = boto3.client("emr", config=Config(retries={"total_max_attempts": 1}))
 runs_table = boto3.resource("dynamodb").Table(os.environ["RUNS_TABLE"])
-queue_url = os.environ["LAUNCH_QUEUE_URL"]
+processor = RedeliveryProcessor(sqs, os.environ["LAUNCH_QUEUE_URL"], logger)
 settle = timedelta(seconds=int(os.environ["SETTLE_SECONDS"]))
 settings = ClusterSettings(
     stack=os.environ["STACK_NAME"],
@@ -68,8 +67,16 @@ settings = ClusterSettings(
 launcher = launch.Launcher(s3, emr, runs_table, settings)
 
 
-class NotSettledError(Exception):
-    """A folder whose newest file is too young; its message comes back."""
+class NotSettledError(TooEarlyError):
+    """The folder's newest file is too young."""
+
+
+class LeasedError(TooEarlyError):
+    """The run has no cluster yet; a launcher may be working on it."""
+
+
+class LaunchError(PostponedError):
+    """A launch failed while the run was leased; the cause says why."""
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -79,29 +86,77 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
 
 
 def record_handler(record: SQSRecord) -> None:
-    """Look at the folder that one file was dropped into, and launch what it asks for."""
+    """Do what one message asks for: launch what was dropped, or rerun a run."""
     event = json.loads(record.body)
+    early = wait_seconds(attempts(record) - 1)  # this delivery has not failed if it is too early
+    start: Callable[[], launch.Outcome]
     if "rerun" in event:
+        model = runs.get(runs_table, event["rerun"])
+        if model is None:
+            logger.warning("no such run", run_id=event["rerun"])
+            return
+        mark = model["fingerprint"]
         asked_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
-        outcome = launcher.rerun(event["rerun"], asked_at)
-        logger.info("rerun handled", run_id=outcome.run_id, action=outcome.action)
-        return
-    bucket, key = event["detail"]["bucket"]["name"], event["detail"]["object"]["key"]
+        start = partial(launcher.rerun, event["rerun"], asked_at)
+    else:
+        bucket, key = event["detail"]["bucket"]["name"], event["detail"]["object"]["key"]
+        folder = folder_to_launch(bucket, key, early)
+        if folder is None:
+            return
+        mark = fingerprint(files_that_matter(folder))
+        start = partial(launcher.launch, folder, runs.parse_time(event["time"]))
+    try:
+        outcome = start()
+    except Exception as error:
+        if (left := lease_left(mark)) is None:
+            raise
+        wait = max(left, wait_seconds(attempts(record)))
+        raise LaunchError(f"{type(error).__name__}: {error}", wait) from error
+    logger.info("launch handled", run_id=outcome.run_id, action=outcome.action)
+    came_back = attempts(record) > 1
+    if came_back and outcome.action == "skipped" and (left := lease_left(mark)) is not None:
+        # The lease may belong to a launcher that failed on this very message. If the message were
+        # deleted now, nobody would resume the run.
+        raise LeasedError(f"run {outcome.run_id} has no cluster yet", min(left, early))
+
+
+def folder_to_launch(bucket: str, key: str, early: float) -> Folder | None:
+    """The folder that a file was dropped into; None where there is nothing to launch.
+
+    Args:
+        bucket: the datasets bucket.
+        key: the file's.
+        early: least seconds to wait where the folder has changed too recently.
+
+    Raises:
+        NotSettledError: the folder changed too recently.
+    """
     prefix = folder_of(key)
     if prefix is None:
-        return
+        return None
     now = datetime.now(UTC)
     folder = list_folder(s3, bucket, prefix, now)
     logger.append_keys(folder=folder.name)
     if not folder.is_complete:
         # The file that is missing brings an event of its own.
         logger.info("folder incomplete", there=folder.names, uploading=folder.uploading)
-        return
+        return None
     if (age := folder.age(now)) < settle:
-        wait = int((settle - age).total_seconds()) + 1
-        sqs.change_message_visibility(
-            QueueUrl=queue_url, ReceiptHandle=record.receipt_handle, VisibilityTimeout=wait
-        )
-        raise NotSettledError(f"{folder.name} changed {age} ago; looking again in {wait} s")
-    outcome = launcher.launch(folder, dropped_at=runs.parse_time(event["time"]))
-    logger.info("folder handled", run_id=outcome.run_id, action=outcome.action)
+        wait = max((settle - age).total_seconds(), early)
+        raise NotSettledError(f"{folder.name} changed {age} ago", wait)
+    return folder
+
+
+def lease_left(mark: str) -> float | None:
+    """Seconds until the lease on a data set's run ends.
+
+    Args:
+        mark: the data set's fingerprint.
+
+    Returns:
+        None where no run of it is waiting for a cluster.
+    """
+    run = runs.of_dataset(runs_table, mark)
+    if run is None or run["state"] not in runs.BEFORE_LAUNCH:
+        return None
+    return (runs.parse_time(run["lease_until"]) - datetime.now(UTC)).total_seconds()

@@ -8,6 +8,7 @@ from functools import partial
 import boto3
 import botocore.client
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from local.access import ACCOUNT, REGION
 from local.cloud import Cloud as LocalCloud
@@ -68,11 +69,14 @@ class Calls:
     Attributes:
         kill_after: the call after which the process is killed, counted from 1; None for none.
         answered: whether that call is still carried out, only its answer never seen.
+        survives: whether that call only fails, with an error that nothing of the function expects;
+            where it is not carried out, nothing after it is but what SQS does.
         made: names of the operations, in order.
     """
 
     kill_after: int | None = None
     answered: bool = True
+    survives: bool = False
     made: list[str] = field(default_factory=list)
 
 
@@ -105,18 +109,20 @@ def between(hand: Hand) -> Iterator[None]:
 
 @contextmanager
 def watched(calls: Calls) -> Iterator[Calls]:
-    """Count the AWS calls of a block, and kill it where `calls` says."""
+    """Count the AWS calls of a block, and kill it or have one fail where `calls` says."""
+    end = ReadTimeoutError(endpoint_url="by the drill") if calls.survives else KilledError()
 
     def hand(operation: str, _: dict, carry_out: Callable[[], object]) -> object:
         calls.made.append(operation)
         is_last = len(calls.made) == calls.kill_after
-        if is_last and not calls.answered:
-            raise KilledError(operation)
+        is_over = calls.survives and len(calls.made) > (calls.kill_after or 0)
+        if not calls.answered and (is_last or (is_over and operation != "ChangeMessageVisibility")):
+            raise end
         try:
             return carry_out()
         finally:
             if is_last:
-                raise KilledError(operation)
+                raise end
 
     with between(hand):
         yield calls

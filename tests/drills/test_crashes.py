@@ -1,30 +1,34 @@
 """Functions are killed at every single AWS call, then their messages come again."""
 
 import json
-from contextlib import suppress
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from freezegun import freeze_time
 
 import control
 import indexer
+import launch
 import launcher
 import live
 import runs
 from runs import State
 from tests.conftest import Observed, event
 from tests.drills.conftest import Calls, KilledError, watched
+from tests.drills.polling import polling
 from tests.unit.conftest import CONTEXT, Cloud, account, manifest_written, messages, movie_line
 from tests.unit.test_indexer import drain, finish_run, movies_of, start_run, state_of
 
-REDELIVERY = timedelta(minutes=12)  # LaunchQueue's visibility timeout
 PARTS = [[movie_line(1, 2)], [movie_line(2, 1)]]
 
 
-def fate_of_a_launch(calls: Calls, trigger_name: str) -> None:
-    """Launch with a kill, redeliver until it goes through: one cluster, one run, nothing locked."""
+def fate_of_a_launch(calls: Calls, trigger_name: str) -> timedelta:
+    """Launch with a kill or a fault in the first delivery: one cluster, one run, nothing locked.
+
+    Returns:
+        How long after the first delivery the cluster was there.
+    """
     with account() as there:
         trigger = there.drop("ml")
         expected = 1
@@ -33,26 +37,26 @@ def fate_of_a_launch(calls: Calls, trigger_name: str) -> None:
             (first,) = there.all_runs()
             runs.fail(there.runs, first["run_id"], "why", datetime.now(UTC))
             trigger = event("launcher-rerun")
-            record = trigger["Records"][0]
-            record["body"] = json.dumps({"rerun": first["run_id"]})
-            record["attributes"]["SentTimestamp"] = str(int(datetime.now(UTC).timestamp() * 1000))
+            trigger["Records"][0]["body"] = json.dumps({"rerun": first["run_id"]})
             expected = 2
-        with watched(calls), suppress(KilledError):
-            launcher.lambda_handler(trigger, CONTEXT)
-        for delivery in range(1, 3):
-            with freeze_time(datetime.now(UTC) + delivery * REDELIVERY):
-                launcher.lambda_handler(trigger, CONTEXT)
+        with polling(there) as poller:
+            poller.put("LaunchQueue", trigger)
+            worked = poller.work_off(
+                "LaunchQueue", lambda delivery: watched(calls) if delivery == 1 else nullcontext()
+            )
+            assert poller.left("LaunchQueue-dead") == 0
         assert len(there.clusters()) == expected
         assert len(there.all_runs()) == expected
         newest = max(there.all_runs(), key=lambda run: run["run_id"])
         assert newest["state"] == State.STARTING
         assert newest["cluster_id"] in {each["Id"] for each in there.clusters()}
+    return worked.took
 
 
 @pytest.mark.drill(
     "Crashes",
     injected="the launcher is killed before and after each of its AWS calls, for a drop and for a "
-    "rerun; its message comes again 12 minutes later, twice",
+    "rerun; its message comes again when its queue says so",
     promised="one cluster, one run, and it goes on",
 )
 @pytest.mark.parametrize("answered", [True, False], ids=["after", "before"])
@@ -61,13 +65,43 @@ def test_a_launcher_killed_at_any_call_buys_one_cluster(
     observed: Observed, trigger: str, answered: bool
 ) -> None:
     undisturbed = Calls()
-    fate_of_a_launch(undisturbed, trigger)
+    assert fate_of_a_launch(undisturbed, trigger) == timedelta(0)
     assert {"TransactWriteItems", "RunJobFlow"} <= set(undisturbed.made)
     for number, operation in enumerate(undisturbed.made, start=1):
         calls = Calls(kill_after=number, answered=answered)
         fate_of_a_launch(calls, trigger)
         assert calls.made == undisturbed.made[:number], operation
     observed(len(undisturbed.made), "1 cluster of each run, STARTING")
+
+
+@pytest.mark.drill(
+    "Crashes",
+    injected="each of the launcher's AWS calls is carried out and its answer lost for good, or it "
+    "fails, and all but SQS from then on, for a drop and for a rerun; the message comes again when "
+    "the launcher says so, while the lease that it took holds",
+    promised="one cluster, one run, and it goes on: within seconds where no lease was taken, else "
+    "when the lease has ended",
+)
+@pytest.mark.parametrize("answered", [True, False], ids=["answer lost", "fails"])
+@pytest.mark.parametrize("trigger", ["drop", "rerun"])
+def test_a_launcher_that_fails_at_any_call_goes_on_and_buys_one_cluster(
+    observed: Observed, trigger: str, answered: bool
+) -> None:
+    undisturbed = Calls()
+    fate_of_a_launch(undisturbed, trigger)
+    claimed = undisturbed.made.index("TransactWriteItems") + 1
+    waited = []
+    for number, operation in enumerate(undisturbed.made, start=1):
+        calls = Calls(kill_after=number, answered=answered, survives=True)
+        took = fate_of_a_launch(calls, trigger)
+        assert calls.made[:number] == undisturbed.made[:number], operation
+        assert calls.made[-1] == "ChangeMessageVisibility", operation
+        leased = range(claimed, len(undisturbed.made)) if answered else range(claimed + 1, 99)
+        assert (took > timedelta(seconds=10)) == (number in leased), operation
+        waited.append(took)
+    assert max(waited) < launch.LEASE + timedelta(seconds=30)
+    minutes = round(max(waited).total_seconds() / 60)
+    observed(len(waited), f"1 cluster of each run, STARTING after {minutes} minutes at the most")
 
 
 def deliver_until_done(there: Cloud, calls: Calls, first: dict[str, Any]) -> None:

@@ -2,56 +2,27 @@
 
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from freezegun import freeze_time
 
 import index
-import indexer
 import launcher
 import query
 from runs import State
 from tests.conftest import Observed, event
 from tests.drills.conftest import between
 from tests.drills.faults import Fault, Weather, weather
-from tests.unit.conftest import CONTEXT, Cloud, manifest_written, messages, movie_line
+from tests.drills.polling import polling
+from tests.unit.conftest import CONTEXT, Cloud, manifest_written, movie_line
 from tests.unit.test_indexer import movies_of, state_of
 
 SDK_ATTEMPTS = 6  # AWS_MAX_ATTEMPTS in template.yaml
 LONGEST_WAIT = 20.0  # seconds
 PARTS = [[movie_line(number) for number in range(first, first + 30)] for first in (1, 31)]
-
-
-def until_done(
-    cloud: Cloud,
-    handler: Any,
-    queue: str,
-    waiting: list[dict[str, Any]],
-    now: Weather | None = None,
-) -> tuple[int, int]:
-    """Work off a queue, in some weather; a message that fails comes back 13 minutes later.
-
-    Returns:
-        How often a message was delivered, and how often one came back.
-    """
-    delivered = back = 0
-    while waiting:
-        trigger = waiting.pop(0)
-        delivered += 1
-        assert delivered < 500, "it comes to no end"
-        later = datetime.now(UTC) + back * timedelta(minutes=13)
-        with freeze_time(later), weather(now or Weather({})):
-            try:
-                came_back = bool(handler.lambda_handler(trigger, CONTEXT)["batchItemFailures"])
-            except BatchProcessingError:
-                came_back = True
-        back += came_back
-        waiting += [trigger] if came_back else []
-        waiting += [messages(body) for body in cloud.messages(queue)] if not waiting else []
-    return delivered, back
 
 
 def check_waits(now: Weather) -> None:
@@ -85,48 +56,85 @@ FAULTS: dict[str, dict[str, list[Fault]]] = {
 def test_half_of_all_requests_fail_and_nothing_is_lost(
     cloud: Cloud, observed: Observed, faults: dict[str, list[Fault]]
 ) -> None:
-    trigger = cloud.drop("ml")
     # With half of everything failing for hours the SDK's own quota of retries is used up for good.
     now = Weather(faults, share=0.25 if len(faults) > 1 else 0.5)
-    delivered, back = until_done(cloud, launcher, "LaunchQueue", [trigger], now)
-    (run,) = cloud.all_runs()
-    (cluster,) = cloud.clusters()
-    assert (run["state"], run["cluster_id"]) == (State.STARTING, cluster["Id"])
-    cloud.write_result(run["run_id"], PARTS)
-    more = until_done(cloud, indexer, "IndexQueue", [manifest_written(run["run_id"])], now)
+    with polling(cloud) as poller:
+        poller.put("LaunchQueue", cloud.drop("ml"))
+        first = poller.work_off("LaunchQueue", lambda _: weather(now))
+        (run,) = cloud.all_runs()
+        (cluster,) = cloud.clusters()
+        assert (run["state"], run["cluster_id"]) == (State.STARTING, cluster["Id"])
+        cloud.write_result(run["run_id"], PARTS)
+        poller.put("IndexQueue", manifest_written(run["run_id"]))
+        second = poller.work_off("IndexQueue", lambda _: weather(now))
     assert state_of(cloud, run["run_id"]) == State.LIVE
     assert movies_of(cloud, run["run_id"]) == list(range(1, 61))
     check_waits(now)
-    again = back + more[1]
-    observed(now.hit, f"{delivered + more[0]} deliveries, {again} came back; LIVE and whole")
+    delivered, again = first.delivered + second.delivered, first.back + second.back
+    observed(now.hit, f"{delivered} deliveries, {again} came back; LIVE and whole")
 
 
 @pytest.mark.drill(
     "Dependencies",
     injected="every request to DynamoDB, then to S3, fails for as long as the launcher and the "
     "indexer try; then they answer again",
-    promised="the function gives up within the SDK's attempts, the message comes back, and it goes "
-    "on where it was",
+    promised="the function gives up within the SDK's attempts, its message comes back within "
+    "seconds, and it goes on where it was",
 )
 @pytest.mark.parametrize("service", ["dynamodb", "s3"])
-def test_a_service_that_is_down_stops_the_run_and_loses_nothing(
+def test_a_service_that_is_down_stops_the_run_for_seconds_and_loses_nothing(
     cloud: Cloud, observed: Observed, service: str
 ) -> None:
-    trigger = cloud.drop("ml")
-    faults: dict[str, list[Fault]] = {service: ["broken"]}
-    with weather(Weather(faults, share=1)) as now, pytest.raises(BatchProcessingError):
-        launcher.lambda_handler(trigger, CONTEXT)
-    until_done(cloud, launcher, "LaunchQueue", [trigger])
-    (run,) = cloud.all_runs()
-    cloud.write_result(run["run_id"], PARTS)
-    written = manifest_written(run["run_id"])
-    with weather(now), pytest.raises(BatchProcessingError):
-        indexer.lambda_handler(written, CONTEXT)
-    until_done(cloud, indexer, "IndexQueue", [written])
+    now = Weather({service: ["broken"]}, share=1)
+
+    def at_first(delivery: int) -> AbstractContextManager[object]:
+        return weather(now) if delivery == 1 else nullcontext()
+
+    with polling(cloud) as poller:
+        poller.put("LaunchQueue", cloud.drop("ml"))
+        launched = poller.work_off("LaunchQueue", at_first)
+        (run,) = cloud.all_runs()
+        cloud.write_result(run["run_id"], PARTS)
+        poller.put("IndexQueue", manifest_written(run["run_id"]))
+        indexed = poller.work_off("IndexQueue", at_first)
     assert state_of(cloud, run["run_id"]) == State.LIVE
     assert len(cloud.clusters()) == 1
+    assert launched.back == indexed.back == 1
+    waited = max(launched.took, indexed.took)
+    assert timedelta(0) < waited < timedelta(seconds=10)
     check_waits(now)
-    observed(now.hit, f"{service}: given up after {max(now.most.values())} attempts; LIVE then")
+    attempts = max(now.most.values())
+    observed(now.hit, f"{service}: given up after {attempts} attempts; LIVE seconds later")
+
+
+@pytest.mark.drill(
+    "Dependencies",
+    injected="every request of the launcher to DynamoDB, or to EMR when the run is leased already, "
+    "fails for twenty minutes or for good",
+    promised="what lasts for twenty minutes is waited for; what lasts is tried five times, and "
+    "then the message waits in the dead-letter queue",
+)
+@pytest.mark.parametrize("lasts", [20, 24 * 60], ids=["20 minutes", "for good"])
+@pytest.mark.parametrize("service", ["dynamodb", "emr"])
+def test_a_fault_is_waited_for_and_then_told(
+    cloud: Cloud, observed: Observed, service: str, lasts: int
+) -> None:
+    with polling(cloud) as poller:
+        end = datetime.now(UTC) + timedelta(minutes=lasts)
+        now = Weather({service: ["broken"]}, share=1)
+        poller.put("LaunchQueue", cloud.drop("ml"))
+        worked = poller.work_off(
+            "LaunchQueue", lambda _: weather(now) if datetime.now(UTC) < end else nullcontext()
+        )
+        dead = poller.left("LaunchQueue-dead")
+    is_launched = lasts == 20
+    assert (len(cloud.clusters()), dead) == ((1, 0) if is_launched else (0, 1))
+    assert worked.delivered == worked.back + is_launched <= 5
+    minutes = round(worked.took.total_seconds() / 60)
+    said = "cluster by" if is_launched else "set aside after"
+    observed(
+        now.hit, f"{service}: {said} delivery {worked.delivered}, {minutes} minutes after the first"
+    )
 
 
 def taking(share: Callable[[int], int], counted: list[int]) -> Callable:
@@ -204,9 +212,8 @@ def test_emr_that_is_busy_or_silent_sells_one_cluster(cloud: Cloud, observed: Ob
         with (
             freeze_time(datetime.now(UTC) + number * timedelta(minutes=13)),
             weather(Weather({operation: [fault]}, share=1)) as now,
-            pytest.raises(BatchProcessingError),
         ):
-            launcher.lambda_handler(trigger, CONTEXT)
+            assert launcher.lambda_handler(trigger, CONTEXT)["batchItemFailures"]
         assert now.hit == 1, "no attempt of its own after the first"
         assert cloud.all_runs()[0]["state"] == State.LAUNCHING
         hits += now.hit
@@ -216,6 +223,42 @@ def test_emr_that_is_busy_or_silent_sells_one_cluster(cloud: Cloud, observed: Ob
     (cluster,) = cloud.clusters()
     assert run["cluster_id"] == cluster["Id"]
     observed(hits, "1 cluster")
+
+
+def listing_late(operation: str, _: dict, carry_out: Callable[[], Any]) -> Any:
+    """A hand that has EMR list clusters three minutes after they were asked for."""
+    answer = carry_out()
+    if operation == "ListClusters":
+        seen = datetime.now(UTC) - timedelta(minutes=3)
+        answer["Clusters"] = [
+            each
+            for each in answer["Clusters"]
+            if each["Status"]["Timeline"]["CreationDateTime"] <= seen
+        ]
+    return answer
+
+
+@pytest.mark.drill(
+    "Dependencies",
+    injected="EMR's answer to RunJobFlow is lost, and it lists the cluster three minutes later",
+    promised="the launcher does not ask again before it can see the cluster",
+)
+def test_a_cluster_that_is_listed_late_is_not_asked_for_twice(
+    cloud: Cloud, observed: Observed
+) -> None:
+    now = Weather({"emr.RunJobFlow": ["answer lost"]}, share=1)
+
+    def at_first(delivery: int) -> AbstractContextManager[object]:
+        return weather(now) if delivery == 1 else nullcontext()
+
+    with polling(cloud) as poller, between(listing_late):
+        poller.put("LaunchQueue", cloud.drop("ml"))
+        worked = poller.work_off("LaunchQueue", at_first)
+    (run,) = cloud.all_runs()
+    (cluster,) = cloud.clusters()
+    assert (run["state"], run["cluster_id"]) == (State.STARTING, cluster["Id"])
+    assert now.hit == 1
+    observed(1, f"1 cluster, found {round(worked.took.total_seconds() / 60)} minutes later")
 
 
 @pytest.mark.drill(
@@ -250,7 +293,9 @@ def test_the_api_answers_rightly_or_says_to_try_again(cloud: Cloud, observed: Ob
     launcher.lambda_handler(cloud.drop("ml"), CONTEXT)
     run_id = cloud.all_runs()[0]["run_id"]
     cloud.write_result(run_id, PARTS)
-    until_done(cloud, indexer, "IndexQueue", [manifest_written(run_id)])
+    with polling(cloud) as poller:
+        poller.put("IndexQueue", manifest_written(run_id))
+        poller.work_off("IndexQueue")
     requests = [event("query-similar"), event("query-search"), event("query-runs")]
     requests[0]["path"] = "/movies/1/similar"
     query.lambda_handler(requests[0], CONTEXT)

@@ -18,7 +18,7 @@ from local.cloud import ROOT, STACK, deploy
 from local.cluster import ENDED, Script
 from tests.conftest import Observed
 from tests.e2e.conftest import World
-from tests.e2e.test_pipeline import MOVIES_DAT, clusters, drained, files, ratings
+from tests.e2e.test_pipeline import clusters, drained, files, ratings
 
 pytestmark = pytest.mark.e2e
 
@@ -213,7 +213,8 @@ def test_a_launch_above_the_budget_is_refused_and_costs_nothing(world: World) ->
     "Dependencies",
     injected="on the deployed template the launcher's table is not there, for as long as its "
     "messages are tried; then it is there again, and `redrive`",
-    promised="the messages wait in the dead-letter queue, and one command has the run made good",
+    promised="the messages do not wait for their queue's twelve minutes, but in the dead-letter "
+    "queue, and one command has the run made good",
 )
 def test_what_failed_for_good_waits_in_the_dead_letter_queue_and_can_be_sent_again(
     world: World, observed: Observed
@@ -226,16 +227,17 @@ def test_what_failed_for_good_waits_in_the_dead_letter_queue_and_can_be_sent_aga
         answer = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=[name])
         return int(answer["Attributes"][name])
 
-    before = world.cloud.client("lambda").get_function_configuration(
-        FunctionName=outputs["LauncherFunction"]
-    )["Environment"]["Variables"]
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
+    lost = {"RUNS_TABLE": outputs["RunsTable"] + "-gone", "SETTLE_SECONDS": "0"}
+    redrive = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["RedrivePolicy"])
+    policy = json.loads(redrive["Attributes"]["RedrivePolicy"])
+    once = json.dumps(policy | {"maxReceiveCount": 1})  # to be tried five times takes half an hour
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"RedrivePolicy": once})
     try:
-        with environment_of(world, "LauncherFunction", RUNS_TABLE=before["RUNS_TABLE"] + "-gone"):
-            world.drop("unlucky", {**files(ratings(seed=15)), "movies.dat": MOVIES_DAT})
+        with environment_of(world, "LauncherFunction", **lost):
+            world.drop("unlucky", files(ratings(seed=15)))
             world.wait_until(lambda: waiting() == 2, "both messages have failed for good")
     finally:
-        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "720"})
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes=redrive["Attributes"])
     assert world.runs("unlucky") == []
     assert "LaunchQueue: 2 messages sent again" in operate(world, "redrive")
     run = world.wait_for_run("unlucky", "LIVE", "FAILED")

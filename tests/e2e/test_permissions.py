@@ -131,6 +131,13 @@ ATTEMPTS = [
         ReceiptHandle="x",
         VisibilityTimeout=1,
     ),
+    queue(
+        "Indexer",
+        "change_message_visibility",
+        "IndexQueue",
+        ReceiptHandle="x",
+        VisibilityTimeout=1,
+    ),
     queue("", "get_queue_url", "")._replace(arguments={"QueueName": "x"}),
     Attempt("Sweeper Notifier", "sns", "publish", {"TopicArn": "Topic", "Message": "a test"}),
     Attempt("", "sns", "list_subscriptions", {}),

@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from botocore.exceptions import ClientError, ReadTimeoutError
 from freezegun import freeze_time
 
@@ -25,11 +24,26 @@ from tests.unit.conftest import CONTEXT, RATINGS, Cloud, dropped, long_ago
 
 def deliver(trigger: dict) -> list[str]:
     """Run the launcher; returns the ids of the messages that are to come back."""
-    try:
-        answer = launcher.lambda_handler(trigger, CONTEXT)
-    except BatchProcessingError:
-        return [record["messageId"] for record in trigger["Records"]]
+    answer = launcher.lambda_handler(trigger, CONTEXT)
     return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """After how many seconds the launcher has its messages come back."""
+    asked: list[int] = []
+
+    def note(*, VisibilityTimeout: int, **_: str) -> None:  # noqa: N803
+        asked.append(VisibilityTimeout)
+
+    monkeypatch.setattr(launcher.sqs, "change_message_visibility", note)
+    return asked
+
+
+def redelivered(trigger: dict, deliveries: int) -> dict:
+    """The launcher's event when its message is delivered once more."""
+    trigger["Records"][0]["attributes"]["ApproximateReceiveCount"] = str(deliveries)
+    return trigger
 
 
 def test_a_dropped_folder_launches_its_cluster(cloud: Cloud) -> None:
@@ -131,19 +145,20 @@ def test_a_folder_with_an_upload_under_way_waits_for_it(
     assert len(cloud.clusters()) == 1
 
 
-def test_a_folder_that_just_changed_is_looked_at_later(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    ("deliveries", "least", "most"), [(1, 295, 300), (3, 295, 300), (4, 540, 720)]
+)
+def test_a_folder_that_just_changed_is_looked_at_when_it_may_be_settled_and_seldom_if_never(
+    cloud: Cloud, waits: list[int], monkeypatch: pytest.MonkeyPatch,
+    deliveries: int, least: int, most: int,
+) -> None:  # fmt: skip
     monkeypatch.setattr(launcher, "settle", timedelta(minutes=5))
-    trigger = cloud.drop("ml")
-    queue = cloud.sqs.get_queue_url(QueueName="LaunchQueue")["QueueUrl"]
-    cloud.sqs.send_message(QueueUrl=queue, MessageBody="{}")
-    (message,) = cloud.sqs.receive_message(QueueUrl=queue)["Messages"]
-    monkeypatch.setattr(launcher, "queue_url", queue)
-    trigger["Records"][0]["receiptHandle"] = message["ReceiptHandle"]
+    trigger = redelivered(cloud.drop("ml"), deliveries)
 
     assert deliver(trigger) == [trigger["Records"][0]["messageId"]]
     assert cloud.all_runs() == []
+    (wait,) = waits
+    assert least <= wait <= most
 
 
 def test_a_file_that_does_not_matter_is_passed_over(cloud: Cloud) -> None:
@@ -284,7 +299,7 @@ def test_a_failed_data_set_dropped_again_gets_another_attempt(cloud: Cloud) -> N
 
 
 def test_a_launcher_that_died_before_it_asked_is_followed(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, waits: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trigger = cloud.drop("ml")
     with monkeypatch.context() as patch:
@@ -293,13 +308,62 @@ def test_a_launcher_that_died_before_it_asked_is_followed(
             deliver(trigger)
     assert cloud.clusters() == []
 
-    deliver(trigger)
-    assert cloud.clusters() == [], "the dead launcher's lease holds"
+    assert deliver(dropped("ml/movies.dat")) == [], "the other file's message is not needed"
+    assert deliver(redelivered(trigger, 2)) != [], "its own is, when the dead launcher's lease ends"
+    assert cloud.clusters() == []
+    assert waits
     with freeze_time(datetime.now(UTC) + launch.LEASE, tick=True):
-        deliver(trigger)
+        assert deliver(redelivered(trigger, 3)) == []
 
     (run,) = cloud.all_runs()
     assert run["state"] == "STARTING"
+    assert len(cloud.clusters()) == 1
+    assert deliver(redelivered(trigger, 4)) == []
+
+
+def test_a_message_that_waits_for_a_lease_looks_soon_and_then_when_it_ends(
+    cloud: Cloud, waits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trigger = cloud.drop("ml")
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "cluster_request", dies)
+        with pytest.raises(KilledError):
+            deliver(trigger)
+    for deliveries in (2, 3, 4):
+        deliver(redelivered(trigger, deliveries))
+    soon, later, end = waits
+    assert soon <= 5 < later <= 60 < end <= launch.LEASE.total_seconds()
+
+
+def test_a_launch_that_fails_when_the_run_is_leased_comes_back_when_the_lease_has_ended(
+    cloud: Cloud, waits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trigger = cloud.drop("ml")
+
+    def breaks(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "InternalServerError"}}, "RunJobFlow")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launcher.emr, "run_job_flow", breaks)
+        assert deliver(trigger) != []
+    (wait,) = waits
+    lease = launch.LEASE.total_seconds()
+    assert lease - 10 < wait <= lease
+    with freeze_time(datetime.now(UTC) + timedelta(seconds=wait), tick=True):
+        assert deliver(redelivered(trigger, 2)) == []
+    assert len(cloud.clusters()) == 1
+
+
+def test_a_fault_before_the_run_is_claimed_costs_seconds(
+    cloud: Cloud, waits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trigger = cloud.drop("ml")
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "claim", lambda *_, **__: 1 / 0)
+        assert deliver(trigger) != []
+    assert waits
+    assert max(waits) <= 5
+    assert deliver(redelivered(trigger, 2)) == []
     assert len(cloud.clusters()) == 1
 
 

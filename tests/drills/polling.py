@@ -1,0 +1,134 @@
+"""Lambda between the queues and their functions, on queues as the template has them.
+
+The time is the drill's own: a message comes back when its queue or its function said that it does.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from freezegun import freeze_time
+from freezegun.api import FrozenDateTimeFactory
+
+import indexer
+import launcher
+import redelivery
+from tests.drills.conftest import KilledError
+from tests.unit.conftest import CONTEXT, Cloud, template
+
+FUNCTIONS = {"LaunchQueue": launcher, "IndexQueue": indexer}
+LIMIT = timedelta(hours=3)
+
+type During = Callable[[int], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class Worked:
+    """How a queue was worked off.
+
+    Attributes:
+        delivered: how often a message was handed to the function.
+        back: how often one came back.
+        took: from the first delivery to the last.
+    """
+
+    delivered: int
+    back: int
+    took: timedelta
+
+
+@dataclass(frozen=True)
+class Poller:
+    """Lambda, as far as it hands messages to functions.
+
+    Attributes:
+        cloud: where the queues are.
+        clock: the drill's time.
+    """
+
+    cloud: Cloud
+    clock: FrozenDateTimeFactory
+
+    def put(self, queue: str, trigger: dict[str, Any]) -> None:
+        """Send the messages of a function's event to its queue."""
+        for record in trigger["Records"]:
+            self.cloud.sqs.send_message(QueueUrl=self.url(queue), MessageBody=record["body"])
+        self.clock.tick(timedelta(seconds=1))  # no message is received when it is sent
+
+    def work_off(self, queue: str, during: During = lambda _: nullcontext()) -> Worked:
+        """Deliver a queue's messages, one at a time, until none is left.
+
+        Args:
+            queue: `LaunchQueue` or `IndexQueue`.
+            during: what a delivery takes place in, by its number from 1.
+        """
+        start = last = datetime.now(UTC)
+        delivered = back = 0
+        sqs, url = self.cloud.sqs, self.url(queue)
+        while self.left(queue):
+            received = sqs.receive_message(QueueUrl=url, AttributeNames=["All"])
+            for message in received.get("Messages", []):
+                delivered += 1
+                last = datetime.now(UTC)
+                with during(delivered):
+                    is_done = self._invoke(queue, message)
+                if is_done:
+                    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                else:
+                    back += 1
+            if not received.get("Messages"):
+                idle = datetime.now(UTC) - last
+                assert idle < LIMIT, f"{self.left(queue)} messages never come back"
+                self.clock.tick(max(timedelta(seconds=1), idle / 10))
+        return Worked(delivered, back, last - start)
+
+    def _invoke(self, queue: str, message: dict[str, Any]) -> bool:
+        """Hand a message to its function; whether it is done with it."""
+        record = {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "attributes": message["Attributes"],
+            "eventSource": "aws:sqs",
+        }
+        try:
+            answer = FUNCTIONS[queue].lambda_handler({"Records": [record]}, CONTEXT)
+        except KilledError:
+            return False
+        return not answer["batchItemFailures"]
+
+    def left(self, queue: str) -> int:
+        """How many messages a queue has, whoever can see them."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self.cloud.sqs.get_queue_attributes(QueueUrl=self.url(queue), AttributeNames=names)
+        return sum(int(answer["Attributes"][name]) for name in names)
+
+    def url(self, queue: str) -> str:
+        """A queue's address."""
+        return self.cloud.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+
+
+@contextmanager
+def polling(cloud: Cloud) -> Iterator[Poller]:
+    """Give a cloud's queues the template's attributes and dead-letter queues, and stop the time."""
+    resources = template()["Resources"]
+    for name in FUNCTIONS:
+        wanted = resources[name]["Properties"]
+        url = cloud.sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+        answer = cloud.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        most = wanted["RedrivePolicy"]["maxReceiveCount"]
+        arn = answer["Attributes"]["QueueArn"]
+        cloud.sqs.set_queue_attributes(
+            QueueUrl=cloud.sqs.get_queue_url(QueueName=name)["QueueUrl"],
+            Attributes={
+                "VisibilityTimeout": str(wanted["VisibilityTimeout"]),
+                "RedrivePolicy": f'{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": {most}}}',
+            },
+        )
+    with pytest.MonkeyPatch.context() as patch, freeze_time(datetime.now(UTC)) as clock:
+        patch.setattr(redelivery, "random", random.Random(1))  # waits that are spread alike
+        yield Poller(cloud, clock)
