@@ -70,7 +70,7 @@ class Configuration:
         """
         folder.mkdir(parents=True)
         (folder / "core-site.xml").write_text(xml(self.core))
-        (folder / "yarn-site.xml").write_text(xml(self.yarn | (more or {})))
+        (folder / "yarn-site.xml").write_text(xml({**self.yarn, **(more or {})}))
         (folder / "capacity-scheduler.xml").write_text(xml(CAPACITY))
         (folder / "log4j.properties").write_text(LOG4J)
         rows = "".join(f"{name} {value}\n" for name, value in self.spark.items())

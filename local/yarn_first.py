@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def main(plan: Path) -> None:
@@ -25,7 +26,7 @@ def main(plan: Path) -> None:
             sys.exit("the ResourceManager has ended")
 
 
-def start(server: dict) -> int:
+def start(server: dict[str, Any]) -> int:
     """Start a server in its folder; returns its process id."""
     folder = Path(server["folder"])
     with (folder / "server.log").open("wb") as log:
