@@ -29,7 +29,7 @@ from entries import BLOCK_MOVIES, ENTRY_BITS, HALVES_BITS, MAX_RATERS
 from kernel_cache import compile_ahead, compiled
 from measures import PairMeasure, Pairs, cosine
 from movielens import DatasetError
-from parquet import write_parquet
+from parquet import write_empty, write_parquet
 from ratings import Census, Chunk, Ratings, unpacked
 from self_evaluation import are_asked
 from storage import child, list_files
@@ -81,6 +81,10 @@ class Kept(NamedTuple):
 
     folder: str
     limit: int
+
+    def shape(self, blocks: "Blocks", i: int, j: int) -> tuple[int, int]:
+        """How many row movies and how many column movies of a cell have their sums there."""
+        return blocks.popular(i, self.limit), blocks.popular(j, self.limit)
 
 
 class Found(NamedTuple):
@@ -233,7 +237,7 @@ def compute(
         kept: which sums are to stay, and where.
     """
     if output:
-        write_parquet(iter(()), PAIRS, f"{output}/none.parquet")  # there may be no pairs at all
+        write_empty(PAIRS, f"{output}/none.parquet")  # there may be no pairs at all
     told = 2 * first.size  # the partition behind those of the lists
     computer = _computer(blocks, rules, output, first, trial, kept)
     found = dealt.mapPartitions(computer).partitionBy(told + 1, _itself)
@@ -272,8 +276,9 @@ def look_up(found: Sequence[Best], blocks: Blocks, kept: Kept) -> Best:
     def fill(cell: tuple[int, int, str]) -> None:
         one, other, uri = cell
         mine = np.flatnonzero((i == one) & (j == other))
+        shape = kept.shape(blocks, one, other)
         for kind, into in zip(KINDS, sums, strict=True):
-            for down, right, band in left(uri, kind, one == other):
+            for down, right, band in left(uri, kind, shape, one == other):
                 here = mine[(row[mine] >= down.start) & (row[mine] < down.stop)]
                 into[here] = band[row[here] - down.start, column[here] - right.start]
 
@@ -451,8 +456,8 @@ def _computer(
         for name, rows in ranked(sums, blocks, cell, rules):
             yield from _by_range(name, rows, first)
         if kept and kept.limit:
-            shape = blocks.popular(i, kept.limit), blocks.popular(j, kept.limit)
-            leave(sums, shape, i == j, child(kept.folder, _name_of(i, j)))
+            uri = child(kept.folder, _name_of(i, j))
+            leave(sums, kept.shape(blocks, i, j), i == j, uri)
 
     return compute_cell
 

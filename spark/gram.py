@@ -46,7 +46,7 @@ def gather(kept: Kept, blocks: Blocks, limit: int) -> tuple[Blocks, np.ndarray]:
     def fill(cell: tuple[int, int, str]) -> None:
         i, j, uri = cell
         part = gram[starts[i] : starts[i + 1], starts[j] : starts[j + 1]]
-        for down, right, band in left(uri, "xy", i == j):
+        for down, right, band in left(uri, "xy", kept.shape(blocks, i, j), i == j):
             into = part[down, right]
             np.divide(band[: into.shape[0], : into.shape[1]], SCALE, out=into)
 

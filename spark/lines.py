@@ -1,13 +1,15 @@
 """The lines of a MovieLens file: where they begin, what text they are, which of them hold data."""
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
 
 from movielens import BLANKS, MAX_LINE, Format, decode, is_header
-from storage import open_input
+from storage import read
 
 BOM = "\ufeff"
+BLOCK = 2**24  # bytes of a file that is read from beginning to end, at once
 STEP = 2**16  # bytes that are read at once beyond the end of a split
 LONGEST = 4 * MAX_LINE + STEP  # bytes of a line that are looked at: more than a good one can have
 ENDS = b"\n", b"\r"
@@ -24,24 +26,24 @@ def read_split(uri: str, start: int, stop: int) -> np.ndarray:
         start: byte offset at which the part begins.
         stop: byte offset at which it ends.
     """
-    with open_input(uri) as file:
-        file.seek(max(0, start - 1))
-        data = file.read(stop - max(0, start - 1))
-        if start > 0:
-            # The line in which the byte before the part stands belongs to an earlier part.
-            first = _first_end(data)
-            data = data[first:] if first >= 0 else b""
-        last = max(data.rfind(end) for end in ENDS)
-        more = [data]
-        length = len(data) - 1 - last
-        while data and 0 < length < LONGEST:
-            step = file.read(STEP)
-            end = _first_end(step)
-            more.append(step if end < 0 else step[:end])
-            if end >= 0 or not step:
-                break
-            length += len(step)
-        return np.frombuffer(data if len(more) == 1 else b"".join(more), np.uint8)
+    before = max(0, start - 1)
+    data = read(uri, before, stop - before)
+    if start > 0:
+        # The line in which the byte before the part stands belongs to an earlier part.
+        first = _first_end(data)
+        data = data[first:] if first >= 0 else b""
+    last = max(data.rfind(end) for end in ENDS)
+    more = [data]
+    length = len(data) - 1 - last
+    while data and 0 < length < LONGEST:
+        step = read(uri, stop, STEP)
+        end = _first_end(step)
+        more.append(step if end < 0 else step[:end])
+        if end >= 0 or not step:
+            break
+        length += len(step)
+        stop += STEP
+    return np.frombuffer(data if len(more) == 1 else b"".join(more), np.uint8)
 
 
 def _first_end(data: bytes) -> int:
@@ -64,11 +66,13 @@ def data_lines(uri: str, format: Format) -> Iterator[str]:
 
 def _raw_lines(uri: str) -> Iterator[bytes]:
     """All lines of a file, of very long ones the beginning."""
-    with open_input(uri) as file:
-        rest = b""
-        while block := file.read(2**20):
-            *whole, tail = (rest + block).replace(b"\r", b"\n").split(b"\n")
-            yield from (line[:LONGEST] for line in whole)
-            rest = tail[:LONGEST]
-        if rest:
-            yield rest
+    rest = b""
+    for start in itertools.count(0, BLOCK):
+        block = read(uri, start, BLOCK)
+        *whole, tail = (rest + block).replace(b"\r", b"\n").split(b"\n")
+        yield from (line[:LONGEST] for line in whole)
+        rest = tail[:LONGEST]
+        if len(block) < BLOCK:
+            break
+    if rest:
+        yield rest

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage import replacing
+from storage import replacing, write
 
 
 def write_parquet(batches: Iterator[pa.RecordBatch], schema: pa.Schema, uri: str) -> int:
@@ -27,3 +27,15 @@ def write_parquet(batches: Iterator[pa.RecordBatch], schema: pa.Schema, uri: str
                 writer.write_batch(batch)
                 rows += batch.num_rows
     return rows
+
+
+def write_empty(schema: pa.Schema, uri: str) -> None:
+    """Write a file without rows; it is made whole before, so that the driver may repeat it.
+
+    Args:
+        schema: of its columns.
+        uri: of the file.
+    """
+    content = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), content)
+    write(uri, content.getvalue().to_pybytes())

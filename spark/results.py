@@ -20,26 +20,24 @@ from manifest import (
 from movies import Catalogue
 from quality import Quality
 from rejects import Reject
-from storage import child, delete, write
+from storage import child, delete, delete_unfinished, write
 
 SCRATCH = "scratch"  # below the prefix: what the job needs while it works
+FOLDERS = SIMILARITIES, SIMILAR_USERS, NEIGHBOURS, TITLES, REJECTS
 COMPRESSION = 2  # of gzip: 6, its default, takes three times as long for a seventh less
 
 
 def clear(output: str) -> None:
     """Remove what an earlier attempt left, the manifest first; what is not ours stays."""
-    for name in (
-        MANIFEST,
-        FAILURE,
-        QUALITY,
-        SIMILARITIES,
-        SIMILAR_USERS,
-        NEIGHBOURS,
-        TITLES,
-        REJECTS,
-        SCRATCH,
-    ):
+    for name in (MANIFEST, FAILURE, QUALITY, *FOLDERS, SCRATCH):
         delete(child(output, name))
+
+
+def tidy(output: str) -> None:
+    """Remove what the job needed while it worked, and what of its writers has died half way."""
+    delete(child(output, SCRATCH))
+    for name in FOLDERS:
+        delete_unfinished(child(output, name))
 
 
 def write_lines(output: str, name: str, lines: Iterable[str]) -> Part:

@@ -46,7 +46,7 @@ from ratings import Ratings, read_ratings
 from rejects import HopelessError, Judgement, refuse_hopeless
 from self_evaluation import MOST_USERS, Asked, ask, bound, judge
 from similar_users import write_similar_users
-from storage import absolute, child, delete, list_files
+from storage import absolute, child, list_files
 
 if TYPE_CHECKING:
     from content import Content
@@ -116,8 +116,9 @@ def main(arguments: list[str] | None = None) -> int:
             results.write_failure(options.output, type(error).__name__, reason_of(error), [])
         raise
     finally:
-        delete(child(options.output, results.SCRATCH))
         context.stop()
+        with suppress(OSError):  # what is to be told is what else has happened
+            results.tidy(options.output)
     return 0
 
 
@@ -289,6 +290,7 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
         timings=stages.timings,
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     )
+    results.tidy(options.output)
     results.write_manifest(manifest, options.output)
 
 

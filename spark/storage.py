@@ -1,9 +1,20 @@
-"""Files by URI, on the driver as on the executors: local folders and S3, by way of pyarrow."""
+"""Files by URI, on the driver as on the executors: local folders and S3, by way of pyarrow.
 
+What S3 answers does not tell faults that pass from those that stay. Without credentials for a
+moment, pyarrow sends its requests unsigned, and they are forbidden as if there were no right; an
+upload whose completion was carried out but never acknowledged is unknown when it is completed
+again. The SDK repeats neither. So whatever is read or written whole is begun anew for a minute.
+"""
+
+import itertools
+import logging
 import os
+import random
+import re
+import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +22,13 @@ import pyarrow as pa
 from pyarrow import fs
 
 S3_ATTEMPTS = 8  # of a request that S3 answers with "slow down"
+PATIENCE = 60.0  # seconds for which whole reads and writes are begun anew
+LONGEST_PAUSE = 10.0  # seconds between two of them
+
+_LASTING = re.compile("NO_SUCH_BUCKET|NO_SUCH_KEY|HTTP status 301")  # somebody gave a wrong name
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")
+
+logger = logging.getLogger(__name__)
 
 
 def child(uri: str, name: str) -> str:
@@ -24,57 +42,135 @@ def absolute(uri: str) -> str:
 
 
 def list_files(uri: str) -> dict[str, int]:
-    """The files in a folder and their sizes in bytes; empty where there is no such folder."""
-    system, path = _open(uri)
-    found = system.get_file_info(fs.FileSelector(path.rstrip("/"), allow_not_found=True))
-    return {each.base_name: each.size for each in found if each.type == fs.FileType.File}
+    """The files in a folder and their sizes in bytes; empty where there is no such folder.
+
+    What is hidden by a dot is left out.
+    """
+    return {name: size for name, size in _listed(uri).items() if not name.startswith(".")}
 
 
 def delete(uri: str) -> None:
     """Delete a file or folder; one that is not there is no error."""
-    system, path = _open(uri)
-    kind = system.get_file_info(path).type
-    if kind == fs.FileType.Directory:
-        system.delete_dir(path)
-    elif kind == fs.FileType.File:
-        system.delete_file(path)
+
+    def remove(system: fs.FileSystem, path: str) -> None:
+        kind = system.get_file_info(path).type
+        if kind == fs.FileType.Directory:
+            system.delete_dir(path)
+        elif kind == fs.FileType.File:
+            system.delete_file(path)
+
+    _whole(remove, uri)
 
 
-def open_input(uri: str) -> pa.NativeFile:
-    """A file to read from, at any place of it."""
-    system, path = _open(uri)
-    return system.open_input_file(path)
+def delete_unfinished(uri: str) -> None:
+    """Delete what writers that died have left in a folder; see `replacing`."""
+    for name in filter(_UNFINISHED.fullmatch, _listed(uri)):
+        delete(child(uri, name))
+
+
+def read(uri: str, start: int = 0, size: int | None = None) -> bytes:
+    """The bytes of a file, or some of them.
+
+    Args:
+        uri: of the file.
+        start: the first of them.
+        size: how many, or fewer where the file ends; to its end if not given.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+
+    def take(system: fs.FileSystem, path: str) -> bytes:
+        with system.open_input_file(path) as file:
+            there = max(0, file.size() - start)
+            wanted = there if size is None else min(size, there)
+            content: bytes = file.read_at(wanted, start) if wanted else b""
+        if len(content) != wanted:
+            raise OSError(f"{uri} gave {len(content)} of {wanted} bytes")
+        return content
+
+    return _whole(take, uri)
+
+
+def write(uri: str, content: bytes) -> None:
+    """Write a file whole, in place of one that is there; it is never seen half written."""
+
+    def put(system: fs.FileSystem, path: str) -> None:
+        with system.open_output_stream(path, compression=None) as stream:
+            stream.write(content)
+
+    if _is_on_disk(uri):
+        with replacing(uri) as stream:
+            stream.write(content)
+    else:
+        _whole(put, uri)  # S3 has an object when all of it has come
 
 
 @contextmanager
 def replacing(uri: str) -> Iterator[pa.NativeFile]:
     """A stream that becomes a file, in place of one that is there; it is never seen half written.
 
-    An object of S3 is there when its stream is closed, also by an error: what a failed attempt has
-    left there the next one replaces. A file is made complete by a rename. Readers pass over names
-    that begin with a dot, such as one that a killed worker has left.
+    It has a name of its own until it is whole: pyarrow completes an object of S3 also where its
+    writer fails. Readers pass over names that begin with a dot, such as one that a killed worker
+    has left.
     """
     system, path = _open(uri)
-    is_local = isinstance(system, fs.LocalFileSystem)
     folder, _, name = path.rpartition("/")
-    target = f"{folder}/.{name}.{uuid.uuid4().hex}" if is_local else path
-    if is_local:
+    unfinished = f".{name}.{uuid.uuid4().hex}"
+    if _is_on_disk(uri):
         system.create_dir(folder)
     try:
-        with system.open_output_stream(target, compression=None) as stream:  # else by the name
+        # Without a word on compression pyarrow takes a name such as .gz for one.
+        with system.open_output_stream(f"{folder}/{unfinished}", compression=None) as stream:
             yield stream
     except BaseException:
-        if is_local:
-            system.delete_file(target)
+        with suppress(OSError):
+            system.delete_file(f"{folder}/{unfinished}")
         raise
-    if is_local:
-        system.move(target, path)
+    if _is_on_disk(uri):
+        system.move(f"{folder}/{unfinished}", path)
+    else:
+        _whole(lambda system, path: system.copy_file(f"{folder}/{unfinished}", path), uri)
+        delete(child(uri.rpartition("/")[0], unfinished))
 
 
-def write(uri: str, content: bytes) -> None:
-    """Write a file whole; see `replacing`."""
-    with replacing(uri) as stream:
-        stream.write(content)
+def _listed(uri: str) -> dict[str, int]:
+    """All files in a folder and their sizes in bytes."""
+
+    def look(system: fs.FileSystem, path: str) -> list[fs.FileInfo]:
+        found: list[fs.FileInfo] = system.get_file_info(
+            fs.FileSelector(path.rstrip("/"), allow_not_found=True)
+        )
+        return found
+
+    return {each.base_name: each.size for each in _whole(look, uri) if each.is_file}
+
+
+def _whole[T](work: Callable[[fs.FileSystem, str], T], uri: str) -> T:
+    """What some work with a URI gives, which is begun anew while S3 fails and that may pass.
+
+    Args:
+        work: is given the file system and the path there; changes nothing if it is repeated.
+        uri: of what it works with.
+    """
+    end = time.monotonic() + PATIENCE
+    for attempt in itertools.count():
+        try:
+            return work(*_open(uri))
+        except OSError as error:
+            told = str(error)
+            pause = min(2.0**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311
+            is_passing = "AWS Error" in told and not _LASTING.search(told)
+            if not is_passing or time.monotonic() + pause > end:
+                raise
+            logger.warning("again in %.0f s: %s", pause, told)
+            time.sleep(pause)
+            _s3.cache_clear()  # a client asks for new credentials every five minutes, a new one now
+    raise AssertionError("there is no last attempt")
+
+
+def _is_on_disk(uri: str) -> bool:
+    return "://" not in uri or uri.startswith("file:")
 
 
 def _open(uri: str) -> tuple[fs.FileSystem, str]:
@@ -95,5 +191,6 @@ def _s3(bucket: str) -> fs.S3FileSystem:
     return fs.S3FileSystem(
         region=region,
         endpoint_override=os.environ.get("AWS_ENDPOINT_URL_S3", os.environ.get("AWS_ENDPOINT_URL")),
+        allow_delayed_open=True,  # one PUT for what is below 10 MB, no upload in parts
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS),
     )

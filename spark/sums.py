@@ -9,10 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from storage import open_input, replacing
+from storage import read, replacing
 
 KINDS = "n", "xy", "xx", "yy"  # as in the second dimension of a cell's sums
 BAND_ROWS = 256  # which a cache holds, of one kind
+
+
+class SumsError(Exception):
+    """A file of sums is not what its cell has left: zeros in their place would be wrong."""
 
 
 def leave(sums: np.ndarray, shape: tuple[int, int], same: bool, uri: str) -> None:
@@ -34,23 +38,35 @@ def leave(sums: np.ndarray, shape: tuple[int, int], same: bool, uri: str) -> Non
                 pa.ipc.write_tensor(pa.Tensor.from_numpy(narrow), stream)
 
 
-def left(uri: str, kind: str, same: bool) -> Iterator[tuple[slice, slice, np.ndarray]]:
+def left(
+    uri: str, kind: str, shape: tuple[int, int], same: bool
+) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """What `leave` has written of one kind, a band at a time.
 
     Args:
         uri: see `leave`.
         kind: one of KINDS.
+        shape: see `leave`.
         same: see `leave`.
 
     Yields:
         Which row movies and which column movies, and their sums, uint16 or int32 [rows, columns].
+
+    Raises:
+        SumsError: the file ends too early or too late, or is of another shape.
     """
-    with open_input(f"{uri}.{kind}") as file:
-        content = pa.BufferReader(file.read_buffer())
-    row = 0
-    while content.tell() < content.size():
-        band = pa.ipc.read_tensor(content).to_numpy()
-        rows, columns = band.shape
-        first = row if same else 0
-        yield slice(row, row + rows), slice(first, first + columns), band
-        row += rows
+    name = f"{uri}.{kind}"
+    content = pa.BufferReader(read(name))
+    rows, columns = shape
+    for row in range(0, rows, BAND_ROWS):
+        down, right = slice(row, min(row + BAND_ROWS, rows)), slice(row if same else 0, columns)
+        wanted = down.stop - down.start, right.stop - right.start
+        try:
+            band = pa.ipc.read_tensor(content).to_numpy()
+        except (pa.ArrowException, OSError) as error:
+            raise SumsError(f"{name} ends in row {row} of {rows}: {error}") from error
+        if band.shape != wanted:
+            raise SumsError(f"{name} has {band.shape} sums from row {row}, not {wanted}")
+        yield down, right, band
+    if content.tell() < content.size():
+        raise SumsError(f"{name} goes on after its {rows} rows")

@@ -19,6 +19,7 @@ AREAS = {
     "Deliveries": "Events come at least once, in any order, while folders are still arriving.",
     "Crashes": "A function's process ends at any of its AWS calls, or at Lambda's own limit.",
     "Dependencies": "AWS throttles, fails, is slow, or takes a part of a request only.",
+    "Storage": "S3 fails the job's own reads and writes, or their writer dies half way.",
     "Clusters": "Steps fail, nodes are lost, EMR's events are lost, doubled, late or disordered.",
     "Readers": "People ask while runs go live.",
     "Bad input": "Folders that are no MovieLens data, or are meant to do harm.",

@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 
 import storage
 from manifest import NEIGHBOURS
-from parquet import write_parquet
+from parquet import write_empty, write_parquet
 from results import write_lines
 
 ODD = "my [odd] 50% d%20ta +&=?#ü"
@@ -49,8 +49,10 @@ def test_what_is_written_is_listed_read_and_deleted(place: str) -> None:
     storage.write(uri, b"newer")
     storage.write(storage.child(place, "below/b"), b"")
     assert storage.list_files(place) == {"a.json": 5}
-    with storage.open_input(uri) as file:
-        assert file.read() == b"newer"
+    assert storage.read(uri) == b"newer"
+    assert storage.read(uri, 1, 2) == b"ew"
+    assert storage.read(uri, 3) == storage.read(uri, 3, 99) == b"er"
+    assert storage.read(uri, 5) == storage.read(uri, 99, 1) == b""
     for name in ("a.json", "below", "never there"):
         storage.delete(storage.child(place, name))
     assert storage.list_files(storage.child(place, "below")) == storage.list_files(place) == {}
@@ -60,8 +62,11 @@ def test_parquet_is_written_there(place: str) -> None:
     batch = pa.RecordBatch.from_pydict({"movie1": [1, 2], "numPairs": [3, 4]})
     uri = storage.child(place, "cell.parquet")
     assert write_parquet(iter([batch, batch]), batch.schema, uri) == 4
-    with storage.open_input(uri) as file:
-        assert pq.read_table(file).to_pydict() == {"movie1": [1, 2] * 2, "numPairs": [3, 4] * 2}
+    written = pq.read_table(pa.BufferReader(storage.read(uri)))
+    assert written.to_pydict() == {"movie1": [1, 2] * 2, "numPairs": [3, 4] * 2}
+    write_empty(batch.schema, uri)
+    assert pq.read_table(pa.BufferReader(storage.read(uri))) == batch.schema.empty_table()
+    assert list(storage.list_files(place)) == ["cell.parquet"]
 
 
 def test_the_objects_of_s3_have_the_names_that_were_given(bucket: str) -> None:
@@ -78,8 +83,10 @@ def test_the_bytes_of_a_part_are_those_that_its_checksum_is_of_whatever_its_name
     assert (len(content), hashlib.sha256(content).hexdigest()) == (part.bytes, part.sha256)
     for ending in ("gz", "bz2", "lz4", "zst", "parquet"):  # what pyarrow would compress by
         storage.write(f"s3://{bucket}/plain.{ending}", b"as it is")
-        with storage.open_input(f"s3://{bucket}/plain.{ending}") as file:
-            assert file.read() == b"as it is"
+        assert storage.read(f"s3://{bucket}/plain.{ending}") == b"as it is"
+        with storage.replacing(f"s3://{bucket}/streamed.{ending}") as stream:
+            stream.write(b"as it is")
+        assert storage.read(f"s3://{bucket}/streamed.{ending}") == b"as it is"
 
 
 def test_a_file_is_replaced_whole_and_never_written_over(tmp_path: Path) -> None:

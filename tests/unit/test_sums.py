@@ -40,7 +40,7 @@ def test_what_a_cell_leaves_is_read_again(
     sums.leave(cell, (wanted[0], wanted[1]), same, uri)
     for place, kind in enumerate(sums.KINDS):
         read = np.zeros(wanted, np.int64)
-        for down, right, band in sums.left(uri, kind, same):
+        for down, right, band in sums.left(uri, kind, (wanted[0], wanted[1]), same):
             assert band.dtype == (np.uint16 if band.max(initial=0) < 2**16 else np.int32)
             read[down, right] = band
         assert (read == cell[: wanted[0], place, : wanted[1]]).all()
@@ -56,3 +56,27 @@ def test_small_sums_and_the_empty_half_take_no_room(tmp_path: Path) -> None:
     band = sums.BAND_ROWS * rows  # the first band is wide, the second narrow
     assert whole == pytest.approx(4 * band * (4 + 2), rel=0.01)
     assert half == pytest.approx(4 * band * (4 + 1), rel=0.01)
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_of_a_file_that_is_cut_anywhere_nothing_is_taken_for_sums(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    monkeypatch.setattr(sums, "BAND_ROWS", 2)
+    cell = np.ones((5, 4, 5), np.int32)
+    uri = f"{tmp_path}/cell"
+    sums.leave(cell, (5, 5), same, uri)
+    file = tmp_path / "cell.xy"
+    whole = file.read_bytes()
+    assert len(list(sums.left(uri, "xy", (5, 5), same))) == 3
+    for size in range(len(whole)):  # at the edges of bands, too
+        file.write_bytes(whole[:size])
+        with pytest.raises(sums.SumsError, match=r"cell\.xy ends in row [024] of 5"):
+            list(sums.left(uri, "xy", (5, 5), same))
+
+
+def test_a_file_of_another_cell_is_not_taken_for_sums(tmp_path: Path) -> None:
+    sums.leave(np.ones((3, 4, 4), np.int32), (3, 4), False, f"{tmp_path}/cell")
+    for shape, said in (((4, 4), "from row 0"), ((3, 3), "from row 0"), ((0, 4), "goes on")):
+        with pytest.raises(sums.SumsError, match=said):
+            list(sums.left(f"{tmp_path}/cell", "n", shape, False))
