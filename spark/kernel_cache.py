@@ -1,4 +1,4 @@
-"""Where numba keeps what it compiled: once per executor, whatever its home allows."""
+"""Where numba keeps what it compiled: once per executor, and never in a home."""
 
 import fcntl
 import importlib
@@ -17,12 +17,18 @@ def compiled(module: str, meanwhile: str | None = None) -> ModuleType:
     and go when it ends. One worker at a time compiles; the others find what it left.
 
     Args:
-        module: has a function `warm_up()` that calls every compiled function once.
+        module: a file of its own, not in a zip, with a function `warm_up()` that calls every
+            compiled function once.
         meanwhile: another such module, to compile while another worker compiles this one.
+
+    Raises:
+        RuntimeError: numba can keep nothing of the module there; elsewhere it may not.
     """
-    folder = Path(SparkFiles.getRootDirectory()) / "numba"
+    folder = Path(SparkFiles.getRootDirectory()).absolute() / "numba"
     folder.mkdir(exist_ok=True)
     os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
+    # Numba would look for other places: beside the module and in the home, where a node has none.
+    os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", "UserProvidedCacheLocator")
     loaded = importlib.import_module(module)
     if not getattr(loaded, "is_warm", False):
         with (folder / f"{module}.lock").open("w") as lock:

@@ -231,12 +231,18 @@ def _parameter(text: str) -> tuple[str, str, float]:
 
 
 def start() -> SparkContext:
-    """The context that spark-submit configured; of Spark SQL, which takes seconds, no part."""
+    """The context that spark-submit configured; of Spark SQL, which takes seconds, no part.
+
+    On a cluster this file comes alone, and the others by PYTHONPATH, to workers as well. Where they
+    stand beside it, nobody has sent them to the workers.
+    """
     context = SparkContext.getOrCreate(SparkConf().setAppName("similar-titles"))
-    for module in Path(__file__).parent.glob("*.py"):
-        context.addPyFile(str(module))  # workers need them; on a cluster --py-files brings them
-    # Numba knows a function by its file: from theirs, the driver finds what workers have compiled.
-    sys.path.insert(0, SparkFiles.getRootDirectory())
+    folder = Path(__file__).resolve().parent
+    if folder == Path(results.__file__).resolve().parent:
+        for module in folder.glob("*.py"):
+            context.addPyFile(str(module))
+        # Numba knows a function by its file: the driver takes those of workers that are here.
+        sys.path.insert(0, SparkFiles.getRootDirectory())
     return context
 
 

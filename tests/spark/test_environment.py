@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,12 +38,19 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def test_what_the_archive_holds_can_be_imported(bare: Path, tmp_path: Path) -> None:
-    subprocess.run(["tar", "xzf", ensure(), "-C", tmp_path], check=True)
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive as a node has it."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run(["tar", "xzf", ensure(), "-C", folder], check=True)
+    return folder
+
+
+def test_what_the_archive_holds_can_be_imported(bare: Path, unpacked: Path) -> None:
     done = subprocess.run(
         [bare, "-c", f"import {', '.join(NATIVE)}, pyarrow.parquet; import pyarrow.fs as f; "
          "f.S3FileSystem; print(numba.njit(lambda x: x + 1)(numpy.int32(41)))"],
-        env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": str(unpacked)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout == "42\n", done.stderr
 
@@ -63,34 +71,41 @@ def large() -> list[oracle.Rating]:
 
 
 def test_executors_compute_all_measures_encrypted_with_the_archive_alone_and_compile_once_each(
-    bare: Path, tmp_path: Path, executors: Path
+    bare: Path, unpacked: Path, tmp_path: Path, executors: Path
 ) -> None:
     table = large()
     lines = "".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table)
     dataset = folder(tmp_path / "d", ratings_dat=lines, movies_dat=movie_lines(table))
     output = tmp_path / "result"
-    python = Path(sys.executable)
+    # As on a cluster: the job's file alone, and its modules in an archive.
+    code = tmp_path / "code"
+    code.mkdir()
+    shutil.copy(ROOT / "spark" / "similarity_job.py", code)
+    job = shutil.copytree(ROOT / "spark", tmp_path / "job", ignore=lambda *_: ["__pycache__"])
+    packed = Path(shutil.make_archive(str(tmp_path / "job"), "zip", job))
+    archives = {"environment": ensure(), "job": packed}
+    scripts = Path(sys.executable).parent
     conf = ENCRYPTION["spark-defaults"] | {
         "spark.authenticate.secret": "on YARN Spark makes its own",
         "spark.executor.memory": "1g",
         "spark.ui.enabled": "false",
         "spark.driver.host": "127.0.0.1",
-        "spark.pyspark.driver.python": python,
         "spark.pyspark.python": bare,
-        "spark.executorEnv.PYTHONPATH": "./environment",  # as functions/cluster.py has it
+        "spark.executorEnv.PYTHONPATH": "./job:./environment",
         "spark.executorEnv.HOME": "/proc",  # where nobody can write
         "spark.executorEnv.NUMBA_DEBUG_CACHE": "1",
     }
     done = subprocess.run(
-        [python.parent / "spark-submit", "--master", "local-cluster[2,2,1024]",
+        [scripts / "spark-submit", "--master", "local-cluster[2,2,1024]",
          *(word for name, value in conf.items() for word in ("--conf", f"{name}={value}")),
-         "--archives", f"{ensure().as_uri()}#environment", ROOT / "spark" / "similarity_job.py",
-         "--dataset", dataset, "--output", output, "--min-score", "0.5", "--blocks", "4",
-         "--measures", "damped,full-cosine,jaccard,hybrid,als", "--similar-users", "9"],
+         "--archives", ",".join(f"{each.as_uri()}#{name}" for name, each in archives.items()),
+         code / "similarity_job.py", "--dataset", dataset, "--output", output,
+         "--min-score", "0.5", "--blocks", "4", "--similar-users", "9",
+         "--measures", "damped,full-cosine,jaccard,hybrid,als"],
         capture_output=True, text=True, check=False, timeout=300,
-        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
-            "PATH": f"{python.parent}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
-            "SPARK_LOCAL_IP": "127.0.0.1",
+        env=os.environ | {
+            "PATH": f"{scripts}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
+            "SPARK_LOCAL_IP": "127.0.0.1", "PYTHONPATH": f"{job}:{unpacked}", "HOME": "/proc",
         },
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]

@@ -1,0 +1,67 @@
+"""Where numba may keep what it compiled: among the executor's files, and nowhere else."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PROGRAM = """
+import sys
+from pyspark import SparkFiles
+SparkFiles._root_directory, SparkFiles._is_running_on_worker = sys.argv[1], True
+from kernel_cache import compiled
+compiled("scan")
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home that could be written."""
+    made = tmp_path / "home"
+    made.mkdir()
+    return made
+
+
+def compile_in(folder: Path, modules: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Compile a module as a worker does; a job's modules stand where PYTHONPATH says."""
+    folder.mkdir(exist_ok=True)
+    given = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "XDG_"))}
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, "."], cwd=folder, capture_output=True, text=True,
+        env=given | {"HOME": str(home), "PYTHONPATH": modules}, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def test_what_is_compiled_stands_among_the_executors_files_alone(
+    tmp_path: Path, home: Path
+) -> None:
+    job = shutil.copytree(ROOT / "spark", tmp_path / "job", ignore=lambda *_: ["__pycache__"])
+    done = compile_in(tmp_path / "container", str(job), home)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "container" / "numba").glob("job_*/scan._plain_lines-*.nbi"))
+    assert not list(home.iterdir())
+    assert not list(job.glob("__pycache__/*.nbi"))
+
+
+def test_modules_in_a_zip_are_refused_instead_of_kept_in_the_home(
+    tmp_path: Path, home: Path
+) -> None:
+    archive = shutil.make_archive(str(tmp_path / "job"), "zip", ROOT / "spark")
+    done = compile_in(tmp_path / "container", archive, home)
+    assert done.returncode != 0
+    assert "no locator available for file" in done.stderr
+    assert not list(home.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, home: Path) -> None:
+    (tmp_path / "container").mkdir()
+    (tmp_path / "container" / "numba").symlink_to("/proc")  # where not even root can write
+    done = compile_in(tmp_path / "container", str(ROOT / "spark"), home)
+    assert done.returncode != 0
+    assert "no locator available for file" in done.stderr
+    assert not list(home.iterdir())
