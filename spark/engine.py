@@ -613,10 +613,17 @@ def _by_range(
 
 
 def cell_memory(context: SparkContext) -> int:
-    """What the sums of a cell may take: an eighth of an executor's memory per core, in bytes."""
+    """What the sums of a cell may take, in bytes.
+
+    A third of what a Python worker has beside the JVM, where Spark was told how much that is; else
+    an eighth of the JVM's memory per core.
+    """
     conf = context.getConf()
-    size = conf.get("spark.executor.memory") or conf.get("spark.driver.memory") or "1g"
+    size, share = conf.get("spark.executor.memoryOverhead"), 3
+    if size is None:
+        size = conf.get("spark.executor.memory") or conf.get("spark.driver.memory") or "1g"
+        share = 8
     java: Any = context._jvm
     bytes_ = java.org.apache.spark.network.util.JavaUtils.byteStringAsBytes(size)
     cores = int(conf.get("spark.executor.cores", "1"))
-    return max(2**26, min(2**29, bytes_ // cores // 8))
+    return max(2**26, min(2**29, bytes_ // cores // share))

@@ -18,7 +18,11 @@ pytestmark = pytest.mark.yarn
 PENALTY = MEASURES["ease"].parameters["lambda"]
 BETA = MEASURES["damped"].parameters["beta"]
 # Rights of the nodes that a run which goes well has no use for.
-IN_TROUBLE = {"s3:AbortMultipartUpload": "an upload that broke off"}
+IN_TROUBLE = {
+    "s3:AbortMultipartUpload": "an upload that broke off",
+    "s3:GetObjectTagging": "S3 may ask for it where an object is copied; the emulator does not",
+    "s3:GetBucketLocation": "EMR's S3A may not be told the region, as ours is",
+}
 
 
 def test_pairs_and_neighbours_are_the_oracles_to_the_bit(
@@ -76,7 +80,7 @@ def test_the_nodes_role_has_every_right_that_a_run_uses_and_no_other(
     idle = [
         (action, statement["Resource"])
         for statement in policy["Statement"]
-        for action in statement["Action"]
+        for action in _list(statement["Action"])
         if action not in IN_TROUBLE
         and not any(
             each["action"] == action and fnmatchcase(each["resource"], statement["Resource"])
@@ -84,3 +88,7 @@ def test_the_nodes_role_has_every_right_that_a_run_uses_and_no_other(
         )
     ]
     assert not idle, "rights that nothing uses"
+
+
+def _list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
