@@ -1,12 +1,16 @@
 """Builds the archive that brings the job's native dependencies to a cluster's executors.
 
 The archive holds what requirements/job.txt locks, for Linux on x86-64 and Python 3.13, and depends
-on nothing else: the same lock gives the same archive. It is named by the SHA-256 of what is in it
-(of the tar before compression: zlib is not the same everywhere), and `spark/environment.sha256`
-tells the launcher which one the job of this commit needs.
+on nothing else: the same lock gives the same archive. `spark/environment.sha256` tells the launcher
+which one the job of this commit needs, by the SHA-256 of a tar of what is installed.
+
+Beside the modules stands their bytecode: nodes cannot write it where YARN unpacks an archive, and
+each Python process would compile all that it imports. It is no part of the SHA-256, and neither is
+the compression: bytecode differs between releases of Python 3.13, zlib between systems.
 """
 
 import argparse
+import compileall
 import gzip
 import hashlib
 import shutil
@@ -14,8 +18,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from typing import Any
 
 import boto3
@@ -75,14 +79,19 @@ def build() -> Path:
     with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
         target = Path(scratch) / "environment"
         install(target)
+        prune(target)
         packed = Path(scratch) / "environment.tar"
         pack(target, packed)
         with packed.open("rb") as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-            content.seek(0)
-            zipped = packed.with_suffix(".tar.gz")
-            with gzip.GzipFile(zipped, "wb", mtime=0, compresslevel=6) as out:
-                shutil.copyfileobj(content, out, 2**20)
+        add_bytecode(target)
+        pack(target, packed)
+        zipped = packed.with_suffix(".tar.gz")
+        with (
+            packed.open("rb") as content,
+            gzip.GzipFile(zipped, "wb", mtime=0, compresslevel=6) as out,
+        ):
+            shutil.copyfileobj(content, out, 2**20)
         return zipped.replace(archive_path(sha256))
 
 
@@ -107,10 +116,37 @@ def install(target: Path) -> None:
         raise ArchiveError(f"uv could not install requirements/job.txt: {done.stderr.strip()}")
 
 
+def prune(folder: Path) -> None:
+    """Remove the files of an installation that are not worth their weight."""
+    for path in _files(folder):
+        parts = path.relative_to(folder).parts
+        is_record = path.name in {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", ".lock"}
+        if (
+            is_record
+            or UNUSED_FOLDERS.intersection(parts)
+            or path.suffix in UNUSED_SUFFIXES
+            or (parts[0] == "pyarrow" and any(part in path.name for part in UNUSED_PARTS))
+        ):
+            path.unlink()
+
+
+def add_bytecode(folder: Path) -> None:
+    """Compile all modules by this Python, for good: no Python compares them with their sources.
+
+    Raises:
+        ArchiveError: one cannot be compiled.
+    """
+    unchecked = PycInvalidationMode.UNCHECKED_HASH
+    if not compileall.compile_dir(
+        folder, quiet=1, workers=0, stripdir=folder, invalidation_mode=unchecked
+    ):
+        raise ArchiveError("a module cannot be compiled, see above")
+
+
 def pack(folder: Path, target: Path) -> None:
-    """Write a folder as tar: sorted, without times, owners or what is not used."""
+    """Write a folder as tar: sorted, without times and owners."""
     with tarfile.open(target, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path in used(folder):
+        for path in _files(folder):
             entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
             entry.size = path.stat().st_size
             entry.mode = 0o755 if path.suffix == ".so" else 0o644
@@ -145,18 +181,10 @@ def bucket_of(stack: str) -> str:
     return outputs["ResultsBucket"]
 
 
-def used(folder: Path) -> Iterator[Path]:
-    """The files of an installation that are worth their weight, in a fixed order."""
-    for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
-        parts = path.relative_to(folder).parts
-        is_record = path.name in {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
-        unused = (
-            UNUSED_FOLDERS.intersection(parts)
-            or path.suffix in UNUSED_SUFFIXES
-            or (parts[0] == "pyarrow" and any(part in path.name for part in UNUSED_PARTS))
-        )
-        if path.is_file() and not unused and not is_record and path.name != ".lock":
-            yield path
+def _files(folder: Path) -> list[Path]:
+    """The files below a folder, in a fixed order."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,7 +22,7 @@ from tests.spark.test_similar_users import alike, expected
 
 pytestmark = pytest.mark.spark
 
-NATIVE = ("numpy", "numba", "pyarrow", "pandas")
+NATIVE = ("numpy", "numba", "pyarrow", "scipy.linalg")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,9 @@
 """The archive of native dependencies: the same input gives the same bytes, of what is used."""
 
+import gzip
+import importlib.util
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -30,20 +34,69 @@ def installed(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def building(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to build into, from what `installed` has instead of wheels."""
+    monkeypatch.setattr(environment, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(environment, "install", installed)
+    return tmp_path / "build"
+
+
 def test_the_same_files_give_the_same_archive_wherever_they_stand(tmp_path: Path) -> None:
     for place in ("one", "another/place"):
-        environment.pack(installed(tmp_path / place), tmp_path / f"{place[:3]}.tar")
+        environment.prune(installed(tmp_path / place))
+        environment.pack(tmp_path / place, tmp_path / f"{place[:3]}.tar")
     assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "ano.tar").read_bytes()
 
 
-def test_what_nobody_imports_stays_out(tmp_path: Path) -> None:
-    environment.pack(installed(tmp_path / "one"), tmp_path / "one.tar")
-    with tarfile.open(tmp_path / "one.tar") as archive:
+@pytest.mark.usefixtures("building")
+def test_what_nobody_imports_stays_out() -> None:
+    with tarfile.open(environment.build()) as archive:
         assert archive.getnames() == [
             "numpy-1.dist-info/METADATA",
             "numpy/__init__.py",
+            f"numpy/__pycache__/__init__.{sys.implementation.cache_tag}.pyc",
             "numpy/core.so",
         ]
+
+
+def test_an_archive_is_named_by_what_is_installed_whatever_bytecode_a_python_makes(
+    building: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = environment.build()
+    content = gzip.decompress(path.read_bytes())
+
+    def other(folder: Path) -> None:
+        (folder / "numpy" / "__pycache__").mkdir()
+        (folder / "numpy" / "__pycache__" / "__init__.pyc").write_text("by another Python")
+
+    monkeypatch.setattr(environment, "add_bytecode", other)
+    assert environment.build() == path
+    assert gzip.decompress(path.read_bytes()) != content
+    assert [each.name for each in building.iterdir()] == [path.name]
+
+
+@pytest.mark.usefixtures("building")
+def test_a_node_that_cannot_write_bytecode_compiles_nothing(tmp_path: Path) -> None:
+    with tarfile.open(environment.build()) as archive:
+        archive.extractall(tmp_path / "node", filter="data")
+    told = subprocess.run(
+        [sys.executable, "-v", "-c", "import numpy; print(numpy.x)"],
+        env={"PYTHONPATH": str(tmp_path / "node"), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    source = str(tmp_path / "node" / "numpy" / "__init__.py")
+    cached = importlib.util.cache_from_source(source)
+    assert told.stdout == "1\n"
+    assert f"# {cached} matches {source}" in told.stderr
+    assert f"# code object from '{source}'" not in told.stderr
+    assert str(tmp_path / "build").encode() not in Path(cached).read_bytes()
+
+
+def test_a_module_that_cannot_be_compiled_is_told(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("def")
+    with pytest.raises(ArchiveError, match="cannot be compiled"):
+        environment.add_bytecode(tmp_path)
 
 
 def test_the_archive_is_put_where_the_launcher_looks_once(
