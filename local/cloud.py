@@ -99,6 +99,17 @@ class Cloud:
         except (OSError, ValueError) as error:
             raise CloudError(f"the API does not answer {path}: {error}") from error
 
+    def used_rights(self, role: str) -> set[tuple[str, str]]:
+        """What a role was allowed to do by now: actions, each with the ARN of what it was done to.
+
+        Args:
+            role: its name.
+        """
+        path = self.folder / "rights.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        used = [json.loads(line) for line in lines]
+        return {(action, arn) for name, action, arn in used if name == role}
+
     @classmethod
     @contextmanager
     def start(cls, script: Script | None = None, nodes: Nodes = local_nodes) -> Iterator["Cloud"]:

@@ -10,6 +10,9 @@ so is which cluster TerminateJobFlows ends, for the sweep may end those of its o
 
 What the nodes write comes with a checksum that it would work out in Python, byte by byte, while
 everybody else waits: that is compiled.
+
+Which rights roles have made use of it notes in `rights.jsonl` where it runs: so a test can find
+those that nobody needs.
 """
 
 import json
@@ -118,8 +121,27 @@ def sum_quickly() -> None:
     s3._crc64nvme = numba.njit(s3._crc64nvme)
 
 
+def _tell_rights(path: Path) -> None:
+    """Have each right that a role used noted: a line with role, action and ARN, once."""
+    enforce, told = iam_evaluator.enforce, set()
+
+    def tell(key: str, action: str, service: str, region: str,
+             resource_arn: str = "*", service_context: Any = None) -> Any:  # fmt: skip
+        denied = enforce(key, action, service, region, resource_arn, service_context)
+        _, _, session = iam_evaluator.caller_arn().partition(":assumed-role/")
+        used = (session.partition("/")[0], action, resource_arn)
+        if session and denied is None and used not in told:
+            told.add(used)
+            with path.open("a") as file:
+                file.write(json.dumps(used) + "\n")
+        return denied
+
+    iam_evaluator.enforce = tell
+
+
 if __name__ == "__main__":
     sum_quickly()
+    _tell_rights(Path("rights.jsonl").absolute())
     _know_policies()
     _judge_strictly(Path(os.environ["ACCESS_LOG"]))
     _know_clusters()

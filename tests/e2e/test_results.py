@@ -6,12 +6,13 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from local.cloud import STACK
+from local.cloud import STACK, Cloud
 from spark.manifest import Manifest, Part
 from tests.e2e.conftest import World
 from tests.e2e.test_pipeline import files, ratings
@@ -72,13 +73,62 @@ def test_what_the_job_writes_is_whole_is_what_its_manifest_says_and_nothing_else
     assert ours == blobs.keys() | pairs | {"manifest.json"}
 
 
+def node_role(cloud: Cloud) -> str:
+    """The name of EmrNodeRole."""
+    detail = cloud.client("cloudformation").describe_stack_resource(
+        StackName=STACK, LogicalResourceId="EmrNodeRole"
+    )["StackResourceDetail"]
+    return detail["PhysicalResourceId"]
+
+
+def idle_rights(cloud: Cloud, role: str) -> set[tuple[str, str]]:
+    """The rights of a role that it has made no use of by now: action and ARN, as they are given."""
+    iam, used = cloud.client("iam"), cloud.used_rights(role)
+    given = {
+        (action, arn)
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+        for statement in iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"][
+            "Statement"
+        ]
+        for action in listed(statement["Action"])
+        for arn in listed(statement["Resource"])
+    }
+    return {
+        right for right in given if not any(all(map(fnmatchcase, each, right)) for each in used)
+    }
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+# Of these the local step has no need: its Spark asks for no archive and no bucket's region, and
+# nothing goes wrong with it while it writes.
+ONLY_OF_CLUSTERS = {
+    "s3:GetBucketLocation",
+    "s3:ListBucketMultipartUploads",
+    "s3:ListMultipartUploadParts",
+    "s3:AbortMultipartUpload",
+}
+
+
+def test_the_nodes_role_has_no_right_that_no_run_uses(world: World) -> None:
+    cloud, role = world.cloud, node_role(world.cloud)
+    world.drop("rights", files(ratings(seed=9)))
+    run = world.wait_for_run("rights", "LIVE", "FAILED")
+    assert run["state"] == "LIVE", run.get("reason")
+    bucket = f"arn:aws:s3:::{cloud.outputs['ResultsBucket']}"
+    world.wait_for_cluster(run["run_id"], "TERMINATED")
+    idle = idle_rights(cloud, role)
+    assert {right for right in idle if right[0] not in ONLY_OF_CLUSTERS} == {
+        ("s3:GetObject", f"{bucket}/environments/*")
+    }
+
+
 @contextmanager
 def denied(world: World, action: str, below: str) -> Iterator[None]:
     """Take a right from the nodes' role."""
-    iam = world.cloud.client("iam")
-    role = world.cloud.client("cloudformation").describe_stack_resource(
-        StackName=STACK, LogicalResourceId="EmrNodeRole"
-    )["StackResourceDetail"]["PhysicalResourceId"]
+    iam, role = world.cloud.client("iam"), node_role(world.cloud)
     bucket = world.cloud.outputs["ResultsBucket"]
     resource = f"arn:aws:s3:::{bucket}/{below}"
     statement: dict[str, Any] = {"Effect": "Deny", "Action": action, "Resource": resource}
