@@ -99,16 +99,17 @@ class Cloud:
         except (OSError, ValueError) as error:
             raise CloudError(f"the API does not answer {path}: {error}") from error
 
-    def used_rights(self, role: str) -> set[tuple[str, str]]:
-        """What a role was allowed to do by now: actions, each with the ARN of what it was done to.
+    def judged(self, role: str, allowed: bool = True) -> set[tuple[str, str]]:
+        """What a role was allowed or denied by now: actions, each with the ARN of what it was on.
 
         Args:
             role: its name.
+            allowed: or what it was denied.
         """
-        path = self.folder / "rights.jsonl"
+        path = self.folder / ACCESS_LOG
         lines = path.read_text().splitlines() if path.exists() else []
-        used = [json.loads(line) for line in lines]
-        return {(action, arn) for name, action, arn in used if name == role}
+        found = [json.loads(line) for line in lines]
+        return {(action, arn) for name, action, arn, let in found if (name, let) == (role, allowed)}
 
     @classmethod
     @contextmanager

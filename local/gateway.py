@@ -11,13 +11,12 @@ so is which cluster TerminateJobFlows ends, for the sweep may end those of its o
 What the nodes write comes with a checksum that it would work out in Python, byte by byte, while
 everybody else waits: that is compiled.
 
-Which rights roles have made use of it notes in `rights.jsonl` where it runs: so a test can find
-those that nobody needs.
+Which rights roles have used, and which they lacked, it notes in a file that `ACCESS_LOG` names: so
+a test can find those that nobody needs.
 """
 
 import json
 import os
-import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -86,29 +85,26 @@ def _know_clusters() -> None:
 
 
 def _judge_strictly(log: Path) -> None:
-    """Refuse who comes without a signature, and note who was let do what.
+    """Refuse who comes without a signature, and note what each role was let do and was denied.
 
     The emulator lets anybody into S3 who does not sign; none of our buckets is open to the world.
 
     Args:
-        log: a line of JSON for each judgement: `caller`, `action`, `resource`, `allowed`.
+        log: a line of JSON with role, action, ARN and whether it was allowed, each once.
     """
-    judge, lock = iam_evaluator.enforce, threading.Lock()
+    judge, told = iam_evaluator.enforce, set()
 
-    def enforce(key: str, action: str, service: str, region: str, **more: Any) -> Any:
-        is_anonymous = service == "s3" and not key and iam_evaluator._signed_request.get() is None
-        if is_anonymous:
-            denied = iam_evaluator.EvalResult("ImplicitDeny", "anonymous", "", "not signed")
-        else:
-            denied = judge(key, action, service, region, **more)
-        line = {
-            "caller": iam_evaluator.caller_arn(),
-            "action": action,
-            "resource": more.get("resource_arn", "*"),
-            "allowed": denied is None,
-        }
-        with lock, log.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+    def enforce(key: str, action: str, service: str, region: str,
+                resource_arn: str = "*", service_context: Any = None) -> Any:  # fmt: skip
+        if service == "s3" and not key and iam_evaluator._signed_request.get() is None:
+            return iam_evaluator.EvalResult("ImplicitDeny", "anonymous", "", "not signed")
+        denied = judge(key, action, service, region, resource_arn, service_context)
+        _, _, session = iam_evaluator.caller_arn().partition(":assumed-role/")
+        judged = (session.partition("/")[0], action, resource_arn, denied is None)
+        if session and judged not in told:
+            told.add(judged)
+            with log.open("a") as file:
+                file.write(json.dumps(judged) + "\n")
         return denied
 
     iam_evaluator.enforce = enforce
@@ -121,27 +117,8 @@ def sum_quickly() -> None:
     s3._crc64nvme = numba.njit(s3._crc64nvme)
 
 
-def _tell_rights(path: Path) -> None:
-    """Have each right that a role used noted: a line with role, action and ARN, once."""
-    enforce, told = iam_evaluator.enforce, set()
-
-    def tell(key: str, action: str, service: str, region: str,
-             resource_arn: str = "*", service_context: Any = None) -> Any:  # fmt: skip
-        denied = enforce(key, action, service, region, resource_arn, service_context)
-        _, _, session = iam_evaluator.caller_arn().partition(":assumed-role/")
-        used = (session.partition("/")[0], action, resource_arn)
-        if session and denied is None and used not in told:
-            told.add(used)
-            with path.open("a") as file:
-                file.write(json.dumps(used) + "\n")
-        return denied
-
-    iam_evaluator.enforce = tell
-
-
 if __name__ == "__main__":
     sum_quickly()
-    _tell_rights(Path("rights.jsonl").absolute())
     _know_policies()
     _judge_strictly(Path(os.environ["ACCESS_LOG"]))
     _know_clusters()

@@ -9,8 +9,12 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
+import boto3
 import pyarrow.parquet as pq
 import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from local.cloud import STACK, Cloud
 from spark.manifest import Manifest, Part
@@ -83,7 +87,7 @@ def node_role(cloud: Cloud) -> str:
 
 def idle_rights(cloud: Cloud, role: str) -> set[tuple[str, str]]:
     """The rights of a role that it has made no use of by now: action and ARN, as they are given."""
-    iam, used = cloud.client("iam"), cloud.used_rights(role)
+    iam, used = cloud.client("iam"), cloud.judged(role)
     given = {
         (action, arn)
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
@@ -104,12 +108,7 @@ def listed(value: str | list[str]) -> list[str]:
 
 # Of these the local step has no need: its Spark asks for no archive and no bucket's region, and
 # nothing goes wrong with it while it writes.
-ONLY_OF_CLUSTERS = {
-    "s3:GetBucketLocation",
-    "s3:ListBucketMultipartUploads",
-    "s3:ListMultipartUploadParts",
-    "s3:AbortMultipartUpload",
-}
+ONLY_OF_CLUSTERS = {"s3:GetBucketLocation", "s3:GetObjectTagging", "s3:AbortMultipartUpload"}
 
 
 def test_the_nodes_role_has_no_right_that_no_run_uses(world: World) -> None:
@@ -154,3 +153,12 @@ def test_a_right_that_is_taken_from_the_nodes_role_fails_the_run_and_its_step_sa
     assert f"runs/{run['run_id']}/neighbours/part-0" in said
     assert "ACCESS_DENIED" in said
     assert "manifest.json" not in names(world, run["run_id"])
+
+
+def test_who_does_not_sign_is_refused_as_by_s3(world: World) -> None:
+    access, bucket = world.cloud.access, world.cloud.outputs["ResultsBucket"]
+    nobody = boto3.client(
+        "s3", endpoint_url=access.endpoint, config=Config(signature_version=UNSIGNED)
+    )
+    with pytest.raises(ClientError, match="AccessDenied"):
+        nobody.list_objects_v2(Bucket=bucket)

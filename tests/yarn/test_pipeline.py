@@ -1,13 +1,11 @@
 """From a dropped folder to the API through a real YARN: what the launcher asks for, verbatim."""
 
-import json
 import re
-from fnmatch import fnmatchcase
 
 import pytest
 
-from local.cloud import ACCESS_LOG, STACK
 from measures import DEFAULT, MEASURES
+from tests.e2e.test_results import idle_rights, node_role
 from tests.spark import oracle
 from tests.spark.test_engine import stored
 from tests.spark.test_measures import check, lists_of
@@ -68,27 +66,7 @@ def test_the_nodes_role_has_every_right_that_a_run_uses_and_no_other(
     on_yarn: OnYarn, verbatim: Verbatim
 ) -> None:
     assert verbatim.run["state"] == "LIVE"
-    cloudformation, iam = on_yarn.cloud.client("cloudformation"), on_yarn.cloud.client("iam")
-    role = cloudformation.describe_stack_resource(
-        StackName=STACK, LogicalResourceId="EmrNodeRole"
-    )["StackResourceDetail"]["PhysicalResourceId"]  # fmt: skip
-    judged = [json.loads(line) for line in (on_yarn.cloud.folder / ACCESS_LOG).open()]
-    ours = [each for each in judged if f"assumed-role/{role}/" in each["caller"]]
-    assert not [each for each in ours if not each["allowed"]]
-
-    policy = iam.get_role_policy(RoleName=role, PolicyName="RunsAndLogs")["PolicyDocument"]
-    idle = [
-        (action, statement["Resource"])
-        for statement in policy["Statement"]
-        for action in _list(statement["Action"])
-        if action not in IN_TROUBLE
-        and not any(
-            each["action"] == action and fnmatchcase(each["resource"], statement["Resource"])
-            for each in ours
-        )
-    ]
-    assert not idle, "rights that nothing uses"
-
-
-def _list(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
+    role = node_role(on_yarn.cloud)
+    assert not on_yarn.cloud.judged(role, allowed=False)
+    idle = idle_rights(on_yarn.cloud, role)
+    assert {action for action, _ in idle} <= IN_TROUBLE.keys(), idle
