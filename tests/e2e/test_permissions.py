@@ -1,8 +1,8 @@
 """Least privilege: each function may do what its work needs, and is denied what others' work needs.
 
-That each does its work is what the other tests here show. These borrow a function's credentials, as
-whoever broke into it would have them, and try a table of actions. The emulator judges neither
-iam:PassRole nor the making of service-linked roles.
+That each does its work is what the other tests here show. These borrow credentials of a function or
+of a cluster's nodes, as whoever broke in would have them, and try a table of actions. The emulator
+judges neither iam:PassRole nor the making of service-linked roles.
 """
 
 import io
@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.cloud import STACK, Cloud
+from local.metadata import of_profile
 from tests.conftest import Observed
 
 pytestmark = pytest.mark.e2e
@@ -28,6 +29,7 @@ def handler(event, context):
     return {name.lower(): os.environ[name] for name in names}
 """
 FUNCTIONS = ("Launcher", "Monitor", "Sweeper", "Notifier", "Indexer", "Query", "Control")
+NODES = "Nodes"
 RUN = "runs/20990101T000000000Z-00000000/"
 KEY = {"pk": {"S": "nothing"}, "sk": {"S": "nothing"}}
 MOVIE = {"pk": {"S": "nothing"}}
@@ -39,7 +41,7 @@ NO_DROP = json.dumps({"detail": {"bucket": {"name": "x"}, "object": {"key": "x"}
 
 
 class Attempt(NamedTuple):
-    """An action on a resource, and the functions that may.
+    """An action on a resource, and who may: functions, and the nodes of clusters.
 
     A value that is a resource's logical id stands for the resource.
     """
@@ -52,7 +54,8 @@ class Attempt(NamedTuple):
 
 def s3(who: str, method: str, bucket: str, key: str | None = None) -> Attempt:
     """Something done to a bucket or an object of it."""
-    return Attempt(who, "s3", method, {"Bucket": bucket} | ({"Key": key} if key else {}))
+    never = {"IfMatch": "nothing"} if method == "put_object" else {}
+    return Attempt(who, "s3", method, {"Bucket": bucket} | ({"Key": key} if key else {}) | never)
 
 
 def table(who: str, method: str, name: str, **arguments: object) -> Attempt:
@@ -72,21 +75,27 @@ ATTEMPTS = [
     s3("", "put_object", "DatasetsBucket", "ml/ratings.dat"),
     s3("", "delete_object", "DatasetsBucket", "ml/ratings.dat"),
     s3("", "list_object_versions", "ResultsBucket"),
-    s3("Launcher Monitor Sweeper Indexer Control", "list_objects_v2", "ResultsBucket"),
-    s3("Launcher", "head_object", "ResultsBucket", "environments/x.tar.gz"),
+    s3("Launcher Monitor Sweeper Indexer Control Nodes", "list_objects_v2", "ResultsBucket"),
+    s3("Launcher Nodes", "head_object", "ResultsBucket", "environments/x.tar.gz"),
     s3("", "put_object", "ResultsBucket", "environments/x.tar.gz"),
-    s3("Launcher", "get_object", "ResultsBucket", RUN + "input/x"),
-    s3("Launcher", "put_object", "ResultsBucket", RUN + "input/x"),
-    s3("Launcher", "put_object", "ResultsBucket", RUN + "code/x"),
-    s3("Monitor Sweeper Indexer Control", "get_object", "ResultsBucket", RUN + "manifest.json"),
-    s3("", "put_object", "ResultsBucket", RUN + "manifest.json"),
-    s3("Monitor Sweeper", "get_object", "ResultsBucket", RUN + "failure.json"),
-    s3("Indexer", "get_object", "ResultsBucket", RUN + "neighbours/x"),
-    s3("", "put_object", "ResultsBucket", RUN + "neighbours/x"),
-    s3("Indexer Query", "get_object", "ResultsBucket", RUN + "titles/x"),
-    s3("", "get_object", "ResultsBucket", RUN + "rejects/x"),
+    s3("Launcher Nodes", "get_object", "ResultsBucket", RUN + "input/x"),
+    s3("Launcher Nodes", "put_object", "ResultsBucket", RUN + "input/x"),
+    s3("Launcher Nodes", "put_object", "ResultsBucket", RUN + "code/x"),
+    s3(
+        "Monitor Sweeper Indexer Control Nodes",
+        "get_object",
+        "ResultsBucket",
+        RUN + "manifest.json",
+    ),
+    s3("Nodes", "put_object", "ResultsBucket", RUN + "manifest.json"),
+    s3("Monitor Sweeper Nodes", "get_object", "ResultsBucket", RUN + "failure.json"),
+    s3("Indexer Nodes", "get_object", "ResultsBucket", RUN + "neighbours/x"),
+    s3("Nodes", "put_object", "ResultsBucket", RUN + "neighbours/x"),
+    s3("Indexer Query Nodes", "get_object", "ResultsBucket", RUN + "titles/x"),
+    s3("Nodes", "get_object", "ResultsBucket", RUN + "rejects/x"),
     s3("", "get_object", "ResultsBucket", "logs/x"),
-    s3("", "delete_object", "ResultsBucket", RUN + "input/x"),
+    s3("Nodes", "put_object", "ResultsBucket", "logs/x"),
+    s3("Nodes", "delete_object", "ResultsBucket", RUN + "input/x"),
     s3("", "put_bucket_versioning", "ResultsBucket")._replace(
         arguments={
             "Bucket": "ResultsBucket",
@@ -191,7 +200,7 @@ def resources(cloud: Cloud) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def sessions(cloud: Cloud, resources: Mapping[str, str]) -> Iterator[dict[str, boto3.Session]]:
-    """Sessions with the functions' own credentials."""
+    """Sessions with the own credentials of the functions and of the nodes."""
     functions = cloud.client("lambda")
     blob = io.BytesIO()
     with zipfile.ZipFile(blob, "w") as archive:
@@ -213,6 +222,10 @@ def sessions(cloud: Cloud, resources: Mapping[str, str]) -> Iterator[dict[str, b
         answer = functions.invoke(FunctionName=f"lender-{name}")
         keys = json.loads(answer["Payload"].read())
         lent[name] = boto3.Session(**keys, region_name=functions.meta.region_name)
+    nodes = of_profile(cloud.access, resources["EmrInstanceProfile"], "a-test")()
+    lent[NODES] = boto3.Session(
+        nodes.access_key, nodes.secret_key, nodes.token, functions.meta.region_name
+    )
     yield lent
     for name in FUNCTIONS:
         functions.delete_function(FunctionName=f"lender-{name}")
@@ -246,7 +259,7 @@ def is_denied(client: Any, method: str, arguments: Mapping[str, Any]) -> bool:
     "that none may",
     promised="exactly the actions that are its own are allowed",
 )
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", [*FUNCTIONS, NODES])
 def test_a_function_may_do_its_own_work_and_nobody_elses(
     cloud: Cloud,
     resources: Mapping[str, str],
