@@ -150,7 +150,7 @@ def test_a_driver_above_its_memory_is_told_with_the_log_that_says_so(
         lambda: None, "", spark__driver__memory="512m", spark__driver__memoryOverhead="16m"
     )
     assert run["state"] == "FAILED"
-    assert the_log_says(on_yarn, run, "running beyond the 'PHYSICAL' memory limit")
+    assert the_log_says(on_yarn, run, "beyond the 'PHYSICAL' memory limit")
     observed(1, run["reason"])
 
 
