@@ -183,11 +183,16 @@ def verbatim(
 
 @pytest.fixture(scope="session")
 def ratings() -> list[oracle.Rating]:
-    """Ratings of 40 movies by 150 users: one half likes even movies, the other odd ones."""
+    """Ratings of 40 movies by 150 users: one half likes even movies, the other odd ones.
+
+    1,600 more were rated once, so that what is broadcast has arrays above 64 KiB: pickle treats
+    these in another way, which PySpark cannot write where Spark's files are encrypted.
+    """
     draw = np.random.default_rng(20)
-    return [
+    compared = [
         (user, movie, int(min(10, 5 + 3 * ((user + movie) % 2) + draw.integers(0, 3))) / 2)
         for user in range(1, 151)
         for movie in range(1, 41)
         if draw.random() < 0.8 - movie / 60
     ]
+    return compared + [(1 + movie % 150, movie, 4.0) for movie in range(2000, 3600)]

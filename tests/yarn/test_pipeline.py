@@ -40,7 +40,7 @@ def test_pairs_and_neighbours_are_the_oracles_to_the_bit(
 
 
 def test_the_api_answers_what_the_nodes_have_written(on_yarn: OnYarn, verbatim: Verbatim) -> None:
-    lists = lists_of(verbatim.output)[DEFAULT]
+    lists = {m: rows for m, rows in lists_of(verbatim.output)[DEFAULT].items() if rows}
     assert sum(map(len, lists.values())) > 1000
     for movie, rows in lists.items():
         status, body = on_yarn.cloud.get(f"/movies/{movie}/similar?limit=50&measure={DEFAULT}")
