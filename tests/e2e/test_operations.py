@@ -86,8 +86,12 @@ def environment_of(world: World, function: str, **changes: str) -> Iterator[None
     usual = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
 
     def change(settings: dict[str, str]) -> None:
-        world.wait_until(lambda: drained(world), "nothing dropped is being looked at")
-        client.update_function_configuration(FunctionName=name, Environment={"Variables": settings})
+        try:
+            world.wait_until(lambda: drained(world), "nothing dropped is being looked at")
+        finally:  # the tests after this one need the usual settings all the same
+            client.update_function_configuration(
+                FunctionName=name, Environment={"Variables": settings}
+            )
 
     change(usual | changes)
     try:
