@@ -12,14 +12,16 @@ import pytest
 
 from layout import environment_key
 from local.environment import named, upload
+from measures import DEFAULT
 from tests.conftest import Observed
 from tests.spark import oracle
 from tests.spark.test_engine import stored
-from tests.yarn.conftest import OnYarn
+from tests.spark.test_measures import lists_of
+from tests.yarn.conftest import OnYarn, Verbatim
 
 pytestmark = pytest.mark.yarn
 
-LIMIT_SECONDS = 120
+LIMIT_SECONDS = 300
 # One task at a time in each container: a third of the workers to start, which is most of the time.
 SLENDER = {"spark.executor.cores": "1", "spark.default.parallelism": "6"}
 SIMILARITIES = "similarities: started"
@@ -74,14 +76,20 @@ def drilled(
 
 @pytest.fixture
 def is_exact(
-    on_yarn: OnYarn, ratings: list[oracle.Rating], tmp_path: Path
+    on_yarn: OnYarn, ratings: list[oracle.Rating], verbatim: Verbatim, tmp_path: Path
 ) -> Callable[[dict[str, Any]], None]:
-    """Sees that a run is LIVE with the oracle's pairs."""
+    """Sees that a run is LIVE with the oracle's pairs and an undisturbed run's neighbours."""
 
     def see(run: dict[str, Any]) -> None:
         assert run["state"] == "LIVE", run["reason"]
         output = on_yarn.result(run["run_id"], tmp_path / "result")
         assert stored(output / "similarities") == oracle.similarities(ratings, 10, 0.95)
+        mine, undisturbed = lists_of(output), lists_of(verbatim.output)
+        for measure in ("cosine", DEFAULT):
+            rows, others = (
+                {m: r for m, r in of[measure].items() if r} for of in (mine, undisturbed)
+            )
+            assert rows == others, measure
 
     return see
 
