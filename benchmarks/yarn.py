@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "spark")]
 os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
 
-from benchmarks.run import dataset, job  # noqa: E402
+from benchmarks.jobs import dataset, job  # noqa: E402
 from cluster import BOOTSTRAP, JOB, PACKAGE, cluster_request  # noqa: E402
 from containers import Containers, containers  # noqa: E402
 from launch import JOB_FOLDER, package  # noqa: E402
