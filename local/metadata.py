@@ -218,6 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     service: InstanceMetadata
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else head and body come 40 ms apart, seven times per process
 
     def do_PUT(self) -> None:
         if self.path != "/latest/api/token":
