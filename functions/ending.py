@@ -55,10 +55,10 @@ def step_failure(emr: "EMRClient", cluster_id: str, step_id: str) -> str | None:
         step_id: the step.
     """
     try:
-        step = emr.describe_step(ClusterId=cluster_id, StepId=step_id)["Step"]
+        answer = emr.describe_step(ClusterId=cluster_id, StepId=step_id)
     except (BotoCoreError, ClientError):
         return None  # the event alone says less, but that much it does say
-    details = step["Status"].get("FailureDetails", {})
+    details = answer.get("Step", {}).get("Status", {}).get("FailureDetails", {})
     message, log = details.get("Message"), details.get("LogFile")
     if not message:
         return None

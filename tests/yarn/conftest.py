@@ -16,11 +16,14 @@ from local.cloud import Cloud
 from local.step import StepRun
 from local.yarn import Yarn, YarnStep, yarn_nodes
 from manifest import Manifest
+from measures import DEFAULT
 from tests.e2e.conftest import World
 from tests.spark import oracle
 from tests.spark.test_measures import write
 
 LIMIT_SECONDS = 480  # of a run, on two cores that others keep busy
+
+COMPARED = range(1, 41)  # movies that enough users rated
 
 type Rewrite = Callable[[Sequence[str]], Sequence[str]]
 
@@ -152,11 +155,13 @@ class Verbatim:
         run: as the API tells it; it is LIVE.
         output: its result, as it stands on S3.
         logs: of the containers, by their number.
+        answers: of the API while the run was live, status and body by movie.
     """
 
     run: dict[str, Any]
     output: Path
     logs: dict[str, str]
+    answers: dict[int, tuple[int, Any]]
 
 
 @pytest.fixture(scope="session")
@@ -178,7 +183,11 @@ def verbatim(
         )
         for folder in on_yarn.clusters.yarn.logs(application)
     }
-    return Verbatim(run, on_yarn.result(run["run_id"], path / "result"), logs)
+    answers = {
+        movie: on_yarn.cloud.get(f"/movies/{movie}/similar?limit=50&measure={DEFAULT}")
+        for movie in COMPARED
+    }
+    return Verbatim(run, on_yarn.result(run["run_id"], path / "result"), logs, answers)
 
 
 @pytest.fixture(scope="session")
@@ -192,7 +201,7 @@ def ratings() -> list[oracle.Rating]:
     compared = [
         (user, movie, int(min(10, 5 + 3 * ((user + movie) % 2) + draw.integers(0, 3))) / 2)
         for user in range(1, 151)
-        for movie in range(1, 41)
+        for movie in COMPARED
         if draw.random() < 0.8 - movie / 60
     ]
     return compared + [(1 + movie % 150, movie, 4.0) for movie in range(2000, 3600)]
