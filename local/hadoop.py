@@ -1,4 +1,4 @@
-"""Brings YARN's and S3A's jars from Maven Central, as requirements/yarn.txt locks them."""
+"""Brings YARN's and S3A's jars from Maven Central, as requirements/yarn.sha256 locks them."""
 
 import argparse
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 from local.java import ROOT, system_java
 
 POM = ROOT / "requirements" / "yarn.xml"
-LOCK = ROOT / "requirements" / "yarn.txt"
+LOCK = ROOT / "requirements" / "yarn.sha256"
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 
 
@@ -64,7 +64,7 @@ def check(folder: Path) -> None:
     found, wanted = _digests(folder), locked()
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
-            raise HadoopError(f"{name} is not what requirements/yarn.txt locks: see `make lock`")
+            raise HadoopError(f"{name} is not what requirements/yarn.sha256 locks: see `make lock`")
 
 
 def _folder() -> Path:

@@ -33,7 +33,7 @@ def test_the_locked_jars_are_taken(jars: Path) -> None:
 @pytest.mark.parametrize(("name", "body"), [("b.jar", b"other"), ("c.jar", b"more")])
 def test_another_jar_is_refused_by_its_name(jars: Path, name: str, body: bytes) -> None:
     (jars / name).write_bytes(body)
-    with pytest.raises(HadoopError, match=f"{name} is not what requirements/yarn.txt locks"):
+    with pytest.raises(HadoopError, match=f"{name} is not what requirements/yarn.sha256 locks"):
         check(jars)
 
 
