@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -99,17 +100,21 @@ class Cloud:
         except (OSError, ValueError) as error:
             raise CloudError(f"the API does not answer {path}: {error}") from error
 
-    def judged(self, role: str, allowed: bool = True) -> set[tuple[str, str]]:
-        """What a role was allowed or denied by now: actions, each with the ARN of what it was on.
+    def judged(self, sessions: str, allowed: bool = True) -> set[tuple[str, str]]:
+        """What roles were allowed or denied by now: actions, each with the ARN of what it was on.
 
         Args:
-            role: its name.
-            allowed: or what it was denied.
+            sessions: pattern of ROLE/SESSION; EMR's nodes go by their cluster's id.
+            allowed: or what they were denied.
         """
         path = self.folder / ACCESS_LOG
         lines = path.read_text().splitlines() if path.exists() else []
         found = [json.loads(line) for line in lines]
-        return {(action, arn) for name, action, arn, let in found if (name, let) == (role, allowed)}
+        return {
+            (action, arn)
+            for session, action, arn, let in found
+            if let == allowed and fnmatchcase(session, sessions)
+        }
 
     @classmethod
     @contextmanager

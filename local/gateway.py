@@ -90,7 +90,7 @@ def _judge_strictly(log: Path) -> None:
     The emulator lets anybody into S3 who does not sign; none of our buckets is open to the world.
 
     Args:
-        log: a line of JSON with role, action, ARN and whether it was allowed, each once.
+        log: a line of JSON with ROLE/SESSION, action, ARN and whether it was allowed, each once.
     """
     judge, told = iam_evaluator.enforce, set()
 
@@ -100,7 +100,7 @@ def _judge_strictly(log: Path) -> None:
             return iam_evaluator.EvalResult("ImplicitDeny", "anonymous", "", "not signed")
         denied = judge(key, action, service, region, resource_arn, service_context)
         _, _, session = iam_evaluator.caller_arn().partition(":assumed-role/")
-        judged = (session.partition("/")[0], action, resource_arn, denied is None)
+        judged = (session, action, resource_arn, denied is None)
         if session and judged not in told:
             told.add(judged)
             with log.open("a") as file:
