@@ -1,7 +1,6 @@
 """Measures the job: against the tutorial's program, by shape, by number of executors."""
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -16,16 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "spark")]
 
 from benchmarks import kernels, model, shapes  # noqa: E402
-from benchmarks.measured import Measured, run  # noqa: E402
-from local.java import java_home  # noqa: E402
-from local.step import JAVA_OPTIONS, PYTHON  # noqa: E402
+from benchmarks.jobs import CORES, DATA, dataset, job, say, submit  # noqa: E402
+from local.step import JAVA_OPTIONS  # noqa: E402
 
-DATA = ROOT / "data" / "benchmarks"
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 REPORTS = DATA / "reports"  # a file for each section, so that one can be measured again alone
 CHECK = "20m"  # the shape that the cost model is checked on, and not fitted to
 MIN_RATERS = 10
-CORES = 2  # of `local[2]`
 # The tutorial's work and no more: what the job does besides has a section of its own.
 COSINE_ALONE = ("--measures", "cosine", "--test-users", "0")
 EXAMPLE = """examples:
@@ -69,11 +65,7 @@ def main() -> None:
         reports = [REPORTS / f"{each}.md" for each in sections]  # as far as it is: some take long
         texts = [report.read_text() for report in reports if report.exists()]
         RESULTS.write_text("\n".join([_machine(times), *texts]))
-    _say(f"written to {RESULTS.relative_to(ROOT)}")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(f"written to {RESULTS.relative_to(ROOT)}")
 
 
 def _machine(times: int) -> str:
@@ -86,48 +78,6 @@ def _machine(times: int) -> str:
         f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, {versions}."
     )
-
-
-def dataset(name: str) -> tuple[Path, shapes.Table]:
-    """The folder of a shape, which is written if need be, and its table."""
-    _say(f"{name}: generating")
-    table = shapes.make(shapes.SHAPES[name])
-    folder = DATA / name
-    if not (folder / "movies.dat").exists():
-        shapes.write(table, folder)
-    return folder, table
-
-
-def submit(program: Path, *arguments: str, options: Sequence[str]) -> Measured:
-    """Run a program with spark-submit."""
-    command = [
-        str(ROOT / ".venv" / "bin" / "spark-submit"),
-        *("--driver-memory", "4g", "--conf", "spark.ui.enabled=false"),
-        *("--conf", "spark.driver.host=127.0.0.1", *options, str(program), *arguments),
-    ]
-    environment = {
-        "JAVA_HOME": str(java_home()),
-        "PYSPARK_PYTHON": str(PYTHON),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-    }
-    measured = run(command, environment)
-    _say(f"{program.name} {' '.join(arguments[:2])}: {measured.seconds:.1f} s")
-    return measured
-
-
-def job(
-    folder: Path, times: int, master: str = f"local[{CORES}]", more: Sequence[str] = ()
-) -> tuple[list[Measured], list[dict]]:
-    """Run the job some times, perhaps with more arguments; what it took, and its manifests."""
-    measured, manifests = [], []
-    options = "--master", master, "--driver-java-options", JAVA_OPTIONS
-    for _ in range(times):
-        output = DATA / "result"
-        program = ROOT / "spark" / "similarity_job.py"
-        arguments = "--dataset", str(folder), "--output", str(output), *more
-        measured.append(submit(program, *arguments, options=options))
-        manifests.append(json.loads((output / "manifest.json").read_text()))
-    return measured, manifests
 
 
 def against_tutorial(names: Sequence[str], times: int) -> list[str]:
@@ -233,7 +183,7 @@ def bare_kernel(name: str, times: int) -> list[str]:
     for _ in range(times):
         for method, (_, function) in kernels.METHODS.items():
             taken[method].append(function(table))
-            _say(f"{method}: {taken[method][-1]:.1f} s")
+            say(f"{method}: {taken[method][-1]:.1f} s")
     medians = {method: statistics.median(seconds) for method, seconds in taken.items()}
     ours = medians["kernel"]
     for method, (what, _) in kernels.METHODS.items():
