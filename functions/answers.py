@@ -130,6 +130,14 @@ class Cost(Struct, frozen=True, kw_only=True):
     priced_at: str
 
 
+class FailedStart(Struct, frozen=True, kw_only=True):
+    """A run's first cluster, which failed to start; the run has a second one, never a third."""
+
+    cluster_id: str
+    reason: str
+    cost: Annotated[Cost | None, Meta(description="Part of the run's actual cost")] = None
+
+
 class Indexed(Struct, frozen=True, kw_only=True):
     """How far the result's loading is."""
 
@@ -167,8 +175,15 @@ class Run(Struct, frozen=True, kw_only=True):
     cluster_id: str | None = None
     log_uri: str | None = None
     rerun_of: Annotated[str | None, Meta(description="The run that it does again")] = None
-    estimated_cost: Annotated[Cost | None, Meta(description="Before the launch")] = None
-    actual_cost: Annotated[Cost | None, Meta(description="From launch to the cluster's end")] = None
+    failed_start: Annotated[FailedStart | None, Meta(description="Why it has a second cluster")] = (
+        None
+    )
+    estimated_cost: Annotated[
+        Cost | None, Meta(description="Of one cluster, before the launch")
+    ] = None
+    actual_cost: Annotated[
+        Cost | None, Meta(description="From launch to the cluster's end; of both, if there are two")
+    ] = None
     counts: Annotated[dict[str, int] | None, Meta(description="What the job counted")] = None
     indexed: Annotated[
         Indexed | None, Meta(description="Parts of the result that are in the index")

@@ -292,7 +292,9 @@ def idle_seconds(request: Mapping[str, Any]) -> int:
     return request["AutoTerminationPolicy"]["IdleTimeout"]
 
 
-def find_cluster(emr: "EMRClient", name: str, since: datetime) -> str | None:
+def find_cluster(
+    emr: "EMRClient", name: str, since: datetime, but_not: str | None = None
+) -> str | None:
     """The id of the cluster of a name, whatever its state, or None.
 
     RunJobFlow takes no idempotency token: a launcher that did not hear its answer looks here
@@ -302,11 +304,11 @@ def find_cluster(emr: "EMRClient", name: str, since: datetime) -> str | None:
         emr: client.
         name: of the cluster.
         since: no cluster of that name can be older.
+        but_not: id of a cluster of that name that failed to start.
     """
     pages = emr.get_paginator("list_clusters").paginate(CreatedAfter=since)
-    return next(
-        (item["Id"] for page in pages for item in page["Clusters"] if item["Name"] == name), None
-    )
+    found = (item["Id"] for page in pages for item in page["Clusters"] if item["Name"] == name)
+    return next((id for id in found if id != but_not), None)
 
 
 def _instance_group(

@@ -12,15 +12,16 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from clients import BOUNDED
 from layout import is_run_id
 from promotion import Promotion
 from runs import RunError
 
 logger = Logger()
-dynamodb = boto3.resource("dynamodb")
+dynamodb = boto3.resource("dynamodb", config=BOUNDED)
 promotion = Promotion(
-    s3=boto3.client("s3"),
-    sqs=boto3.client("sqs"),
+    s3=boto3.client("s3", config=BOUNDED),
+    sqs=boto3.client("sqs", config=BOUNDED),
     runs_table=dynamodb.Table(os.environ["RUNS_TABLE"]),
     index_table=dynamodb.Table(os.environ["INDEX_TABLE"]),
     index_queue_url=os.environ["INDEX_QUEUE_URL"],

@@ -1,5 +1,6 @@
 """What a cluster costs: node-hours and US dollars, estimated before a launch and after its end."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -27,6 +28,17 @@ class Cost:
 
     node_hours: Decimal
     usd: Decimal | None
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """What both cost."""
+        prices = self.usd, other.usd
+        usd = None if None in prices else sum(price for price in prices if price is not None)
+        return Cost(self.node_hours + other.node_hours, Decimal(usd) if usd is not None else None)
+
+    @classmethod
+    def kept(cls, told: Mapping[str, Any]) -> "Cost":
+        """A cost as the runs table has kept it."""
+        return cls(told["node_hours"], told["usd"])
 
     def told(self) -> dict[str, Any]:
         """As the runs table keeps it."""

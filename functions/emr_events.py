@@ -9,6 +9,9 @@ from layout import run_id_of_name
 
 # stateChangeReason of a cluster that did all that it was asked for.
 COMPLETED = "ALL_STEPS_COMPLETED"
+# Of clusters that fail to start: EC2's or EMR's own trouble, which most often passes. Quotas and
+# faults of the request are VALIDATION_ERROR.
+PASSING = frozenset({"BOOTSTRAP_FAILURE", "INTERNAL_ERROR", "INSTANCE_FAILURE"})
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Reading:
         cluster_id: the cluster.
         news: `running`, `failed`, or None where the run's state does not depend on it.
         reason: why it failed, in EMR's words.
+        code: of that reason, where it is a cluster's.
         ended_at: when the cluster ended, ISO 8601, where it is that what it says.
         failed_step: id of the step that failed by itself, where it is that what it says.
     """
@@ -28,6 +32,7 @@ class Reading:
     cluster_id: str
     news: Literal["running", "failed"] | None
     reason: str = ""
+    code: str = ""
     ended_at: str | None = None
     failed_step: str | None = None
 
@@ -48,16 +53,17 @@ def read(event: Mapping[str, Any], stack: str) -> Reading | None:
         return None
     cluster_id, state = detail["clusterId"], detail["state"]
     if event["detail-type"] == "EMR Step Status Change":
-        if state in {"FAILED", "CANCELLED"}:
-            reason = f"the step {state}: {detail['message']}"
-            step = detail["stepId"] if state == "FAILED" else None
-            return Reading(run_id, cluster_id, "failed", reason, failed_step=step)
+        # A step that is CANCELLED never knows why. It is so before its cluster ends, which does.
+        if state == "FAILED":
+            reason = f"the step FAILED: {detail['message']}"
+            return Reading(run_id, cluster_id, "failed", reason, failed_step=detail["stepId"])
         return Reading(run_id, cluster_id, "running" if state == "RUNNING" else None)
     if state in {"TERMINATED", "TERMINATED_WITH_ERRORS"}:
         why = _reason(detail.get("stateChangeReason"))
         if state == "TERMINATED_WITH_ERRORS" or why.get("code") != COMPLETED:
             reason = f"the cluster {state}: {why.get('code')}: {why.get('message')}"
-            return Reading(run_id, cluster_id, "failed", reason, ended_at=event["time"])
+            code = str(why.get("code"))
+            return Reading(run_id, cluster_id, "failed", reason, code, ended_at=event["time"])
         return Reading(run_id, cluster_id, None, ended_at=event["time"])
     return Reading(run_id, cluster_id, None)
 

@@ -18,17 +18,18 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from clients import BOUNDED
 from indexing import Indexer, PartTask
 from layout import run_id_of_manifest
 from redelivery import RedeliveryProcessor
 
 logger = Logger()
-sqs = boto3.client("sqs")
+sqs = boto3.client("sqs", config=BOUNDED)
 queue_url = os.environ["INDEX_QUEUE_URL"]
 processor = RedeliveryProcessor(sqs, queue_url, logger)
-dynamodb = boto3.resource("dynamodb")
+dynamodb = boto3.resource("dynamodb", config=BOUNDED)
 indexer = Indexer(
-    s3=boto3.client("s3"),
+    s3=boto3.client("s3", config=BOUNDED),
     sqs=sqs,
     runs_table=dynamodb.Table(os.environ["RUNS_TABLE"]),
     index_table=dynamodb.Table(os.environ["INDEX_TABLE"]),

@@ -132,13 +132,15 @@ class Launcher:
 
     Attributes:
         s3: client.
-        emr: client that does not repeat a request by itself.
+        emr: client.
+        emr_once: client that does not repeat a request by itself.
         runs_table: the runs table.
         settings: of the clusters.
     """
 
     s3: "S3Client"
     emr: "EMRClient"
+    emr_once: "EMRClient"
     runs_table: "Table"
     settings: ClusterSettings
 
@@ -191,6 +193,27 @@ class Launcher:
             current = made
         return self._start(current, lambda: self._same_request(current["run_id"], model))
 
+    def start_again(self, run_id: str) -> Outcome:
+        """Launch the second cluster of a run whose first one failed to start; never a third.
+
+        Args:
+            run_id: the run.
+
+        Raises:
+            botocore.exceptions.ClientError: AWS did not do its part; the message shall come back.
+        """
+        run, now = runs.get(self.runs_table, run_id), datetime.now(UTC)
+        is_waiting = run and run["state"] == State.LAUNCHING and "failed_start" in run
+        if run is None or not is_waiting or now < parse_time(run["lease_until"]):
+            return Outcome("skipped", run_id)
+        if not runs.take_over(self.runs_table, run, now, LEASE):
+            return Outcome("skipped", run_id)
+        try:
+            cluster_id = self._cluster(run, json.loads(run["request"]))
+        except UNLAUNCHABLE as error:
+            return self._failed(run_id, error)
+        return self._launched(run_id, cluster_id)
+
     def _start(self, run: Run, prepare: Callable[[], Prepared]) -> Outcome:
         """Prepare a run that is ours and launch its cluster."""
         run_id: str = run["run_id"]
@@ -212,13 +235,21 @@ class Launcher:
                 instance_type=instance_type,
                 nodes=nodes,
             )
-            cluster_id = self._cluster(run_id, prepared.request, parse_time(run["created_at"]))
+            cluster_id = self._cluster(run, prepared.request)
         except UNLAUNCHABLE as error:
-            report = error.findings if isinstance(error, IntakeError) else None
-            fields = {"intake": [asdict(each) for each in report]} if report else {}
-            now = datetime.now(UTC)
-            runs.fail(self.runs_table, run_id, str(error), now, BEFORE_LAUNCH, **fields)
-            return Outcome("failed", run_id)
+            return self._failed(run_id, error)
+        return self._launched(run_id, cluster_id)
+
+    def _failed(self, run_id: str, error: Exception) -> Outcome:
+        """Note that a run cannot be launched."""
+        report = error.findings if isinstance(error, IntakeError) else None
+        fields = {"intake": [asdict(each) for each in report]} if report else {}
+        now = datetime.now(UTC)
+        runs.fail(self.runs_table, run_id, str(error), now, BEFORE_LAUNCH, **fields)
+        return Outcome("failed", run_id)
+
+    def _launched(self, run_id: str, cluster_id: str) -> Outcome:
+        """Note the cluster of a run."""
         runs.advance(
             self.runs_table,
             run_id,
@@ -334,15 +365,16 @@ class Launcher:
                 Bucket=self.settings.results_bucket, Key=code_prefix(run_id) + name, Body=body
             )
 
-    def _cluster(self, run_id: str, request: dict[str, Any], since: datetime) -> str:
+    def _cluster(self, run: Run, request: dict[str, Any]) -> str:
         """The id of the run's cluster: the one that is there already, or a new one."""
-        name = cluster_name(self.settings.stack, run_id)
-        found = find_cluster(self.emr, name, since)
+        name = cluster_name(self.settings.stack, run["run_id"])
+        failed = run.get("failed_start", {}).get("cluster_id")
+        found = find_cluster(self.emr, name, parse_time(run["created_at"]), but_not=failed)
         if found:
             return found
         self._ensure_security_configuration()
         try:
-            answer = self.emr.run_job_flow(**request)
+            answer = self.emr_once.run_job_flow(**request)
         except ClientError as error:
             refusal = error.response["Error"]
             if refusal["Code"] not in REFUSALS:

@@ -21,20 +21,20 @@ from aws_lambda_powertools.utilities.batch import process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 
 import launch
 import runs
+from clients import BOUNDED, ONCE, SLOW
 from cluster import ClusterSettings
 from datasets import Folder, files_that_matter, fingerprint, folder_of, list_folder
 from redelivery import PostponedError, RedeliveryProcessor, TooEarlyError, attempts, wait_seconds
 
 logger = Logger()
-s3 = boto3.client("s3")
-sqs = boto3.client("sqs")
-# RunJobFlow has no idempotency token: asking again on a lost answer could buy a second cluster.
-emr = boto3.client("emr", config=Config(retries={"total_max_attempts": 1}))
-runs_table = boto3.resource("dynamodb").Table(os.environ["RUNS_TABLE"])
+s3 = boto3.client("s3", config=SLOW)
+sqs = boto3.client("sqs", config=BOUNDED)
+emr = boto3.client("emr", config=SLOW)
+emr_once = boto3.client("emr", config=ONCE)
+runs_table = boto3.resource("dynamodb", config=BOUNDED).Table(os.environ["RUNS_TABLE"])
 processor = RedeliveryProcessor(sqs, os.environ["LAUNCH_QUEUE_URL"], logger)
 settle = timedelta(seconds=int(os.environ["SETTLE_SECONDS"]))
 settings = ClusterSettings(
@@ -64,7 +64,7 @@ settings = ClusterSettings(
     similar_users=int(os.environ["SIMILAR_USERS"]),
     default_measure=os.environ["DEFAULT_MEASURE"],
 )
-launcher = launch.Launcher(s3, emr, runs_table, settings)
+launcher = launch.Launcher(s3, emr, emr_once, runs_table, settings)
 
 
 class NotSettledError(TooEarlyError):
@@ -86,25 +86,29 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
 
 
 def record_handler(record: SQSRecord) -> None:
-    """Do what one message asks for: launch what was dropped, or rerun a run."""
+    """Do what one message asks for: launch what was dropped, rerun a run, start one again."""
     event = json.loads(record.body)
     early = wait_seconds(attempts(record) - 1)  # this delivery has not failed if it is too early
     start: Callable[[], launch.Outcome]
-    if "rerun" in event:
-        model = runs.get(runs_table, event["rerun"])
-        if model is None:
-            logger.warning("no such run", run_id=event["rerun"])
+    if run_id := event.get("rerun") or event.get("second_cluster"):
+        run = runs.get(runs_table, run_id)
+        if run is None:
+            logger.warning("no such run", run_id=run_id)
             return
-        mark = model["fingerprint"]
-        asked_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
-        start = partial(launcher.rerun, event["rerun"], asked_at)
+        mark = run["fingerprint"]
+        if "rerun" in event:
+            asked_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
+            start = partial(launcher.rerun, run_id, asked_at)
+        else:
+            start = partial(launcher.start_again, run_id)
     else:
         bucket, key = event["detail"]["bucket"]["name"], event["detail"]["object"]["key"]
-        folder = folder_to_launch(bucket, key, early)
+        dropped_at = runs.parse_time(event["time"])
+        folder = folder_to_launch(bucket, key, dropped_at, early)
         if folder is None:
             return
         mark = fingerprint(files_that_matter(folder))
-        start = partial(launcher.launch, folder, runs.parse_time(event["time"]))
+        start = partial(launcher.launch, folder, dropped_at)
     try:
         outcome = start()
     except Exception as error:
@@ -120,12 +124,13 @@ def record_handler(record: SQSRecord) -> None:
         raise LeasedError(f"run {outcome.run_id} has no cluster yet", min(left, early))
 
 
-def folder_to_launch(bucket: str, key: str, early: float) -> Folder | None:
+def folder_to_launch(bucket: str, key: str, dropped_at: datetime, early: float) -> Folder | None:
     """The folder that a file was dropped into; None where there is nothing to launch.
 
     Args:
         bucket: the datasets bucket.
         key: the file's.
+        dropped_at: when it was there. S3 dates what came in parts by when its upload began.
         early: least seconds to wait where the folder has changed too recently.
 
     Raises:
@@ -141,7 +146,7 @@ def folder_to_launch(bucket: str, key: str, early: float) -> Folder | None:
         # The file that is missing brings an event of its own.
         logger.info("folder incomplete", there=folder.names, uploading=folder.uploading)
         return None
-    if (age := folder.age(now)) < settle:
+    if (age := min(folder.age(now), now - dropped_at)) < settle:
         wait = max((settle - age).total_seconds(), early)
         raise NotSettledError(f"{folder.name} changed {age} ago", wait)
     return folder

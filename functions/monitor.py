@@ -16,12 +16,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 import emr_events
 import ending
 import runs
+from clients import BOUNDED
+from emr_events import Reading
 from runs import ON_CLUSTER, State
 
 logger = Logger()
-s3 = boto3.client("s3")
-emr = boto3.client("emr")
-runs_table = boto3.resource("dynamodb").Table(os.environ["RUNS_TABLE"])
+s3 = boto3.client("s3", config=BOUNDED)
+emr = boto3.client("emr", config=BOUNDED)
+sqs = boto3.client("sqs", config=BOUNDED)
+runs_table = boto3.resource("dynamodb", config=BOUNDED).Table(os.environ["RUNS_TABLE"])
+launch_queue_url = os.environ["LAUNCH_QUEUE_URL"]
 stack = os.environ["STACK_NAME"]
 bucket = os.environ["RESULTS_BUCKET"]
 
@@ -39,19 +43,22 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
             runs_table, reading.run_id, State.RUNNING, now, cluster_id=reading.cluster_id
         )
     elif reading.news == "failed" and not ending.has_result(s3, bucket, reading.run_id):
-        reason = ending.job_failure(s3, bucket, reading.run_id)
-        if reason is None and reading.failed_step:
-            reason = ending.step_failure(emr, reading.cluster_id, reading.failed_step)
-        moved = runs.fail(
-            runs_table,
-            reading.run_id,
-            reason or reading.reason,
-            now,
-            only_from=ON_CLUSTER,
-            cluster_id=reading.cluster_id,
-        )
+        moved = follow_failure(reading, now)
     if reading.ended_at is not None:
-        ending.note_cost(runs_table, reading.run_id, runs.parse_time(reading.ended_at))
+        ended_at = runs.parse_time(reading.ended_at)
+        ending.note_cost(runs_table, reading.run_id, reading.cluster_id, ended_at)
     logger.info(
         "cluster event", run_id=reading.run_id, news=reading.news, moved=moved, said=reading.reason
     )
+
+
+def follow_failure(reading: Reading, now: datetime) -> bool:
+    """Fail a run, or launch its second cluster; returns whether the run moved."""
+    run_id, cluster_id = reading.run_id, reading.cluster_id
+    reason = ending.job_failure(s3, bucket, run_id)
+    if reason is None and reading.failed_step:
+        reason = ending.step_failure(emr, cluster_id, reading.failed_step)
+    if reason is None and ending.start_again(runs_table, emr, sqs, launch_queue_url, reading):
+        return True
+    why = reason or reading.reason
+    return runs.fail(runs_table, run_id, why, now, only_from=ON_CLUSTER, cluster_id=cluster_id)

@@ -44,6 +44,11 @@ def notice(run: Mapping[str, Any], stack: str) -> tuple[str, str]:
             "",
             f"To go back to the run before: make rollback STACK={stack}",
         ]
+    if first := run.get("failed_start"):
+        lines.append(
+            f"It had a second cluster, because the first one, {first['cluster_id']}, did not "
+            f"start: {first['reason']}."
+        )
     cost = run.get("actual_cost") or run.get("estimated_cost")
     if cost and cost.get("usd") is not None:
         lines.append(f"Cost: about {cost['usd']:.2f} USD, {cost['node_hours']:.2f} node-hours.")
@@ -69,6 +74,7 @@ def swept(reason: str, run_id: str, stack: str) -> tuple[str, str]:
     """What to tell of a cluster that the sweep has ended."""
     text = (
         f"The sweep ended a cluster of run {run_id}: {reason}.\n\n"
-        "It costs nothing any more. If it was wanted, raise DeadlineMinutes or set Interactive."
+        "It costs nothing any more. If it was wanted, raise StartMinutes or DeadlineMinutes, or "
+        "set Interactive."
     )
     return subject(f"{stack}: SWEPT {run_id}"), text

@@ -19,13 +19,14 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from clients import BOUNDED
 from notices import NOTICED, notice
 from runs import State
 
 logger = Logger()
 metrics = Metrics()
 processor = BatchProcessor(event_type=EventType.DynamoDBStreams)
-sns = boto3.client("sns")
+sns = boto3.client("sns", config=BOUNDED)
 stack = os.environ["STACK_NAME"]
 topic = os.environ["TOPIC_ARN"]
 

@@ -4,8 +4,10 @@ Items: `RUN / <run_id>` is a run; `DATASET / <fingerprint>` names the run of a d
 change of a state is a conditional write that `NEXT` allows.
 """
 
+import random
+import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -48,6 +50,10 @@ NEXT: Mapping[State, frozenset[State]] = {
 BEFORE_LAUNCH = frozenset({State.CHECKING, State.LAUNCHING})
 ON_CLUSTER = frozenset({State.LAUNCHING, State.STARTING, State.RUNNING})
 ENDED = frozenset({State.LIVE, State.SUPERSEDED, State.FAILED})
+
+# Seconds at the most between attempts to change an item that a transaction holds. The SDK repeats
+# no TransactionConflictException; transactions of ours are over in milliseconds.
+CONFLICT_PAUSES = (0.1, 0.3, 0.6, 1.0, 2.0)
 
 
 class RunError(Exception):
@@ -263,17 +269,53 @@ def advance(
         to: the state to move to.
         now: the time to note for it.
         only_from: narrows the states that `NEXT` allows.
-        **fields: further attributes to set with it.
+        **fields: further attributes to set with it; `cluster_id` is of the cluster that says so.
 
     Returns:
-        Whether the run moved; False where it stands elsewhere (or is not there).
+        Whether the run moved; False where it stands elsewhere, is not there, or waits for its
+        second cluster while it is the first one's word.
     """
     sources = {state for state, nexts in NEXT.items() if to in nexts}
     if only_from is not None:
         sources &= only_from
     changes = {"state": to.value, "updated_at": format_time(now), **fields}
-    condition = Attr("state").is_in(sorted(sources))
+    condition: ConditionBase = Attr("state").is_in(sorted(sources))
+    if "cluster_id" in fields:
+        failed = Attr("failed_start.cluster_id")
+        condition &= failed.not_exists() | failed.ne(fields["cluster_id"])
     return _update(table, run_id, changes, condition, entered=(to, format_time(now)))
+
+
+def start_again(
+    table: "Table", run_id: str, failed_start: Mapping[str, object], now: datetime
+) -> bool:
+    """Have a run wait for its second cluster, because the first one failed to start.
+
+    Args:
+        table: the runs table.
+        run_id: the run.
+        failed_start: what is kept of the first cluster: `cluster_id`, `reason`, `cost`.
+        now: the current time, at which the run can be leased.
+
+    Returns:
+        Whether it does; False where it had its second cluster, or its cluster is another, or had
+        already started.
+    """
+    cluster = Attr("cluster_id")
+    condition = (
+        Attr("state").is_in([State.LAUNCHING.value, State.STARTING.value])
+        & Attr(f"timeline.{State.RUNNING}").not_exists()
+        & Attr("failed_start").not_exists()
+        & (cluster.not_exists() | cluster.eq(failed_start["cluster_id"]))
+    )
+    changes = {
+        "state": State.LAUNCHING.value,
+        "updated_at": format_time(now),
+        "lease_until": format_time(now - timedelta(minutes=1)),  # clocks may differ
+        "failed_start": dict(failed_start),
+    }
+    entered = State.LAUNCHING, format_time(now)
+    return _update(table, run_id, changes, condition, entered, remove=("cluster_id",))
 
 
 def fail(
@@ -311,10 +353,12 @@ def note(table: "Table", run_id: str, **fields: object) -> bool:
 
 def handed_over(table: "Table", run_id: str, now: datetime) -> None:
     """Note that a run was handed to the indexer once more."""
-    table.update_item(
-        Key=run_key(run_id),
-        UpdateExpression="SET updated_at = :at ADD handed_over :one",
-        ExpressionAttributeValues={":at": format_time(now), ":one": 1},
+    _persistently(
+        lambda: table.update_item(
+            Key=run_key(run_id),
+            UpdateExpression="SET updated_at = :at ADD handed_over :one",
+            ExpressionAttributeValues={":at": format_time(now), ":one": 1},
+        )
     )
 
 
@@ -353,11 +397,15 @@ def part_indexed(table: "Table", run_id: str, part: str) -> Run:
     Returns:
         The run as it is now, with all its parts that are in the index as `parts_indexed`.
     """
-    answer = table.update_item(
-        Key=run_key(run_id),
-        UpdateExpression="ADD parts_indexed :part DELETE parts_removed :part SET in_index = :yes",
-        ExpressionAttributeValues={":part": {part}, ":yes": True},
-        ReturnValues="ALL_NEW",
+    answer = _persistently(
+        lambda: table.update_item(
+            Key=run_key(run_id),
+            UpdateExpression=(
+                "ADD parts_indexed :part DELETE parts_removed :part SET in_index = :yes"
+            ),
+            ExpressionAttributeValues={":part": {part}, ":yes": True},
+            ReturnValues="ALL_NEW",
+        )
     )
     return answer["Attributes"]
 
@@ -369,12 +417,14 @@ def part_removed(table: "Table", run_id: str, part: str) -> None:
     """
     has_ended = Attr("state").is_in([State.FAILED.value, State.SUPERSEDED.value])
     try:
-        answer = table.update_item(
-            Key=run_key(run_id),
-            UpdateExpression="ADD parts_removed :part",
-            ConditionExpression=has_ended,
-            ExpressionAttributeValues={":part": {part}},
-            ReturnValues="ALL_NEW",
+        answer = _persistently(
+            lambda: table.update_item(
+                Key=run_key(run_id),
+                UpdateExpression="ADD parts_removed :part",
+                ConditionExpression=has_ended,
+                ExpressionAttributeValues={":part": {part}},
+                ReturnValues="ALL_NEW",
+            )
         )
     except table.meta.client.exceptions.ConditionalCheckFailedException:
         return  # it is being indexed anew
@@ -415,16 +465,30 @@ def _update(
     names |= {f"#r{index}": name for index, name in enumerate(remove)}
     removal = " REMOVE " + ", ".join(f"#r{index}" for index in range(len(remove))) if remove else ""
     try:
-        table.update_item(
-            Key=run_key(run_id),
-            UpdateExpression="SET " + ", ".join(assignments) + removal,
-            ConditionExpression=Attr("pk").exists() & condition,
-            ExpressionAttributeNames=names,
-            ExpressionAttributeValues=values,
+        _persistently(
+            lambda: table.update_item(
+                Key=run_key(run_id),
+                UpdateExpression="SET " + ", ".join(assignments) + removal,
+                ConditionExpression=Attr("pk").exists() & condition,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+            )
         )
     except table.meta.client.exceptions.ConditionalCheckFailedException:
         return False
     return True
+
+
+def _persistently[T](write: Callable[[], T]) -> T:
+    """What a write gives, which is repeated while a transaction holds its item."""
+    for pause in CONFLICT_PAUSES:
+        try:
+            return write()
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "TransactionConflictException":
+                raise
+            time.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311
+    return write()
 
 
 def is_contention(error: ClientError) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from emr_events import PASSING
 from runs import BEFORE_LAUNCH, ON_CLUSTER, Run, State, parse_time
 
 # Longer than any message of ours is on its way: what is older than this was lost.
@@ -29,8 +30,10 @@ class Cluster:
         cluster_id: given by EMR.
         run_id: that its name carries.
         state: EMR's.
-        reason: why it ended, in EMR's words.
+        code: why it ended, as EMR classes it.
+        message: why it ended, in EMR's words.
         created_at: when it was asked for.
+        ready_at: when it had its nodes, or None where it never did.
         ended_at: when it ended, or None where it is alive.
         interactive: whether it is kept for people; its idle time ends it.
     """
@@ -38,10 +41,25 @@ class Cluster:
     cluster_id: str
     run_id: str
     state: str
-    reason: str
+    code: str
+    message: str
     created_at: datetime
+    ready_at: datetime | None = None
     ended_at: datetime | None = None
     interactive: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a cluster may live.
+
+    Attributes:
+        starting: until it has its nodes.
+        working: from then on.
+    """
+
+    starting: timedelta
+    working: timedelta
 
 
 @dataclass(frozen=True)
@@ -49,15 +67,15 @@ class Action:
     """What the sweep does, and why.
 
     Attributes:
-        kind: `end` a cluster, `fail` a run, `follow` a run whose cluster runs, `index` a run
-            whose result nobody goes on with, `abandon` one that cannot be indexed, or `clear` one
-            that has ended from the index.
+        kind: `end` a cluster, `fail` a run, `start` the second cluster of a run, `follow` a run
+            whose cluster runs, `index` a run whose result nobody goes on with, `abandon` one that
+            cannot be indexed, or `clear` one that has ended from the index.
         run_id: the run.
         reason: for a person.
         cluster_id: the cluster, where it is about one.
     """
 
-    kind: Literal["end", "fail", "follow", "index", "abandon", "clear"]
+    kind: Literal["end", "fail", "start", "follow", "index", "abandon", "clear"]
     run_id: str
     reason: str
     cluster_id: str | None = None
@@ -69,7 +87,7 @@ def reconcile(
     with_result: Collection[str],
     kept: Collection[str],
     now: datetime,
-    deadline: timedelta,
+    limits: Limits,
 ) -> list[Action]:
     """Compare what the runs table says with what EMR says.
 
@@ -80,16 +98,16 @@ def reconcile(
         with_result: the runs among them whose manifest is written.
         kept: the runs that readers are, or after a rollback would be, answered from.
         now: the current time.
-        deadline: how long a cluster may live.
+        limits: of a cluster's life.
     """
     by_run = {run["run_id"]: run for run in runs}
     of_run = {cluster.run_id: cluster for cluster in clusters}
     actions = []
     for cluster in clusters:
-        why = _why_end(cluster, by_run.get(cluster.run_id), now, deadline)
+        why = _why_end(cluster, by_run.get(cluster.run_id), now, limits)
         if why:
             actions.append(Action("end", cluster.run_id, why, cluster.cluster_id))
-    ending = {action.run_id for action in actions}
+    ending = {action.run_id: action.reason for action in actions}
     for run in runs:
         action = _about(run, of_run, with_result, now, ending) or _about_items(run, kept, now)
         if action:
@@ -97,17 +115,15 @@ def reconcile(
     return actions
 
 
-def _why_end(cluster: Cluster, run: Run | None, now: datetime, deadline: timedelta) -> str | None:
+def _why_end(cluster: Cluster, run: Run | None, now: datetime, limits: Limits) -> str | None:
     """Why a cluster is to be ended, or None where it is not."""
     if cluster.state not in ALIVE:
         return None
-    age = now - cluster.created_at
-    minutes = int(age.total_seconds() // 60)
     # Where people work the idle time is the limit, but a step that hangs is no work of theirs.
     is_computing = run is not None and run["state"] in ON_CLUSTER
-    if age > deadline and (is_computing or not cluster.interactive):
-        limit = int(deadline.total_seconds() // 60)
-        return f"cluster {cluster.cluster_id} lives since {minutes} minutes; {limit} are allowed"
+    if (is_computing or not cluster.interactive) and (late := _why_late(cluster, now, limits)):
+        return late
+    age = now - cluster.created_at
     if age < PATIENCE:  # its run may just be about to be noted, or it is about to end itself
         return None
     if run is None:
@@ -117,14 +133,37 @@ def _why_end(cluster: Cluster, run: Run | None, now: datetime, deadline: timedel
     return None
 
 
+def _why_late(cluster: Cluster, now: datetime, limits: Limits) -> str | None:
+    """Why a cluster is past what it is allowed, or None where it is not."""
+    if cluster.ready_at is None:
+        minutes, limit = _minutes(now - cluster.created_at), _minutes(limits.starting)
+        if now - cluster.created_at <= limits.starting:
+            return None
+        return (
+            f"cluster {cluster.cluster_id} has waited {minutes} minutes for its nodes; {limit} are "
+            "allowed (StartMinutes). EC2 may lack the instance type in the zone: try again later, "
+            "or another AvailabilityZone or InstanceType"
+        )
+    if now - cluster.ready_at <= limits.working:
+        return None
+    return (
+        f"cluster {cluster.cluster_id} has worked for {_minutes(now - cluster.ready_at)} minutes; "
+        f"{_minutes(limits.working)} are allowed (DeadlineMinutes)"
+    )
+
+
+def _minutes(span: timedelta) -> int:
+    return int(span.total_seconds() // 60)
+
+
 def _about(
     run: Run,
     of_run: Mapping[str, Cluster],
     with_result: Collection[str],
     now: datetime,
-    ending: Collection[str],
+    ending: Mapping[str, str],
 ) -> Action | None:
-    """What is to be done about a run."""
+    """What is to be done about a run; `ending` has why clusters are to be ended, by run."""
     run_id, state = run["run_id"], run["state"]
     cluster = of_run.get(run_id)
     if state == State.INDEXING and _is_hopeless(run, now):
@@ -135,17 +174,26 @@ def _about(
         if _idle(run, now) > PATIENCE:
             return Action("index", run_id, "the result is there and nobody went on with it")
         return None
-    if state in BEFORE_LAUNCH and cluster is None and _idle(run, now) > 2 * PATIENCE:
-        return Action("fail", run_id, "the launcher did not come back: drop the folder again")
+    if state in BEFORE_LAUNCH and cluster is None:
+        if _idle(run, now) > 2 * PATIENCE:
+            return Action("fail", run_id, "the launcher did not come back: drop the folder again")
+        return None
     if state not in ON_CLUSTER or cluster is None:
         return None
     if run_id in ending:
-        return Action("fail", run_id, _why_failed(cluster, now))
+        return Action("fail", run_id, ending[run_id])
     if cluster.state not in ALIVE and cluster.state != "TERMINATING":
-        reason = f"the cluster {cluster.state}: {cluster.reason}; its event never came"
-        return Action("fail", run_id, reason)
+        why = f"the cluster {cluster.state}: {cluster.code}: {cluster.message}"
+        reason = f"{why}; its event never came"
+        may_pass = cluster.code in PASSING and cluster.ready_at is None
+        is_first = "failed_start" not in run and state != State.RUNNING
+        kind: Literal["start", "fail"] = "start" if may_pass and is_first else "fail"
+        return Action(kind, run_id, reason, cluster.cluster_id)
     if cluster.state == "RUNNING" and state != State.RUNNING:
         return Action("follow", run_id, "the cluster runs; its event never came")
+    if cluster.state == "WAITING" and cluster.interactive and _idle(run, now) > PATIENCE:
+        reason = "the step has ended without a result, and the cluster waits: was it cancelled?"
+        return Action("fail", run_id, reason)
     return None
 
 
@@ -163,11 +211,6 @@ def _about_items(run: Run, kept: Collection[str], now: datetime) -> Action | Non
     if _idle(run, now) <= PATIENCE:
         return None
     return Action("clear", run["run_id"], "items of it are still in the index")
-
-
-def _why_failed(cluster: Cluster, now: datetime) -> str:
-    minutes = int((now - cluster.created_at).total_seconds() // 60)
-    return f"the cluster was ended after {minutes} minutes: it was past its deadline"
 
 
 def _entered(run: Run, state: State) -> datetime:

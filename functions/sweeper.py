@@ -19,24 +19,30 @@ import ending
 import live
 import notices
 import runs
+from clients import BOUNDED, SLOW
+from emr_events import Reading
 from layout import manifest_key, run_id_of_name
 from runs import ENDED, ON_CLUSTER, State
-from sweep import ALIVE, Action, Cluster, reconcile
+from sweep import ALIVE, Action, Cluster, Limits, reconcile
 
 logger = Logger()
 metrics = Metrics()
-s3 = boto3.client("s3")
-sqs = boto3.client("sqs")
-sns = boto3.client("sns")
-emr = boto3.client("emr")
-dynamodb = boto3.resource("dynamodb")
+s3 = boto3.client("s3", config=BOUNDED)
+sqs = boto3.client("sqs", config=BOUNDED)
+sns = boto3.client("sns", config=BOUNDED)
+emr = boto3.client("emr", config=SLOW)
+dynamodb = boto3.resource("dynamodb", config=BOUNDED)
 runs_table = dynamodb.Table(os.environ["RUNS_TABLE"])
 index_table = dynamodb.Table(os.environ["INDEX_TABLE"])
 stack = os.environ["STACK_NAME"]
 bucket = os.environ["RESULTS_BUCKET"]
 index_queue_url = os.environ["INDEX_QUEUE_URL"]
+launch_queue_url = os.environ["LAUNCH_QUEUE_URL"]
 topic = os.environ["TOPIC_ARN"]
-deadline = timedelta(minutes=int(os.environ["DEADLINE_MINUTES"]))
+limits = Limits(
+    starting=timedelta(minutes=int(os.environ["START_MINUTES"])),
+    working=timedelta(minutes=int(os.environ["DEADLINE_MINUTES"])),
+)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -63,11 +69,26 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
     kept = {pointer.run_id, pointer.previous or ""} if pointer else set[str]()
     for cluster in clusters:
         if cluster.ended_at is not None:
-            ending.note_cost(runs_table, cluster.run_id, cluster.ended_at)
+            ending.note_cost(runs_table, cluster.run_id, cluster.cluster_id, cluster.ended_at)
     metrics.add_metric("StraysEnded", MetricUnit.Count, 0)
-    for action in reconcile(all_runs, clusters, with_result, kept, now, deadline):
+    by_id = {cluster.cluster_id: cluster for cluster in clusters}
+    for action in reconcile(all_runs, clusters, with_result, kept, now, limits):
         logger.warning("sweeping", action=action.kind, run_id=action.run_id, reason=action.reason)
-        carry_out(action, now)
+        if action.kind == "start" and action.cluster_id:
+            start_again(by_id[action.cluster_id], action.reason, now)
+        else:
+            carry_out(action, now)
+
+
+def start_again(cluster: Cluster, reason: str, now: datetime) -> None:
+    """Launch the second cluster of a run, or fail it as the job says."""
+    run_id, cluster_id = cluster.run_id, cluster.cluster_id
+    ended_at = runs.format_time(cluster.ended_at or now)
+    ended = Reading(run_id, cluster_id, "failed", reason, cluster.code, ended_at)
+    failure = ending.job_failure(s3, bucket, run_id)
+    if failure is None and ending.start_again(runs_table, emr, sqs, launch_queue_url, ended):
+        return
+    runs.fail(runs_table, run_id, failure or reason, now, cluster_id=cluster_id)
 
 
 def carry_out(action: Action, now: datetime) -> None:
@@ -115,13 +136,16 @@ def describe(cluster_id: str) -> Cluster | None:
         return None
     status = found["Status"]
     reason = status.get("StateChangeReason", {})
+    ready_at = status["Timeline"].get("ReadyDateTime")
     ended_at = status["Timeline"].get("EndDateTime")
     return Cluster(
         cluster_id=cluster_id,
         run_id=run_id,
         state=status["State"],
-        reason=f"{reason.get('Code')}: {reason.get('Message')}",
+        code=str(reason.get("Code")),
+        message=str(reason.get("Message")),
         created_at=status["Timeline"]["CreationDateTime"].astimezone(UTC),
+        ready_at=ready_at and ready_at.astimezone(UTC),
         ended_at=ended_at and ended_at.astimezone(UTC),
         interactive=found.get("AutoTerminate") is False,
     )

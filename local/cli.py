@@ -38,7 +38,7 @@ An AWS account is found as the AWS CLI finds it; --local is the cloud that `make
 # What `status` tells of one run, in this order; what a run has not is left out.
 DETAILS = (
     "run_id", "folder", "state", "reason", "attempt", "rerun_of", "timeline", "cluster_id",
-    "log_uri", "estimated_cost", "actual_cost", "counts", "quality", "held_back",
+    "log_uri", "failed_start", "estimated_cost", "actual_cost", "counts", "quality", "held_back",
 )  # fmt: skip
 
 type Command = Callable[..., Any]

@@ -25,7 +25,8 @@ class Script:
 
     Attributes:
         step: `runs` as it is, `fails` without being run, or `hangs` until the cluster is ended.
-        cluster: `lives`, or dies by itself while it starts or while its step runs.
+        cluster: `lives`, or dies by itself while it starts or while its step runs; `dies_once`
+            while it starts, if it is the first of its name.
         says: why the step fails or the cluster dies, where it does, instead of the usual words.
         events: each is delivered `once`, `lost` or `doubled`; or all `backwards`, at the end.
         answer: of RunJobFlow; `lost` launches the cluster and breaks the connection, `late` is
@@ -33,7 +34,7 @@ class Script:
     """
 
     step: Literal["runs", "fails", "hangs"] = "runs"
-    cluster: Literal["lives", "dies_starting", "dies_running"] = "lives"
+    cluster: Literal["lives", "dies_starting", "dies_once", "dies_running"] = "lives"
     says: str = ""
     events: Literal["once", "lost", "doubled", "backwards"] = "once"
     answer: Literal["given", "lost", "late"] = "given"

@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -136,13 +137,17 @@ class Player:
             Step(each["Id"], each["Name"], each["Config"]["Args"], each["ActionOnFailure"])
             for each in emulator.list_steps(ClusterId=cluster_id)["Steps"]
         ]
+        script = self.script
+        if script.cluster == "dies_once":
+            is_first = all(each.name != noted["Name"] for each in self.clusters)
+            script = replace(script, cluster="dies_starting" if is_first else "lives")
         cluster = Cluster(
             id=cluster_id,
             name=noted["Name"],
             log_uri=noted.get("LogUri", ""),
             profile=noted["Ec2InstanceAttributes"]["IamInstanceProfile"],
             steps=steps,
-            script=self.script,
+            script=script,
             folder=self._folder / cluster_id,
             request=request,
             make_nodes=self._nodes,

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from boto3.dynamodb.types import TypeSerializer
 from freezegun import freeze_time
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
+from moto.emr import models as emr_models
 
 import index
 import live
@@ -103,7 +105,9 @@ def people(cloud: Cloud, launched: runs.Run, monkeypatch: pytest.MonkeyPatch) ->
 
 def news(run: runs.Run, name: str, says: str | None = None) -> dict[str, Any]:
     """One of EMR's events about a run's cluster."""
-    told = event(f"monitor-{name}")
+    told = event(f"monitor-{name.replace('cancelled', 'failed')}")
+    if name == "step-cancelled":
+        told["detail"]["state"] = "CANCELLED"
     told["detail"] |= {
         "name": f"similar-titles-{run['run_id']}",
         "clusterId": run["cluster_id"],
@@ -181,7 +185,6 @@ FAILURES = {
         None,
         (OUT_OF_MEMORY, PRIMARY_LOST),  # whichever comes first
     ),
-    "primary lost while it starts": (["cluster-failed"], None, (PRIMARY_LOST,)),
     "primary lost while it computes": (["step-running", "cluster-failed"], None, (PRIMARY_LOST,)),
 }
 SAYS = {"step-failed": OUT_OF_MEMORY, "cluster-failed": PRIMARY_LOST}
@@ -194,8 +197,8 @@ def orders(events: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.drill(
     "Clusters",
-    injected="a step fails for bad data and for want of memory, the primary node is lost while the "
-    "cluster starts and while it computes; EMR's news of it comes twice, in every order there is",
+    injected="a step fails for bad data and for want of memory, the primary node is lost while it "
+    "computes; EMR's news of it comes twice, in every order there is",
     promised="FAILED with the job's words where it left some, else EMR's, and the log's address; "
     "told once; the cluster is ended and the run before is served",
 )
@@ -226,6 +229,83 @@ def test_a_cluster_that_fails_fails_its_run_whatever_the_order_of_the_news(
         assert current(cloud, launched)["actual_cost"]["node_hours"] > 0
         tried += 1
     observed(tried, f"{failure}: FAILED with the reason, told once")
+
+
+class NeverReady(emr_models.Cluster):
+    """A cluster that has failed to start; moto's have their nodes at once, and no reason's code."""
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The Status of DescribeCluster."""
+        timeline = {"CreationDateTime": self.creation_datetime, "EndDateTime": datetime.now(UTC)}
+        code, _, message = PRIMARY_LOST.partition(": ")
+        return {
+            "State": "TERMINATED_WITH_ERRORS",
+            "StateChangeReason": {"Code": code, "Message": message},
+            "Timeline": timeline,
+        }
+
+
+def never_ready(cloud: Cloud, cluster_id: str) -> None:
+    """A cluster fails to start."""
+    cloud.emr.terminate_job_flows(JobFlowIds=[cluster_id])
+    region = cloud.emr.meta.region_name
+    emr_models.emr_backends[ACCOUNT_ID][region].clusters[cluster_id].__class__ = NeverReady
+
+
+def ask_launcher(people: People, after: timedelta) -> None:
+    """Bring the launcher what waits for it, each message twice, some time from now."""
+    for message in people.cloud.messages("LaunchQueue"):
+        trigger = event("launcher-dataset-dropped")
+        trigger["Records"][0]["body"] = json.dumps(message)
+        with freeze_time(datetime.now(UTC) + after):
+            for _ in range(2):
+                assert deliver(trigger)
+        people.look()
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="a cluster fails to start; EMR's news of it comes twice, in every order, or is lost; "
+    "then the second one fails to start as well, or does its work",
+    promised="a second cluster, never a third; LIVE, or FAILED with the reason, told once with "
+    "what became of the first",
+)
+@pytest.mark.parametrize("second", ["starts", "fails, too"])
+def test_a_start_that_failed_has_one_more_try(
+    observed: Observed, monkeypatch: pytest.MonkeyPatch, second: str
+) -> None:
+    every = [*orders(["step-cancelled", "cluster-failed"]), ("step-cancelled",), ()]
+    for order in every:
+        with account() as cloud:
+            finish_run(cloud)
+            first = launch(cloud)
+            people = People(cloud, monkeypatch)
+            never_ready(cloud, first["cluster_id"])
+            tell(people, [news(first, name, SAYS.get(name)) for name in order])
+            sweep(people, after=timedelta(minutes=5))
+            ask_launcher(people, after=timedelta(minutes=5))
+            run = current(cloud, first)
+            assert run["state"] == State.STARTING
+            assert len({first["cluster_id"], run["cluster_id"]}) == 2
+            tell(people, [news(first, name, SAYS.get(name)) for name in order])
+            assert current(cloud, first)["cluster_id"] == run["cluster_id"]
+            if second == "starts":
+                cloud.write_result(run["run_id"], [[movie_line(1, 2)], [movie_line(2)]])
+                index_it(manifest_written(run["run_id"]))
+                drain(cloud)
+                people.look()
+            else:
+                never_ready(cloud, run["cluster_id"])
+                tell(people, [news(run, name, SAYS.get(name)) for name in order])
+            sweep(people, after=timedelta(minutes=40))
+            ask_launcher(people, after=timedelta(minutes=40))
+            state = State.LIVE if second == "starts" else State.FAILED
+            assert current(cloud, run)["state"] == state
+            (text,) = people.of(run["run_id"])
+            assert f"the first one, {first['cluster_id']}, did not start" in text
+            assert len([each for each in cloud.clusters() if run["run_id"] in each["Name"]]) == 2
+    observed(len(every), f"the second cluster {second}: {state}, told once, never a third cluster")
 
 
 @pytest.mark.drill(
@@ -309,7 +389,7 @@ def test_a_cluster_that_hangs_is_ended_at_its_deadline(
             ended_at = minutes
     assert ended_at in (120, 130), "at DEADLINE_MINUTES, or at the sweep that comes next"
     tell(people, [news(launched, "cluster-failed", PRIMARY_LOST)] * 2)
-    check_failed(people, launched, served, "past its deadline")
+    check_failed(people, launched, served, "are allowed (DeadlineMinutes)")
     assert [subject for subject, _ in people.told if "SWEPT" in subject] == [
         f"similar-titles: SWEPT {launched['run_id']}"
     ]

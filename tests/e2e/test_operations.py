@@ -195,12 +195,36 @@ def test_a_cluster_past_its_deadline_is_ended_and_somebody_is_told(
         assert "FunctionError" not in functions.invoke(**sweep)
     world.wait_for_cluster(run["run_id"], *ENDED)
     failed = world.wait_for_run("hanging", "FAILED")
-    assert "past its deadline" in failed["reason"]
+    assert "are allowed (DeadlineMinutes)" in failed["reason"]
     for subject in (f"similar-titles: SWEPT {run['run_id']}", "similar-titles: FAILED hanging"):
         world.wait_until(lambda: inbox.has(subject), subject)  # noqa: B023
     assert cluster["Id"] in inbox.text(f"similar-titles: SWEPT {run['run_id']}")
     assert f"make rerun RUN={run['run_id']}" in inbox.text("similar-titles: FAILED hanging")
-    observed(1, f"FAILED: {failed['reason']}".replace(run["run_id"], "RUN"))
+    observed(1, f"FAILED: {failed['reason']}".replace(cluster["Id"], "j-1"))
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="a cluster fails to start on the deployed template; its step is CANCELLED first",
+    promised="a second cluster with the same request, LIVE, and the notification says it",
+)
+def test_a_cluster_that_fails_to_start_is_followed_by_a_second_one(
+    world: World, observed: Observed
+) -> None:
+    inbox = Inbox(world)
+    world.cloud.player.script = Script(cluster="dies_once")
+    world.drop("second-try", files(ratings(seed=17)))
+    run = world.wait_for_run("second-try", "LIVE", "FAILED")
+    assert run["state"] == "LIVE", run.get("reason")
+    first = run["failed_start"]
+    assert "BOOTSTRAP_FAILURE" in first["reason"]
+    mine = [each for each in world.cloud.player.clusters if each.name.endswith(run["run_id"])]
+    assert [each.id for each in mine] == [run["cluster_id"], first["cluster_id"]]
+    assert mine[0].request == mine[1].request
+    subject = "similar-titles: LIVE second-try"
+    world.wait_until(lambda: inbox.has(subject), subject)
+    assert f"the first one, {first['cluster_id']}, did not start" in inbox.text(subject)
+    observed(1, "LIVE by the second cluster")
 
 
 def test_a_launch_above_the_budget_is_refused_and_costs_nothing(world: World) -> None:

@@ -128,7 +128,7 @@ ATTEMPTS = [
         "batch_write_item",
         {"RequestItems": {"IndexTable": [{"DeleteRequest": {"Key": MOVIE}}]}},
     ),
-    queue("Control", "send_message", "LaunchQueue", MessageBody=NO_DROP),
+    queue("Monitor Sweeper Control", "send_message", "LaunchQueue", MessageBody=NO_DROP),
     queue("Sweeper Indexer Control", "send_message", "IndexQueue", MessageBody=NO_DROP),
     queue("Launcher", "delete_message", "LaunchQueue", ReceiptHandle="x"),
     queue("Indexer", "delete_message", "IndexQueue", ReceiptHandle="x"),
@@ -153,7 +153,7 @@ ATTEMPTS = [
     Attempt("", "lambda", "invoke", {"FunctionName": "ControlFunction", "Payload": b"{}"}),
     Attempt("", "lambda", "get_function", {"FunctionName": "LauncherFunction"}),
     Attempt("Launcher Sweeper", "emr", "list_clusters", {}),
-    Attempt("Sweeper", "emr", "describe_cluster", {"ClusterId": "own cluster"}),
+    Attempt("Monitor Sweeper", "emr", "describe_cluster", {"ClusterId": "own cluster"}),
     Attempt("Monitor", "emr", "describe_step", {"ClusterId": "own cluster", "StepId": "s-1"}),
     Attempt(
         "Launcher", "emr", "add_tags", {"ResourceId": "own cluster", "Tags": []}

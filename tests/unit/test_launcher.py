@@ -106,6 +106,81 @@ def test_a_redelivered_event_launches_no_second_cluster(cloud: Cloud) -> None:
     assert len(cloud.clusters()) == len(cloud.all_runs()) == 1
 
 
+def second_cluster_asked(run_id: str) -> dict:
+    """The launcher's event for a run whose first cluster failed to start."""
+    trigger = dropped("ml/ratings.dat")
+    trigger["Records"][0]["body"] = json.dumps({"second_cluster": run_id})
+    return trigger
+
+
+def failed_to_start(cloud: Cloud) -> dict:
+    """A run whose cluster has failed to start."""
+    deliver(cloud.drop("ml"))
+    (run,) = cloud.all_runs()
+    cloud.emr.terminate_job_flows(JobFlowIds=[run["cluster_id"]])
+    failed = {"cluster_id": run["cluster_id"], "reason": "INTERNAL_ERROR", "cost": None}
+    assert runs.start_again(cloud.runs, run["run_id"], failed, datetime.now(UTC))
+    return run
+
+
+def test_a_run_has_its_second_cluster_and_no_third_however_often_it_is_asked_for(
+    cloud: Cloud,
+) -> None:
+    first = failed_to_start(cloud)
+    for _ in range(3):
+        assert deliver(second_cluster_asked(first["run_id"])) == []
+        assert deliver(dropped("ml/movies.dat")) == []
+    (run,) = cloud.all_runs()
+    assert run["state"] == "STARTING"
+    assert run["cluster_id"] != first["cluster_id"]
+    assert run["request"] == first["request"]
+    assert len(cloud.clusters()) == 2
+    assert {each["Name"] for each in cloud.clusters()} == {f"similar-titles-{run['run_id']}"}
+    assert not runs.start_again(
+        cloud.runs, run["run_id"], {"cluster_id": run["cluster_id"]}, datetime.now(UTC)
+    )
+
+
+@pytest.mark.usefixtures("waits")
+def test_a_second_cluster_whose_answer_was_lost_is_found(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = failed_to_start(cloud)
+    launch_cluster = launcher.emr_once.run_job_flow
+
+    def lost(**request: object) -> None:
+        launch_cluster(**request)
+        raise ReadTimeoutError(endpoint_url="https://emr")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(launcher.emr_once, "run_job_flow", lost)
+        assert deliver(second_cluster_asked(run["run_id"])) != []
+    with freeze_time(datetime.now(UTC) + timedelta(minutes=5)):
+        assert deliver(second_cluster_asked(run["run_id"])) == []
+    assert len(cloud.clusters()) == 2
+    (now,) = cloud.all_runs()
+    assert now["state"] == "STARTING"
+
+
+def test_a_throttled_list_of_clusters_is_asked_for_again_at_once_and_a_launch_is_not() -> None:
+    assert launcher.emr.meta.config.retries["total_max_attempts"] > 1
+    assert launcher.emr_once.meta.config.retries["total_max_attempts"] == 1
+
+
+def test_a_file_that_came_in_parts_for_long_counts_from_when_it_was_there(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, waits: list[int]
+) -> None:
+    monkeypatch.setattr(launcher, "settle", timedelta(seconds=60))
+    trigger = cloud.drop("ml")
+    with freeze_time(datetime.now(UTC) + timedelta(minutes=9)):  # S3 names the upload's beginning
+        body = json.loads(trigger["Records"][0]["body"])
+        body["time"] = runs.format_time(datetime.now(UTC) - timedelta(seconds=10))
+        trigger["Records"][0]["body"] = json.dumps(body)
+        assert deliver(trigger) != []
+    assert 49 <= waits[0] <= 51
+    assert cloud.clusters() == []
+
+
 def test_the_same_files_dropped_again_launch_nothing(cloud: Cloud) -> None:
     deliver(cloud.drop("ml"))
     deliver(cloud.drop("ml"))
@@ -344,7 +419,7 @@ def test_a_launch_that_fails_when_the_run_is_leased_comes_back_when_the_lease_ha
         raise ClientError({"Error": {"Code": "InternalServerError"}}, "RunJobFlow")
 
     with monkeypatch.context() as patch:
-        patch.setattr(launcher.emr, "run_job_flow", breaks)
+        patch.setattr(launcher.emr_once, "run_job_flow", breaks)
         assert deliver(trigger) != []
     (wait,) = waits
     assert launch.LEASE / 2 < timedelta(seconds=wait) <= launch.LEASE
@@ -370,14 +445,14 @@ def test_a_cluster_whose_answer_was_lost_is_found_again(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trigger = cloud.drop("ml")
-    ask = launcher.emr.run_job_flow
+    ask = launcher.emr_once.run_job_flow
 
     def ask_and_lose_the_answer(**request: object) -> None:
         ask(**request)
         raise ReadTimeoutError(endpoint_url="https://elasticmapreduce")
 
     with monkeypatch.context() as patch:
-        patch.setattr(launcher.emr, "run_job_flow", ask_and_lose_the_answer)
+        patch.setattr(launcher.emr_once, "run_job_flow", ask_and_lose_the_answer)
         assert len(deliver(trigger)) == 1
     with freeze_time(datetime.now(UTC) + launch.LEASE, tick=True):
         assert deliver(trigger) == []
@@ -396,15 +471,11 @@ def test_emr_refusing_fails_the_run_and_emr_being_busy_does_not(
     def refuse(**_: object) -> None:
         raise ClientError({"Error": {"Code": code, "Message": "no quota"}}, "RunJobFlow")
 
-    monkeypatch.setattr(launcher.emr, "run_job_flow", refuse)
+    monkeypatch.setattr(launcher.emr_once, "run_job_flow", refuse)
     deliver(cloud.drop("ml"))
     (run,) = cloud.all_runs()
     assert run["state"] == state
     assert ("no quota" in run.get("reason", "")) == (state == "FAILED")
-
-
-def test_the_emr_client_never_repeats_a_request_by_itself() -> None:
-    assert launcher.emr.meta.config.retries == {"total_max_attempts": 1, "mode": "standard"}
 
 
 def test_the_sample_event_names_a_file_that_matters() -> None:

@@ -1,7 +1,7 @@
 """The monitor: what EMR says moves a run forward, and only forward."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -100,12 +100,148 @@ def test_a_cluster_that_dies_after_its_result_is_written_fails_nothing(cloud: Cl
     assert run["state"] == "RUNNING", "the indexer goes on with it"
 
 
-def test_a_lost_primary_fails_the_run(cloud: Cloud) -> None:
-    run = after(cloud, "monitor-cluster-failed")
-    assert run["reason"] == (
-        "the cluster TERMINATED_WITH_ERRORS: INSTANCE_FAILURE: "
-        "The master node was terminated by EC2."
-    )
+@pytest.fixture
+def never_ready(emr: Stubber) -> Callable[[str], None]:
+    """Have EMR say of a cluster that it never had its nodes."""
+    created = {"CreationDateTime": datetime(2026, 11, 23, 12, 5, tzinfo=UTC)}
+
+    def say(cluster_id: str = "j-1ABCDEFGHIJKL") -> None:
+        status = {"State": "TERMINATED_WITH_ERRORS", "Timeline": created}
+        answer = {"Cluster": {"Id": cluster_id, "Status": status}}
+        emr.add_response("describe_cluster", answer, {"ClusterId": cluster_id})
+
+    return say
+
+
+LOST_PRIMARY = (
+    "the cluster TERMINATED_WITH_ERRORS: INSTANCE_FAILURE: The master node was terminated by EC2."
+)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_lost_primary_fails_a_run_that_was_computing_whatever_comes_first(
+    cloud: Cloud, emr: Stubber, order: tuple[int, int]
+) -> None:
+    created = datetime(2026, 11, 23, 12, 5, tzinfo=UTC)
+    timeline = {"CreationDateTime": created, "ReadyDateTime": created}
+    answer = {"Cluster": {"Status": {"State": "TERMINATED_WITH_ERRORS", "Timeline": timeline}}}
+    if order == (1, 0):
+        emr.add_response("describe_cluster", answer, {"ClusterId": "j-1ABCDEFGHIJKL"})
+    names = "monitor-step-running", "monitor-cluster-failed"
+    run = after(cloud, *(names[place] for place in order))
+    assert (run["state"], run["reason"]) == ("FAILED", LOST_PRIMARY)
+    assert cloud.messages("LaunchQueue") == []
+
+
+def cluster_failed(code: str, cluster_id: str = "j-1ABCDEFGHIJKL") -> dict[str, Any]:
+    """EMR's event of a cluster that has failed for a reason of this code."""
+    failed = event("monitor-cluster-failed")
+    reason = json.dumps({"code": code, "message": "because"})
+    failed["detail"] |= {"stateChangeReason": reason, "clusterId": cluster_id}
+    return failed
+
+
+def step_cancelled() -> dict[str, Any]:
+    """EMR's event of a step whose cluster is about to end."""
+    cancelled = event("monitor-step-failed")
+    cancelled["detail"]["state"] = "CANCELLED"
+    return cancelled
+
+
+def test_a_cancelled_step_leaves_the_reason_to_the_end_of_its_cluster(cloud: Cloud) -> None:
+    monitor.lambda_handler(step_cancelled(), CONTEXT)
+    assert after(cloud)["state"] == "STARTING"
+    monitor.lambda_handler(cluster_failed("VALIDATION_ERROR"), CONTEXT)
+    run = after(cloud)
+    assert run["reason"] == "the cluster TERMINATED_WITH_ERRORS: VALIDATION_ERROR: because"
+
+
+@pytest.mark.parametrize("code", ["BOOTSTRAP_FAILURE", "INTERNAL_ERROR", "INSTANCE_FAILURE"])
+def test_a_cluster_that_failed_to_start_is_followed_by_a_second_one_and_never_a_third(
+    cloud: Cloud, never_ready: Callable[..., None], code: str
+) -> None:
+    never_ready()
+    monitor.lambda_handler(step_cancelled(), CONTEXT)
+    monitor.lambda_handler(cluster_failed(code), CONTEXT)
+    run = after(cloud)
+    assert run["state"] == "LAUNCHING"
+    assert "cluster_id" not in run
+    assert run["failed_start"]["cluster_id"] == "j-1ABCDEFGHIJKL"
+    assert code in run["failed_start"]["reason"]
+    assert cloud.messages("LaunchQueue") == [{"second_cluster": RUN_ID}]
+
+    runs.advance(cloud.runs, RUN_ID, State.STARTING, datetime.now(UTC), cluster_id="j-2")
+    monitor.lambda_handler(cluster_failed(code, "j-2"), CONTEXT)
+    run = after(cloud)
+    assert (run["state"], run["cluster_id"]) == ("FAILED", "j-2")
+    assert cloud.messages("LaunchQueue") == []
+
+
+@pytest.mark.parametrize("code", ["VALIDATION_ERROR", "USER_REQUEST", "STEP_FAILURE"])
+def test_a_start_that_fails_for_a_lasting_reason_has_no_second_cluster(
+    cloud: Cloud, code: str
+) -> None:
+    monitor.lambda_handler(cluster_failed(code), CONTEXT)
+    assert after(cloud)["state"] == "FAILED"
+    assert cloud.messages("LaunchQueue") == []
+
+
+def test_late_and_doubled_events_of_the_first_cluster_change_nothing(
+    cloud: Cloud, never_ready: Callable[..., None]
+) -> None:
+    never_ready()
+    runs.note(cloud.runs, RUN_ID, instance_type="m5.xlarge", nodes=4)
+    monitor.lambda_handler(cluster_failed("INTERNAL_ERROR"), CONTEXT)
+    runs.advance(cloud.runs, RUN_ID, State.STARTING, datetime.now(UTC), cluster_id="j-2")
+    before = after(cloud)
+    cloud.messages("LaunchQueue")
+    run = after(cloud, "monitor-step-running", "monitor-step-failed", "monitor-cluster-failed")
+    assert run == before
+    assert cloud.messages("LaunchQueue") == []
+
+
+def test_a_monitor_that_died_before_it_asked_the_launcher_asks_when_it_comes_back(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, never_ready: Callable[..., None]
+) -> None:
+    never_ready()
+
+    def unreachable(**_: Any) -> None:
+        raise RuntimeError("SQS is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(monitor.sqs, "send_message", unreachable)
+        with pytest.raises(RuntimeError):
+            monitor.lambda_handler(cluster_failed("INTERNAL_ERROR"), CONTEXT)
+    assert after(cloud)["state"] == "LAUNCHING"
+    monitor.lambda_handler(cluster_failed("INTERNAL_ERROR"), CONTEXT)
+    assert cloud.messages("LaunchQueue") == [{"second_cluster": RUN_ID}]
+
+
+def test_a_job_that_said_why_it_failed_has_no_second_cluster(cloud: Cloud) -> None:
+    cloud.put(f"runs/{RUN_ID}/failure.json", json.dumps({"message": "no rating"}), "results")
+    monitor.lambda_handler(cluster_failed("INTERNAL_ERROR"), CONTEXT)
+    run = after(cloud)
+    assert (run["state"], run["reason"]) == ("FAILED", "no rating")
+
+
+def test_a_run_of_two_clusters_costs_what_both_cost(
+    cloud: Cloud, never_ready: Callable[..., None]
+) -> None:
+    never_ready()
+    runs.note(cloud.runs, RUN_ID, instance_type="m5.xlarge", nodes=4)
+    first = cluster_failed("INTERNAL_ERROR")
+    first["time"] = "2026-11-23T12:35:00Z"  # half an hour: two node-hours
+    monitor.lambda_handler(first, CONTEXT)
+    assert "actual_cost" not in after(cloud)
+    second = cluster_failed("INTERNAL_ERROR", "j-2")
+    launched = datetime.now(UTC)
+    runs.advance(cloud.runs, RUN_ID, State.STARTING, launched, cluster_id="j-2")
+    second["time"] = runs.format_time(launched + timedelta(minutes=15))
+    monitor.lambda_handler(second, CONTEXT)
+    run = after(cloud)
+    assert run["failed_start"]["cost"]["node_hours"] == 2
+    assert float(run["actual_cost"]["node_hours"]) == pytest.approx(3, abs=0.01)
+    assert float(run["actual_cost"]["usd"]) == pytest.approx(0.72, abs=0.01)
 
 
 def test_a_cluster_that_ends_after_its_step_leaves_the_run_to_the_indexer(cloud: Cloud) -> None:
@@ -123,6 +259,7 @@ def test_a_cluster_that_somebody_ended_fails_the_run(cloud: Cloud) -> None:
 def test_a_cluster_that_has_ended_is_paid_for_from_its_launch_to_its_end(
     cloud: Cloud, name: str
 ) -> None:
+    runs.fail(cloud.runs, RUN_ID, "its step failed", datetime.now(UTC))
     runs.note(cloud.runs, RUN_ID, instance_type="m5.xlarge", nodes=4)
     ended = event(name)
     ended["time"] = "2026-11-23T12:35:00Z"

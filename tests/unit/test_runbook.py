@@ -81,7 +81,7 @@ def test_the_reasons_of_every_part_of_the_pipeline_are_looked_at() -> None:
     assert {
         "bytes; at most 5 GiB are taken",  # the launcher
         "the launcher did not come back: drop the folder again",  # the sweep
-        "the step",  # the monitor
+        "the step FAILED:",  # the monitor
         "is in the manifest but not in S3",  # the indexer
         "ratings: the sums would overflow",  # the job
     } <= set(messages())

@@ -1,8 +1,11 @@
 """Runs: one claim per data set, and only the changes of state that the table allows."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -182,3 +185,56 @@ def test_a_second_cluster_is_asked_for_only_after_a_failure_and_a_new_drop(
 def test_run_ids_sort_by_time(moments: list[datetime]) -> None:
     ids = [runs.new_run_id(moment, "f" * 64) for moment in sorted(moments)]
     assert ids == sorted(ids)
+
+
+WRITES: dict[str, Callable[[Any, str], object]] = {
+    "advance": lambda table, id: runs.advance(table, id, State.INDEXING, NOW),
+    "note": lambda table, id: runs.note(table, id, parts=3),
+    "handed over": lambda table, id: runs.handed_over(table, id, NOW),
+    "part indexed": lambda table, id: runs.part_indexed(table, id, "a"),
+    "part removed": lambda table, id: runs.part_removed(table, id, "a"),
+}
+
+
+@pytest.fixture
+def conflicts(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many further updates meet a transaction that holds the run's item."""
+    to_come, update = [0], cloud.runs.update_item
+
+    def held(**arguments: Any) -> Any:
+        if to_come[0]:
+            to_come[0] -= 1
+            code = "TransactionConflictException"
+            raise ClientError({"Error": {"Code": code, "Message": "held"}}, "UpdateItem")
+        return update(**arguments)
+
+    monkeypatch.setattr(cloud.runs, "update_item", held)
+    monkeypatch.setattr(runs.time, "sleep", lambda _: None)
+    return to_come
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_write_is_repeated_while_a_transaction_holds_the_run(
+    cloud: Cloud, left: str, conflicts: list[int], write: str
+) -> None:
+    before = runs.get(cloud.runs, left)
+    conflicts[0] = len(runs.CONFLICT_PAUSES)
+    WRITES[write](cloud.runs, left)
+    assert conflicts == [0]
+    assert runs.get(cloud.runs, left) != before
+    conflicts[0] = len(runs.CONFLICT_PAUSES) + 1
+    with pytest.raises(ClientError, match="TransactionConflictException"):
+        WRITES[write](cloud.runs, left)
+
+
+def test_a_cluster_that_failed_to_start_moves_its_run_no_more(cloud: Cloud) -> None:
+    run = claim(cloud)
+    assert run is not None
+    id = run["run_id"]
+    put_in_state(cloud, id, State.STARTING)
+    assert runs.start_again(cloud.runs, id, {"cluster_id": "j-1"}, NOW)
+    assert not runs.start_again(cloud.runs, id, {"cluster_id": "j-1"}, NOW)
+    for to in (State.STARTING, State.RUNNING, State.FAILED):
+        assert not runs.advance(cloud.runs, id, to, NOW, cluster_id="j-1")
+    assert runs.advance(cloud.runs, id, State.STARTING, NOW, cluster_id="j-2")
+    assert not runs.start_again(cloud.runs, id, {"cluster_id": "j-2"}, NOW)

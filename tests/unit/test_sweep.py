@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 import runs
 from runs import ENDED, State
-from sweep import HAND_OVERS, INDEXING_LIMIT, PATIENCE, Action, Cluster, reconcile
+from sweep import HAND_OVERS, INDEXING_LIMIT, PATIENCE, Action, Cluster, Limits, reconcile
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DEADLINE = timedelta(hours=2)
+START = timedelta(minutes=40)
 MINUTE = timedelta(minutes=1)
 STATES = ["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING", "TERMINATED"]
 
@@ -29,9 +30,19 @@ def run(
     }
 
 
-def cluster(state: str = "RUNNING", age: timedelta = MINUTE, interactive: bool = False) -> Cluster:
+def cluster(
+    state: str = "RUNNING",
+    age: timedelta = MINUTE,
+    interactive: bool = False,
+    code: str = "WHY",
+    started_in: timedelta | None = timedelta(0),
+) -> Cluster:
     """The cluster of run r."""
-    return Cluster("j-1", "r", state, "WHY: because", NOW - age, interactive=interactive)
+    ready_at = None if started_in is None else NOW - age + started_in
+    created_at = NOW - age
+    return Cluster(
+        "j-1", "r", state, code, "because", created_at, ready_at, interactive=interactive
+    )
 
 
 def swept(
@@ -43,7 +54,7 @@ def swept(
     """Kinds and reasons of the actions."""
     actions = reconcile(
         [run] if run else [], [cluster] if cluster else [], {"r"} if with_result else set(),
-        kept, NOW, DEADLINE,
+        kept, NOW, Limits(starting=START, working=DEADLINE),
     )  # fmt: skip
     assert all(isinstance(action, Action) and action.run_id == "r" for action in actions)
     return [(action.kind, action.reason) for action in actions]
@@ -58,7 +69,48 @@ def kinds(*arguments: object, **named: object) -> list[str]:
 def test_a_cluster_past_its_deadline_is_ended_and_its_run_fails(state: State) -> None:
     told = swept(run(state), cluster(age=DEADLINE + MINUTE))
     assert [kind for kind, _ in told] == ["end", "fail"]
-    assert "121 minutes; 120 are allowed" in told[0][1]
+    assert "has worked for 121 minutes; 120 are allowed (DeadlineMinutes)" in told[0][1]
+    assert told[0][1] == told[1][1]
+
+
+@pytest.mark.parametrize("cluster_state", ["STARTING", "BOOTSTRAPPING"])
+def test_a_cluster_that_waits_too_long_for_its_nodes_is_ended_with_the_way_out(
+    cluster_state: str,
+) -> None:
+    late = cluster(cluster_state, age=START + MINUTE, started_in=None)
+    told = swept(run(State.STARTING), late)
+    assert [kind for kind, _ in told] == ["end", "fail"]
+    assert "waited 41 minutes for its nodes; 40 are allowed (StartMinutes)" in told[0][1]
+    assert "another AvailabilityZone or InstanceType" in told[1][1]
+    assert kinds(run(State.STARTING), cluster(cluster_state, START, started_in=None)) == []
+
+
+def test_the_deadline_counts_from_when_the_cluster_had_its_nodes() -> None:
+    waited = cluster(age=DEADLINE + START, started_in=START)
+    assert kinds(run(State.RUNNING), waited) == []
+    assert kinds(run(State.RUNNING), cluster(age=DEADLINE + START + MINUTE, started_in=START)) == [
+        "end", "fail",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("state", [State.LAUNCHING, State.STARTING])
+def test_a_start_that_failed_unheard_has_its_second_cluster_and_no_third(state: State) -> None:
+    failed = cluster("TERMINATED_WITH_ERRORS", code="INTERNAL_ERROR", started_in=None)
+    assert kinds(run(state), failed) == ["start"]
+    assert kinds(run(state) | {"failed_start": {"cluster_id": "j-0"}}, failed) == ["fail"]
+    assert kinds(run(State.RUNNING), failed) == ["fail"]
+    lasting = cluster("TERMINATED_WITH_ERRORS", code="VALIDATION_ERROR", started_in=None)
+    assert kinds(run(state), lasting) == ["fail"]
+    had_nodes = cluster("TERMINATED_WITH_ERRORS", code="INTERNAL_ERROR")
+    assert kinds(run(state), had_nodes) == ["fail"]
+
+
+def test_a_run_whose_step_was_cancelled_on_a_cluster_for_people_fails() -> None:
+    waiting = cluster("WAITING", age=PATIENCE * 3, interactive=True)
+    assert kinds(run(State.RUNNING, idle=PATIENCE), waiting) == []
+    ((kind, reason),) = swept(run(State.RUNNING, idle=PATIENCE + MINUTE), waiting)
+    assert kind == "fail"
+    assert "was it cancelled?" in reason
 
 
 @pytest.mark.parametrize("state", sorted(ENDED))

@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from freezegun import freeze_time
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
@@ -33,13 +34,13 @@ USES = {
 
 
 @cache
-def transformed() -> dict[str, Any]:
+def transformed(**parameters: str) -> dict[str, Any]:
     """The template after SAM's transform, which makes more resources of it."""
     fragment = yaml_parse(TEXT)
     fragment["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     session = boto3.Session(region_name="eu-central-1")
-    return Translator({}, Parser(), boto_session=session).translate(fragment, {})
+    return Translator({}, Parser(), boto_session=session).translate(fragment, parameters)
 
 
 def references(value: Any) -> Iterator[str]:
@@ -83,7 +84,7 @@ def test_two_stacks_share_no_name() -> None:
         for name, value in body.get("Properties", {}).items()
         if name.endswith("Name") and name not in NO_NAMES
     }
-    assert {"Logs.LogGroupName", "Dashboard.DashboardName", "Api.Name"} <= names.keys()
+    assert {"Dashboard.DashboardName", "Api.Name"} <= names.keys()
     shared = [
         where
         for where, value in names.items()
@@ -91,6 +92,102 @@ def test_two_stacks_share_no_name() -> None:
     ]
     assert not shared
     assert not [each for each in transformed()["Outputs"].values() if "Export" in each]
+
+
+def properties(name: str, **parameters: str) -> dict[str, Any]:
+    """The properties of a resource."""
+    return transformed(**parameters)["Resources"][name]["Properties"]
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    """The resources of a type."""
+    resources = transformed()["Resources"]
+    return {name: body for name, body in resources.items() if body["Type"] == kind}
+
+
+def test_the_nodes_reach_emr_by_the_addresses_of_their_network() -> None:
+    rules = properties("ServiceAccessGroup")["SecurityGroupIngress"]
+    assert {"Ref": "VpcCidr"} in [
+        rule.get("CidrIp") for rule in rules if (rule["FromPort"], rule["ToPort"]) == (443, 443)
+    ]
+
+
+def test_a_network_of_ones_own_names_its_addresses() -> None:
+    (rule,) = transformed()["Rules"]["OwnVpcNeedsItsAddresses"]["Assertions"]
+    default = transformed()["Parameters"]["VpcCidr"]["Default"]
+    assert rule["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "VpcCidr"}, default]}]}
+
+
+def test_nothing_can_be_put_into_buckets_of_others_but_the_logs_of_emr() -> None:
+    statements = properties("S3Endpoint")["PolicyDocument"]["Statement"]
+    own = [each for each in statements if "Condition" in each]
+    assert [each["Condition"]["StringEquals"] for each in own] == [
+        {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}
+    ]
+    writing = [
+        each["Resource"]
+        for each in statements
+        if each not in own and any("Put" in action or "*" in action for action in listed(each))
+    ]
+    assert [[arn["Fn::Sub"].split(":::")[1] for arn in arns] for arns in writing] == [
+        ["aws157-logs-prod/*", "aws157-logs-prod-${AWS::Region}/*"]
+    ]
+
+
+def listed(statement: dict[str, Any]) -> list[str]:
+    """The actions of a statement."""
+    action = statement["Action"]
+    return [action] if isinstance(action, str) else action
+
+
+def test_the_api_has_one_stage_and_its_limits_hold_for_it() -> None:
+    (stage,) = of_type("AWS::ApiGateway::Stage").values()
+    assert stage["Properties"]["StageName"] == "v1"
+    (limits,) = stage["Properties"]["MethodSettings"]
+    assert limits["ThrottlingRateLimit"] == 100
+    (deployment,) = of_type("AWS::ApiGateway::Deployment").values()
+    assert "StageName" not in deployment["Properties"]
+
+
+def test_a_deploy_takes_effect_on_the_api_whatever_was_changed() -> None:
+    def deployment(on: str, **parameters: str) -> object:
+        with freeze_time(on):
+            return properties("Apiv1Stage", **parameters)["DeploymentId"]
+
+    before = deployment("2026-11-23", RequireApiKey="false")
+    assert deployment("2026-11-24", RequireApiKey="true") != before
+
+
+def test_a_first_deploy_that_fails_leaves_nothing_and_a_stack_that_is_deleted_its_data() -> None:
+    policies = {
+        name: (body["DeletionPolicy"], body["UpdateReplacePolicy"])
+        for name, body in transformed()["Resources"].items()
+        if body.get("DeletionPolicy", "Delete") != "Delete"
+    }
+    assert policies.keys() == {
+        "DatasetsBucket", "ResultsBucket", "RunsTable", "ApiLogsRole", "ApiAccount",
+    }  # fmt: skip
+    assert set(policies.values()) == {("RetainExceptOnCreate", "Retain")}
+
+
+def test_the_accounts_log_role_is_left_alone_unless_asked_for() -> None:
+    conditions = transformed()["Conditions"]
+    assert transformed()["Parameters"]["AccessLogs"]["Default"] == "off"
+    assert conditions["SetsLogsRole"] == {"Fn::Equals": [{"Ref": "AccessLogs"}, "set-role"]}
+    for name in ("ApiLogsRole", "ApiAccount"):
+        assert transformed()["Resources"][name]["Condition"] == "SetsLogsRole"
+    condition, *_ = properties("Apiv1Stage")["AccessLogSetting"]["Fn::If"]
+    assert condition == transformed()["Resources"]["ApiLogs"]["Condition"] == "LogsRequests"
+
+
+def test_no_log_group_keeps_a_name_that_a_late_line_could_take() -> None:
+    for body in of_type("AWS::Logs::LogGroup").values():
+        assert "LogGroupName" not in body["Properties"]
+
+
+def test_the_index_is_loaded_by_few_functions_at_once() -> None:
+    mapping = properties("IndexerFunctionIndex")
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 2}
 
 
 class Code:

@@ -1,0 +1,50 @@
+"""Every call to AWS comes to its end before the function that makes it is ended."""
+
+import importlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+
+TEMPLATE = (ROOT / "template.yaml").read_text()
+FUNCTIONS = ["launcher", "monitor", "sweeper", "notifier", "indexer", "control"]
+MARGIN = 5  # seconds for what a function does besides
+
+
+def timeout(function: str) -> int:
+    """Seconds that the template lets a function run."""
+    globals_, _, rest = TEMPLATE.partition("\nResources:")
+    (default,) = re.findall(r"Timeout: (\d+)", globals_)
+    (own,) = re.findall(rf"\n  {function.capitalize()}Function:\n(.*?)\n\n", rest, re.DOTALL)[:1]
+    found = re.search(r"\n      Timeout: (\d+)", own)
+    return int(found[1] if found else default)
+
+
+def clients(value: Any) -> Iterator[Any]:
+    """The clients that a module has made, its own and those of what it has made."""
+    if hasattr(value, "meta") and hasattr(getattr(value.meta, "client", value), "_endpoint"):
+        yield getattr(value.meta, "client", value)
+    elif hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
+        for name in value.__dataclass_fields__:
+            yield from clients(getattr(value, name))
+
+
+def longest(client: Any) -> float:
+    """Seconds of a call that AWS never answers: all attempts, and the longest pauses between."""
+    config = client.meta.config
+    attempts = config.retries["total_max_attempts"]
+    pauses = sum(min(2**number, 20) for number in range(attempts - 1))
+    return attempts * (config.connect_timeout + config.read_timeout) + pauses
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_call_that_is_never_answered_ends_before_its_function(function: str) -> None:
+    module = importlib.import_module(function)
+    found = {id(each): each for value in vars(module).values() for each in clients(value)}
+    assert found, "there is a client"
+    for client in found.values():
+        service = client.meta.service_model.service_name
+        assert longest(client) <= timeout(function) - MARGIN, (function, service)
