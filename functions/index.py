@@ -12,6 +12,9 @@ from collections.abc import Iterable, Mapping
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
+from redelivery import PostponedError
 from spark.lists import neighbours_of as neighbours_of  # part of what an item is read by
 
 if TYPE_CHECKING:
@@ -19,12 +22,22 @@ if TYPE_CHECKING:
 
 LIVE_KEY: Mapping[str, str] = {"pk": "LIVE"}
 BATCH = 25  # requests that one BatchWriteItem takes
-ATTEMPTS = 9  # to send what DynamoDB hands back; they take 25 seconds at the most
-FIRST_WAIT = 0.05  # seconds at the most, doubled each time
+# Seconds for which DynamoDB may hand back what a part is to write. A new table takes some 4,000
+# write units a second; a part of ml-10M100K has 7,000, with 500 neighbours ten times as many.
+PATIENCE = 60.0
+FIRST_WAIT = 0.05  # seconds at the most, doubled each time that nothing is taken
+LONGEST_WAIT = 2.0
+# What DynamoDB says where it takes nothing of a batch at all.
+BUSY = frozenset(
+    {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
+)
 
 
-class BusyTableError(Exception):
+class BusyTableError(PostponedError):
     """DynamoDB went on handing back what it was to write; the message shall come back."""
+
+    def __init__(self, table: str):
+        super().__init__(f"{table} does not take what is written to it", seconds=60)
 
 
 def movie_key(run_id: str, movie_id: int) -> dict[str, str]:
@@ -71,12 +84,24 @@ def _send(table: "Table", requests: Iterable[Any]) -> None:
 
     boto3's batch_writer would send it again at once and without end.
     """
+    end = time.monotonic() + PATIENCE
     for batch in batched(requests, BATCH, strict=False):
-        left: Any = {table.name: list(batch)}
-        for attempt in range(ATTEMPTS):
-            left = table.meta.client.batch_write_item(RequestItems=left).get("UnprocessedItems")
-            if not left:
-                break
-            time.sleep(random.uniform(0, FIRST_WAIT * 2**attempt))  # noqa: S311
-        else:
-            raise BusyTableError(f"{table.name} does not take what is written to it")
+        left, failures = list(batch), 0
+        while rest := _write_some(table, left):
+            failures = failures + 1 if len(rest) == len(left) else 0
+            left = rest
+            pause = random.uniform(0.5, 1) * min(FIRST_WAIT * 2**failures, LONGEST_WAIT)  # noqa: S311
+            if time.monotonic() + pause > end:
+                raise BusyTableError(table.name)
+            time.sleep(pause)
+
+
+def _write_some(table: "Table", requests: list[Any]) -> list[Any]:
+    """Send one batch; returns what DynamoDB did not take."""
+    try:
+        answer = table.meta.client.batch_write_item(RequestItems={table.name: requests})
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in BUSY:
+            raise
+        return requests
+    return answer.get("UnprocessedItems", {}).get(table.name, [])

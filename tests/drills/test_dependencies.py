@@ -1,5 +1,6 @@
 """AWS throttles, breaks, is slow, loses its answers, and takes a part of a request only."""
 
+import math
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -7,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from freezegun import freeze_time
 
 import index
@@ -20,7 +22,7 @@ from tests.drills.polling import polling
 from tests.unit.conftest import CONTEXT, Cloud, manifest_written, movie_line
 from tests.unit.test_indexer import movies_of, state_of
 
-SDK_ATTEMPTS = 6  # AWS_MAX_ATTEMPTS in template.yaml
+SDK_ATTEMPTS = 3  # AWS_MAX_ATTEMPTS in template.yaml
 LONGEST_WAIT = 20.0  # seconds
 PARTS = [[movie_line(number) for number in range(first, first + 30)] for first in (1, 31)]
 
@@ -137,6 +139,66 @@ def test_a_fault_is_waited_for_and_then_told(
     )
 
 
+PART_MOVIES = 1_068  # of ml-10M100K's ten parts
+
+
+class Clock:
+    """Time that passes by sleeping, and by what else says so.
+
+    Attributes:
+        now: seconds.
+        waits: what was slept, each.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.waits: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.waits.append(seconds)
+
+
+class Rationed:
+    """A hand that has DynamoDB take so many write units a second, of a bucket that starts empty.
+
+    Attributes:
+        clock: which its requests move on, too.
+        units_a_second: that it takes.
+        units: that it has taken.
+        refused: items that it handed back, counted each time.
+    """
+
+    latency = 0.02  # seconds of a request
+
+    def __init__(self, clock: Clock, units_a_second: float) -> None:
+        self.clock, self.units_a_second = clock, units_a_second
+        self.units = self.refused = 0
+
+    def __call__(self, operation: str, parameters: dict, carry_out: Callable[[], Any]) -> Any:
+        if operation != "BatchWriteItem":
+            return carry_out()
+        self.clock.now += self.latency
+        ((table, requests),) = parameters["RequestItems"].items()
+        taken: list[Any] = []
+        left: list[Any] = []
+        for request in requests:
+            item = request["PutRequest"]["Item"]
+            units = math.ceil((len(item["pk"]) + len(bytes(item["movie"]))) / 1024)
+            has_room = self.units + units <= self.clock.now * self.units_a_second
+            (taken if has_room else left).append(request)
+            self.units += units if has_room else 0
+        self.refused += len(left)
+        parameters["RequestItems"][table] = taken
+        if not taken:
+            code = "ProvisionedThroughputExceededException"
+            raise ClientError({"Error": {"Code": code, "Message": "rationed"}}, operation)
+        return carry_out() | {"UnprocessedItems": {table: left} if left else {}}
+
+
 def taking(share: Callable[[int], int], counted: list[int]) -> Callable:
     """A hand that has DynamoDB take only a part of each batch and hand back the rest."""
 
@@ -146,8 +208,8 @@ def taking(share: Callable[[int], int], counted: list[int]) -> Callable:
         ((table, requests),) = parameters["RequestItems"].items()
         taken = share(len(requests))
         counted.append(len(requests) - taken)
-        left, requests[taken:] = list(requests[taken:]), []
-        answer = carry_out() if requests else {"UnprocessedItems": {}}
+        parameters["RequestItems"][table], left = requests[:taken], requests[taken:]
+        answer = carry_out() if taken else {"UnprocessedItems": {}}
         return answer | {"UnprocessedItems": {table: left} if left else {}}
 
     return hand
@@ -161,34 +223,68 @@ def taking(share: Callable[[int], int], counted: list[int]) -> Callable:
 def test_items_that_are_handed_back_are_written_all_the_same(
     cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(index.time, "sleep", waits.append)
+    clock = Clock()
+    monkeypatch.setattr(index, "time", clock)
     chance, left = random.Random(3), []
     lines = [movie_line(number) for number in range(1, 201)]
     with between(taking(lambda count: chance.randint(0, count), left)):
         index.write(cloud.index, "run", lines)
     assert movies_of(cloud, "run") == list(range(1, 201))
     assert sum(left) > 100
-    assert len(set(waits)) == len(waits) > 0
+    assert len(set(clock.waits)) == len(clock.waits) > 0
     observed(sum(left), "200 of 200 movies in the index")
 
 
 @pytest.mark.drill(
     "Dependencies",
+    injected="a new table takes 4,000 write units a second, of which two indexers have half each; "
+    "it hands back items, or refuses the whole batch; with the usual lists and 500 neighbours",
+    promised="a part is written at its first delivery, in little more than the time that its write "
+    "units take",
+)
+@pytest.mark.parametrize("item_bytes", [6_100, 43_000], ids=["usual lists", "500 neighbours"])
+def test_a_new_table_is_loaded_as_fast_as_it_takes_it(
+    cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch, item_bytes: int
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(index, "time", clock)
+    chance = random.Random(5)
+    lines = [
+        movie_line(number) | {"title": chance.randbytes(item_bytes).hex()}
+        for number in range(1, PART_MOVIES + 1)
+    ]
+    rationed = Rationed(clock, units_a_second=2_000)
+    with between(rationed):
+        index.write(cloud.index, "run", lines)
+    pages = cloud.index.meta.client.get_paginator("scan").paginate(TableName=cloud.index.name)
+    assert sum(page["Count"] for page in pages) == PART_MOVIES
+    assert rationed.units > PART_MOVIES * item_bytes // 1024
+    shortest = rationed.units / rationed.units_a_second
+    assert clock.now < 1.5 * shortest + 1
+    assert clock.now < index.PATIENCE
+    observed(
+        rationed.refused,
+        f"{rationed.units:,} write units in {clock.now:.0f} s; {shortest:.0f} s at the least",
+    )
+
+
+@pytest.mark.drill(
+    "Dependencies",
     injected="DynamoDB takes nothing of any batch",
-    promised="the indexer gives up after a bounded time and its message comes back, instead of "
-    "asking on and on",
+    promised="the indexer gives up after a bounded time and its message comes back a minute later, "
+    "instead of asking on and on",
 )
 def test_a_table_that_takes_nothing_is_given_up_for_now(
     cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(index.time, "sleep", waits.append)
+    clock = Clock()
+    monkeypatch.setattr(index, "time", clock)
     left: list[int] = []
-    with between(taking(lambda _: 0, left)), pytest.raises(index.BusyTableError):
+    with between(taking(lambda _: 0, left)), pytest.raises(index.BusyTableError) as given_up:
         index.write(cloud.index, "run", [movie_line(1)])
-    assert len(left) == index.ATTEMPTS
-    assert sum(waits) < 60, "well within the function's two minutes"
+    assert len(left) < 60
+    assert clock.now <= index.PATIENCE, "well within the function's two minutes"
+    assert given_up.value.seconds == 60
     observed(len(left), f"given up after {len(left)} requests")
 
 
