@@ -1,7 +1,7 @@
-"""Reconciles the runs table with EMR, and ends clusters that nobody needs.
+"""Reconciles the runs table with EMR and the buckets, and ends clusters that nobody needs.
 
-Triggered by a schedule. EMR's events are best effort, and a cluster costs by the second: whatever
-was lost is found here.
+Triggered by a schedule. Events are best effort, and a cluster costs by the second: whatever was
+lost is found here.
 """
 
 import json
@@ -17,6 +17,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import ending
 import live
+import lost_drops
 import notices
 import runs
 from clients import BOUNDED, SLOW
@@ -39,6 +40,8 @@ bucket = os.environ["RESULTS_BUCKET"]
 index_queue_url = os.environ["INDEX_QUEUE_URL"]
 launch_queue_url = os.environ["LAUNCH_QUEUE_URL"]
 topic = os.environ["TOPIC_ARN"]
+datasets_bucket = os.environ["DATASETS_BUCKET"]
+settle = timedelta(seconds=int(os.environ["SETTLE_SECONDS"]))
 limits = Limits(
     starting=timedelta(minutes=int(os.environ["START_MINUTES"])),
     working=timedelta(minutes=int(os.environ["DEADLINE_MINUTES"])),
@@ -78,6 +81,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
             start_again(by_id[action.cluster_id], action.reason, now)
         else:
             carry_out(action, now)
+    for message in lost_drops.find(s3, datasets_bucket, runs_table, settle, now):
+        logger.warning("lost drop", key=message["detail"]["object"]["key"])
+        sqs.send_message(QueueUrl=launch_queue_url, MessageBody=json.dumps(message))
 
 
 def start_again(cluster: Cluster, reason: str, now: datetime) -> None:

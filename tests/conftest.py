@@ -35,6 +35,7 @@ os.environ |= {
     "LAUNCH_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/LaunchQueue",
     "INDEX_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/IndexQueue",
     "TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:Topic",
+    "DATASETS_BUCKET": "datasets",
     "START_MINUTES": "30",
     "DEADLINE_MINUTES": "120",
     "POWERTOOLS_METRICS_NAMESPACE": STACK,

@@ -69,7 +69,7 @@ def queue(who: str, method: str, name: str, **arguments: object) -> Attempt:
 
 
 ATTEMPTS = [
-    s3("Launcher", "list_objects_v2", "DatasetsBucket"),
+    s3("Launcher Sweeper", "list_objects_v2", "DatasetsBucket"),
     s3("Launcher", "list_multipart_uploads", "DatasetsBucket"),
     s3("Launcher", "get_object", "DatasetsBucket", "ml/ratings.dat"),
     s3("", "put_object", "DatasetsBucket", "ml/ratings.dat"),
