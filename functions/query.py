@@ -3,6 +3,7 @@
 Triggered by API Gateway. One request to DynamoDB answers a warm call: it reads the live pointer and
 the movie under the run that was live at the last call, together; only where the pointer has moved
 is the movie read again. A client never sees two runs mixed, nor an older run after a newer one.
+Where AWS stalls or is busy, the answer is a 503 in time, see `reader.PATIENCE`.
 """
 
 import os
@@ -49,12 +50,12 @@ from questions import (
     SimilarToTitle,
     Tastes,
 )
-from reader import ATTEMPTS, Reader
+from reader import ATTEMPTS, TIMEOUTS, Reader
 from routing import Api, Page
 
 logger = Logger()
 metrics = Metrics()
-dynamodb = boto3.resource("dynamodb")
+dynamodb = boto3.resource("dynamodb", config=TIMEOUTS)
 runs_table = dynamodb.Table(os.environ["RUNS_TABLE"])
 reader = Reader(dynamodb, os.environ["INDEX_TABLE"], os.environ["RESULTS_BUCKET"])
 api = Api()
@@ -71,6 +72,7 @@ MINUTE = 60  # for which an answer of a run may be kept; a new run shows as late
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
     """See the module."""
     began = perf_counter()
+    reader.begin()
     request = exchange.request_of(event)
     proxied = exchange.proxied(request, api.answer(request))
     took = 1000 * (perf_counter() - began)
@@ -121,10 +123,10 @@ def post_recommendations(asked: Tastes) -> Recommendations:
 @api.route("GET", "/runs", "The latest runs, newest first")
 def get_runs(asked: LatestRuns) -> Runs:
     """Each with its state, and why it failed where it did."""
-    live = reader.live()
+    items = runs.latest(runs_table, asked.limit)
+    live = reader.live()  # last: it is not asked for where the first call took too long
     return Runs(
-        live_run_id=live.run_id if live else None,
-        runs=[answers.run(item) for item in runs.latest(runs_table, asked.limit)],
+        live_run_id=live.run_id if live else None, runs=[answers.run(item) for item in items]
     )
 
 

@@ -1,11 +1,15 @@
 """Reads what the API answers from: the live run's movies and its titles catalogue."""
 
+import math
+import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.config import Config
 
 import catalogue
 import index
@@ -19,7 +23,14 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import DynamoDBServiceResource
     from mypy_boto3_s3 import S3Client
 
-ATTEMPTS = 3  # DynamoDB may leave keys of a batch unread, and the pointer may move meanwhile
+# Seconds. boto3 would wait a minute for an answer, and API Gateway waits 29 s for ours: what
+# stalls has to be given up, asked again, and told as a 503 before that.
+TIMEOUTS = Config(connect_timeout=1, read_timeout=3)
+PATIENCE = 5  # seconds from a request's beginning; later no call to AWS is begun for it
+ATTEMPTS = 3  # the pointer may move meanwhile
+FIRST_WAIT = 0.02  # seconds at the most before what was left unread is asked for again
+LONGEST_WAIT = 0.5  # where nothing comes, the wait doubles up to this
+LIVE = index.LIVE_KEY["pk"]
 
 
 @dataclass
@@ -37,14 +48,24 @@ class Reader:
     bucket: str
     _last: Live | None = field(default=None, init=False)
     _titles: tuple[str, Catalogue] | None = field(default=None, init=False)
+    _until: float = field(default=math.inf, init=False)
 
     @cached_property
     def s3(self) -> "S3Client":
         """Made when the first search needs it."""
-        return boto3.client("s3")
+        return boto3.client("s3", config=TIMEOUTS)
+
+    def begin(self) -> None:
+        """Begin a request: from now on its time counts, see `PATIENCE`."""
+        self._until = time.monotonic() + PATIENCE
 
     def live(self) -> Live | None:
-        """The live pointer now, or None before the first run went live."""
+        """The live pointer now, or None before the first run went live.
+
+        Raises:
+            ProblemError: 503, the request's time is over; the same of the other methods.
+        """
+        self._check_time()
         self._last = live.read(self.dynamodb.Table(self.table_name)) or self._last
         return self._last
 
@@ -63,8 +84,8 @@ class Reader:
     def movies(self, ids: Sequence[int]) -> tuple[Live, dict[int, dict[str, Any]]]:
         """Movies with their neighbours in the live run, by id; without those that it lacks.
 
-        One request to DynamoDB while the live run stays the one of the last call: the pointer
-        and the movies under that run are read together.
+        One request to DynamoDB while the live run stays the one of the last call, and its answer
+        is not too large for one: the pointer and the movies under that run are read together.
 
         Args:
             ids: of at most 99 movies, none twice.
@@ -75,14 +96,10 @@ class Reader:
         """
         for _ in range(ATTEMPTS):
             believed = self._last or self.live_run()
-            keys = {id: index.movie_key(believed.run_id, id) for id in ids}
-            items = self._read_together([dict(index.LIVE_KEY), *keys.values()])
-            pointer = items.get(index.LIVE_KEY["pk"])
-            if pointer is None:
-                continue
-            self._last = live.from_item(pointer)
+            keys = {id: index.movie_key(believed.run_id, id)["pk"] for id in ids}
+            self._last, items = self._read_together(believed.run_id, list(keys.values()))
             if self._last.run_id == believed.run_id:
-                found = {id: items.get(key["pk"]) for id, key in keys.items()}
+                found = {id: items.get(key) for id, key in keys.items()}
                 return self._last, {id: index.from_item(item) for id, item in found.items() if item}
         raise self.busy()
 
@@ -99,14 +116,59 @@ class Reader:
         """
         pointer = self.live_run()
         if self._titles is None or self._titles[0] != pointer.run_id:
+            self._check_time()
             blob = self.s3.get_object(Bucket=self.bucket, Key=pointer.titles)["Body"].read()
             self._titles = pointer.run_id, catalogue.load(blob)
         return pointer, self._titles[1]
 
-    def _read_together(self, keys: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
-        """Items by their `pk`, read in one request; those that are not there are left out."""
-        request: Any = {self.table_name: {"Keys": keys, "ConsistentRead": True}}
-        answer = self.dynamodb.batch_get_item(RequestItems=request)
-        if answer.get("UnprocessedKeys"):
-            return {}
-        return {str(item["pk"]): item for item in answer["Responses"].get(self.table_name, [])}
+    def _read_together(
+        self, run_id: str, keys: list[str]
+    ) -> tuple[Live, dict[str, dict[str, Any]]]:
+        """The live pointer, and items of a run by their `pk`, read in as few requests as may be.
+
+        DynamoDB hands over no more than 1 MB of a partition and 16 MB in all, and less where it
+        is busy. What came is kept, and what is left is asked for once more.
+
+        An item that came is right whenever it was read, for under a run's id nothing changes.
+        That one is *not* there counts only where the pointer came with that answer, and stood at
+        the run: of a run that is not live any more, or not yet, items may be missing. So the
+        pointer is asked for each time.
+
+        Returns:
+            The pointer and the items, without those that are not there; no items at all where
+            the pointer stands at another run.
+        """
+        pointer: Live | None = None
+        items: dict[str, dict[str, Any]] = {}
+        left, in_vain = keys, 0
+        while True:
+            came, unread = self._read_batch([LIVE, *left])
+            said = came.pop(LIVE, None)
+            if said:
+                pointer = live.from_item(said)
+                if pointer.run_id != run_id:
+                    return pointer, {}
+            elif LIVE not in unread:  # the table was lost
+                raise self.busy()
+            items |= came
+            still = [key for key in left if (key in unread if said else key not in items)]
+            if pointer and not still:
+                return pointer, items
+            in_vain = 0 if len(still) < len(left) else in_vain + 1
+            left = still
+            time.sleep(random.uniform(0, min(FIRST_WAIT * 2**in_vain, LONGEST_WAIT)))  # noqa: S311
+
+    def _read_batch(self, keys: list[str]) -> tuple[dict[str, dict[str, Any]], set[str]]:
+        """Items by their `pk`, of those that are there, and the keys that were left unread."""
+        self._check_time()
+        request: Any = {
+            self.table_name: {"Keys": [{"pk": key} for key in keys], "ConsistentRead": True}
+        }
+        answer: Any = self.dynamodb.batch_get_item(RequestItems=request)
+        unread = answer.get("UnprocessedKeys", {}).get(self.table_name, {"Keys": []})["Keys"]
+        items = answer["Responses"].get(self.table_name, [])
+        return {item["pk"]: item for item in items}, {key["pk"] for key in unread}
+
+    def _check_time(self) -> None:
+        if time.monotonic() >= self._until:
+            raise self.busy()

@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 from aws_lambda_powertools import Logger
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 from msgspec import UNSET, Struct
 
 import exchange
@@ -137,7 +137,8 @@ def is_passing(error: Exception) -> bool:
     if isinstance(error, ClientError):
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         return status >= 500 or error.response["Error"]["Code"] in THROTTLED
-    return isinstance(error, HTTPClientError)
+    # No connection, no answer in time, or an answer that breaks off.
+    return isinstance(error, HTTPClientError | ConnectionError)
 
 
 def methods_of(route: Route) -> tuple[str, ...]:
