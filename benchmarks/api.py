@@ -243,7 +243,12 @@ def warm(cloud: Cloud) -> str:
 
 def _event(path: str, query: dict[str, list[str]]) -> dict[str, Any]:
     event = json.loads((ROOT / "events" / "query-similar.json").read_text())
-    return event | {"path": path, "multiValueQueryStringParameters": query}
+    parameters = {"proxy": path.removeprefix("/")}
+    return event | {
+        "path": path,
+        "pathParameters": parameters,
+        "multiValueQueryStringParameters": query,
+    }
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -26,7 +27,9 @@ class Request:
 
     Attributes:
         method: of HTTP.
-        path: without the stage and without a slash at its end.
+        path: of the route: without what stands before it in the address (a stage, the base path of
+            a custom domain) and without slashes at its end.
+        slashes: how many stand at its end in the address.
         query: the values of each parameter.
         headers: by their names in lower case.
         body: as it was sent.
@@ -34,6 +37,7 @@ class Request:
 
     method: str
     path: str
+    slashes: int
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
     body: bytes
@@ -61,13 +65,30 @@ def request_of(event: Mapping[str, Any]) -> Request:
     body = event.get("body") or ""
     return Request(
         method=event["httpMethod"],
-        path=event["path"].rstrip("/") or "/",
+        path=_path(event).rstrip("/") or "/",
+        slashes=len(event["path"]) - len(event["path"].rstrip("/")),
         query=event.get("multiValueQueryStringParameters") or {},
         headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
         body=base64.b64decode(body)
         if event.get("isBase64Encoded")
         else body.encode(errors="surrogatepass"),
     )
+
+
+def _path(event: Mapping[str, Any]) -> str:
+    """The path of the resource that API Gateway found, with its parameters put in.
+
+    The event's `path` begins with the base path where one is mapped to the API, and with the stage
+    where such a mapping names none; `resource` never does. Whether API Gateway decodes parameters
+    is told in two ways, but no path of ours has a character that would be encoded, so they are
+    taken as they are: decoded here, `%252F` would become a slash.
+    """
+    given = event.get("pathParameters") or {}
+    resource = event.get("resource") or ""
+    names = re.findall(r"{(\w+)\+?}", resource)
+    if not resource or any(given.get(name) is None for name in names):
+        return event["path"]
+    return re.sub(r"{(\w+)\+?}", lambda found: given[found[1]], resource)
 
 
 def tag(body: bytes) -> str:

@@ -8,6 +8,8 @@ from typing import Any, get_type_hints
 
 import msgspec
 from aws_lambda_powertools import Logger
+
+# ConnectionError is botocore's, not Python's.
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 from msgspec import UNSET, Struct
 
@@ -160,6 +162,8 @@ def _preflight(methods: list[str]) -> Reply:
 def _reply(route: Route, values: Mapping[str, list[str]], request: Request) -> Reply:
     """What a route answers, or 304 where the sender has that already."""
     answer = route.handler(_question(route, values, request))
+    if isinstance(answer, Page) and request.slashes and request.path != "/":
+        return _without_slash(request)
     page = answer if isinstance(answer, Page) else Page(exchange.JSON, msgspec.json.encode(answer))
     if route.method != "GET":
         return Reply(HTTPStatus.OK, page.body, page.content_type, {"Cache-Control": "no-store"})
@@ -169,6 +173,15 @@ def _reply(route: Route, values: Mapping[str, list[str]], request: Request) -> R
     if exchange.is_known(request, etag):
         return Reply(HTTPStatus.NOT_MODIFIED, headers=headers)
     return Reply(HTTPStatus.OK, page.body, page.content_type, headers)
+
+
+def _without_slash(request: Request) -> Reply:
+    """To a page's one address: from another one what it refers to would not be found.
+
+    Relative, for only the client knows what stands before the path.
+    """
+    up, name = "../" * request.slashes, request.path.rpartition("/")[2]
+    return Reply(HTTPStatus.PERMANENT_REDIRECT, headers={"Location": up + name})
 
 
 def _question(route: Route, values: Mapping[str, list[str]], request: Request) -> Struct:

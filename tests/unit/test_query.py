@@ -3,6 +3,8 @@
 import base64
 import gzip
 import json
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -13,7 +15,7 @@ import live
 import query
 import runs
 from tests.conftest import event
-from tests.unit.conftest import CONTEXT, Cloud, movie_line
+from tests.unit.conftest import CONTEXT, Cloud, movie_line, template
 from tests.unit.test_indexer import finish_run
 
 PARTS = [[movie_line(1, 2, 3), movie_line(2, 1), movie_line(3, ratings=7)]]
@@ -26,19 +28,53 @@ def cold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query.reader, "_titles", None)
 
 
+@dataclass(frozen=True)
+class Address:
+    """Where the API is reached.
+
+    Attributes:
+        prefix: what stands before each path in the address.
+        told: how much of it API Gateway leaves in the event's `path`.
+    """
+
+    prefix: str
+    told: str
+
+
+STAGE = Address("/v1", told="")  # the API's own address, whose stage `path` is without
+
+
+def event_of(path: str, at: Address = STAGE) -> dict[str, Any]:
+    """The event of a request, with the resource of the template that API Gateway would find."""
+    resources = template()["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"]
+    for resource in sorted(resources, key=lambda each: ("+" in each, "{" in each)):
+        greedy = re.sub(r"{(\w+)\+}", r"(?P<\1>.+)", resource)
+        pattern = re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", greedy)
+        if found := re.fullmatch(pattern, path.rstrip("/") or "/"):
+            break
+    request = event("query-similar")
+    request |= {
+        "resource": resource,
+        "path": at.told + path,
+        "pathParameters": (found and found.groupdict()) or None,
+    }
+    request["requestContext"] |= {"resourcePath": resource, "path": at.prefix + path}
+    return request
+
+
 def ask(
     method: str,
     path: str,
     headers: dict[str, str] | None = None,
     body: str | None = None,
+    at: Address = STAGE,
     **parameters: str | list[str],
 ) -> dict[str, Any]:
     """API Gateway's way to the function and back; a problem always has the right form."""
-    request = event("query-similar")
+    request = event_of(path, at)
     given = {name: [value] if isinstance(value, str) else value
              for name, value in parameters.items()}  # fmt: skip
     request |= {
-        "path": path,
         "httpMethod": method,
         "queryStringParameters": {name: values[-1] for name, values in given.items()} or None,
         "multiValueQueryStringParameters": given or None,
@@ -49,7 +85,8 @@ def ask(
     if answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
         assert answer["headers"]["Content-Type"] == "application/problem+json"
         problem = json.loads(answer["body"])
-        assert (problem["status"], problem["instance"]) == (answer["statusCode"], path)
+        assert problem["status"] == answer["statusCode"]
+        assert problem["instance"] == (path.rstrip("/") or "/")
     return answer
 
 
@@ -339,8 +376,7 @@ def test_a_large_answer_goes_compressed_to_whom_takes_it(cloud: Cloud) -> None:
 
 def test_a_body_may_come_as_base64(cloud: Cloud) -> None:
     finish_run(cloud, parts=PARTS)
-    request = event("query-similar") | {
-        "path": "/recommendations",
+    request = event_of("/recommendations") | {
         "httpMethod": "POST",
         "body": base64.b64encode(b'{"liked": [1]}').decode(),
         "isBase64Encoded": True,
@@ -394,7 +430,7 @@ def test_latency_and_search_misses_are_metrics(
 
 
 def test_the_page_for_people_is_there_whatever_its_address_asks_for(cloud: Cloud) -> None:  # noqa: ARG001
-    request = event("query-similar") | {"path": "/"}
+    request = event_of("/")
     request["queryStringParameters"] = {"movie": "1", "genre": "Drama"}
     request["multiValueQueryStringParameters"] = {"movie": ["1"], "genre": ["Crime", "Drama"]}
     answer = query.lambda_handler(request, CONTEXT)
