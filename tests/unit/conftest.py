@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -19,6 +19,7 @@ from moto import mock_aws
 from spark.manifest import Manifest, Part
 from spark.quality import Figures, Quality
 from tests.conftest import ROOT, event
+from tests.unit.dynalite import Dynalite, UnavailableError, running
 
 CONTEXT = SimpleNamespace(
     function_name="function",
@@ -156,10 +157,14 @@ class Cloud:
 
 
 @contextmanager
-def account() -> Iterator[Cloud]:
-    """An empty account with the template's tables, and buckets and queues of known names."""
+def account(second: Dynalite | None = None) -> Iterator[Cloud]:
+    """An empty account with the template's tables, and buckets and queues of known names.
+
+    Args:
+        second: stands for DynamoDB; moto, where there is none.
+    """
     resources = template()["Resources"]
-    with mock_aws():
+    with mock_aws(), second.behind_moto() if second else nullcontext():
         made = Cloud()
         for bucket in (DATASETS, "results"):
             made.s3.create_bucket(
@@ -173,13 +178,36 @@ def account() -> Iterator[Cloud]:
         made.put(f"environments/{environment}.tar.gz", b"an archive", "results")
         for name in ("LaunchQueue", "IndexQueue"):
             made.sqs.create_queue(QueueName=name)
-        yield made
+        try:
+            yield made
+        finally:
+            if second:  # which outlives the account
+                for name in ("RunsTable", "IndexTable"):
+                    client("dynamodb").delete_table(TableName=name)
 
 
 @pytest.fixture
-def cloud() -> Iterator[Cloud]:
+def database() -> str:
+    """What plays DynamoDB; a module that imports dynalite's fixture of this name has it be both."""
+    return "moto"
+
+
+@pytest.fixture(scope="session")
+def dynalite() -> Iterator[Dynalite]:
+    """See its module; the test skips where it cannot be had."""
+    with ExitStack() as stack:
+        try:
+            started = stack.enter_context(running())
+        except UnavailableError as error:
+            pytest.skip(str(error))
+        yield started
+
+
+@pytest.fixture
+def cloud(database: str, request: pytest.FixtureRequest) -> Iterator[Cloud]:
     """See `account`."""
-    with account() as made:
+    second = request.getfixturevalue("dynalite") if database == "dynalite" else None
+    with account(second) as made:
         yield made
 
 

@@ -12,6 +12,7 @@ import runs
 from runs import State
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT, Cloud, messages, movie_line
+from tests.unit.dynalite import database  # noqa: F401
 from tests.unit.test_indexer import (
     deliver,
     drain,

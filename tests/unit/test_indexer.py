@@ -14,6 +14,7 @@ from runs import State
 from spark.quality import Quality
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT, Cloud, manifest_written, messages, movie_line
+from tests.unit.dynalite import database  # noqa: F401
 
 PARTS = [[movie_line(1, 2), movie_line(2, 1)], [movie_line(3)]]
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import runs
 from runs import NEXT, Launch, Resume, Skip, State
 from tests.unit.conftest import Cloud
+from tests.unit.dynalite import database  # noqa: F401
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
