@@ -87,7 +87,7 @@ def look(s3: "S3Client", bucket: str, after: str) -> Stretch:
     found: dict[str, dict[str, DatasetFile]] = defaultdict(dict)
     end = after
     for _ in range(PAGES):
-        page = s3.list_objects_v2(Bucket=bucket, **({"StartAfter": end} if end else {}))
+        page = s3.list_objects_v2(Bucket=bucket, StartAfter=end)
         for item in page.get("Contents", []):
             end = item["Key"]
             prefix = folder_of(end)

@@ -28,6 +28,7 @@ import reader
 from live import Live
 from problems import ProblemError
 from reader import LIVE, PATIENCE, TIMEOUTS, Reader
+from tests.conftest import Observed
 from tests.unit.conftest import Cloud, movie_line, template
 from tests.unit.test_indexer import finish_run
 from tests.unit.test_query import ask, cold, post  # noqa: F401
@@ -201,8 +202,13 @@ class Deaf:
         return {"Responses": {}, "UnprocessedKeys": RequestItems}
 
 
+@pytest.mark.drill(
+    "Dependencies",
+    injected="DynamoDB hands back every key of every BatchGetItem",
+    promised="it is asked less and less often and given up in time: a 503 that says to try again",
+)
 def test_a_table_that_never_answers_is_asked_less_and_less_and_given_up_in_time(
-    clock: Clock,
+    clock: Clock, observed: Observed
 ) -> None:
     table = Deaf()
     asking = reader_of(table)
@@ -216,6 +222,7 @@ def test_a_table_that_never_answers_is_asked_less_and_less_and_given_up_in_time(
     assert all(nap <= most for nap, most in zip(clock.naps, longest, strict=False))
     assert len(set(clock.naps)) > len(clock.naps) / 2, "at spread times"
     assert table.calls == len(clock.naps) < 60
+    observed(table.calls, f"503 after {clock.now:.1f} s")
 
 
 def test_a_lost_pointer_is_told_at_once(clock: Clock) -> None:
@@ -276,8 +283,14 @@ class Partition:
         }
 
 
+@pytest.mark.drill(
+    "Dependencies",
+    injected="BatchGetItem gives a megabyte at once, of 90 movies with 500 neighbours by each of "
+    "six measures",
+    promised="the largest recommendation is answered, as from one answer that has it all",
+)
 def test_the_largest_recommendation_is_answered_though_a_partition_gives_a_megabyte_at_once(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, observed: Observed
 ) -> None:
     ids = list(range(1, 91))
     lines = (index.to_item(RUNS[0], heavy_line(id, others=500)) for id in ids)
@@ -295,6 +308,8 @@ def test_the_largest_recommendation_is_answered_though_a_partition_gives_a_megab
     assert (whole[0], len(whole[1]["recommendations"])) == (HTTPStatus.OK, 50)
     assert len(in_parts.calls) > 6
     assert clock.now < 1, "no wait to speak of where each call brings something"
+    megabytes = sum(map(size_of, items.values())) / MEGABYTE
+    observed(len(in_parts.calls) - 1, f"200, {megabytes:.0f} MB in {len(in_parts.calls)} parts")
 
 
 # ---- Time ----------------------------------------------------------------------------------------
@@ -417,10 +432,16 @@ def breaking_off() -> Iterator[str]:
 FAST = TIMEOUTS.merge(Config(connect_timeout=0.05, read_timeout=0.05))
 
 
+@pytest.mark.drill(
+    "Dependencies",
+    injected="DynamoDB takes connections and says nothing, is not there, or breaks off its "
+    "answers, at each of the API's questions",
+    promised="a 503 that says to try again, well before API Gateway gives up",
+)
 @pytest.mark.parametrize("fault", [nobody, gone, breaking_off])
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_stalled_dynamodb_is_told_as_a_503_in_time(
-    monkeypatch: pytest.MonkeyPatch, fault: Any, route: str
+    monkeypatch: pytest.MonkeyPatch, observed: Observed, fault: Any, route: str
 ) -> None:
     monkeypatch.setattr(botocore.endpoint, "time", Clock())  # it sleeps between its attempts
     with fault() as address:
@@ -428,12 +449,19 @@ def test_a_stalled_dynamodb_is_told_as_a_503_in_time(
         monkeypatch.setattr(query, "reader", Reader(dynamodb, "IndexTable", "results"))
         monkeypatch.setattr(query, "runs_table", dynamodb.Table("RunsTable"))
         assert_unavailable(route)
+    observed(1, "503")
 
 
+@pytest.mark.drill(
+    "Dependencies",
+    injected="S3 takes connections and says nothing, is not there, or breaks off its answers, when "
+    "titles are asked for",
+    promised="a 503 that says to try again, well before API Gateway gives up",
+)
 @pytest.mark.parametrize("fault", [nobody, gone, breaking_off])
 @pytest.mark.parametrize("route", ["search", "similar to a title"])
 def test_a_stalled_s3_is_told_as_a_503_in_time(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, fault: Any, route: str
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, observed: Observed, fault: Any, route: str
 ) -> None:
     finish_run(cloud, parts=[[movie_line(1, 2), movie_line(2, 1)]])
     monkeypatch.setattr(botocore.endpoint, "time", Clock())
@@ -441,6 +469,7 @@ def test_a_stalled_s3_is_told_as_a_503_in_time(
         s3 = boto3.client("s3", endpoint_url=address, config=FAST)
         monkeypatch.setitem(query.reader.__dict__, "s3", s3)
         assert_unavailable(route)
+    observed(1, "503")
 
 
 def assert_unavailable(route: str) -> None:
