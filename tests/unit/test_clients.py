@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT
 
 TEMPLATE = (ROOT / "template.yaml").read_text()
-FUNCTIONS = ["launcher", "monitor", "sweeper", "notifier", "indexer", "control"]
+FUNCTIONS = ["launcher", "monitor", "sweeper", "notifier", "indexer", "query", "control"]
 MARGIN = 5  # seconds for what a function does besides
 
 
