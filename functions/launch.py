@@ -50,6 +50,7 @@ JOB_FOLDER = Path(__file__).parent / "spark"
 MAX_COPY = 5 * 2**30  # bytes; what one CopyObject takes
 # What EMR answers when it does not take the request as it is: asking again cannot help.
 REFUSALS = frozenset({"ValidationException", "InvalidRequestException", "AccessDeniedException"})
+THROTTLED = "ThrottlingException"
 
 
 @dataclass(frozen=True)
@@ -377,6 +378,9 @@ class Launcher:
             answer = self.emr_once.run_job_flow(**request)
         except ClientError as error:
             refusal = error.response["Error"]
+            if refusal["Code"] == THROTTLED:
+                # For certain there is no cluster: whoever asks next need not wait for the lease.
+                runs.end_lease(self.runs_table, run["run_id"], datetime.now(UTC))
             if refusal["Code"] not in REFUSALS:
                 raise
             raise ClusterRefusedError(

@@ -243,6 +243,16 @@ def take_over(table: "Table", run: Run, now: datetime, lease: timedelta) -> bool
     )
 
 
+def end_lease(table: "Table", run_id: str, now: datetime) -> None:
+    """Give back the lease on a run that waits for its cluster."""
+    _update(table, run_id, {"lease_until": ended_lease(now)}, Attr("state").is_in([*BEFORE_LAUNCH]))
+
+
+def ended_lease(now: datetime) -> str:
+    """When a lease ended that others may take over now; clocks may differ."""
+    return format_time(now - timedelta(minutes=1))
+
+
 def _is_leased_by(table: "Table", run_id: str, owner: str) -> bool:
     """Whether a lease that was refused is held all the same.
 
@@ -311,7 +321,7 @@ def start_again(
     changes = {
         "state": State.LAUNCHING.value,
         "updated_at": format_time(now),
-        "lease_until": format_time(now - timedelta(minutes=1)),  # clocks may differ
+        "lease_until": ended_lease(now),
         "failed_start": dict(failed_start),
     }
     entered = State.LAUNCHING, format_time(now)

@@ -25,18 +25,22 @@ class Script:
 
     Attributes:
         step: `runs` as it is, `fails` without being run, or `hangs` until the cluster is ended.
-        cluster: `lives`, or dies by itself while it starts or while its step runs; `dies_once`
-            while it starts, if it is the first of its name.
+        cluster: `lives`, `waits` for nodes that EC2 does not have until it is ended, or dies by
+            itself while it starts or while its step runs; `dies_once` while it starts, if it is
+            the first of its name.
         says: why the step fails or the cluster dies, where it does, instead of the usual words.
         events: each is delivered `once`, `lost` or `doubled`; or all `backwards`, at the end.
+        throttled: so many requests of each action are refused before one is answered, again and
+            again, as EMR does where somebody else in the account asks a lot.
         answer: of RunJobFlow; `lost` launches the cluster and breaks the connection, `late` is
             given when the one who asked has long gone.
     """
 
     step: Literal["runs", "fails", "hangs"] = "runs"
-    cluster: Literal["lives", "dies_starting", "dies_once", "dies_running"] = "lives"
+    cluster: Literal["lives", "waits", "dies_starting", "dies_once", "dies_running"] = "lives"
     says: str = ""
     events: Literal["once", "lost", "doubled", "backwards"] = "once"
+    throttled: int = 0
     answer: Literal["given", "lost", "late"] = "given"
 
 
@@ -138,6 +142,9 @@ class Cluster:
                 usual = "On the master instance, bootstrap action 1 failed"
                 self.end("BOOTSTRAP_FAILURE", self.script.says or usual)
             with self._rights(), self._one_spark():
+                if self.script.cluster == "waits":
+                    self._ending.wait()
+                self._check()
                 self._enter("BOOTSTRAPPING")
                 with self._nodes() as self.make_step:
                     self._enter("RUNNING")

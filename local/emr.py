@@ -9,6 +9,7 @@ import http.client
 import json
 import logging
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,6 +27,7 @@ PAGE = 50  # as many clusters as a page of ListClusters has
 LATE_SECONDS = 60  # more than anybody waits for an answer
 PREFIX = "ElasticMapReduce."
 UNKNOWN = "InvalidAction"  # what the emulator says of actions that it does not know
+THROTTLED = json.dumps({"__type": "ThrottlingException", "message": "Rate exceeded"}).encode()
 # What would have to be played and is not: refused, rather than answered by the emulator alone.
 NOT_PLAYED = frozenset({"AddJobFlowSteps", "CancelSteps"})
 
@@ -56,6 +58,7 @@ class Player:
         self._security: dict[str, str] = {}
         self._threads: list[threading.Thread] = []
         self._spark = threading.Lock()
+        self._refused: Counter[str] = Counter()
         self._closing = threading.Event()
 
     def __enter__(self) -> Self:
@@ -85,6 +88,14 @@ class Player:
     def clusters(self) -> list[Cluster]:
         """All that were ever launched, the newest first."""
         return [*reversed(self._clusters.values())]
+
+    def throttles(self, action: str) -> bool:
+        """Whether a request is refused because EMR has too much to do."""
+        if self._refused[action] < self.script.throttled:
+            self._refused[action] += 1
+            return True
+        self._refused[action] = 0
+        return False
 
     def answer(self, action: str, request: Answer, said: Answer) -> Answer:
         """What EMR answers, given what the emulator said to the same request."""
@@ -231,6 +242,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         action = self.headers.get("X-Amz-Target", "").removeprefix(PREFIX)
+        if self.player.throttles(action):
+            self._send(400, "application/x-amz-json-1.1", THROTTLED)
+            return
         status, content_type, text = self.player.forward(dict(self.headers), body)
         if status == 200:
             if action in NOT_PLAYED:
@@ -247,6 +261,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.player.wait_for_end(LATE_SECONDS)
             self.close_connection = True
             return
+        self._send(status, content_type, text)
+
+    def _send(self, status: int, content_type: str, text: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(text)))

@@ -85,7 +85,12 @@ def cloud() -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def world(cloud: Cloud) -> Iterator[World]:
-    """The cloud in a test's hands; EMR behaves well again afterwards."""
+def world(cloud: Cloud, request: pytest.FixtureRequest) -> Iterator[World]:
+    """The cloud in a test's hands; EMR behaves well again afterwards.
+
+    In drills it is as busy as the real one may be, unless they say otherwise.
+    """
+    is_drill = request.node.get_closest_marker("drill") is not None
+    cloud.player.script = Script(throttled=1) if is_drill else Script()
     yield World(cloud)
     cloud.player.script = Script()

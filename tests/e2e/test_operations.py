@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -14,6 +15,8 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
+import lost_drops
+from local.access import REGION
 from local.cloud import ROOT, STACK, deploy
 from local.cluster import ENDED, Script
 from tests.conftest import Observed
@@ -180,7 +183,7 @@ def test_a_cluster_past_its_deadline_is_ended_and_somebody_is_told(
     world: World, observed: Observed
 ) -> None:
     inbox = Inbox(world)
-    world.cloud.player.script = Script(step="hangs", events="lost")
+    world.cloud.player.script = Script(step="hangs", events="lost", throttled=1)
     world.drop("hanging", files(ratings(seed=13)))
     run = world.wait_for_run("hanging", "STARTING")
     cluster = world.wait_for_cluster(run["run_id"], "RUNNING")
@@ -204,6 +207,81 @@ def test_a_cluster_past_its_deadline_is_ended_and_somebody_is_told(
 
 
 @pytest.mark.drill(
+    "Deliveries",
+    injected="a folder is dropped on the deployed template while nobody hears of it",
+    promised="a sweep finds it: one run, one cluster, LIVE",
+)
+def test_a_drop_that_nobody_heard_of_is_found(world: World, observed: Observed) -> None:
+    cloud, before = world.cloud, clusters(world)
+    with deaf(world):
+        world.drop("unheard", files(ratings(seed=18)))
+    later = datetime.now(UTC) + lost_drops.PATIENCE + timedelta(minutes=1)
+    table = boto3.resource(
+        "dynamodb",
+        endpoint_url=cloud.access.endpoint,
+        region_name=REGION,
+        aws_access_key_id=cloud.access.key,
+        aws_secret_access_key=cloud.access.secret,
+    ).Table(cloud.outputs["RunsTable"])
+    bucket, s3 = cloud.outputs["DatasetsBucket"], cloud.client("s3")
+    (message,) = [
+        each
+        for each in lost_drops.find(s3, bucket, table, timedelta(0), later)
+        if each["detail"]["object"]["key"].startswith("unheard/")
+    ]
+    for _ in range(2):
+        cloud.client("sqs").send_message(
+            QueueUrl=cloud.outputs["LaunchQueue"], MessageBody=json.dumps(message)
+        )
+    run = world.wait_for_run("unheard", "LIVE", "FAILED")
+    assert run["state"] == "LIVE", run.get("reason")
+    found = [*lost_drops.find(s3, bucket, table, timedelta(0), later)]
+    assert not [each for each in found if "unheard/" in each["detail"]["object"]["key"]]
+    assert clusters(world) == before + 1
+    observed(1, "1 run, 1 cluster, LIVE")
+
+
+@contextmanager
+def deaf(world: World) -> Iterator[None]:
+    """Let nobody hear of what is dropped."""
+    events = world.cloud.client("events")
+    (rule,) = [
+        each["Name"] for each in events.list_rules()["Rules"] if "DatasetDropped" in each["Name"]
+    ]
+    events.disable_rule(Name=rule)
+    try:
+        yield
+    finally:
+        events.enable_rule(Name=rule)
+
+
+@pytest.mark.drill(
+    "Clusters",
+    injected="EC2 has no nodes for a cluster on the deployed template, for as long as it waits",
+    promised="a sweep ends it at the limit for starting, which is another than that for working; "
+    "FAILED with the way out",
+)
+def test_a_cluster_that_never_gets_its_nodes_is_ended_with_the_way_out(
+    world: World, observed: Observed
+) -> None:
+    world.cloud.player.script = Script(cluster="waits", throttled=1)
+    world.drop("waiting", files(ratings(seed=19)))
+    run = world.wait_for_run("waiting", "STARTING")
+    cluster = world.wait_for_cluster(run["run_id"], "STARTING")
+    sweep = {"FunctionName": world.cloud.outputs["SweeperFunction"], "Payload": b"{}"}
+    functions = world.cloud.client("lambda")
+    with environment_of(world, "SweeperFunction", DEADLINE_MINUTES="0"):
+        assert "FunctionError" not in functions.invoke(**sweep)
+    assert world.wait_for_cluster(run["run_id"], "STARTING"), "it does not work yet"
+    with environment_of(world, "SweeperFunction", START_MINUTES="0"):
+        assert "FunctionError" not in functions.invoke(**sweep)
+    world.wait_for_cluster(run["run_id"], *ENDED)
+    failed = world.wait_for_run("waiting", "FAILED")
+    assert "another AvailabilityZone or InstanceType" in failed["reason"]
+    observed(1, f"FAILED: {failed['reason']}".replace(cluster["Id"], "j-1"))
+
+
+@pytest.mark.drill(
     "Clusters",
     injected="a cluster fails to start on the deployed template; its step is CANCELLED first",
     promised="a second cluster with the same request, LIVE, and the notification says it",
@@ -212,7 +290,7 @@ def test_a_cluster_that_fails_to_start_is_followed_by_a_second_one(
     world: World, observed: Observed
 ) -> None:
     inbox = Inbox(world)
-    world.cloud.player.script = Script(cluster="dies_once")
+    world.cloud.player.script = Script(cluster="dies_once", throttled=1)
     world.drop("second-try", files(ratings(seed=17)))
     run = world.wait_for_run("second-try", "LIVE", "FAILED")
     assert run["state"] == "LIVE", run.get("reason")

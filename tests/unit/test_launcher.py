@@ -478,6 +478,21 @@ def test_emr_refusing_fails_the_run_and_emr_being_busy_does_not(
     assert ("no quota" in run.get("reason", "")) == (state == "FAILED")
 
 
+def test_a_launch_that_emr_was_too_busy_for_comes_back_within_seconds(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, waits: list[int]
+) -> None:
+    def busy(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "RunJobFlow")
+
+    trigger = cloud.drop("ml")
+    with monkeypatch.context() as patched:
+        patched.setattr(launcher.emr_once, "run_job_flow", busy)
+        assert deliver(trigger) != []
+    assert waits[0] <= 5
+    assert deliver(redelivered(trigger, 2)) == []
+    assert len(cloud.clusters()) == len(cloud.all_runs()) == 1
+
+
 def test_the_sample_event_names_a_file_that_matters() -> None:
     body = json.loads(event("launcher-dataset-dropped")["Records"][0]["body"])
     assert launcher.folder_of(body["detail"]["object"]["key"]) == "ml-10M100K/"
