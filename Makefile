@@ -17,7 +17,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test test-yarn test-aws coverage drills bench evaluate bench-api screenshots notebook pictures lint format environment types deploy rollback promote rebuild rerun redrive destroy lock clean
+.PHONY: help setup demo local test test-yarn test-aws coverage drills bench evaluate bench-api screenshots notebook pictures lint format environment types deploy status rollback promote rebuild rerun redrive destroy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -99,6 +99,9 @@ deploy: setup ## build and deploy to your AWS account: STACK=similar-titles
 	@PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam build
 	@PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam deploy --stack-name "$(STACK)"
 	@$(BIN)/python -m local.environment --upload "$(STACK)"
+
+status: setup ## show the latest runs, and what costs while nothing runs: STACK=similar-titles
+	@./similar-titles status --stack "$(STACK)"
 
 rollback: setup ## answer from the run before the live one, at once: STACK=similar-titles
 	@./similar-titles rollback --stack "$(STACK)"

@@ -22,6 +22,7 @@ from local.releases import SourceError, bar, folder_of
 from local.runs import drop as upload
 from local.screen import Screen
 from local.stack import STACK, Stack, StackError
+from local.teardown import Teardown
 from local.up import FOLDER
 
 RUN = "20261123T120500000Z-5f2a9c01"
@@ -76,6 +77,7 @@ def status(run_id: str | None, limit: int, stack: str, as_json: bool) -> None:
         else:
             runs = deployed.latest_runs(limit)
             click.echo(as_text(runs)) if as_json else show_all(runs)
+            tell_costs(deployed)
 
 
 @cli.command(epilog="\b\nexample:\n  similar-titles drop ~/ml-10M100K --name ml-10M100K")
@@ -88,7 +90,7 @@ def drop(dataset: str, name: str | None, stack: str, as_json: bool) -> None:
     DATASET: a folder, a release (ml-latest-small) or a generated set (sample, 1m, 10m).
     """
     with told_plainly():
-        bucket = Stack.find(stack).resources["DatasetsBucket"]
+        bucket = Stack.find(stack).physical_id("DatasetsBucket")
         folder = folder_of(dataset, bar(dataset))
         name = (name or folder.name).strip("/")
         with Screen() as screen:
@@ -149,12 +151,11 @@ def redrive(stack: str, as_json: bool) -> None:
 def destroy(with_data: bool, yes: bool, stack: str, as_json: bool) -> None:
     """Delete all of a stack that costs; asks first."""
     with told_plainly():
-        deployed = Stack.find(stack)
-        what = "and every data set, result and run in it" if with_data else "but keep its data"
-        question = f"This will delete stack {stack} {what}. Type its name to go on"
+        teardown = Teardown.find(stack)
+        question = f"This will delete {teardown.summary(with_data)}. Type its name to go on"
         if not yes and click.prompt(question, default="", show_default=False) != stack:
             raise StackError("nothing was done")
-        for done in deployed.destroy(with_data):
+        for done in teardown.run(with_data):
             say(done, as_json)
 
 
@@ -243,6 +244,15 @@ def show_all(runs: Sequence[Mapping[str, Any]]) -> None:
     for run in runs:
         if run["state"] == "FAILED":
             console.print(f"{run['run_id']}: {run.get('reason')}", markup=False, soft_wrap=True)
+
+
+def tell_costs(deployed: Stack) -> None:
+    """Tell on stderr, beside what programs read, what costs while nothing runs."""
+    try:
+        for line in deployed.costs_of_endpoints():
+            click.echo(line, err=True)
+    except (BotoCoreError, ClientError) as error:
+        click.echo(f"EMR's endpoints, which cost, could not be looked for: {error}", err=True)
 
 
 def show_one(known: Mapping[str, Any]) -> None:

@@ -1,25 +1,27 @@
 """A deployed stack in an operator's hands, on AWS or on the local cloud."""
 
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions import runs
-from local.cluster import ENDED
 
 STACK = "similar-titles"
-GROUPS = ("PrimaryGroup", "CoreGroup", "ServiceAccessGroup")
-BUCKETS = ("DatasetsBucket", "ResultsBucket")
+ENDPOINT_USD = Decimal("7.30")  # an interface endpoint in one zone, a month; docs/cost.md
 DEAD_LETTERS = {"LaunchDeadLetterQueue": "LaunchQueue", "IndexDeadLetterQueue": "IndexQueue"}
 
 
 class StackError(Exception):
     """A stack that cannot be operated, or refused to do what was asked; the message says why."""
+
+
+class NoStackError(StackError):
+    """There is no stack of that name."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Stack:
 
     Attributes:
         name: of the stack.
-        resources: physical ids by logical id.
+        resources: physical ids by logical id, of those that there are.
     """
 
     name: str
@@ -39,18 +41,31 @@ class Stack:
         """The stack of a name in the account and region of the environment.
 
         Raises:
-            StackError: there is none.
+            NoStackError: there is none.
+            StackError: it cannot be asked for.
         """
-        pages = boto3.client("cloudformation").get_paginator("list_stack_resources")
         try:
-            found = {
-                each["LogicalResourceId"]: each.get("PhysicalResourceId", "")
-                for page in pages.paginate(StackName=name)
-                for each in page["StackResourceSummaries"]
-            }
-        except (BotoCoreError, ClientError) as error:
-            raise StackError(f"there is no stack {name} to operate: {error}") from error
-        return cls(name, found)
+            listed = [*summaries(boto3.client("cloudformation"), name)]
+        except ClientError as error:
+            if is_no_stack(error):
+                raise NoStackError(f"there is no stack {name} to operate: {error}") from error
+            raise StackError(f"stack {name} cannot be asked for: {error}") from error
+        except BotoCoreError as error:
+            raise StackError(f"stack {name} cannot be asked for: {error}") from error
+        return cls(name, physical_ids(listed))
+
+    def physical_id(self, logical_id: str) -> str:
+        """The physical id of a resource.
+
+        Raises:
+            StackError: the stack has no such resource: it was only half made, or half deleted.
+        """
+        if logical_id not in self.resources:
+            raise StackError(
+                f"stack {self.name} has no {logical_id}: it was half made or half deleted. `make "
+                f"destroy STACK={self.name}` deletes what there is; then deploy it anew"
+            )
+        return self.resources[logical_id]
 
     def control(self, command: str, run_id: str | None = None) -> str:
         """Ask the stack's control function; returns what it did.
@@ -58,10 +73,9 @@ class Stack:
         Raises:
             StackError: it refused, for the reason that the message has.
         """
+        function = self.physical_id("ControlFunction")
         asked = {"command": command} | ({"run_id": run_id} if run_id else {})
-        answer = boto3.client("lambda").invoke(
-            FunctionName=self.resources["ControlFunction"], Payload=json.dumps(asked)
-        )
+        answer = boto3.client("lambda").invoke(FunctionName=function, Payload=json.dumps(asked))
         told = json.loads(answer["Payload"].read())
         if "done" not in told:
             raise StackError(told.get("refused") or f"the control function failed: {told}")
@@ -83,7 +97,7 @@ class Stack:
         return found
 
     def _runs_table(self) -> Any:
-        return boto3.resource("dynamodb").Table(self.resources["RunsTable"])
+        return boto3.resource("dynamodb").Table(self.physical_id("RunsTable"))
 
     def redrive(self) -> Iterator[str]:
         """Send what failed for good to its queue again; yields what was done, for a person.
@@ -94,7 +108,7 @@ class Stack:
         # Not StartMessageMoveTask, which cannot be tried on one machine and tells no end.
         sqs = boto3.client("sqs")
         for dead, queue in DEAD_LETTERS.items():
-            source, target, sent = self.resources[dead], self.resources[queue], 0
+            source, target, sent = self.physical_id(dead), self.physical_id(queue), 0
             while messages := sqs.receive_message(
                 QueueUrl=source, MaxNumberOfMessages=10, WaitTimeSeconds=1
             ).get("Messages", []):
@@ -104,74 +118,57 @@ class Stack:
                     sent += 1
             yield f"{queue}: {sent} messages sent again"
 
-    def destroy(self, with_data: bool) -> Iterator[str]:
-        """Delete everything that costs; yields what was done, for a person.
+    def endpoints(self) -> list[Mapping[str, Any]]:
+        """The endpoints that EMR, or somebody, has made in the stack's own network.
 
-        Args:
-            with_data: also the buckets and the runs table with all that is in them.
+        Each as DescribeVpcEndpoints tells it; none where the stack works in a network of others.
         """
-        yield from self._end_clusters()
-        yield from self._delete_endpoints()
-        yield from self._free_groups()
-        cloudformation = boto3.client("cloudformation")
-        cloudformation.delete_stack(StackName=self.name)
-        cloudformation.get_waiter("stack_delete_complete").wait(StackName=self.name)
-        yield f"stack {self.name} is deleted"
-        yield from self._delete_security_configurations()
-        kept = [self.resources[name] for name in (*BUCKETS, "RunsTable")]
-        if not with_data:
-            yield f"kept, with their data: {', '.join(kept)}; `make destroy DATA=delete` had not"
-            return
-        for bucket in kept[:2]:
-            boto3.resource("s3").Bucket(bucket).object_versions.delete()
-            boto3.client("s3").delete_bucket(Bucket=bucket)
-            yield f"bucket {bucket} is deleted"
-        boto3.client("dynamodb").delete_table(TableName=kept[2])
-        yield f"table {kept[2]} is deleted"
-
-    def _end_clusters(self) -> Iterator[str]:
-        emr = boto3.client("emr")
-        pages = emr.get_paginator("list_clusters").paginate()
-        for each in (each for page in pages for each in page["Clusters"]):
-            if each["Status"]["State"] in ENDED:
-                continue
-            tags = emr.describe_cluster(ClusterId=each["Id"])["Cluster"].get("Tags", [])
-            if {"Key": "similar-titles:stack", "Value": self.name} in tags:
-                emr.terminate_job_flows(JobFlowIds=[each["Id"]])
-                # What runs in a network keeps it from being deleted.
-                emr.get_waiter("cluster_terminated").wait(ClusterId=each["Id"])
-                yield f"cluster {each['Id']} is ended"
-
-    def _delete_endpoints(self) -> Iterator[str]:
-        """Delete what EMR made in the stack's own network to be reached from there."""
         if "ClusterVpc" not in self.resources:
-            return
-        ec2 = boto3.client("ec2")
-        vpc = self.resources["ClusterVpc"]
-        there = ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
-        for each in there["VpcEndpoints"]:
+            return []
+        vpc, own = self.resources["ClusterVpc"], self.resources.get("S3Endpoint")
+        pages = boto3.client("ec2").get_paginator("describe_vpc_endpoints")
+        return [
+            each
+            for page in pages.paginate(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
+            for each in page["VpcEndpoints"]
             # The filter is not trusted alone: the local cloud's EC2 passes it over.
-            if each["VpcId"] == vpc and each["VpcEndpointId"] != self.resources.get("S3Endpoint"):
-                ec2.delete_vpc_endpoints(VpcEndpointIds=[each["VpcEndpointId"]])
-                yield f"endpoint {each['VpcEndpointId']} is deleted"
+            if each["VpcId"] == vpc and each["VpcEndpointId"] != own and is_there(each)
+        ]
 
-    def _free_groups(self) -> Iterator[str]:
-        """Take EMR's rules out of the groups: while they name each other none can be deleted."""
-        ec2 = boto3.client("ec2")
-        ids = [self.resources[name] for name in GROUPS if name in self.resources]
-        for group in ec2.describe_security_groups(GroupIds=ids)["SecurityGroups"] if ids else []:
-            if rules := [rule for rule in group["IpPermissions"] if rule.get("UserIdGroupPairs")]:
-                ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=rules)
-            egress = group.get("IpPermissionsEgress", [])
-            if rules := [rule for rule in egress if rule.get("UserIdGroupPairs")]:
-                ec2.revoke_security_group_egress(GroupId=group["GroupId"], IpPermissions=rules)
-            yield f"security group {group['GroupId']} is free"
+    def costs_of_endpoints(self) -> Iterator[str]:
+        """What EMR's endpoints cost while nothing runs, a line for each, for a person."""
+        for each in self.endpoints():
+            if each["VpcEndpointType"] == "Interface":
+                usd = ENDPOINT_USD * max(1, len(each.get("SubnetIds", [])))
+                id = each["VpcEndpointId"]
+                yield (
+                    f"endpoint {id}, which EMR made in the stack's network, costs about {usd} USD "
+                    "a month. While no cluster runs it may be deleted, EMR makes it anew: "
+                    f"aws ec2 delete-vpc-endpoints --vpc-endpoint-ids {id}"
+                )
 
-    def _delete_security_configurations(self) -> Iterator[str]:
-        emr = boto3.client("emr")
-        pages = emr.get_paginator("list_security_configurations").paginate()
-        for each in [each for page in pages for each in page["SecurityConfigurations"]]:
-            # Not those of a stack whose name begins with this one's.
-            if re.fullmatch(re.escape(self.name) + "-[0-9a-f]{12}", each["Name"]):
-                emr.delete_security_configuration(Name=each["Name"])
-                yield f"security configuration {each['Name']} is deleted"
+
+def is_there(endpoint: Mapping[str, Any]) -> bool:
+    """Whether an endpoint of DescribeVpcEndpoints is not yet gone."""
+    return str(endpoint["State"]).lower() != "deleted"
+
+
+def is_no_stack(error: ClientError) -> bool:
+    """Whether CloudFormation refused a request because there is no such stack."""
+    told = error.response["Error"]
+    return told["Code"] == "ValidationError" and "does not exist" in told["Message"]
+
+
+def summaries(cloudformation: Any, stack: str) -> Iterator[Mapping[str, Any]]:
+    """The StackResourceSummaries of a stack, by name or id; by id also of a deleted one."""
+    for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack):
+        yield from page["StackResourceSummaries"]
+
+
+def physical_ids(listed: list[Mapping[str, Any]]) -> dict[str, str]:
+    """Physical ids by logical id; of a half-made stack some resources were never there."""
+    return {
+        each["LogicalResourceId"]: each["PhysicalResourceId"]
+        for each in listed
+        if each.get("PhysicalResourceId") and each["ResourceStatus"] != "DELETE_COMPLETE"
+    }

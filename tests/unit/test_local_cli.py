@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 import runs
@@ -77,6 +79,38 @@ def test_status_of_one_run_tells_its_state_in_words(deployed: Cloud) -> None:
     assert "LIVE (answers come from it)" in operate("status", run).output
     unknown = operate("status", "none")
     assert (unknown.exit_code, "there is no run none" in unknown.output) == (1, True)
+
+
+def test_status_tells_beside_the_runs_what_emrs_endpoint_costs(
+    deployed: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finish_run(deployed, 0)
+    ec2 = boto3.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/24")["Vpc"]["VpcId"]
+    made = ec2.create_vpc_endpoint(
+        VpcId=vpc, ServiceName="com.amazonaws.eu-central-1.emr", VpcEndpointType="Interface"
+    )
+    network = RESOURCES | {"ClusterVpc": vpc}
+    monkeypatch.setattr(Stack, "find", lambda name: Stack(name, network))
+    told = operate("status", "--json")
+    assert [each["run_id"] for each in json.loads(told.stdout)] == [run]
+    assert made["VpcEndpoint"]["VpcEndpointId"] in told.stderr
+    assert "7.30 USD a month" in told.stderr
+
+
+def test_status_goes_on_where_endpoints_may_not_be_listed(
+    deployed: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finish_run(deployed, 0)
+    refusal = {"Error": {"Code": "UnauthorizedOperation", "Message": "not authorized"}}
+
+    def refuse(_: Stack) -> None:
+        raise ClientError(refusal, "DescribeVpcEndpoints")
+
+    monkeypatch.setattr(Stack, "endpoints", refuse)
+    told = operate("status")
+    assert (told.exit_code, run in told.stdout) == (0, True)
+    assert "DescribeVpcEndpoints" in told.stderr
 
 
 @pytest.mark.usefixtures("deployed")

@@ -1,4 +1,4 @@
-"""Operating a stack: its control function is asked, and destroying it leaves nothing that costs."""
+"""Operating a stack: its control function is asked, its endpoints are told with their price."""
 
 import io
 import json
@@ -7,180 +7,11 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
-from click.testing import CliRunner
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from local import stack
-from local.cli import cli
 from local.stack import Stack, StackError
-
-OURS, THEIRS = "films-0123456789ab", "films-2-0123456789ab"
-CONFIGURATIONS = (OURS, THEIRS)
-ROLES = {"JobFlowRole": "r", "ServiceRole": "r"}
-
-
-def endpoint(vpc: str, service: str) -> str:
-    """Make a VPC endpoint; returns its id."""
-    name = f"com.amazonaws.eu-central-1.{service}"
-    made = boto3.client("ec2").create_vpc_endpoint(
-        VpcId=vpc, ServiceName=name, VpcEndpointType="Gateway"
-    )
-    return made["VpcEndpoint"]["VpcEndpointId"]
-
-
-class CloudFormation:
-    """A stack of two buckets, a table, which it retains, and two groups, which it deletes."""
-
-    def __init__(self) -> None:
-        self.resources: dict[str, str] = {}
-        s3, ec2 = boto3.client("s3"), boto3.client("ec2")
-        for name in ("DatasetsBucket", "ResultsBucket"):
-            self.resources[name] = f"films-{name.lower()}"
-            s3.create_bucket(
-                Bucket=self.resources[name],
-                CreateBucketConfiguration={"LocationConstraint": "eu-central-1"},
-            )
-        boto3.client("dynamodb").create_table(
-            TableName="films-runs",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-        )
-        self.resources["RunsTable"] = "films-runs"
-        for name in ("PrimaryGroup", "CoreGroup"):
-            self.resources[name] = ec2.create_security_group(
-                GroupName=f"films-{name}", Description=name
-            )["GroupId"]
-        self.resources["ClusterVpc"] = vpc = ec2.create_vpc(CidrBlock="10.9.0.0/24")["Vpc"]["VpcId"]
-        self.resources["S3Endpoint"] = endpoint(vpc, "s3")
-        endpoint(vpc, "emr-service-cell01")
-
-    def get_paginator(self, _: str) -> "CloudFormation":
-        return self
-
-    def paginate(self, StackName: str) -> list[dict[str, Any]]:  # noqa: N803
-        if StackName != "films":
-            raise EndpointConnectionError(endpoint_url="nowhere")
-        listed = [
-            {"LogicalResourceId": name, "PhysicalResourceId": id}
-            for name, id in self.resources.items()
-        ]
-        return [{"StackResourceSummaries": listed}]
-
-    def delete_stack(self, StackName: str) -> None:  # noqa: N803
-        assert StackName == "films"
-        ec2 = boto3.client("ec2")
-        for name in ("PrimaryGroup", "CoreGroup"):
-            group = self.resources[name]
-            (told,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
-            assert not told["IpPermissions"], "AWS deletes no group that another names"
-            ec2.delete_security_group(GroupId=group)
-
-    def get_waiter(self, _: str) -> "CloudFormation":
-        return self
-
-    def wait(self, StackName: str) -> None:  # noqa: N803
-        assert StackName == "films"
-
-
-@pytest.fixture
-def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    """A stack, its groups naming each other as EMR makes them, and two clusters, one of it."""
-    with mock_aws():
-        cloudformation, emr_client, client = CloudFormation(), boto3.client("emr"), boto3.client
-        emr_client.list_security_configurations = lambda: {  # moto has no such action
-            "SecurityConfigurations": [{"Name": name} for name in CONFIGURATIONS]
-        }
-        known = {"cloudformation": cloudformation, "emr": emr_client}
-        monkeypatch.setattr(boto3, "client", lambda name: known.get(name) or client(name))
-        made = Stack.find("films")
-        groups = [made.resources[name] for name in ("PrimaryGroup", "CoreGroup")]
-        for one, other in (groups, groups[::-1]):
-            boto3.client("ec2").authorize_security_group_ingress(
-                GroupId=one,
-                IpPermissions=[
-                    {
-                        "IpProtocol": "tcp",
-                        "FromPort": 0,
-                        "ToPort": 65535,
-                        "UserIdGroupPairs": [{"GroupId": other}],
-                    }
-                ],
-            )
-        emr = boto3.client("emr")
-        for name in CONFIGURATIONS:
-            emr.create_security_configuration(Name=name, SecurityConfiguration="{}")
-        for name in ("films", "series"):
-            emr.run_job_flow(
-                Name=f"{name}-1",
-                Instances={
-                    "KeepJobFlowAliveWhenNoSteps": True,
-                    "MasterInstanceType": "m5.xlarge",
-                    "InstanceCount": 1,
-                },
-                Tags=[{"Key": "similar-titles:stack", "Value": name}],
-                **ROLES,
-            )
-        yield made
-
-
-def buckets() -> list[str]:
-    return [each["Name"] for each in boto3.client("s3").list_buckets()["Buckets"]]
-
-
-def test_a_destroyed_stack_leaves_no_cluster_no_group_and_keeps_its_data(deployed: Stack) -> None:
-    boto3.client("s3").put_object(Bucket=buckets()[0], Key="ml/ratings.dat", Body=b"1")
-    told = list(deployed.destroy(with_data=False))
-    states = {
-        each["Name"]: each["Status"]["State"]
-        for each in boto3.client("emr").list_clusters()["Clusters"]
-    }
-    assert states["films-1"] in {"TERMINATING", "TERMINATED"}
-    assert states["series-1"] not in {"TERMINATING", "TERMINATED"}
-    names = {
-        g["GroupName"] for g in boto3.client("ec2").describe_security_groups()["SecurityGroups"]
-    }
-    assert not any(name.startswith("films") for name in names)
-    left = {
-        each["VpcEndpointId"]: each["State"].lower()
-        for each in boto3.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]
-    }
-    assert [state for state in left.values() if state == "available"] == ["available"]
-    assert left[deployed.resources["S3Endpoint"]] == "available"
-    boto3.client("emr").describe_security_configuration(Name=THEIRS)
-    with pytest.raises(ClientError):
-        boto3.client("emr").describe_security_configuration(Name=OURS)
-    assert len(buckets()) == 2
-    assert "kept, with their data" in told[-1]
-
-
-def test_a_stack_that_is_destroyed_with_its_data_leaves_nothing(deployed: Stack) -> None:
-    s3 = boto3.client("s3")
-    bucket = deployed.resources["ResultsBucket"]
-    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    for body in (b"1", b"2"):
-        s3.put_object(Bucket=bucket, Key="runs/r/manifest.json", Body=body)
-    s3.delete_object(Bucket=bucket, Key="runs/r/manifest.json")
-    list(deployed.destroy(with_data=True))
-    assert buckets() == []
-    assert boto3.client("dynamodb").list_tables()["TableNames"] == []
-
-
-@pytest.mark.usefixtures("deployed")
-def test_nothing_is_destroyed_without_the_stacks_name() -> None:
-    answer = CliRunner().invoke(cli, ["destroy", "--stack", "films", "--with-data"], input="yes\n")
-    assert answer.exit_code == 1
-    assert "nothing was done" in answer.output
-    assert len(buckets()) == 2
-
-
-@pytest.mark.usefixtures("deployed")
-@pytest.mark.parametrize("command", ["status", "rollback", "redrive", "rebuild", "destroy"])
-def test_a_stack_that_is_not_there_is_told(command: str) -> None:
-    answer = CliRunner().invoke(cli, [command, "--stack", "nowhere"])
-    assert answer.exit_code == 1
-    assert "there is no stack nowhere" in answer.output
 
 
 class Answering:
@@ -210,3 +41,106 @@ def test_the_control_function_is_asked_and_its_answer_or_refusal_told(
     answering.told = {"errorMessage": "timed out"}
     with pytest.raises(StackError, match="timed out"):
         made.control("rollback")
+
+
+@pytest.fixture
+def network() -> Iterator[tuple[Stack, str]]:
+    """A stack with a network of its own, in which EMR has made an endpoint; and another network."""
+    with mock_aws():
+        ec2 = boto3.client("ec2")
+        own, others = (ec2.create_vpc(CidrBlock="10.9.0.0/24")["Vpc"]["VpcId"] for _ in range(2))
+        made = Stack("films", {"ClusterVpc": own, "S3Endpoint": endpoint(own, "s3")})
+        endpoint(own, "dynamodb")
+        endpoint(others, "emr")
+        yield made, endpoint(own, "emr")
+
+
+def endpoint(vpc: str, service: str) -> str:
+    """Make an endpoint in a network, to S3 and DynamoDB a gateway; returns its id."""
+    ec2, where = boto3.client("ec2"), {}
+    if service == "emr":
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/28")["Subnet"]
+        where = {"SubnetIds": [subnet["SubnetId"]]}
+    made = ec2.create_vpc_endpoint(
+        VpcId=vpc,
+        ServiceName=f"com.amazonaws.eu-central-1.{service}",
+        VpcEndpointType="Interface" if where else "Gateway",
+        **where,
+    )
+    return made["VpcEndpoint"]["VpcEndpointId"]
+
+
+def test_what_emr_left_in_the_stacks_network_is_told_with_its_price(
+    network: tuple[Stack, str],
+) -> None:
+    films, endpoint = network
+    (told,) = films.costs_of_endpoints()
+    assert endpoint in told
+    assert "7.30 USD a month" in told
+
+
+def test_an_endpoint_in_two_zones_costs_twice_as_much(network: tuple[Stack, str]) -> None:
+    films, endpoint = network
+    ec2 = boto3.client("ec2")
+    vpc = films.resources["ClusterVpc"]
+    second = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.128/28")["Subnet"]["SubnetId"]
+    ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, AddSubnetIds=[second])
+    (told,) = films.costs_of_endpoints()
+    assert "14.60 USD a month" in told
+
+
+def test_a_deleted_endpoint_and_a_network_of_others_cost_nothing(
+    network: tuple[Stack, str],
+) -> None:
+    films, endpoint = network
+    boto3.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[endpoint])
+    assert list(films.costs_of_endpoints()) == []
+    assert list(Stack("series", {"PrimaryGroup": "sg-1"}).costs_of_endpoints()) == []
+
+
+def refusal(code: str, message: str) -> ClientError:
+    """An error as CloudFormation answers."""
+    return ClientError({"Error": {"Code": code, "Message": message}}, "ListStackResources")
+
+
+class Listing:
+    """CloudFormation that lists resources, or refuses to."""
+
+    def __init__(self, told: list[dict[str, Any]] | ClientError):
+        self.told = told
+
+    def get_paginator(self, _: str) -> "Listing":
+        return self
+
+    def paginate(self, **_: str) -> list[dict[str, Any]]:
+        if isinstance(self.told, ClientError):
+            raise self.told
+        return [{"StackResourceSummaries": self.told}]
+
+
+def test_a_half_made_stack_says_what_it_lacks_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed = [
+        {"LogicalResourceId": "RunsTable", "ResourceStatus": "CREATE_FAILED"},
+        {
+            "LogicalResourceId": "ControlFunction",
+            "PhysicalResourceId": "films-Control",
+            "ResourceStatus": "DELETE_COMPLETE",
+        },
+    ]
+    monkeypatch.setattr(stack.boto3, "client", lambda _: Listing(listed))
+    films = Stack.find("films")
+    with pytest.raises(StackError, match=r"has no RunsTable.*make destroy STACK=films"):
+        films.latest_runs(1)
+    with pytest.raises(StackError, match="has no ControlFunction"):
+        films.control("rollback")
+
+
+def test_who_may_not_ask_is_not_told_that_there_is_no_stack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = refusal("AccessDenied", "not authorized to perform: cloudformation:List...")
+    monkeypatch.setattr(stack.boto3, "client", lambda _: Listing(refused))
+    with pytest.raises(StackError, match=r"cannot be asked for.*not authorized"):
+        Stack.find("films")
