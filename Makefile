@@ -17,7 +17,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test test-yarn test-aws coverage drills bench evaluate bench-api screenshots notebook pictures lint format environment types deploy status rollback promote rebuild rerun redrive destroy lock clean
+.PHONY: help setup demo local test test-yarn test-aws coverage drills bench evaluate bench-api screenshots notebook pictures lint format environment types preflight deploy status rollback promote rebuild rerun redrive destroy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -94,6 +94,9 @@ format: setup ## let ruff format the code
 
 environment: setup ## build the archive of the job's native dependencies; with STACK=NAME put it there
 	@$(BIN)/python -m local.environment $(if $(findstring command,$(origin STACK)),--upload "$(STACK)")
+
+preflight: setup ## check what a first deploy needs of your AWS account: STACK=similar-titles ZONE=us-east-1a
+	@./similar-titles preflight --stack "$(STACK)" $(if $(ZONE),--zone "$(ZONE)")
 
 deploy: setup ## build and deploy to your AWS account: STACK=similar-titles
 	@PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam build

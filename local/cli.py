@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,29 @@ def destroy(with_data: bool, yes: bool, stack: str, as_json: bool) -> None:
             raise StackError("nothing was done")
         for done in teardown.run(with_data):
             say(done, as_json)
+
+
+@cli.command("preflight", epilog="\b\nexample:\n  similar-titles preflight --zone us-east-1a")
+@click.option("--zone", default="", help="Of the stack's subnet; AvailabilityZone if not given.")
+@with_stack
+def check_account(zone: str, stack: str, as_json: bool) -> None:
+    """Check what a first deploy needs of the account; changes nothing.
+
+    The parameters are those of `make deploy`: the template's, and what samconfig.toml gives. Exit
+    status 1 if something is missing.
+    """
+    # YAML, which no other command needs.
+    from local.preflight import Plan, Verdict, preflight
+
+    missing = False
+    for found in preflight(Plan.read(stack, zone)):
+        missing |= found.verdict is Verdict.MISSING
+        if as_json:
+            click.echo(as_text(asdict(found)))
+        else:
+            click.echo(f"{found.verdict:12} {found.subject:20} {found.told}")
+    if missing:
+        sys.exit(1)
 
 
 @cli.command(epilog="\b\nexample:\n  similar-titles evaluate ml-latest-small --json")
