@@ -1,25 +1,21 @@
 """The pipeline in a real AWS account: deployed, run once, removed. Opt-in, for it costs money.
 
 `make test-aws SPEND=yes` makes one stack of its own, launches one cluster of four m5.xlarge for
-about ten minutes, and deletes everything with its data, also where something fails.
+about ten minutes, and deletes everything with its data, also where something fails. What is left
+all the same it names at the end, and fails.
 """
 
-import json
 import os
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.cluster import ENDED
+from tests.aws.account import ask, dropped_until_seen, finished, removed, run_of
 from tests.conftest import GIVEN, ROOT
 from tests.e2e.test_pipeline import answers_are_exact, files, ratings
 
@@ -28,23 +24,12 @@ WARNING = (
     "credentials; `make test-aws SPEND=yes` does it"
 )
 PARAMETERS = ("SettleSeconds=5", "MaxRunCost=0.5", "DeadlineMinutes=45", "IdleMinutes=10")
-LIMIT_SECONDS = 60 * 60
-POLL_SECONDS = 15
 
 
 def run(*command: str) -> None:
     """Run a tool in the project's folder; what it says is seen."""
     path = f"{ROOT / '.venv-sam' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     subprocess.run(command, cwd=ROOT, env=os.environ | {"PATH": path}, check=True)
-
-
-def ask(url: str) -> tuple[int, Any]:
-    """What an API answers: status and body."""
-    try:
-        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
 
 
 @pytest.fixture
@@ -69,52 +54,31 @@ def outputs(account: str) -> Iterator[Mapping[str, str]]:
     """The outputs of a stack of its own, which is removed whatever comes."""
     name = f"similar-titles-{uuid.uuid4().hex[:8]}"
     sys.stderr.write(f"account {account}, stack {name}: {WARNING}\n")
-    sam = [str(ROOT / ".venv-sam" / "bin" / "sam")]
+    sam, operate = [str(ROOT / ".venv-sam" / "bin" / "sam")], str(ROOT / "similar-titles")
+    run(operate, "preflight", "--stack", name)  # before anything costs
     try:
         run(*sam, "build")
         deploy = [*sam, "deploy", "--stack-name", name, "--no-confirm-changeset"]
         run(*deploy, "--parameter-overrides", *PARAMETERS)
         run(sys.executable, "-m", "local.environment", "--upload", name)
+        run(*deploy, "--parameter-overrides", *PARAMETERS)  # without changes, which is no failure
         stack = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
         yield {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
     finally:
-        run(str(ROOT / "similar-titles"), "destroy", "--with-data", "--yes", "--stack", name)
-    assert not list(left(name))
-
-
-def left(name: str) -> Iterator[str]:
-    """What an account still has of a stack: by name, for everything of it begins with that."""
-    buckets = boto3.client("s3").list_buckets()["Buckets"]
-    yield from (each["Name"] for each in buckets if each["Name"].startswith(name))
-    tables = boto3.client("dynamodb").list_tables()["TableNames"]
-    yield from (each for each in tables if each.startswith(name))
-    emr = boto3.client("emr")
-    for each in emr.list_clusters()["Clusters"]:
-        if each["Name"].startswith(name) and each["Status"]["State"] not in ENDED:
-            yield each["Id"]
-    listed = emr.list_security_configurations()["SecurityConfigurations"]
-    yield from (each["Name"] for each in listed if each["Name"].startswith(name))
-
-
-def finished(api: str, folder: str) -> dict[str, Any]:
-    """The run of a folder once it has ended."""
-    deadline, found = time.monotonic() + LIMIT_SECONDS, None
-    while time.monotonic() < deadline:
-        runs = ask(f"{api}/runs")[1].get("runs", [])
-        found = next((each for each in runs if each["folder"] == folder), None)
-        if found and found["state"] in {"LIVE", "FAILED"}:
-            return found
-        time.sleep(POLL_SECONDS)
-    raise AssertionError(f"the run of {folder} did not end in time: {found}")
+        destroy = [operate, "destroy", "--with-data", "--yes", "--stack", name]
+        remains = removed(name, lambda: run(*destroy))
+    assert not remains
 
 
 def test_a_dropped_folder_is_answered_from_and_nothing_is_left(outputs: Mapping[str, str]) -> None:
-    rated = ratings(seed=1)
-    for name, text in files(rated).items():
-        boto3.client("s3").put_object(
-            Bucket=outputs["DatasetsBucket"], Key=f"films/{name}", Body=text.encode()
-        )
+    rated, s3 = ratings(seed=1), boto3.client("s3")
+
+    def drop() -> None:
+        for name, text in files(rated).items():
+            s3.put_object(Bucket=outputs["DatasetsBucket"], Key=f"films/{name}", Body=text.encode())
+
     api = outputs["ApiUrl"]
-    ended = finished(api, "films")
+    dropped_until_seen(drop, lambda: run_of(api, "films"))
+    ended = finished(lambda: run_of(api, "films"))
     assert ended["state"] == "LIVE", ended["reason"]
     answers_are_exact(lambda path: ask(api + path), rated, ended["run_id"])
