@@ -144,7 +144,7 @@ class Stack:
                 yield (
                     f"endpoint {id}, which EMR made in the stack's network, costs about {usd} USD "
                     "a month. While no cluster runs it may be deleted, EMR makes it anew: "
-                    f"aws ec2 delete-vpc-endpoints --vpc-endpoint-ids {id}"
+                    f"`aws ec2 delete-vpc-endpoints --vpc-endpoint-ids {id}`"
                 )
 
 
