@@ -128,10 +128,12 @@ class Plan:
 
 
 def regional(service: str) -> Any:
-    """A client of a service; of the free tier in the one region that tells of it."""
-    region = "us-east-1" if service == "freetier" else None
+    """A client of a service; of the free tier at the one address that it is documented to have."""
     make: Any = boto3.client
-    return make(service, region_name=region, config=SOON)
+    if service == "freetier":
+        dual = SOON.merge(Config(use_dualstack_endpoint=True))
+        return make(service, region_name="us-east-1", config=dual)
+    return make(service, config=SOON)
 
 
 def preflight(plan: Plan, client: Client = regional) -> Iterator[Finding]:

@@ -406,6 +406,11 @@ def test_no_region_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_
     assert (told.verdict, "AWS_REGION" in told.told) == (Verdict.MISSING, True)
 
 
+def test_the_free_tier_is_asked_at_its_one_address() -> None:
+    # https://docs.aws.amazon.com/cli/latest/reference/freetier/
+    assert module.regional("freetier").meta.endpoint_url == "https://freetier.us-east-1.api.aws"
+
+
 def test_the_plan_is_what_make_deploy_would_deploy(tmp_path: Path) -> None:
     (tmp_path / "template.yaml").write_text((ROOT / "template.yaml").read_text())
     config = (ROOT / "samconfig.toml").read_text()
