@@ -26,6 +26,7 @@ AREAS = {
     "Access": "Who may do what, and what a request may hold.",
     "Tampered results": "Between the job and the index somebody changes what the job wrote.",
     "Disaster": "A table or a result is gone.",
+    "Removal": "A stack is deleted that is half made, still at work, or slow to go.",
 }
 HEAD = """# Reliability
 

@@ -18,6 +18,7 @@ from local import teardown
 from local.cli import cli
 from local.stack import StackError
 from local.teardown import Teardown
+from tests.conftest import Observed
 from tests.drills.faults import Weather, weather
 
 OURS, THEIRS = "films-0123456789ab", "films-2-0123456789ab"
@@ -368,8 +369,13 @@ def test_a_file_that_does_not_go_is_told_by_name(
         list(teardown._empty(s3, bucket))
 
 
+@pytest.mark.drill(
+    "Removal",
+    injected="a log arrives after the bucket was emptied",
+    promised="the bucket is emptied anew",
+)
 def test_logs_that_come_while_their_bucket_is_emptied_go_with_it(
-    films: CloudFormation, monkeypatch: pytest.MonkeyPatch, clock: Clock
+    films: CloudFormation, monkeypatch: pytest.MonkeyPatch, clock: Clock, observed: Observed
 ) -> None:
     bucket, emptied = films.resources["ResultsBucket"], teardown._empty
 
@@ -383,10 +389,16 @@ def test_logs_that_come_while_their_bucket_is_emptied_go_with_it(
     told = list(Teardown.find("films").run(with_data=True))
     assert f"bucket {bucket} has got something new in the meantime" in told
     nothing_is_left(films)
+    observed(1, "nothing was left")
 
 
+@pytest.mark.drill(
+    "Removal",
+    injected="the cluster ends as TERMINATED_WITH_ERRORS, after minutes",
+    promised="the stack is deleted all the same",
+)
 def test_a_cluster_that_ends_with_errors_has_ended(
-    films: CloudFormation, monkeypatch: pytest.MonkeyPatch, clock: Clock
+    films: CloudFormation, monkeypatch: pytest.MonkeyPatch, clock: Clock, observed: Observed
 ) -> None:
     def terminate(self: Any) -> None:
         self.state = "TERMINATING"
@@ -396,6 +408,7 @@ def test_a_cluster_that_ends_with_errors_has_ended(
     told = list(Teardown.find("films").run(with_data=True))
     assert len([line for line in told if line.endswith("is TERMINATING")]) > 1
     nothing_is_left(films)
+    observed(1, "nothing was left, and each minute it was told what was waited for")
 
 
 def test_a_cluster_that_does_not_end_is_not_waited_for_for_ever(
@@ -411,16 +424,27 @@ def test_a_cluster_that_does_not_end_is_not_waited_for_for_ever(
     assert len(buckets()) == 2
 
 
+@pytest.mark.drill(
+    "Removal",
+    injected="a cluster is launched while the stack is being deleted",
+    promised="it is ended, too",
+)
 def test_a_cluster_that_was_launched_meanwhile_is_ended_too(
-    films: CloudFormation, clock: Clock
+    films: CloudFormation, clock: Clock, observed: Observed
 ) -> None:
     clock.after(60, lambda: launch("films", 2) and None)
     list(Teardown.find("films").run(with_data=True))
     assert clusters()["films-2"] == "TERMINATED"
     nothing_is_left(films)
+    observed(1, "nothing was left")
 
 
-def test_throttling_does_not_stop_it(films: CloudFormation) -> None:
+@pytest.mark.drill(
+    "Removal",
+    injected="EMR throttles three of five requests",
+    promised="the stack is deleted all the same",
+)
+def test_throttling_does_not_stop_it(films: CloudFormation, observed: Observed) -> None:
     patient = boto3.session.Session().client("emr", config=teardown.PATIENT)
     tries = patient.meta.config.retries["total_max_attempts"]
     storm = Weather({"emr": ["throttled"]}, share=0.6)
@@ -435,16 +459,23 @@ def test_throttling_does_not_stop_it(films: CloudFormation) -> None:
     assert storm.hit > 0
     assert max(storm.most.values()) <= tries
     nothing_is_left(films)
+    observed(storm.hit, "nothing was left")
 
 
+@pytest.mark.drill(
+    "Removal",
+    injected="EMR's endpoint takes four minutes to go",
+    promised="the stack is deleted once it has gone",
+)
 def test_the_network_is_deleted_only_when_its_endpoints_are_gone(
-    films: CloudFormation, monkeypatch: pytest.MonkeyPatch, clock: Clock
+    films: CloudFormation, monkeypatch: pytest.MonkeyPatch, clock: Clock, observed: Observed
 ) -> None:
     slowly(monkeypatch, clock, films.emr_endpoint, 240)
     told = list(Teardown.find("films").run(with_data=True))
     assert f"endpoint {films.emr_endpoint} is deleting" in told
     assert films.deletions == 1
     nothing_is_left(films)
+    observed(1, "one deletion of the stack went through")
 
 
 def slowly(monkeypatch: pytest.MonkeyPatch, clock: Clock, slow: str, seconds: float) -> None:
@@ -557,17 +588,28 @@ HALF_MADE: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
+@pytest.mark.drill(
+    "Removal",
+    injected="stacks that are half made or half deleted, in nine ways",
+    promised="nothing of them is left",
+)
 @pytest.mark.parametrize("how", HALF_MADE)
 def test_after_every_kind_of_half_made_stack_nothing_is_left(
-    films: CloudFormation, how: str
+    films: CloudFormation, how: str, observed: Observed
 ) -> None:
     status, states = HALF_MADE[how]
     half_made(films, status, **states)
     list(Teardown.find("films").run(with_data=True))
     nothing_is_left(films)
+    observed(1, "nothing was left")
 
 
-def test_what_was_deleted_by_hand_is_passed_over(films: CloudFormation) -> None:
+@pytest.mark.drill(
+    "Removal",
+    injected="a bucket, the table and a security group are deleted by hand",
+    promised="the rest is deleted",
+)
+def test_what_was_deleted_by_hand_is_passed_over(films: CloudFormation, observed: Observed) -> None:
     boto3.client("s3").delete_bucket(Bucket=films.resources["DatasetsBucket"])
     boto3.client("dynamodb").delete_table(TableName="films-runs")
     teardown_ = Teardown.find("films")
@@ -581,6 +623,7 @@ def test_what_was_deleted_by_hand_is_passed_over(films: CloudFormation) -> None:
     assert f"bucket {films.resources['DatasetsBucket']} is gone already" in told
     assert "table films-runs is gone already" in told
     nothing_is_left(films)
+    observed(1, "nothing was left")
 
 
 def test_the_data_of_a_deleted_stack_can_still_be_deleted(films: CloudFormation) -> None:
@@ -611,8 +654,13 @@ def test_a_cluster_that_outlived_its_stack_is_ended(films: CloudFormation) -> No
     assert len(buckets()) == 2
 
 
+@pytest.mark.drill(
+    "Removal",
+    injected="EMR brings its rules back while the stack is being deleted",
+    promised="it is tried once more",
+)
 def test_a_deletion_that_failed_on_the_network_is_tried_once_more(
-    films: CloudFormation, clock: Clock
+    films: CloudFormation, clock: Clock, observed: Observed
 ) -> None:
     core, primary = (films.resources[name] for name in ("CoreGroup", "PrimaryGroup"))
     clock.after(60, lambda: name_each_other(core, primary))
@@ -620,6 +668,7 @@ def test_a_deletion_that_failed_on_the_network_is_tried_once_more(
     assert any("PrimaryGroup" in line and "trying once more" in line for line in told)
     assert films.deletions == 2
     nothing_is_left(films)
+    observed(1, "the second deletion went through")
 
 
 def test_a_network_that_somebody_else_uses_is_told_with_what_is_in_it(
@@ -642,8 +691,13 @@ def test_a_network_that_somebody_else_uses_is_told_with_what_is_in_it(
     nothing_is_left(films)
 
 
+@pytest.mark.drill(
+    "Removal",
+    injected="CloudFormation may not delete a function",
+    promised="its reason is told; the command finishes once that is put right",
+)
 def test_another_failure_is_told_with_its_reason_and_not_tried_again(
-    films: CloudFormation,
+    films: CloudFormation, observed: Observed
 ) -> None:
     films.stubborn = {"ControlFunction": "not authorized to perform: lambda:DeleteFunction"}
     answer = CliRunner().invoke(cli, ["destroy", "--stack", "films", "--with-data", "--yes"])
@@ -656,6 +710,7 @@ def test_another_failure_is_told_with_its_reason_and_not_tried_again(
     films.stubborn = {}
     list(Teardown.find("films").run(with_data=True))
     nothing_is_left(films)
+    observed(1, "the reason was told; the second command left nothing")
 
 
 @pytest.mark.usefixtures("films")
