@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import NOTES, ROOT
+from tests.drills.findings import FINDINGS
 
 DOCUMENT = ROOT / "docs" / "reliability.md"
 AREAS = {
@@ -79,7 +80,27 @@ def document(rows: Iterable[Row], minutes: float) -> str:
                 cells = link, drill["injected"], f"{drill['times']:,}", drill["promised"]
                 seen = "; ".join(drill["observed"])
                 text += "| " + " | ".join(cell(each) for each in (*cells, seen)) + " |\n"
+    return text + findings()
+
+
+def findings() -> str:
+    """What is known to differ between AWS and one machine, and which tests watch it."""
+    text = (
+        "\n## Known of AWS\n\nFound by review and in reports of others; none was tried on AWS.\n\n"
+    )
+    text += "| what AWS does | what is done about it | watched by |\n|---|---|---|\n"
+    for finding in FINDINGS:
+        links = ", ".join(map(link_to, finding.watched_by))
+        text += f"| {cell(finding.about)} | {cell(finding.answer)} | {links} |\n"
     return text
+
+
+def link_to(watcher: str) -> str:
+    """A link to a test or a decision record."""
+    module, _, name = watcher.partition("::")
+    return (
+        f"[{title(name)}](../tests/{module})" if name else f"[decision {module[10:14]}]({module})"
+    )
 
 
 def gathered(rows: Iterable[Row]) -> list[Row]:

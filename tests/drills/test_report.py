@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.drills import report
+from tests.drills.findings import FINDINGS
 
 TESTS = Path(__file__).parent.parent
 ROW = {
@@ -43,4 +44,16 @@ def test_the_page_names_every_drill_and_no_other() -> None:
     page = report.DOCUMENT.read_text()
     told = {f"[{report.title(name)}](../tests/{module})" for module, name, _ in drills()}
     assert {area for *_, area in drills()} == set(report.AREAS)
-    assert set(re.findall(r"\[[^\]]+\]\(../tests/[^)]+\)", page)) == told
+    rows, _, known = page.partition("\n## Known of AWS")
+    assert set(re.findall(r"\[[^\]]+\]\(../tests/[^)]+\)", rows)) == told
+    assert "\n## Known of AWS" + known == report.findings()
+
+
+def test_every_finding_is_watched_by_a_test_or_answered_by_a_decision() -> None:
+    for finding in FINDINGS:
+        assert finding.watched_by
+        for watcher in finding.watched_by:
+            module, _, name = watcher.partition("::")
+            path = TESTS / module if name else report.DOCUMENT.parent / module
+            assert path.exists(), watcher
+            assert not name or re.search(rf"^def {name}\(", path.read_text(), re.M), watcher
