@@ -113,7 +113,7 @@ def account() -> Iterator[str]:
         server.stop()
 
 
-def load(shape: str, endpoint: str) -> dict[str, list[Use]]:
+def load(shape: str, neighbours: int, endpoint: str) -> dict[str, list[Use]]:
     """What each function needs on a load of a shape, event by event of the pipeline."""
     import boto3
 
@@ -122,7 +122,7 @@ def load(shape: str, endpoint: str) -> dict[str, list[Use]]:
     from tests.unit.conftest import Cloud, dropped, manifest_written, messages, template
 
     folder, _ = dataset(shape)
-    job(folder, 1)
+    job(folder, 1, more=("--neighbours", str(neighbours)))
     requests.post(f"{endpoint}/moto-api/reset", timeout=60).raise_for_status()
     cloud = Cloud()
     make_account(cloud, template()["Resources"], boto3.client("dynamodb"))
@@ -238,12 +238,14 @@ def main() -> int:
         epilog="example:\n  python benchmarks/function_sizes.py --shapes 10m",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--neighbours", type=int, default=50, metavar="N", help="of each movie")
     parser.add_argument("--shapes", nargs="+", default=SHAPES, help="of benchmarks/shapes.py")
     options = parser.parse_args()
     from tests import conftest  # noqa: F401  (sets the functions' environment)
 
     with account() as endpoint:
-        REPORT.write_text(report({shape: load(shape, endpoint) for shape in options.shapes}))
+        uses = {each: load(each, options.neighbours, endpoint) for each in options.shapes}
+    REPORT.write_text(report(uses))
     print(f"written: {REPORT.relative_to(ROOT)}", file=sys.stderr)
     return 0
 

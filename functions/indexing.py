@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 import zlib
 from collections.abc import Iterator
@@ -235,12 +236,16 @@ class Indexer:
         return blob
 
     def _read(self, run_id: str, part: Part) -> Iterator[dict[str, Any]]:
-        """The lines of a part, which is checked whole before the first is given."""
+        """The lines of a part, which is checked whole before the first is given.
+
+        Unpacked twice rather than kept: with many neighbours a part is hundreds of megabytes.
+        """
         blob = self._bytes(run_id, part)
         try:
-            lines = gzip.decompress(blob).splitlines()
+            with gzip.open(io.BytesIO(blob)) as unpacked:
+                lines = sum(1 for _ in unpacked)
         except (OSError, EOFError, zlib.error) as error:
             raise PartError(f"{part.name} is no gzip file: {error}") from error
-        if len(lines) != part.records:
-            raise PartError(f"{part.name} has {len(lines)} lines; the manifest says {part.records}")
-        return map(json.loads, lines)
+        if lines != part.records:
+            raise PartError(f"{part.name} has {lines} lines; the manifest says {part.records}")
+        return map(json.loads, gzip.GzipFile(fileobj=io.BytesIO(blob)))
