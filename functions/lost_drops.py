@@ -73,7 +73,12 @@ def find(
                     "time": runs.format_time(newest.modified),
                 }
     if stretch.end != kept.get("after", ""):
-        runs_table.put_item(Item={**CURSOR, "after": stretch.end})
+        runs_table.update_item(
+            Key=CURSOR,
+            UpdateExpression="SET #after = :end",
+            ExpressionAttributeNames={"#after": "after"},
+            ExpressionAttributeValues={":end": stretch.end},
+        )
 
 
 def look(s3: "S3Client", bucket: str, after: str) -> Stretch:

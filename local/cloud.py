@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STACK = "similar-titles"
 START_SECONDS = 60
 ACCESS_LOG = "access.jsonl"  # in the cloud's folder: every judgement on who may do what
+LIMITS = "limits.json"  # there, too: what DynamoDB does at once
 _TOOLS = ROOT / ".venv-sam" / "bin"
 _SAM = str(_TOOLS / "sam")
 
@@ -99,6 +100,16 @@ class Cloud:
                 return answer.status, json.load(answer)
         except (OSError, ValueError) as error:
             raise CloudError(f"the API does not answer {path}: {error}") from error
+
+    def limit(self, **limits: int) -> None:
+        """Have DynamoDB give and take no more at once, as the real one; without any, all.
+
+        Args:
+            limits: `keys` that one BatchGetItem answers, `write_units` that it takes a second.
+        """
+        unfinished = self.folder / f"{LIMITS}.new"
+        unfinished.write_text(json.dumps(limits))
+        unfinished.rename(self.folder / LIMITS)
 
     def judged(self, sessions: str, allowed: bool = True) -> set[tuple[str, str]]:
         """What roles were allowed or denied by now: actions, each with the ARN of what it was on.
@@ -174,6 +185,7 @@ def _emulator(access: Access, port: int, folder: Path) -> Iterator[None]:
         "TMPDIR": str(temporary),
         "LOG_LEVEL": "INFO",
         "ACCESS_LOG": str(folder / ACCESS_LOG),
+        "LIMITS": str(folder / LIMITS),
     }
     log = folder / "emulator.log"
     with log.open("wb") as out:

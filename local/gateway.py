@@ -11,13 +11,17 @@ so is which cluster TerminateJobFlows ends, for the sweep may end those of its o
 What the nodes write comes with a checksum that it would work out in Python, byte by byte, while
 everybody else waits: that is compiled.
 
+DynamoDB takes and gives as much at once as `LIMITS` says, a file that may change: see `Rationed`.
+
 Which rights roles have used, and which they lacked, it notes in a file that `ACCESS_LOG` names: so
 a test can find those that nobody needs.
 """
 
 import json
 import os
-from collections.abc import Awaitable, Callable
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +29,13 @@ import ministack.app
 import numba
 import numpy as np
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import emr, iam, s3
+from ministack.services import dynamodb, emr, iam, s3
 
+type Answer = tuple[int, dict[str, str], str | bytes]
+type Handler = Callable[[dict[str, Any]], Answer]
+
+UNIT = 1024  # bytes that a write unit writes
+THROTTLED = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"
 _emulator = ministack.app.app
 # By name: what each allows. https://docs.aws.amazon.com/aws-managed-policy/latest/reference/
 _POLICIES: dict[str, list[str]] = {
@@ -117,10 +126,98 @@ def sum_quickly() -> None:
     s3._crc64nvme = numba.njit(s3._crc64nvme)
 
 
+class Rationed:
+    """The emulator's batches, within limits.
+
+    Attributes:
+        limits: reads them: `keys` that one BatchGetItem answers, the others are UnprocessedKeys;
+            `write_units` that BatchWriteItem takes a second, of all tables together, the others are
+            UnprocessedItems. What is not there is not limited.
+        clock: seconds.
+    """
+
+    def __init__(
+        self, limits: Callable[[], Mapping[str, int]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.limits, self.clock = limits, clock
+        self._units, self._since = 0.0, clock()
+
+    def reads(self, handler: Handler) -> Handler:
+        """BatchGetItem that answers only some of its keys, any of them."""
+
+        def batch_get(data: dict[str, Any]) -> Answer:
+            keys, most = _all_of(data, "Keys"), self.limits().get("keys")
+            if most is None or len(keys) <= most:
+                return handler(data)
+            given = set(random.sample(range(len(keys)), most))
+            status, headers, body = handler(_with_keys(data, keys, given))
+            if status != 200:
+                return status, headers, body
+            left = _with_keys(data, keys, set(range(len(keys))) - given)["RequestItems"]
+            return status, headers, json.dumps(json.loads(body) | {"UnprocessedKeys": left})
+
+        return batch_get
+
+    def writes(self, handler: Handler) -> Handler:
+        """BatchWriteItem that takes only what its write units suffice for."""
+
+        def batch_write(data: dict[str, Any]) -> Answer:
+            most = self.limits().get("write_units")
+            if most is None:
+                return handler(data)
+            now = self.clock()
+            self._units = min(self._units + (now - self._since) * most, most)
+            self._since = now
+            taken: dict[str, list[Any]] = {}
+            left: dict[str, list[Any]] = {}
+            for table, requests in data.get("RequestItems", {}).items():
+                for request in requests:
+                    units = 1 + len(json.dumps(request)) // UNIT
+                    fits = units <= self._units
+                    self._units -= units if fits else 0
+                    (taken if fits else left).setdefault(table, []).append(request)
+            if not taken and left:
+                refusal = {"__type": THROTTLED, "message": "The level of configured throughput ..."}
+                return 400, {"Content-Type": "application/x-amz-json-1.0"}, json.dumps(refusal)
+            status, headers, body = handler(data | {"RequestItems": taken})
+            if status != 200 or not left:
+                return status, headers, body
+            return status, headers, json.dumps(json.loads(body) | {"UnprocessedItems": left})
+
+        return batch_write
+
+
+def _all_of(data: dict[str, Any], member: str) -> list[tuple[str, Any]]:
+    """What a batch asks for, each with its table."""
+    items = data.get("RequestItems") or {}
+    return [(table, each) for table, of in items.items() for each in of.get(member, [])]
+
+
+def _with_keys(
+    data: dict[str, Any], keys: list[tuple[str, Any]], wanted: set[int]
+) -> dict[str, Any]:
+    """A BatchGetItem for some of its keys alone."""
+    items: dict[str, Any] = {}
+    for place, (table, key) in enumerate(keys):
+        if place in wanted:
+            of = items.setdefault(table, data["RequestItems"][table] | {"Keys": []})
+            of["Keys"].append(key)
+    return data | {"RequestItems": items}
+
+
+def read_limits(path: Path) -> Mapping[str, int]:
+    """What the file has; no limits where there is none."""
+    limits: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    return limits
+
+
 if __name__ == "__main__":
     sum_quickly()
     _know_policies()
     _judge_strictly(Path(os.environ["ACCESS_LOG"]))
+    rationed = Rationed(lambda: read_limits(Path(os.environ["LIMITS"])))
+    dynamodb._batch_get_item = rationed.reads(dynamodb._batch_get_item)
+    dynamodb._batch_write_item = rationed.writes(dynamodb._batch_write_item)
     _know_clusters()
     ministack.app.app = _as_encrypted
     ministack.app.main()

@@ -86,11 +86,14 @@ def cloud() -> Iterator[Cloud]:
 
 @pytest.fixture
 def world(cloud: Cloud, request: pytest.FixtureRequest) -> Iterator[World]:
-    """The cloud in a test's hands; EMR behaves well again afterwards.
+    """The cloud in a test's hands; it behaves well again afterwards.
 
-    In drills it is as busy as the real one may be, unless they say otherwise.
+    In drills it is as busy as the real one may be, unless they say otherwise, and DynamoDB gives
+    and takes little at once.
     """
     is_drill = request.node.get_closest_marker("drill") is not None
     cloud.player.script = Script(throttled=1) if is_drill else Script()
+    cloud.limit(**({"keys": 2, "write_units": 20} if is_drill else {}))
     yield World(cloud)
     cloud.player.script = Script()
+    cloud.limit()
