@@ -55,10 +55,14 @@ def test_a_thousand_deliveries_make_one_cluster(
     }
     steps = {600: State.RUNNING, 2400: State.INDEXING, 4000: State.LIVE}
     deliveries = sorted(
-        (arrived + chance.choice([0, 1, 61, chance.randint(0, 300), chance.randint(0, 7200)]), name)
+        (
+            arrived + chance.choice([0, 1, 61, chance.randint(0, 300), chance.randint(0, 7200)]),
+            name,
+            START + timedelta(seconds=arrived),
+        )
         for arrived, (name, _) in chance.choices([*arrivals.items()], k=500)
     )
-    plan = [(second, "deliver", name) for second, name in deliveries]
+    plan = [(second, "deliver", *event) for second, *event in deliveries]
     plan += [(second, "arrive", *file) for second, file in arrivals.items()]
     plan += [(second, "move", state) for second, state in steps.items()]
     came_back = 0
@@ -71,7 +75,7 @@ def test_a_thousand_deliveries_make_one_cluster(
                 (run,) = cloud.all_runs()
                 assert runs.advance(cloud.runs, run["run_id"], details[0], datetime.now(UTC))
             else:
-                came_back += not deliver(dropped(f"ml/{details[0]}"))
+                came_back += not deliver(dropped(f"ml/{details[0]}", at=details[1]))
     (run,) = cloud.all_runs()
     (cluster,) = cloud.clusters()
     assert run["cluster_id"] == cluster["Id"]

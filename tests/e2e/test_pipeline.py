@@ -66,7 +66,8 @@ def answers_are_exact(
 
 def clusters(world: World) -> int:
     """How many clusters were ever launched."""
-    return len(world.cloud.client("emr").list_clusters()["Clusters"])
+    pages = world.cloud.client("emr").get_paginator("list_clusters").paginate()
+    return sum(len(page["Clusters"]) for page in pages)
 
 
 def drained(world: World) -> bool:
