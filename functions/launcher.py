@@ -103,8 +103,11 @@ def record_handler(record: SQSRecord) -> None:
             start = partial(launcher.start_again, run_id)
     else:
         bucket, key = event["detail"]["bucket"]["name"], event["detail"]["object"]["key"]
+        prefix = folder_of(key)
+        if prefix is None:
+            return
         dropped_at = runs.parse_time(event["time"])
-        folder = folder_to_launch(bucket, key, dropped_at, early)
+        folder = folder_to_launch(bucket, prefix, dropped_at, early)
         if folder is None:
             return
         mark = fingerprint(files_that_matter(folder))
@@ -124,21 +127,18 @@ def record_handler(record: SQSRecord) -> None:
         raise LeasedError(f"run {outcome.run_id} has no cluster yet", min(left, early))
 
 
-def folder_to_launch(bucket: str, key: str, dropped_at: datetime, early: float) -> Folder | None:
+def folder_to_launch(bucket: str, prefix: str, dropped_at: datetime, early: float) -> Folder | None:
     """The folder that a file was dropped into; None where there is nothing to launch.
 
     Args:
         bucket: the datasets bucket.
-        key: the file's.
-        dropped_at: when it was there. S3 dates what came in parts by when its upload began.
+        prefix: the folder's.
+        dropped_at: when the file was there. S3 dates what came in parts by when its upload began.
         early: least seconds to wait where the folder has changed too recently.
 
     Raises:
         NotSettledError: the folder changed too recently.
     """
-    prefix = folder_of(key)
-    if prefix is None:
-        return None
     now = datetime.now(UTC)
     folder = list_folder(s3, bucket, prefix, now)
     logger.append_keys(folder=folder.name)

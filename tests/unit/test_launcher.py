@@ -493,6 +493,16 @@ def test_a_launch_that_emr_was_too_busy_for_comes_back_within_seconds(
     assert len(cloud.clusters()) == len(cloud.all_runs()) == 1
 
 
+def test_a_file_that_does_not_matter_is_passed_over_whatever_else_its_message_lacks(
+    cloud: Cloud,
+) -> None:
+    trigger = dropped("ml/ratings.dat")
+    body = {"detail": {"bucket": {"name": "x"}, "object": {"key": "x"}}}
+    trigger["Records"][0]["body"] = json.dumps(body)
+    assert deliver(trigger) == []
+    assert cloud.all_runs() == []
+
+
 def test_the_sample_event_names_a_file_that_matters() -> None:
     body = json.loads(event("launcher-dataset-dropped")["Records"][0]["body"])
     assert launcher.folder_of(body["detail"]["object"]["key"]) == "ml-10M100K/"
