@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from py4j.protocol import Py4JNetworkError
 from pyspark import RDD, SparkConf, SparkContext, SparkFiles
 
 import results
@@ -111,6 +112,8 @@ def main(arguments: list[str] | None = None) -> int:
         for sample in report:
             print("  {file}, {defect}: {line!r}".format_map(sample), file=sys.stderr)  # noqa: T201
         return 1
+    except (ConnectionError, Py4JNetworkError):
+        raise  # the driver's JVM has died, of what YARN knows better
     except Exception as error:  # whatever it was: who waits for the run is to hear of it
         with suppress(Exception):  # what cannot be written hides nothing of that
             results.write_failure(options.output, type(error).__name__, reason_of(error), [])

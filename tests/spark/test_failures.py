@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from py4j.protocol import Py4JNetworkError
 
 import similarity_job
 
@@ -63,3 +64,17 @@ def test_a_job_that_breaks_leaves_its_reason_and_breaks_all_the_same(
         similarity_job.main(["--dataset", str(tmp_path), "--output", str(tmp_path / "out")])
     failure = json.loads((tmp_path / "out" / "failure.json").read_text())
     assert failure["message"] == "the job failed: ValueError: no such thing"
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError(111), Py4JNetworkError("no answer")])
+def test_a_job_whose_jvm_was_killed_leaves_the_reason_to_who_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(similarity_job, "start", lambda: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(similarity_job, "run", broken)
+    with pytest.raises(type(error)):
+        similarity_job.main(["--dataset", str(tmp_path), "--output", str(tmp_path / "result")])
+    assert not (tmp_path / "result" / "failure.json").exists()
