@@ -37,6 +37,7 @@ from answers import (
     SimilarTitles,
 )
 from catalogue import Hit
+from clients import PROMPT
 from explorer import explorer
 from live import Live
 from questions import (
@@ -50,12 +51,12 @@ from questions import (
     SimilarToTitle,
     Tastes,
 )
-from reader import ATTEMPTS, TIMEOUTS, Reader
+from reader import ATTEMPTS, Reader
 from routing import Api, Page
 
 logger = Logger()
 metrics = Metrics()
-dynamodb = boto3.resource("dynamodb", config=TIMEOUTS)
+dynamodb = boto3.resource("dynamodb", config=PROMPT)
 runs_table = dynamodb.Table(os.environ["RUNS_TABLE"])
 reader = Reader(dynamodb, os.environ["INDEX_TABLE"], os.environ["RESULTS_BUCKET"])
 api = Api()

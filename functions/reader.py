@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.config import Config
 
 import catalogue
 import index
 import live
 import problems
 from catalogue import Catalogue
+from clients import PROMPT
 from live import Live
 from problems import ProblemError
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import DynamoDBServiceResource
     from mypy_boto3_s3 import S3Client
 
-# Seconds. boto3 would wait a minute for an answer, and API Gateway waits 29 s for ours: what
-# stalls has to be given up, asked again, and told as a 503 before that.
-TIMEOUTS = Config(connect_timeout=1, read_timeout=3)
 PATIENCE = 5  # seconds from a request's beginning; later no call to AWS is begun for it
 ATTEMPTS = 3  # the pointer may move meanwhile
 FIRST_WAIT = 0.02  # seconds at the most before what was left unread is asked for again
@@ -53,7 +50,7 @@ class Reader:
     @cached_property
     def s3(self) -> "S3Client":
         """Made when the first search needs it."""
-        return boto3.client("s3", config=TIMEOUTS)
+        return boto3.client("s3", config=PROMPT)
 
     def begin(self) -> None:
         """Begin a request: from now on its time counts, see `PATIENCE`."""

@@ -25,9 +25,10 @@ from hypothesis import strategies as st
 import index
 import query
 import reader
+from clients import PROMPT
 from live import Live
 from problems import ProblemError
-from reader import LIVE, PATIENCE, TIMEOUTS, Reader
+from reader import LIVE, PATIENCE, Reader
 from tests.conftest import Observed
 from tests.unit.conftest import Cloud, movie_line, template
 from tests.unit.test_indexer import finish_run
@@ -329,7 +330,7 @@ def call_seconds() -> float:
     backoff = ExponentialBackoff(random=lambda: 1.0)
     waits = (backoff.delay_amount(SimpleNamespace(attempt_number=number, http_response=None))
              for number in range(1, attempts))  # fmt: skip
-    connect, read = TIMEOUTS.connect_timeout, TIMEOUTS.read_timeout
+    connect, read = PROMPT.connect_timeout, PROMPT.read_timeout
     return attempts * (connect + read) + sum(waits) + read
 
 
@@ -429,7 +430,7 @@ def breaking_off() -> Iterator[str]:
         thread.join()
 
 
-FAST = TIMEOUTS.merge(Config(connect_timeout=0.05, read_timeout=0.05))
+FAST = PROMPT.merge(Config(connect_timeout=0.05, read_timeout=0.05))
 
 
 @pytest.mark.drill(
