@@ -4,6 +4,8 @@ MOVIE ?=
 STACK ?= similar-titles
 
 BIN := .venv/bin
+# The functions' modules are named as Lambda finds them, from functions/; all others from here.
+RUN = PYTHONPATH=functions $(BIN)/python -m
 LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.13 \
        --no-annotate --no-header
 
@@ -17,7 +19,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo local test test-yarn test-aws coverage drills bench evaluate bench-api screenshots notebook pictures lint format environment types preflight deploy status rollback promote rebuild rerun redrive destroy lock clean
+.PHONY: help setup demo local test test-yarn test-aws coverage drills bench bench-api bench-functions bench-yarn evaluate screenshots notebook pictures lint format environment types preflight deploy status rollback promote rebuild rerun redrive destroy lock clean
 
 help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -26,10 +28,10 @@ setup: ## make .venv, .venv-sam and, where there is none, a Java; the other targ
 	@python3 local/bootstrap.py
 
 demo: setup ## the whole pipeline on a local cloud: DATASET=sample|1m|10m|RELEASE|FOLDER MOVIE=ID|TITLE
-	@$(BIN)/python -m local demo --dataset $(call quoted,DATASET) $(if $(value MOVIE),--movie $(call quoted,MOVIE))
+	@$(RUN) local demo --dataset $(call quoted,DATASET) $(if $(value MOVIE),--movie $(call quoted,MOVIE))
 
 local: setup ## a local cloud that stays up until Ctrl-C, with its page; DATASET=... drops one at once
-	@$(BIN)/python -m local up $(if $(findstring command,$(origin DATASET)),--dataset $(call quoted,DATASET))
+	@$(RUN) local up $(if $(findstring command,$(origin DATASET)),--dataset $(call quoted,DATASET))
 
 test: setup ## all tests
 	@$(BIN)/python -m pytest
@@ -44,40 +46,43 @@ coverage: setup ## what share of the code the unit and Spark tests run
 	@$(BIN)/python -m pytest -q tests/unit tests/spark --cov --cov-report=term --durations=0 --durations-min=5
 
 drills: setup ## break things on purpose and write docs/reliability.md; a quarter of an hour
-	@$(BIN)/python -m tests.drills.report
+	@$(RUN) tests.drills.report
 
 bench: setup ## measure the job and write benchmarks/RESULTS.md: BENCH=--large for 10m and 32m
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-bench
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-bench/bin/python requirements/dev.txt requirements/bench.txt
-	@.venv-bench/bin/python benchmarks/run.py $(BENCH)
+	@PYTHONPATH=functions .venv-bench/bin/python -m benchmarks.run $(BENCH)
 
 screenshots: setup ## write the page's pictures on the generated sample to docs/images
-	@$(BIN)/python -m local screenshots
+	@$(RUN) local screenshots
 
 bench-api: setup ## measure the API and write benchmarks/API.md
-	@$(BIN)/python benchmarks/api.py
+	@$(RUN) benchmarks.api
+
+bench-functions: setup ## measure what each function needs and write benchmarks/FUNCTIONS.md
+	@$(RUN) benchmarks.function_sizes
+
+bench-yarn: setup ## measure the job on a real YARN and write benchmarks/YARN.md: SERVER=PATH-of-versitygw
+	@$(RUN) benchmarks.yarn --server "$(SERVER)"
 
 evaluate: setup ## measure how good the neighbours are and write docs/quality.md: DATASET=ml-1m|RELEASE|FOLDER
 	@./similar-titles evaluate $(if $(findstring command,$(origin DATASET)),$(call quoted,DATASET),ml-1m)
 
 notebook: setup notebook-environment ## open the notebook in JupyterLab: DATASET=... MOVIE=TITLE, as for make demo
-	@.venv-notebook/bin/python -m local.notebook open --dataset $(call quoted,DATASET) \
+	@PYTHONPATH=functions .venv-notebook/bin/python -m local.notebook open --dataset $(call quoted,DATASET) \
 		$(if $(value MOVIE),--movie $(call quoted,MOVIE))
 
 pictures: setup notebook-environment ## draw docs/images anew: demo, benchmark; render the notebook into docs/notebook.md
-	@$(BIN)/python -m local.pictures benchmark demo
-	@.venv-notebook/bin/python -m local.notebook render
+	@$(RUN) local.pictures benchmark demo
+	@PYTHONPATH=functions .venv-notebook/bin/python -m local.notebook render
 
 .PHONY: notebook-environment
 notebook-environment: setup
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-notebook
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-notebook/bin/python requirements/dev.txt requirements/notebook.txt
 
-types: setup ## mypy, strict: each package by the paths that it runs with
-	@MYPYPATH=functions:. $(BIN)/mypy functions/*.py
-	@MYPYPATH=spark $(BIN)/mypy spark/*.py
-	@MYPYPATH=. $(BIN)/mypy --follow-imports=silent $(filter-out local/bootstrap.py,$(wildcard local/*.py))
-	@MYPYPATH=local $(BIN)/mypy local/bootstrap.py
+types: setup ## mypy, strict, over the whole tree
+	@$(BIN)/mypy
 
 lint: setup types ## ruff, mypy; sam validate, cfn-lint for serverless and checkov of template.yaml
 	@$(BIN)/ruff check
@@ -93,7 +98,7 @@ format: setup ## let ruff format the code
 	@$(BIN)/ruff format
 
 environment: setup ## build the archive of the job's native dependencies; with STACK=NAME put it there
-	@$(BIN)/python -m local.environment $(if $(findstring command,$(origin STACK)),--upload "$(STACK)")
+	@$(RUN) local.environment $(if $(findstring command,$(origin STACK)),--upload "$(STACK)")
 
 preflight: setup ## check what a first deploy needs of your AWS account: STACK=similar-titles ZONE=us-east-1a
 	@./similar-titles preflight --stack "$(STACK)" $(if $(ZONE),--zone "$(ZONE)")
@@ -101,7 +106,7 @@ preflight: setup ## check what a first deploy needs of your AWS account: STACK=s
 deploy: setup ## build and deploy to your AWS account: STACK=similar-titles
 	@PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam build
 	@PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam deploy --stack-name "$(STACK)"
-	@$(BIN)/python -m local.environment --upload "$(STACK)"
+	@$(RUN) local.environment --upload "$(STACK)"
 
 status: setup ## show the latest runs, and what costs while nothing runs: STACK=similar-titles
 	@./similar-titles status --stack "$(STACK)"
@@ -133,8 +138,8 @@ lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(LOCK) --upgrade requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
 	@$(LOCK) --upgrade requirements/notebook.in -c requirements/dev.txt -o requirements/notebook.txt
 	@$(LOCK) --upgrade requirements/functions.in -c requirements/dev.txt -o functions/requirements.txt
-	@$(BIN)/python -m local.environment --adopt
-	@$(BIN)/python -m local.hadoop --adopt
+	@$(RUN) local.environment --adopt
+	@$(RUN) local.hadoop --adopt
 
 clean: ## remove what was built or generated; environments and downloaded data stay
 	@rm -rf .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log

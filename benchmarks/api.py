@@ -29,13 +29,11 @@ from typing import Any
 import boto3
 import msgspec
 
+import index_table
+from local.cloud import Cloud
+from query import title_search
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "functions")]
-
-import catalogue  # noqa: E402
-import index  # noqa: E402
-from local.cloud import Cloud  # noqa: E402
-
 RESULTS = ROOT / "benchmarks" / "API.md"
 RUN = "20990101T000000000Z-00000000"
 TIMES = 1_000  # requests of which a percentile is told
@@ -123,7 +121,7 @@ def put_run(cloud: Cloud) -> None:
         aws_access_key_id=access.environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=access.secret,
     ).Table(cloud.outputs["IndexTable"])
-    index.write(table, RUN, (line(id, range(1000, 1150)) for id in range(1, 101)))
+    index_table.write(table, RUN, (line(id, range(1000, 1150)) for id in range(1, 101)))
     key = f"runs/{RUN}/titles/part-00000.json.gz"
     cloud.client("s3").put_object(
         Bucket=cloud.outputs["ResultsBucket"], Key=key, Body=titles_of(10_681)
@@ -140,7 +138,7 @@ def put_run(cloud: Cloud) -> None:
         "promoted_at": "2099-01-01T00:00:00.000Z",
         "quality": None,
     }
-    table.put_item(Item={**index.LIVE_KEY, **pointer})
+    table.put_item(Item={**index_table.LIVE_KEY, **pointer})
 
 
 def cold(built: Path) -> str:
@@ -182,7 +180,7 @@ def _starts(step: str, built: Path) -> tuple[float, float]:
 
 def warm(cloud: Cloud) -> str:
     """What a warm answer takes beside its read of DynamoDB."""
-    query = importlib.import_module("query")
+    query = importlib.import_module("query.handler")
     calls: list[float] = []
     read = query.dynamodb.batch_get_item
 
@@ -193,15 +191,15 @@ def warm(cloud: Cloud) -> str:
         return answer
 
     query.reader.dynamodb = SimpleNamespace(batch_get_item=timed, Table=query.dynamodb.Table)
-    keys = [dict(index.LIVE_KEY), index.movie_key(RUN, 1)]
+    keys = [dict(index_table.LIVE_KEY), index_table.movie_key(RUN, 1)]
 
     def bare(event: dict[str, Any], _: object) -> dict[str, Any]:
         """No routes, no checks, no filters: reads, and hands on what it has read."""
         id = int(event["path"].split("/")[2])
-        keys[1] = index.movie_key(RUN, id)
+        keys[1] = index_table.movie_key(RUN, id)
         request = {cloud.outputs["IndexTable"]: {"Keys": keys, "ConsistentRead": True}}
         found = timed(RequestItems=request)["Responses"].popitem()[1]
-        movie = index.from_item(next(item for item in found if "movie" in item))
+        movie = index_table.from_item(next(item for item in found if "movie" in item))
         return {"statusCode": 200, "body": json.dumps(movie), "headers": {}}
 
     handlers = {
@@ -290,7 +288,7 @@ def search() -> str:
     for count, allowed in ((10_681, 10), (100_000, 50)):
         blob = titles_of(count)
         began = time.perf_counter()
-        loaded = catalogue.load(blob)
+        loaded = title_search.load(blob)
         took = time.perf_counter() - began
         asked = [title[:-7] for title in names(count)[: count : count // 200]]
         for kind, change in KINDS.items():
@@ -298,7 +296,7 @@ def search() -> str:
             for title in asked:
                 text = change(title)
                 began = time.perf_counter()
-                catalogue.search(loaded, text, 10)
+                title_search.search(loaded, text, 10)
                 taken.append(time.perf_counter() - began)
             rows.append(
                 (f"{count:,}", kind, *_percentiles(taken), f"{allowed} ms", f"{took:.2f} s")

@@ -19,7 +19,6 @@ from typing import Any
 import requests
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "spark")]
 
 REPORT = ROOT / "benchmarks" / "FUNCTIONS.md"
 VCPU_MB = 1769  # of memory, for which Lambda gives one vCPU
@@ -37,7 +36,7 @@ name, answers = sys.argv[1], os.fdopen(int(sys.argv[2]), "w")
 context = SimpleNamespace(function_name=name, memory_limit_in_mb=1024, aws_request_id="benchmark",
                           invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:f",
                           get_remaining_time_in_millis=lambda: 100_000)
-module = importlib.import_module(name)
+module = importlib.import_module(f"{name}.handler")
 told = [used()]
 for line in sys.stdin:
     before = used()
@@ -233,9 +232,9 @@ def report(uses: Mapping[str, Mapping[str, list[Use]]]) -> str:
 def main() -> int:
     """Measure, and write FUNCTIONS.md; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python benchmarks/function_sizes.py",
+        prog="python -m benchmarks.function_sizes",
         description=__doc__,
-        epilog="example:\n  python benchmarks/function_sizes.py --shapes 10m",
+        epilog="example:\n  python -m benchmarks.function_sizes --shapes 10m",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--neighbours", type=int, default=50, metavar="N", help="of each movie")

@@ -38,6 +38,7 @@ def submit(program: Path, *arguments: str, options: Sequence[str]) -> Measured:
     ]
     environment = {
         "JAVA_HOME": str(java_home()),
+        "PYTHONPATH": str(ROOT),
         "PYSPARK_PYTHON": str(PYTHON),
         "SPARK_LOCAL_IP": "127.0.0.1",
     }

@@ -11,10 +11,10 @@ import scipy.sparse as sp
 import similaripy
 import sparse_dot_topn
 
-import kernel
 from benchmarks.shapes import Table
-from engine import Blocks, cut
-from entries import BLOCK_MOVIES, HALVES_BITS
+from spark.engine import kernel
+from spark.engine.engine import Blocks, cut
+from spark.engine.entries import BLOCK_MOVIES, HALVES_BITS
 
 THREADS = 2
 BLOCKS = 4

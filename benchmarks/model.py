@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from engine import SHARE_BYTES, SUM_BYTES, block_count
+from spark.engine.engine import SHARE_BYTES, SUM_BYTES, block_count
 
 STAGES = ("read", "similarities", "neighbours")
 CORES_OF_NODE = 4  # m5.xlarge

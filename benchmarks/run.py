@@ -4,20 +4,17 @@ import argparse
 import os
 import platform
 import statistics
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import kernels, model, shapes
+from benchmarks.jobs import CORES, DATA, dataset, job, say, submit
+from local.step import JAVA_OPTIONS
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "spark")]
-
-from benchmarks import kernels, model, shapes  # noqa: E402
-from benchmarks.jobs import CORES, DATA, dataset, job, say, submit  # noqa: E402
-from local.step import JAVA_OPTIONS  # noqa: E402
-
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 REPORTS = DATA / "reports"  # a file for each section, so that one can be measured again alone
 CHECK = "20m"  # the shape that the cost model is checked on, and not fitted to
@@ -34,7 +31,7 @@ EXAMPLE = """examples:
 def main() -> None:
     """Measure, and write RESULTS.md."""
     parser = argparse.ArgumentParser(
-        prog="python benchmarks/run.py",
+        prog="python -m benchmarks.run",
         description=__doc__,
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,13 +1,11 @@
 """The tutorial's program: text to Parquet by a self-join, as a program of its own."""
 
 import sys
-from pathlib import Path
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "spark"))
-from self_join import similarities
+from spark.engine.self_join import similarities
 
 folder, output = sys.argv[1:3]
 spark = SparkSession.builder.appName("tutorial").getOrCreate()

@@ -23,31 +23,29 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.jobs import dataset, job
+from launcher.cluster_request import BOOTSTRAP, JOB, PACKAGE, cluster_request
+from launcher.containers import Containers, containers
+from launcher.launch import JOB_FOLDER, package
+from local.access import REGION, Access, clean_environment
+from local.cloud import free_ports
+from local.environment import ensure, named
+from local.guard import Guarded
+from local.metadata import Credentials, InstanceMetadata
+from local.yarn import Yarn, yarn_nodes
+from s3_keys import code_prefix, environment_key, input_prefix, prefix
+from tests.unit.test_cluster import SETTINGS
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "functions"), str(ROOT / "spark")]
 os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
-
-from benchmarks.jobs import dataset, job  # noqa: E402
-from cluster import BOOTSTRAP, JOB, PACKAGE, cluster_request  # noqa: E402
-from containers import Containers, containers  # noqa: E402
-from launch import JOB_FOLDER, package  # noqa: E402
-from layout import code_prefix, environment_key, input_prefix, prefix  # noqa: E402
-from local.access import REGION, Access, clean_environment  # noqa: E402
-from local.cloud import free_ports  # noqa: E402
-from local.environment import ensure, named  # noqa: E402
-from local.guard import Guarded  # noqa: E402
-from local.metadata import Credentials, InstanceMetadata  # noqa: E402
-from local.yarn import Yarn, yarn_nodes  # noqa: E402
-from tests.unit.test_cluster import SETTINGS  # noqa: E402
-
 REPORT = ROOT / "benchmarks" / "YARN.md"
 BUCKET = SETTINGS.results_bucket
 RUN_ID = "20261123T120500000Z-5f2a9c01"
 EVERY = 0.3  # seconds between two looks at memory
 KEY, SECRET = "benchmark", "benchmark-of-the-job"
 EXAMPLE = """examples:
-  python benchmarks/yarn.py --server ~/go/bin/versitygw               the shape of ml-10M100K
-  python benchmarks/yarn.py --server ~/go/bin/versitygw --shape 1m --times 1
+  python -m benchmarks.yarn --server ~/go/bin/versitygw               the shape of ml-10M100K
+  python -m benchmarks.yarn --server ~/go/bin/versitygw --shape 1m --times 1
 """
 _CONTAINER = re.compile(r"/(container_\w+)")
 
@@ -176,7 +174,7 @@ def on_yarn(
 def main() -> int:
     """Measure, and write YARN.md; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python benchmarks/yarn.py",
+        prog="python -m benchmarks.yarn",
         description=__doc__,
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

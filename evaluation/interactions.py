@@ -8,11 +8,11 @@ import numpy as np
 from pyspark import SparkContext
 from scipy import sparse
 
-from content import read_tags
-from movielens import only_format
-from movies import Catalogue, catalogue, read_movies
-from ratings import Chunk, read_ratings, unpacked
-from storage import child, list_files
+from spark.contracts.movielens import only_format
+from spark.ingest.movies import Catalogue, catalogue, read_movies
+from spark.ingest.ratings import Chunk, read_ratings, unpacked
+from spark.measures.content import read_tags
+from spark.storage import child, list_files
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,16 @@ from pathlib import Path
 import numpy as np
 from pyspark.sql import SparkSession
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "spark")]
+from evaluation import report, runs, splits
+from evaluation.interactions import Interactions, read
+from evaluation.runs import Figures
+from local.java import NoJavaError, java_home
+from local.releases import SourceError, bar, folder_of
+from local.step import JAVA_OPTIONS, PYTHON
+from spark.contracts.movielens import DatasetError
+from spark.measures.registry import MEASURES
 
-from evaluation import report, runs, splits  # noqa: E402
-from evaluation.interactions import Interactions, read  # noqa: E402
-from evaluation.runs import Figures  # noqa: E402
-from local.java import NoJavaError, java_home  # noqa: E402
-from local.releases import SourceError, bar, folder_of  # noqa: E402
-from local.step import JAVA_OPTIONS, PYTHON  # noqa: E402
-from measures import MEASURES  # noqa: E402
-from movielens import DatasetError  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def measure(dataset: str) -> Figures:
@@ -79,7 +78,7 @@ def session(scratch: Path) -> Iterator[SparkSession]:
     os.environ |= {
         "JAVA_HOME": str(java_home()),
         "PYSPARK_PYTHON": str(PYTHON),
-        "PYTHONPATH": str(ROOT / "spark"),  # workers import the modules
+        "PYTHONPATH": str(ROOT),  # workers import the package
     }
     spark = (
         SparkSession.builder.master("local[*]")

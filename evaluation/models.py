@@ -11,12 +11,12 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from best import Best, best_of_rows
-from content import Content, content
-from gram import SCALE, inverse
-from hybrid import hybrid
-from measures import MEASURES, Pairs
-from movies import Catalogue
+from spark.engine.top_k import Best, best_of_rows
+from spark.ingest.movies import Catalogue
+from spark.measures.content import Content, content
+from spark.measures.ease import SCALE, inverse
+from spark.measures.hybrid import hybrid
+from spark.measures.registry import MEASURES, Pairs
 
 MIN_RATERS = 10  # a movie with fewer is in no pair of the job's
 MIN_SCORE = 0.95  # of the tutorial's measure

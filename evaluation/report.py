@@ -10,8 +10,8 @@ import numpy as np
 
 from evaluation import plots, published
 from evaluation.runs import Figures
-from measures import DEFAULT, MEASURES
-from movies import Catalogue
+from spark.ingest.movies import Catalogue
+from spark.measures.registry import DEFAULT, MEASURES
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = ROOT / "docs" / "quality.md"

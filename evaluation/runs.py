@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from pyspark.sql import SparkSession
 
-from entries import MAX_HALVES
 from evaluation import als, models, scoring, splits
 from evaluation.interactions import Interactions
 from evaluation.models import Training
 from evaluation.scoring import Scores
 from evaluation.slim import slim
 from evaluation.splits import Split
-from measures import MEASURES
+from spark.engine.entries import MAX_HALVES
+from spark.measures.registry import MEASURES
 
 SEED = 0
 LIKE = 8  # half stars from which a movie is liked

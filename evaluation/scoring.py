@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-import metrics
 from evaluation.models import best_places
 from evaluation.splits import Split
+from spark.self_evaluation import metrics
 
 USERS_AT_ONCE = 1024
 LONGEST = 100  # places of a list that are looked at

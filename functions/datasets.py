@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from spark.movielens import FILES, Format, formats_in, only_format
+from spark.contracts.movielens import FILES, Format, formats_in, only_format
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

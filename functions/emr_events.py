@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from layout import run_id_of_name
+from s3_keys import run_id_of_name
 
 # stateChangeReason of a cluster that did all that it was asked for.
 COMPLETED = "ALL_STEPS_COMPLETED"

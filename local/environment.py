@@ -25,7 +25,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from functions.layout import environment_key
+from s3_keys import environment_key
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "job.txt"

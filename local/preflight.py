@@ -24,7 +24,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from functions.instance_types import UnknownInstanceTypeError, instance_type
+from instance_types import UnknownInstanceTypeError, instance_type
 from local.stack import is_no_stack
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from local.sample import SHAPES, generate
-from spark.movielens import DatasetError, only_format
+from spark.contracts.movielens import DatasetError, only_format
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "data"

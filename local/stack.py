@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from functions import runs
+import runs
 
 STACK = "similar-titles"
 ENDPOINT_USD = Decimal("7.30")  # an interface endpoint in one zone, a month; docs/cost.md

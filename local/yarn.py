@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from functions.instance_types import INSTANCE_TYPES
+from instance_types import INSTANCE_TYPES
 from local import yarn_conf
 from local.access import REGION, Access, clean_environment
 from local.cloud import free_ports

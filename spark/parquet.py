@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage import replacing, write
+from spark.storage import replacing, write
 
 
 def write_parquet(batches: Iterator[pa.RecordBatch], schema: pa.Schema, uri: str) -> int:

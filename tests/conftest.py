@@ -25,6 +25,8 @@ type Observed = Callable[[int, str], None]
 GIVEN = dict(os.environ)  # as it was: tests/aws takes its credentials from there
 
 os.environ |= {
+    # As pytest does: programs that tests start find the code in the same two folders.
+    "PYTHONPATH": f"{ROOT / 'functions'}{os.pathsep}{ROOT}",
     "AWS_DEFAULT_REGION": "eu-central-1",
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",

@@ -14,9 +14,9 @@ import pytest
 from freezegun import freeze_time
 from freezegun.api import FrozenDateTimeFactory
 
-import indexer
-import launcher
 import redelivery
+from indexer import handler as indexer
+from launcher import handler as launcher
 from tests.drills.conftest import KilledError
 from tests.unit.conftest import CONTEXT, Cloud, template
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-import query
-from notices import notice
+from notifications import notice
+from query import handler as query
 from tests.conftest import ROOT, Observed
 from tests.drills.test_deliveries import deliver
 from tests.unit.conftest import CONTEXT, Cloud, movie_line

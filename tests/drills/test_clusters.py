@@ -12,13 +12,13 @@ from freezegun import freeze_time
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.emr import models as emr_models
 
-import index
-import live
-import monitor
-import notifier
+import index_table
+import live_pointer
 import runs
-import sweeper
+from monitor import handler as monitor
+from notifier import handler as notifier
 from runs import State
+from sweeper import handler as sweeper
 from tests.conftest import Observed, event
 from tests.drills.test_deliveries import deliver
 from tests.unit.conftest import CONTEXT, Cloud, account, manifest_written, movie_line
@@ -158,9 +158,11 @@ def is_ended(cloud: Cloud, run: runs.Run) -> bool:
 
 def answers_from(cloud: Cloud) -> tuple[str, list[int]]:
     """The run that readers are answered from, and those of its movies 1 to 3 that are there."""
-    pointer = live.read(cloud.index)
+    pointer = live_pointer.read(cloud.index)
     assert pointer is not None
-    items = (cloud.index.get_item(Key=index.movie_key(pointer.run_id, id)) for id in (1, 2, 3))
+    items = (
+        cloud.index.get_item(Key=index_table.movie_key(pointer.run_id, id)) for id in (1, 2, 3)
+    )
     return pointer.run_id, [id for id, item in enumerate(items, 1) if "Item" in item]
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-import control
-import indexer
-import launch
-import launcher
-import live
+import live_pointer
 import runs
+from control import handler as control
+from indexer import handler as indexer
+from launcher import handler as launcher
+from launcher import launch
 from runs import State
 from tests.conftest import Observed, event
 from tests.drills.conftest import Calls, KilledError, watched
@@ -125,7 +125,7 @@ def fate_of_an_index(calls: Calls) -> None:
         third = start_run(there, 2)
         there.write_result(third, PARTS)
         deliver_until_done(there, calls, manifest_written(third))
-        pointer = live.read(there.index)
+        pointer = live_pointer.read(there.index)
         assert pointer is not None
         assert (pointer.run_id, pointer.previous) == (third, second)
         assert state_of(there, third) == State.LIVE
@@ -166,13 +166,13 @@ def fate_of_a_command(calls: Calls, command: str) -> None:
                 control.lambda_handler(asked, CONTEXT)
             except KilledError:
                 drain(there)
-                pointer = live.read(there.index)
+                pointer = live_pointer.read(there.index)
                 assert pointer is not None
                 # What a person would do: look, and ask again for what has not come about.
                 if pointer.run_id != wanted or command == "rebuild":
                     control.lambda_handler(asked, CONTEXT)
         drain(there)
-        pointer = live.read(there.index)
+        pointer = live_pointer.read(there.index)
         assert pointer is not None
         assert pointer.run_id == wanted
         assert state_of(there, wanted) == State.LIVE

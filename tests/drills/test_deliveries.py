@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 from freezegun import freeze_time
 
-import launcher
 import runs
+from launcher import handler as launcher
 from runs import State
 from tests.conftest import Observed
 from tests.drills.conftest import between

@@ -11,9 +11,9 @@ import pytest
 from botocore.exceptions import ClientError
 from freezegun import freeze_time
 
-import index
-import launcher
-import query
+import index_table
+from launcher import handler as launcher
+from query import handler as query
 from runs import State
 from tests.conftest import Observed, event
 from tests.drills.conftest import between
@@ -224,11 +224,11 @@ def test_items_that_are_handed_back_are_written_all_the_same(
     cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(index, "time", clock)
+    monkeypatch.setattr(index_table, "time", clock)
     chance, left = random.Random(3), []
     lines = [movie_line(number) for number in range(1, 201)]
     with between(taking(lambda count: chance.randint(0, count), left)):
-        index.write(cloud.index, "run", lines)
+        index_table.write(cloud.index, "run", lines)
     assert movies_of(cloud, "run") == list(range(1, 201))
     assert sum(left) > 100
     assert len(set(clock.waits)) == len(clock.waits) > 0
@@ -247,7 +247,7 @@ def test_a_new_table_is_loaded_as_fast_as_it_takes_it(
     cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch, item_bytes: int
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(index, "time", clock)
+    monkeypatch.setattr(index_table, "time", clock)
     chance = random.Random(5)
     lines = [
         movie_line(number) | {"title": chance.randbytes(item_bytes).hex()}
@@ -255,13 +255,13 @@ def test_a_new_table_is_loaded_as_fast_as_it_takes_it(
     ]
     rationed = Rationed(clock, units_a_second=2_000)
     with between(rationed):
-        index.write(cloud.index, "run", lines)
+        index_table.write(cloud.index, "run", lines)
     pages = cloud.index.meta.client.get_paginator("scan").paginate(TableName=cloud.index.name)
     assert sum(page["Count"] for page in pages) == PART_MOVIES
     assert rationed.units > PART_MOVIES * item_bytes // 1024
     shortest = rationed.units / rationed.units_a_second
     assert clock.now < 1.5 * shortest + 1
-    assert clock.now < index.PATIENCE
+    assert clock.now < index_table.PATIENCE
     observed(
         rationed.refused,
         f"{rationed.units:,} write units in {clock.now:.0f} s; {shortest:.0f} s at the least",
@@ -278,12 +278,12 @@ def test_a_table_that_takes_nothing_is_given_up_for_now(
     cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(index, "time", clock)
+    monkeypatch.setattr(index_table, "time", clock)
     left: list[int] = []
-    with between(taking(lambda _: 0, left)), pytest.raises(index.BusyTableError) as given_up:
-        index.write(cloud.index, "run", [movie_line(1)])
+    with between(taking(lambda _: 0, left)), pytest.raises(index_table.BusyTableError) as given_up:
+        index_table.write(cloud.index, "run", [movie_line(1)])
     assert len(left) < 60
-    assert clock.now <= index.PATIENCE, "well within the function's two minutes"
+    assert clock.now <= index_table.PATIENCE, "well within the function's two minutes"
     assert given_up.value.seconds == 60
     observed(len(left), f"given up after {len(left)} requests")
 

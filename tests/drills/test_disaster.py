@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-import control
-import live
-import query
+import live_pointer
 import runs
+from control import handler as control
+from query import handler as query
 from runs import State
 from tests.conftest import Observed
 from tests.unit.conftest import CONTEXT, Cloud, movie_line
@@ -43,7 +43,7 @@ def test_a_lost_index_is_rebuilt_with_one_command(cloud: Cloud, observed: Observ
     assert "done" in control.lambda_handler({"command": "rebuild"}, CONTEXT)
     drain(cloud)
     seconds = time.monotonic() - start
-    pointer = live.read(cloud.index)
+    pointer = live_pointer.read(cloud.index)
     assert pointer is not None
     assert (pointer.run_id, state_of(cloud, run_id)) == (run_id, State.LIVE)
     assert len(cloud.clusters()) == clusters
@@ -95,6 +95,6 @@ def test_the_index_answers_without_the_results(cloud: Cloud, observed: Observed)
             status, answer = get(f"/movies/{movie_id}/similar")
             assert (status, answer["run_id"]) == (200, run_id)
         if run_id == second:
-            live.roll_back(cloud.runs, cloud.index, datetime.now(UTC))
+            live_pointer.roll_back(cloud.runs, cloud.index, datetime.now(UTC))
     assert runs.get(cloud.runs, second)["state"] == State.SUPERSEDED
     observed(2, "both runs answer")

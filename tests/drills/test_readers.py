@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import query
+from query import handler as query
 from tests.conftest import Observed
 from tests.drills.conftest import between
 from tests.unit.conftest import Cloud, movie_line

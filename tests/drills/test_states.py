@@ -18,15 +18,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import control
-import index
-import indexer
-import launcher
-import live
-import monitor
+import index_table
+import live_pointer
 import runs
-import sweeper
+from control import handler as control
+from indexer import handler as indexer
+from launcher import handler as launcher
+from monitor import handler as monitor
 from runs import ENDED, NEXT, ON_CLUSTER, State
+from sweeper import handler as sweeper
 from tests.conftest import Observed, event
 from tests.drills.conftest import Calls, KilledError, watched
 from tests.unit.conftest import (
@@ -220,7 +220,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def readers_see_one_whole_run_and_never_step_back(self) -> None:
         """The pointer's run has all its movies; one run is LIVE, and it is the pointer's."""
-        pointer = live.read(self.cloud.index)
+        pointer = live_pointer.read(self.cloud.index)
         alive = [run["run_id"] for run in self.cloud.all_runs() if run["state"] == State.LIVE]
         if pointer is None:
             assert alive == []
@@ -271,7 +271,7 @@ class Life(RuleBasedStateMachine):
 
     def indexed(self, run_id: str) -> list[int]:
         """The movies of a run that the index can be asked for."""
-        keys = {number: index.movie_key(run_id, number) for number in (1, 2, 3)}
+        keys = {number: index_table.movie_key(run_id, number) for number in (1, 2, 3)}
         return [
             number for number, key in keys.items() if "Item" in self.cloud.index.get_item(Key=key)
         ]
@@ -299,7 +299,7 @@ class Life(RuleBasedStateMachine):
         assert all(run["state"] in ENDED for run in found.values()), found
         assert self.alive() == []
         self.readers_see_one_whole_run_and_never_step_back()
-        pointer = live.read(self.cloud.index)
+        pointer = live_pointer.read(self.cloud.index)
         kept = {pointer.run_id, pointer.previous} if pointer else set()
         there = {item["pk"].split("#")[0] for item in self.cloud.index.scan()["Items"]} - {"LIVE"}
         assert there <= kept, "items of runs that nobody can be answered from"

@@ -22,12 +22,12 @@ import pyarrow.dataset
 import pytest
 from moto.server import ThreadedMotoServer
 
-import results
-import storage
-import sums
-from engine import PAIRS
-from manifest import SIMILARITIES
-from parquet import write_parquet
+from spark import storage
+from spark.contracts.manifest import SIMILARITIES
+from spark.engine import pair_sums
+from spark.engine.engine import PAIRS
+from spark.output import results
+from spark.parquet import write_parquet
 from tests.conftest import ROOT, Observed
 
 LARGE = os.urandom(12 * 2**20)  # above what one PUT takes: it is uploaded in parts
@@ -299,7 +299,7 @@ def test_a_passing_loss_of_credentials_is_borne(
 
     s3.rule = rule
     program = (
-        "import storage, sys; uri = sys.argv[1]; storage.write(uri, b'content'); "
+        "import sys; from spark import storage; uri = sys.argv[1]; storage.write(uri, b'content'); "
         "assert storage.read(uri) == b'content'; storage.write(uri, b'more')"
     )
     with serving(Nodes) as metadata:
@@ -307,7 +307,7 @@ def test_a_passing_loss_of_credentials_is_borne(
         without = {key: v for key, v in os.environ.items() if not key.startswith("AWS_ACCESS")}
         done = subprocess.run(
             [sys.executable, "-c", program, f"{s3.place}/file"], env=without | told,
-            cwd=ROOT / "spark", capture_output=True, text=True, check=False, timeout=100,
+            cwd=ROOT, capture_output=True, text=True, check=False, timeout=100,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert s3.content("file") == b"more"
@@ -439,7 +439,8 @@ def test_a_killed_writer_leaves_no_file(s3: FaultyS3, observed: Observed) -> Non
     uri = f"{s3.place}/{SIMILARITIES}/cell"
     storage.write(uri, b"whole")
     program = (
-        "import storage, sys, os, time\nwith storage.replacing(sys.argv[1]) as stream:\n"
+        "import sys, os, time; from spark import storage\n"
+        "with storage.replacing(sys.argv[1]) as stream:\n"
         "    stream.write(bytes(25 * 2**20)); time.sleep(100)"
     )
     uploading = threading.Event()
@@ -450,7 +451,7 @@ def test_a_killed_writer_leaves_no_file(s3: FaultyS3, observed: Observed) -> Non
 
     s3.rule = rule
     command = [sys.executable, "-c", program, uri]
-    with subprocess.Popen(command, cwd=ROOT / "spark") as worker:
+    with subprocess.Popen(command, cwd=ROOT) as worker:
         assert uploading.wait(60)
         worker.send_signal(signal.SIGKILL)
         assert worker.wait(60) == -signal.SIGKILL
@@ -465,12 +466,12 @@ def test_a_killed_writer_leaves_no_file(s3: FaultyS3, observed: Observed) -> Non
     promised="who reads it fails; zeros are never taken for sums",
 )
 def test_a_cut_file_of_sums_is_refused(s3: FaultyS3, observed: Observed) -> None:
-    uri, rows = f"{s3.place}/{results.SCRATCH}/sums/cell", 2 * sums.BAND_ROWS
-    sums.leave(np.ones((rows, 4, 3), np.int32), (rows, 3), False, uri)
+    uri, rows = f"{s3.place}/{results.SCRATCH}/sums/cell", 2 * pair_sums.BAND_ROWS
+    pair_sums.leave(np.ones((rows, 4, 3), np.int32), (rows, 3), False, uri)
     whole = storage.read(f"{uri}.xy")
     sizes = len(whole) // 2, len(whole) // 3, 0
     for size in sizes:
         storage.write(f"{uri}.xy", whole[:size])
-        with pytest.raises(sums.SumsError, match="ends in row"):
-            list(sums.left(uri, "xy", (rows, 3), False))
+        with pytest.raises(pair_sums.SumsError, match="ends in row"):
+            list(pair_sums.left(uri, "xy", (rows, 3), False))
     observed(len(sizes), "each was refused with the row in which it ends")

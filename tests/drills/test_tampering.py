@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import indexer
-import live
+import live_pointer
 import runs
+from indexer import handler as indexer
 from runs import State
-from spark.manifest import SCHEMA_VERSION
+from spark.contracts.manifest import SCHEMA_VERSION
 from tests.conftest import Observed
 from tests.unit.conftest import CONTEXT, Cloud, account, manifest_written, movie_line
 from tests.unit.test_indexer import drain, finish_run, movies_of, start_run, state_of
@@ -45,7 +45,7 @@ def assert_refused(cloud: Cloud, old: str, run: runs.Run) -> None:
     """The run has failed with a reason, nothing of it is left, and the old run is still live."""
     assert (run["state"], bool(run.get("reason"))) == (State.FAILED, True), run
     assert movies_of(cloud, run["run_id"]) == []
-    pointer = live.read(cloud.index)
+    pointer = live_pointer.read(cloud.index)
     assert pointer is not None
     assert (pointer.run_id, state_of(cloud, old)) == (old, State.LIVE)
     assert movies_of(cloud, old) == [1, 2, 3]

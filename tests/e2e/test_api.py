@@ -20,9 +20,9 @@ import boto3
 import pytest
 import yaml
 
-import index
-from layout import prefix
+import index_table
 from local.cloud import Cloud
+from s3_keys import prefix
 from tests.conftest import ROOT, Observed
 from tests.e2e.conftest import LIMIT_SECONDS, World
 from tests.unit.conftest import TemplateLoader
@@ -111,7 +111,7 @@ class Api:
             "promoted_at": "2099-01-01T00:00:00.000Z",
             "quality": None,
         }
-        self.table.put_item(Item={**index.LIVE_KEY, **pointer})
+        self.table.put_item(Item={**index_table.LIVE_KEY, **pointer})
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +125,9 @@ def api(cloud: Cloud) -> Iterator[Api]:
         aws_secret_access_key=cloud.access.secret,
     )
     table = resource.Table(cloud.outputs["IndexTable"])
-    before = table.get_item(Key=dict(index.LIVE_KEY)).get("Item")
+    before = table.get_item(Key=dict(index_table.LIVE_KEY)).get("Item")
     for run, run_id in enumerate(RUNS):
-        index.write(table, run_id, lines(run))
+        index_table.write(table, run_id, lines(run))
         titles = "\n".join(
             json.dumps({name: line[name] for name in line if name not in ("others", "neighbours")})
             for line in lines(run)
@@ -141,8 +141,8 @@ def api(cloud: Cloud) -> Iterator[Api]:
     made.go_live(0)
     yield made
     for run, run_id in enumerate(RUNS):
-        index.remove(table, run_id, lines(run))
-    table.delete_item(Key=dict(index.LIVE_KEY))
+        index_table.remove(table, run_id, lines(run))
+    table.delete_item(Key=dict(index_table.LIVE_KEY))
     if before:
         table.put_item(Item=before)
 

@@ -15,10 +15,10 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
-import lost_drops
 from local.access import REGION
 from local.cloud import ROOT, STACK, deploy
 from local.cluster import ENDED, Script
+from sweeper import lost_drops
 from tests.conftest import Observed
 from tests.e2e.conftest import World
 from tests.e2e.test_pipeline import clusters, drained, files, ratings

@@ -24,16 +24,16 @@ import boto3
 import pytest
 import yaml
 
-import index
+import index_table
 import runs
-from layout import failure_key, manifest_key, prefix
 from local.access import clean_environment
 from local.cloud import STACK, Cloud, free_ports
 from local.cluster import ENDED, Script
 from local.guard import Guarded
 from local.up import HOST_FOR_CONTAINERS, for_containers
 from runs import Run, State
-from spark.manifest import Manifest, Part
+from s3_keys import failure_key, manifest_key, prefix
+from spark.contracts.manifest import Manifest, Part
 from tests.conftest import ROOT
 from tests.e2e import rie
 from tests.e2e.conftest import LIMIT_SECONDS, World
@@ -210,7 +210,7 @@ class Stage:
     @property
     def live(self) -> dict[str, Any]:
         """The live pointer."""
-        return self.index.get_item(Key=dict(index.LIVE_KEY))["Item"]
+        return self.index.get_item(Key=dict(index_table.LIVE_KEY))["Item"]
 
     @property
     def run(self) -> Run:
@@ -247,12 +247,12 @@ class Stage:
     def put_live(self, run_id: str = RUN, previous: str | None = None) -> None:
         """Point readers at a run."""
         moved = {"previous": previous, "retired": None, "promoted_at": LAUNCHED_AT}
-        self.index.put_item(Item={**index.LIVE_KEY, "run_id": run_id, **LOADED, **moved})
+        self.index.put_item(Item={**index_table.LIVE_KEY, "run_id": run_id, **LOADED, **moved})
 
     def make_live(self) -> None:
         """Make the run, its result and its index what readers are answered from."""
         self.put_result()
-        self.index.put_item(Item=index.to_item(RUN, LINE))
+        self.index.put_item(Item=index_table.to_item(RUN, LINE))
         self.put_run(State.LIVE, **LOADED)
         self.put_live()
 
@@ -316,7 +316,7 @@ class Stage:
         s3, bucket = self.world.cloud.client("s3"), self.world.cloud.outputs["ResultsBucket"]
         for each in s3.list_objects_v2(Bucket=bucket, Prefix=prefix(RUN)).get("Contents", []):
             s3.delete_object(Bucket=bucket, Key=each["Key"])
-        self.index.delete_item(Key=dict(index.LIVE_KEY))
+        self.index.delete_item(Key=dict(index_table.LIVE_KEY))
         for queue in ("LaunchQueue", "IndexQueue"):
             self.world.cloud.client("sqs").purge_queue(QueueUrl=self.world.cloud.outputs[queue])
 
@@ -391,7 +391,7 @@ def runtime(request: pytest.FixtureRequest) -> Runtime:
 def stage(world: World, runtime: Runtime, quiet: None) -> Iterator[Stage]:  # noqa: ARG001
     """The stage; afterwards the cloud is as it was."""
     made = Stage(world, runtime)
-    pointer = made.index.get_item(Key=dict(index.LIVE_KEY)).get("Item")
+    pointer = made.index.get_item(Key=dict(index_table.LIVE_KEY)).get("Item")
     made.clear()
     others = made.set_aside()
     yield made
@@ -459,8 +459,8 @@ def test_the_last_part_makes_a_run_live(stage: Stage) -> None:
     assert answer == NO_FAILURES
     assert stage.run["state"] == "LIVE"
     assert stage.live["run_id"] == RUN
-    item = stage.index.get_item(Key=index.movie_key(RUN, 1))["Item"]
-    assert index.from_item(item) == LINE
+    item = stage.index.get_item(Key=index_table.movie_key(RUN, 1))["Item"]
+    assert index_table.from_item(item) == LINE
 
 
 def test_a_step_that_runs_moves_its_run(stage: Stage) -> None:

@@ -20,7 +20,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     patch = pytest.MonkeyPatch()
     patch.setenv("JAVA_HOME", str(java_home()))
     patch.setenv("PYSPARK_PYTHON", sys.executable)
-    patch.setenv("PYTHONPATH", str(ROOT / "spark"))  # workers import the modules
+    patch.setenv("PYTHONPATH", str(ROOT))  # workers import the package
     session = (
         SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")

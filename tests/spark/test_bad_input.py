@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-import similarity_job
-from movielens import FORMATS, DatasetError, Format
-from ratings import Chunk
-from rejects import HopelessError
-from scan import scan
+from spark import job
+from spark.contracts.movielens import FORMATS, DatasetError, Format
+from spark.ingest.ratings import Chunk
+from spark.ingest.rejects import HopelessError
+from spark.ingest.scan import scan
 from tests.conftest import Observed
 
 pytestmark = pytest.mark.spark
@@ -90,15 +90,15 @@ def _numbers(line: str, format: Format) -> tuple[int, int, float, int] | None:
     return (user, movie, stars, time) if is_in_range else None
 
 
-def read(spark: SparkSession, path: Path) -> similarity_job.Dataset:
+def read(spark: SparkSession, path: Path) -> job.Dataset:
     """Read a folder as the job does."""
     options = Namespace(
         dataset=str(path), output=str(path / "result"), max_ratings_per_user=None, measures=[]
     )
-    return similarity_job.read(spark.sparkContext, options)
+    return job.read(spark.sparkContext, options)
 
 
-def rated_in(dataset: similarity_job.Dataset) -> Rated:
+def rated_in(dataset: job.Dataset) -> Rated:
     """All ratings that the job goes on with."""
     found: Rated = {}
     for chunk in dataset.ratings.packed.collect():

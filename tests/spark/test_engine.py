@@ -19,12 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from engine import Rules, best_of, block_count, choose_blocks, collected, compute, deal
-from entries import BLOCK_MOVIES
 from local.java import java_home
-from movielens import FORMATS
-from ratings import read_ratings
-from self_join import similarities
+from spark.contracts.movielens import FORMATS
+from spark.engine.engine import Rules, best_of, block_count, choose_blocks, collected, compute, deal
+from spark.engine.entries import BLOCK_MOVIES
+from spark.engine.self_join import similarities
+from spark.ingest.ratings import read_ratings
 from tests.conftest import ROOT, Observed, movielens
 from tests.spark import oracle
 from tests.spark.conftest import folder, ratings_frame

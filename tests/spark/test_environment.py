@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import ENCRYPTION
+from launcher.cluster_request import ENCRYPTION
 from local.environment import ensure
 from local.java import java_home
 from tests.conftest import ROOT
@@ -81,7 +81,8 @@ def test_executors_compute_all_measures_encrypted_with_the_archive_alone_and_com
     code = tmp_path / "code"
     code.mkdir()
     shutil.copy(ROOT / "spark" / "similarity_job.py", code)
-    job = shutil.copytree(ROOT / "spark", tmp_path / "job", ignore=lambda *_: ["__pycache__"])
+    job = tmp_path / "job"
+    shutil.copytree(ROOT / "spark", job / "spark", ignore=lambda *_: ["__pycache__"])
     packed = Path(shutil.make_archive(str(tmp_path / "job"), "zip", job))
     archives = {"environment": ensure(), "job": packed}
     scripts = Path(sys.executable).parent

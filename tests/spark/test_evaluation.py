@@ -11,7 +11,7 @@ from scipy import sparse
 from evaluation import als, models, runs, scoring, splits
 from evaluation.interactions import Interactions, read
 from evaluation.published import DATASET, PUBLISHED, TARGET, deviations
-from measures import DEFAULT, MEASURES
+from spark.measures.registry import DEFAULT, MEASURES
 from tests.conftest import movielens
 from tests.spark.conftest import folder, ratings_frame
 

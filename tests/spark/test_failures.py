@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from py4j.protocol import Py4JNetworkError
 
-import similarity_job
+from spark import job
 
 LOST = """[FAILED] Job aborted due to stage failure: Task 5 in stage 0.0 failed 4 times, most \
 recent failure: Lost task 5.3 in stage 0.0 (TID 18) (10.0.0.7 executor 6): ExecutorLostFailure \
@@ -49,7 +49,7 @@ class FromSparkError(Exception):
     ],
 )
 def test_a_reason_is_one_sentence_with_the_cause(error: Exception, reason: str) -> None:
-    assert similarity_job.reason_of(error) == reason.strip()
+    assert job.reason_of(error) == reason.strip()
 
 
 def test_a_job_that_breaks_leaves_its_reason_and_breaks_all_the_same(
@@ -58,10 +58,10 @@ def test_a_job_that_breaks_leaves_its_reason_and_breaks_all_the_same(
     def broken(*_: object) -> None:
         raise ValueError("no such thing")
 
-    monkeypatch.setattr(similarity_job, "start", lambda: SimpleNamespace(stop=lambda: None))
-    monkeypatch.setattr(similarity_job, "run", broken)
+    monkeypatch.setattr(job, "start", lambda: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(job, "run", broken)
     with pytest.raises(ValueError, match="no such thing"):
-        similarity_job.main(["--dataset", str(tmp_path), "--output", str(tmp_path / "out")])
+        job.main(["--dataset", str(tmp_path), "--output", str(tmp_path / "out")])
     failure = json.loads((tmp_path / "out" / "failure.json").read_text())
     assert failure["message"] == "the job failed: ValueError: no such thing"
 
@@ -73,8 +73,8 @@ def test_a_job_whose_jvm_was_killed_leaves_the_reason_to_who_knows_it(
     def broken(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(similarity_job, "start", lambda: SimpleNamespace(stop=lambda: None))
-    monkeypatch.setattr(similarity_job, "run", broken)
+    monkeypatch.setattr(job, "start", lambda: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(job, "run", broken)
     with pytest.raises(type(error)):
-        similarity_job.main(["--dataset", str(tmp_path), "--output", str(tmp_path / "result")])
+        job.main(["--dataset", str(tmp_path), "--output", str(tmp_path / "result")])
     assert not (tmp_path / "result" / "failure.json").exists()

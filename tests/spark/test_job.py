@@ -13,12 +13,11 @@ import pytest
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
-import neighbours
-import results
-import similarity_job
 from local.java import java_home
-from manifest import Manifest
-from movielens import only_format, split_line
+from spark import job
+from spark.contracts.manifest import Manifest
+from spark.contracts.movielens import only_format, split_line
+from spark.output import neighbours, results
 from tests.conftest import ROOT, movielens
 from tests.spark import oracle
 from tests.spark.conftest import folder
@@ -41,7 +40,7 @@ def running(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SparkSessio
 
 def run(dataset: Path, output: Path, *arguments: str) -> int:
     """Run the job in this process."""
-    return similarity_job.main(["--dataset", str(dataset), "--output", str(output), *arguments])
+    return job.main(["--dataset", str(dataset), "--output", str(output), *arguments])
 
 
 def read_lines(output: Path, *names: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from local.java import java_home
-from manifest import MANIFEST, SIMILARITIES, Manifest
+from spark.contracts.manifest import MANIFEST, SIMILARITIES, Manifest
 from tests.conftest import ROOT, Observed
 from tests.drills.test_storage_faults import FaultyS3, faulty_s3
 from tests.spark.conftest import folder

@@ -9,9 +9,9 @@ import pytest
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
-import similarity_job
-from manifest import Manifest
-from measures import DEFAULT, MEASURES
+from spark import job
+from spark.contracts.manifest import Manifest
+from spark.measures.registry import DEFAULT, MEASURES
 from tests.conftest import movielens
 from tests.spark import oracle
 from tests.spark.conftest import folder
@@ -44,9 +44,7 @@ def forgetful(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SparkSess
 
 
 def compute(dataset: Path, output: Path, *arguments: str) -> None:
-    assert (
-        similarity_job.main(["--dataset", str(dataset), "--output", str(output), *arguments]) == 0
-    )
+    assert job.main(["--dataset", str(dataset), "--output", str(output), *arguments]) == 0
 
 
 def table() -> list[oracle.Rating]:

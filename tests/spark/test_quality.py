@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import similarity_job
-from best import Best
-from quality import Quality
-from self_evaluation import Asked
+from spark import job
+from spark.contracts.quality import Quality
+from spark.engine.top_k import Best
+from spark.self_evaluation.held_out import Asked
 from tests.conftest import movielens
 from tests.spark.conftest import folder
 from tests.spark.test_job import manifest_of, read_lines, run, running
@@ -39,13 +39,13 @@ def test_what_is_judged_is_what_the_ratings_of_everybody_else_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: str
 ) -> None:
     seen: dict[str, tuple[Asked, dict[str, Best]]] = {}
-    judge = similarity_job.judge
+    judge = job.judge
 
     def watch(name: str, asked: Asked, tried: dict[str, Best], *others: object) -> Quality:
         seen["it"] = asked, tried
         return judge(name, asked, tried, *others)
 
-    monkeypatch.setattr(similarity_job, "judge", watch)
+    monkeypatch.setattr(job, "judge", watch)
     told = "--default-measure", measure, "--measures", f"damped,{measure}", "--min-score", "0.5"
     lines = lines_of(seed=3)
     dataset = folder(tmp_path / "all", ratings_dat="".join(lines), movies_dat=MOVIES_DAT)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-import ratings as ratings_module
-from movielens import BLANKS, FORMATS, Format, rating_defect
-from ratings import Chunk, Ratings, read_ratings
+from spark.contracts.movielens import BLANKS, FORMATS, Format, rating_defect
+from spark.ingest import ratings as ratings_module
+from spark.ingest.ratings import Chunk, Ratings, read_ratings
 from tests.conftest import movielens
 
 pytestmark = pytest.mark.spark

@@ -82,7 +82,7 @@ def test_nothing_of_users_is_written_unless_asked_for(tmp_path: Path) -> None:
 def test_users_are_written_in_parts_by_rising_id(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("similar_users.ROWS_PER_PART", 10)
+    monkeypatch.setattr("spark.output.similar_users.ROWS_PER_PART", 10)
     ratings = "".join(f"{u}::{m}::4::1\n" for u in range(1, 20) for m in range(1, 20))
     dataset = folder(tmp_path / "d", ratings_dat=ratings, movies_dat=MOVIES_DAT)
     assert run(dataset, tmp_path / "result", "--similar-users", "3") == 0

@@ -10,8 +10,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.testing import assertDataFrameEqual
 
-from movielens import FORMATS, Format
-from self_join import cosine, neighbours, read_ratings, similarities
+from spark.contracts.movielens import FORMATS, Format
+from spark.engine.self_join import cosine, neighbours, read_ratings, similarities
 from tests.spark import oracle
 from tests.spark.conftest import folder, ratings_frame
 

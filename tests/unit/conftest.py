@@ -16,8 +16,8 @@ import pytest
 import yaml
 from moto import mock_aws
 
-from spark.manifest import Manifest, Part
-from spark.quality import Figures, Quality
+from spark.contracts.manifest import Manifest, Part
+from spark.contracts.quality import Figures, Quality
 from tests.conftest import ROOT, event
 from tests.unit.dynalite import Dynalite, UnavailableError, running
 

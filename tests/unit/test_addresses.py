@@ -7,9 +7,9 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-import docs
-import query
-from routing import Page
+from query import handler as query
+from query.http import swagger
+from query.http.app import Page
 from tests.unit.conftest import CONTEXT, Cloud, movie_line
 from tests.unit.test_indexer import finish_run
 from tests.unit.test_query import STAGE, Address, ask, cold, event_of  # noqa: F401
@@ -26,7 +26,7 @@ ADDRESSES = {
     "a base path that is a route of ours": Address("/movies", told="/movies"),
     "another one": Address("/docs", told="/docs"),
 }
-PAGES = ["/docs", "/openapi.json", *(f"/docs/{name}" for name in docs.TYPES)]
+PAGES = ["/docs", "/openapi.json", *(f"/docs/{name}" for name in swagger.TYPES)]
 
 
 @pytest.fixture(params=ADDRESSES.values(), ids=ADDRESSES)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-import catalogue
+from query import title_search
 
 TITLES = {
     1: ("Toy Story (1995)", 200),
@@ -32,7 +32,7 @@ TITLES = {
 }
 
 
-def loaded(titles: dict[int, tuple[str | None, int]]) -> catalogue.Catalogue:
+def loaded(titles: dict[int, tuple[str | None, int]]) -> title_search.Catalogue:
     """A catalogue of titles, each with the number of its ratings."""
     lines = (
         json.dumps(
@@ -41,14 +41,14 @@ def loaded(titles: dict[int, tuple[str | None, int]]) -> catalogue.Catalogue:
         )
         for movie_id, (title, ratings) in titles.items()
     )  # fmt: skip
-    return catalogue.load(gzip.compress("\n".join(lines).encode()))
+    return title_search.load(gzip.compress("\n".join(lines).encode()))
 
 
 CATALOGUE = loaded(TITLES)
 
 
 def search(query: str, limit: int = 10, year: int | None = None) -> list[int]:
-    return [hit.movie["movie_id"] for hit in catalogue.search(CATALOGUE, query, limit, year)]
+    return [hit.movie["movie_id"] for hit in title_search.search(CATALOGUE, query, limit, year)]
 
 
 @pytest.mark.parametrize(
@@ -130,18 +130,20 @@ def test_every_title_finds_its_movie_first_however_it_is_written(movie_id: int) 
 
 
 def test_a_title_that_has_the_words_is_no_typing_error() -> None:
-    qualities = [hit.quality for hit in catalogue.search(CATALOGUE, "toy story", 10)]
-    assert qualities == [catalogue.EXACT, catalogue.WORDS]
-    assert [hit.quality for hit in catalogue.search(CATALOGUE, "juras", 10)] == [catalogue.WORDS]
+    qualities = [hit.quality for hit in title_search.search(CATALOGUE, "toy story", 10)]
+    assert qualities == [title_search.EXACT, title_search.WORDS]
+    assert [hit.quality for hit in title_search.search(CATALOGUE, "juras", 10)] == [
+        title_search.WORDS
+    ]
 
 
 def test_a_typing_error_changes_nothing_where_a_title_matches_without_one() -> None:
     close = loaded({1: ("Alien (1979)", 1), 2: ("Allen (1980)", 900)})
-    (hit,) = catalogue.search(close, "alien", 10)
+    (hit,) = title_search.search(close, "alien", 10)
     assert hit.movie["movie_id"] == 1
-    assert hit.quality == catalogue.EXACT
+    assert hit.quality == title_search.EXACT
 
 
 def test_fewer_errors_stand_before_more_and_before_popularity() -> None:
     near = loaded({1: ("Terminator (1984)", 1), 2: ("Terminators (1990)", 900)})
-    assert [hit.movie["movie_id"] for hit in catalogue.search(near, "terminatr", 10)] == [1, 2]
+    assert [hit.movie["movie_id"] for hit in title_search.search(near, "terminatr", 10)] == [1, 2]

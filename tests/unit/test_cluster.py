@@ -10,11 +10,11 @@ import boto3
 import pytest
 from botocore.validate import ParamValidator
 
-import cluster
-import launch
-from cluster import ClusterSettings, cluster_request
-from containers import containers
-from measures import DEFAULT, MEASURES
+from launcher import cluster_request as cluster
+from launcher import launch
+from launcher.cluster_request import ClusterSettings, cluster_request
+from launcher.containers import containers
+from spark.measures.registry import DEFAULT, MEASURES
 from tests.unit.conftest import template
 
 RUN = "20261123T120500000Z-5f2a9c01"

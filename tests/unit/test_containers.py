@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from containers import STEP_MB, containers
 from instance_types import INSTANCE_TYPES, UnknownInstanceTypeError
+from launcher.containers import STEP_MB, containers
 
 
 @given(name=st.sampled_from(sorted(INSTANCE_TYPES)), core_nodes=st.integers(1, 100))

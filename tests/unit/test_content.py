@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import best
-import content as content_module
-import hybrid as hybrid_module
-from best import Best
-from content import Content, content, read_tags
-from hybrid import hybrid
-from movielens import FORMATS
-from movies import Catalogue, catalogue, parse_movie
+from spark.contracts.movielens import FORMATS
+from spark.engine import top_k
+from spark.engine.top_k import Best
+from spark.ingest.movies import Catalogue, catalogue, parse_movie
+from spark.measures import content as content_module
+from spark.measures import hybrid as hybrid_module
+from spark.measures.content import Content, content, read_tags
+from spark.measures.hybrid import hybrid
 
 WEIGHTS = {"genres": 1.0, "tags": 1.0, "year": 0.5}
 LINES = """\
@@ -36,7 +36,7 @@ TAGS = {(1, "pixar"): 3, (3, "pixar"): 1, (2, "heist"): 2, (8, "heist"): 1, (5, 
 @pytest.fixture(autouse=True)
 def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiled modules without Spark's folder for what is compiled."""
-    for module in (best, hybrid_module):
+    for module in (top_k, hybrid_module):
         monkeypatch.setattr(module, "compiled", import_module)
 
 
@@ -174,8 +174,8 @@ def test_a_movie_of_many_ratings_goes_by_them_and_a_cold_one_by_its_content() ->
 
 def test_a_blend_of_one_list_is_that_list() -> None:
     by_content = rows((1, 4, 0.8, 0, math.nan))
-    found = hybrid(best.NONE, by_content, known({1: 0, 4: 1}, {(1, 4): 0.8}), 20, 5)
+    found = hybrid(top_k.NONE, by_content, known({1: 0, 4: 1}, {(1, 4): 0.8}), 20, 5)
     assert found.scores.tolist() == [0.8]
     by_ratings = rows((1, 4, 0.3, 50, 0.9))
-    found = hybrid(by_ratings, best.NONE, known({1: 60, 4: 1}, {(1, 4): 0.5}), 20, 5)
+    found = hybrid(by_ratings, top_k.NONE, known({1: 60, 4: 1}, {(1, 4): 0.5}), 20, 5)
     assert found.scores.tolist() == [0.875]

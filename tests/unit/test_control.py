@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-import control
-import index
-import launcher
-import live
+import index_table
+import live_pointer
 import runs
+from control import handler as control
+from launcher import handler as launcher
 from runs import State
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT, Cloud, messages, movie_line
@@ -34,7 +34,7 @@ def ask(name: str, run_id: str | None = None) -> dict[str, str]:
 
 def live_run(cloud: Cloud) -> str:
     """The run that readers are answered from."""
-    pointer = live.read(cloud.index)
+    pointer = live_pointer.read(cloud.index)
     assert pointer is not None
     assert state_of(cloud, pointer.run_id) == State.LIVE
     return pointer.run_id
@@ -134,7 +134,7 @@ def test_a_lost_index_is_rebuilt_from_the_result_and_answers_as_before(cloud: Cl
 
 def test_a_rebuild_under_the_pointer_ends_live_and_a_later_run_waits_for_it(cloud: Cloud) -> None:
     run_id = finish_run(cloud, 0)
-    cloud.index.delete_item(Key=index.movie_key(run_id, 1))
+    cloud.index.delete_item(Key=index_table.movie_key(run_id, 1))
     ask("rebuild")
     later = start_run(cloud, 1)
     cloud.write_result(later, [[movie_line(1)]])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets import DatasetFile, Folder, dataset, files_that_matter, fingerprint, folder_of
-from spark.movielens import DatasetError
+from spark.contracts.movielens import DatasetError
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 FILES = st.builds(

@@ -11,7 +11,7 @@ from evaluation import models, scoring, splits
 from evaluation.models import Training
 from evaluation.slim import slim
 from evaluation.splits import Split
-from movies import Catalogue
+from spark.ingest.movies import Catalogue
 
 LIKE = 8  # half stars
 

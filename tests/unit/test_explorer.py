@@ -5,7 +5,7 @@ import hashlib
 import re
 from html.parser import HTMLParser
 
-from explorer import explorer
+from query.explorer import explorer
 
 HTML = explorer().body.decode()
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-import answers
-import gate
-import indexer
-import live
+import live_pointer
+import quality_gate
 import runs
-from notices import notice
-from spark.quality import Quality, QualityError
+from indexer import handler as indexer
+from notifications import notice
+from query import responses
+from spark.contracts.quality import Quality, QualityError
 from tests.unit.conftest import Cloud, manifest_written, quality
 from tests.unit.test_control import ask, live_run
 from tests.unit.test_indexer import (
@@ -138,8 +138,8 @@ def test_without_figures_of_both_runs_the_later_one_goes_live(
 def test_a_loss_counts_beyond_the_parameter_and_beyond_chance(
     ours: Quality, theirs: Quality, most: float, passes: bool
 ) -> None:
-    one, other = ({"run_id": "r", "quality": gate.told(each)} for each in (ours, theirs))
-    assert (gate.why_worse(one, other, most) is None) == passes
+    one, other = ({"run_id": "r", "quality": quality_gate.told(each)} for each in (ours, theirs))
+    assert (quality_gate.why_worse(one, other, most) is None) == passes
 
 
 def test_the_live_run_says_how_good_it_is(cloud: Cloud) -> None:
@@ -149,7 +149,7 @@ def test_the_live_run_says_how_good_it_is(cloud: Cloud) -> None:
 
 def test_the_api_tells_the_figures_of_a_run_that_was_held_back(cloud: Cloud) -> None:
     finish_run(cloud, 0, quality=quality(2.0))
-    told = answers.run(run_of(cloud, finish_run(cloud, 1, quality=quality(1.0))))
+    told = responses.run(run_of(cloud, finish_run(cloud, 1, quality=quality(1.0))))
     assert (told.state, told.held_back) == ("FAILED", True)
     assert told.quality is not None
     assert (told.quality.measure, told.quality.lift, told.quality.recall) == ("damped", 1.0, 0.2)
@@ -172,7 +172,7 @@ def test_what_are_no_figures_fails_the_run(cloud: Cloud, text: str) -> None:
     cloud.write_result(run_id, PARTS, text)
     deliver(manifest_written(run_id))
     assert run_of(cloud, run_id)["reason"].startswith("quality.json ")
-    assert live.read(cloud.index) is None
+    assert live_pointer.read(cloud.index) is None
 
 
 def test_figures_that_were_changed_fail_the_run(cloud: Cloud) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-import index
-import indexer
-import live
+import index_table
+import live_pointer
 import runs
+from indexer import handler as indexer
 from runs import State
-from spark.quality import Quality
+from spark.contracts.quality import Quality
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT, Cloud, manifest_written, messages, movie_line
 from tests.unit.dynalite import database  # noqa: F401
@@ -72,12 +72,12 @@ def test_a_finished_run_goes_live_with_every_movie(cloud: Cloud) -> None:
     run_id = finish_run(cloud)
 
     assert state_of(cloud, run_id) == "LIVE"
-    pointer = live.read(cloud.index)
+    pointer = live_pointer.read(cloud.index)
     assert pointer is not None
     assert pointer.run_id == run_id
     assert movies_of(cloud, run_id) == [1, 2, 3]
-    item = cloud.index.get_item(Key=index.movie_key(run_id, 1))["Item"]
-    assert index.from_item(item) == PARTS[0][0]
+    item = cloud.index.get_item(Key=index_table.movie_key(run_id, 1))["Item"]
+    assert index_table.from_item(item) == PARTS[0][0]
 
 
 def test_nothing_is_live_before_the_last_part(cloud: Cloud) -> None:
@@ -87,9 +87,9 @@ def test_nothing_is_live_before_the_last_part(cloud: Cloud) -> None:
     first, second = cloud.messages("IndexQueue")
 
     deliver(messages(first))
-    assert live.read(cloud.index) is None
+    assert live_pointer.read(cloud.index) is None
     deliver(messages(first))
-    assert live.read(cloud.index) is None, "the same part twice is one part"
+    assert live_pointer.read(cloud.index) is None, "the same part twice is one part"
     deliver(messages(second))
     assert state_of(cloud, run_id) == "LIVE"
 
@@ -113,7 +113,7 @@ def test_a_later_run_takes_over_and_the_one_before_is_kept(cloud: Cloud) -> None
     first, second = finish_run(cloud, 0), finish_run(cloud, 1)
 
     assert (state_of(cloud, first), state_of(cloud, second)) == ("SUPERSEDED", "LIVE")
-    pointer = live.read(cloud.index)
+    pointer = live_pointer.read(cloud.index)
     assert pointer is not None
     assert pointer.previous == first
     assert movies_of(cloud, first) == [1, 2, 3]
@@ -133,7 +133,7 @@ def test_the_pointer_never_goes_back_to_an_earlier_run(cloud: Cloud) -> None:
     deliver(manifest_written(early))
     drain(cloud)
 
-    pointer = live.read(cloud.index)
+    pointer = live_pointer.read(cloud.index)
     assert pointer is not None
     assert pointer.run_id == late
     assert state_of(cloud, early) == "SUPERSEDED"
@@ -188,15 +188,15 @@ def test_a_part_that_is_written_after_its_run_was_cleared_goes_as_well(
     cloud.put(f"runs/{run_id}/neighbours/part-00001.json.gz", b"cut", "results")
     deliver(manifest_written(run_id))
     good, bad = cloud.messages("IndexQueue")
-    write = index.write
+    write = index_table.write
 
     def slowly(*arguments: Any) -> None:
-        monkeypatch.setattr(index, "write", write)
+        monkeypatch.setattr(index_table, "write", write)
         deliver(messages(bad))  # another worker fails the run, and a third clears it
         drain(cloud)
         write(*arguments)
 
-    monkeypatch.setattr(index, "write", slowly)
+    monkeypatch.setattr(index_table, "write", slowly)
     deliver(messages(good))
     assert state_of(cloud, run_id) == "FAILED"
     assert movies_of(cloud, run_id) != []
@@ -212,7 +212,7 @@ def test_a_changed_part_fails_the_run_and_leaves_the_old_one_live(cloud: Cloud) 
     deliver(manifest_written(run_id))
     drain(cloud)
 
-    pointer = live.read(cloud.index)
+    pointer = live_pointer.read(cloud.index)
     assert pointer is not None
     assert pointer.run_id == old
     item = cloud.runs.get_item(Key=runs.run_key(run_id))["Item"]
@@ -256,7 +256,7 @@ def test_a_manifest_of_no_run_is_ignored(cloud: Cloud) -> None:
     deliver(manifest_written(unknown))
     deliver(event("indexer-manifest-written"))
     assert cloud.messages("IndexQueue") == []
-    assert live.read(cloud.index) is None
+    assert live_pointer.read(cloud.index) is None
 
 
 def test_throttled_writes_come_back(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +269,7 @@ def test_throttled_writes_come_back(cloud: Cloud, monkeypatch: pytest.MonkeyPatc
         raise OSError("throttled")
 
     with monkeypatch.context() as patch:
-        patch.setattr(index, "write", throttle)
+        patch.setattr(index_table, "write", throttle)
         assert deliver(messages(*waiting)) == ["0", "1"]
     assert state_of(cloud, run_id) == "INDEXING"
     deliver(messages(*waiting))

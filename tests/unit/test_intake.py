@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import intake
 from datasets import dataset, list_folder
-from intake import CHUNK, chunk_offsets, sample_lines
-from spark.movielens import DatasetError
+from launcher import intake
+from launcher.intake import CHUNK, chunk_offsets, sample_lines
+from spark.contracts.movielens import DatasetError
 from tests.unit.conftest import MOVIES, RATINGS, Cloud, long_ago
 
 GOOD = "7::12::4.5::978300760\n"

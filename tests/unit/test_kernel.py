@@ -8,11 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import best
-import engine
-import kernel
-import ranking
-from entries import HALVES_BITS, MAX_HALVES, MAX_RATERS
+from spark.engine import engine, kernel, ranking, top_k
+from spark.engine.entries import HALVES_BITS, MAX_HALVES, MAX_RATERS
 from tests.spark import oracle
 
 RATINGS = st.dictionaries(
@@ -216,7 +213,7 @@ def test_a_cell_has_the_best_of_all_its_pairs_in_whatever_tiles(
     rules = engine.Rules(1, 0.0, count, {"common": lambda pairs: pairs.n * 1.0})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "TILE_MOVIES", tile)
-        for module in (engine, best):
+        for module in (engine, top_k):
             patch.setattr(module, "compiled", importlib.import_module)
         [(_, found)] = engine.ranked(sums, blocks, blocks.cells.index((i, j)), rules)
     offers: dict[int, list[tuple[float, int]]] = {}

@@ -14,8 +14,8 @@ PROGRAM = """
 import sys
 from pyspark import SparkFiles
 SparkFiles._root_directory, SparkFiles._is_running_on_worker = sys.argv[1], True
-from kernel_cache import compiled
-compiled("scan")
+from spark.engine.compiled_code import compiled
+compiled("spark.ingest.scan")
 """
 
 
@@ -25,6 +25,12 @@ def home(tmp_path: Path) -> Path:
     made = tmp_path / "home"
     made.mkdir()
     return made
+
+
+def copy_package(folder: Path) -> Path:
+    """Copy the job's package into a folder, without what was compiled; returns the folder."""
+    shutil.copytree(ROOT / "spark", folder / "spark", ignore=lambda *_: ["__pycache__"])
+    return folder
 
 
 def compile_in(folder: Path, modules: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -40,18 +46,18 @@ def compile_in(folder: Path, modules: str, home: Path) -> subprocess.CompletedPr
 def test_what_is_compiled_stands_among_the_executors_files_alone(
     tmp_path: Path, home: Path
 ) -> None:
-    job = shutil.copytree(ROOT / "spark", tmp_path / "job", ignore=lambda *_: ["__pycache__"])
+    job = copy_package(tmp_path / "job")
     done = compile_in(tmp_path / "container", str(job), home)
     assert done.returncode == 0, done.stderr
-    assert list((tmp_path / "container" / "numba").glob("job_*/scan._plain_lines-*.nbi"))
+    assert list((tmp_path / "container" / "numba").glob("ingest_*/scan._plain_lines-*.nbi"))
     assert not list(home.iterdir())
-    assert not list(job.glob("__pycache__/*.nbi"))
+    assert not list(job.rglob("__pycache__/*.nbi"))
 
 
 def test_modules_in_a_zip_are_refused_instead_of_kept_in_the_home(
     tmp_path: Path, home: Path
 ) -> None:
-    archive = shutil.make_archive(str(tmp_path / "job"), "zip", ROOT / "spark")
+    archive = shutil.make_archive(str(tmp_path / "job"), "zip", copy_package(tmp_path / "job"))
     done = compile_in(tmp_path / "container", archive, home)
     assert done.returncode != 0
     assert "no locator available for file" in done.stderr
@@ -61,7 +67,7 @@ def test_modules_in_a_zip_are_refused_instead_of_kept_in_the_home(
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, home: Path) -> None:
     (tmp_path / "container").mkdir()
     (tmp_path / "container" / "numba").symlink_to("/proc")  # where not even root can write
-    done = compile_in(tmp_path / "container", str(ROOT / "spark"), home)
+    done = compile_in(tmp_path / "container", str(ROOT), home)
     assert done.returncode != 0
     assert "no locator available for file" in done.stderr
     assert not list(home.iterdir())

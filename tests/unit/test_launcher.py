@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from freezegun import freeze_time
 
 import datasets
-import launch
-import launcher
 import runs
+from launcher import handler as launcher
+from launcher import launch
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT, RATINGS, Cloud, dropped, long_ago
 
@@ -265,10 +265,13 @@ def test_input_and_code_stand_under_the_run(cloud: Cloud) -> None:
         return cloud.s3.get_object(Bucket="results", Key=key)["Body"].read()
 
     assert read("input/ratings.dat").decode() == RATINGS
-    assert b"argparse" in read("code/similarity_job.py")
+    assert b"from spark.job import main" in read("code/similarity_job.py")
     assert read("code/bootstrap.sh").startswith(b"#!/bin/bash\n")
     with zipfile.ZipFile(io.BytesIO(read("code/job.zip"))) as package:
-        modules = {path.name for path in launch.JOB_FOLDER.glob("*.py")} - {"similarity_job.py"}
+        modules = {
+            path.relative_to(launch.JOB_FOLDER.parent).as_posix()
+            for path in launch.JOB_FOLDER.rglob("*.py")
+        } - {"spark/similarity_job.py"}
         assert modules == {name for name in package.namelist() if name.endswith(".py")}
 
 
@@ -277,19 +280,24 @@ def test_the_jobs_package_runs_from_its_bytecode_where_nothing_can_be_written(
 ) -> None:
     with zipfile.ZipFile(io.BytesIO(launch.package())) as package:
         package.extractall(tmp_path)
-    sources = [*tmp_path.glob("*.py")]
+    sources = [*tmp_path.rglob("*.py")]
     assert len(sources) > 20
     for source in sources:  # unchecked bytecode runs whatever has become of its source
         source.write_text("raise SystemExit('compiled anew')")
     done = subprocess.run(
-        [sys.executable, "-c", "import lists, kernel_cache; print(kernel_cache.__file__)"],
+        [
+            sys.executable,
+            "-c",
+            "from spark.engine import compiled_code; print(compiled_code.__file__)",
+        ],
         env={"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
     # As a file on disk: numba keeps what it compiles beside it, or where it is told to.
-    assert done.stdout.strip() == str(tmp_path / "kernel_cache.py"), done.stderr
+    assert done.stdout.strip() == str(tmp_path / "spark/engine/compiled_code.py"), done.stderr
 
 
 def test_an_unknown_instance_type_fails_the_run_before_anything_is_paid_for(

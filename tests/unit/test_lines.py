@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import lines
-from lines import data_lines, read_split
-from movielens import FORMATS, MAX_LINE
+from spark.contracts.movielens import FORMATS, MAX_LINE
+from spark.ingest import lines
+from spark.ingest.lines import data_lines, read_split
 
 DAT, CSV, _ = FORMATS
 PIECES = st.sampled_from([b"a", b"bcd", b"\n", b"\r\n", b"\r"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from local.sample import SHAPES, generate, main
-from spark.movielens import FORMATS, movie_defect, rating_defect
+from spark.contracts.movielens import FORMATS, movie_defect, rating_defect
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from freezegun import freeze_time
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import launcher
-import lost_drops
-import sweeper
-from spark.movielens import FORMATS
+from launcher import handler as launcher
+from spark.contracts.movielens import FORMATS
+from sweeper import handler as sweeper
+from sweeper import lost_drops
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT, DATASETS, MOVIES, RATINGS, Cloud
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from spark.manifest import Manifest, ManifestError, Part
+from spark.contracts.manifest import Manifest, ManifestError, Part
 
 MANIFEST = Manifest(
     measure="cosine",

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gram import inverse
-from measures import DEFAULT, MEASURES, Pairs, of_pairs
+from spark.measures.ease import inverse
+from spark.measures.registry import DEFAULT, MEASURES, Pairs, of_pairs
 
 USERS, MOVIES = 8, 5
 HALVES = st.lists(
@@ -86,7 +86,7 @@ def test_the_inverse_in_place_is_the_inverse(seed: int, movies: int) -> None:
 
 
 def test_a_large_inverse_is_mirrored_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gram.MIRRORED", 16)
+    monkeypatch.setattr("spark.measures.ease.MIRRORED", 16)
     ratings = np.random.default_rng(3).random((80, 50))
     found = inverse(np.triu(ratings.T @ ratings), 1.0)
     assert (found == found.T).all()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import metrics
+from spark.self_evaluation import metrics
 
 type Metric = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 

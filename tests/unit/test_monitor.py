@@ -10,8 +10,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-import monitor
 import runs
+from monitor import handler as monitor
 from runs import State
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT, Cloud

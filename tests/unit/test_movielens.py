@@ -2,7 +2,7 @@
 
 import pytest
 
-from spark.movielens import (
+from spark.contracts.movielens import (
     FORMATS,
     DatasetError,
     is_header,

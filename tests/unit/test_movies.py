@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from movielens import FORMATS, GENRES_100K, Format, movie_defect
-from movies import Catalogue, catalogue, parse_movie, read_movies
+from spark.contracts.movielens import FORMATS, GENRES_100K, Format, movie_defect
+from spark.ingest.movies import Catalogue, catalogue, parse_movie, read_movies
 from tests.conftest import movielens
 
 DAT, CSV, OLD = FORMATS

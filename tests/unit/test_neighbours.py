@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import index
-import neighbours
-from best import Best
-from measures import MEASURES
-from movielens import FORMATS
-from movies import Catalogue, catalogue, parse_movie
-from neighbours import bounds, write_part
+import index_table
+from spark.contracts.movielens import FORMATS
+from spark.engine.top_k import Best
+from spark.ingest.movies import Catalogue, catalogue, parse_movie
+from spark.measures.registry import MEASURES
+from spark.output import neighbours
+from spark.output.neighbours import bounds, write_part
 
 
 def movies(count: int) -> Catalogue:
@@ -120,7 +120,7 @@ def stored(everything: Catalogue, lists: dict, path: Path) -> tuple[dict, int]:
     """Movie 1 as it is read back, and the bytes that its item takes."""
     part = write_part(lists, 0, everything, np.array([1]), str(path))
     line = json.loads(gzip.decompress((path / part.name).read_bytes()).splitlines()[0])
-    item = index.to_item("20261123T235333648Z-28a5b128", line)
+    item = index_table.to_item("20261123T235333648Z-28a5b128", line)
     return line, sum(len(name) + len(value) for name, value in item.items())
 
 

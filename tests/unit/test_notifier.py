@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-import notifier
-from notices import notice, swept
+from notifications import notice, swept
+from notifier import handler as notifier
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT
 

@@ -10,10 +10,9 @@ import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
-import docs
-import openapi
-import query
-from routing import Page
+from query import handler as query
+from query.http import openapi, swagger
+from query.http.app import Page
 from tests.unit.conftest import Cloud, movie_line
 from tests.unit.test_indexer import finish_run
 from tests.unit.test_query import ask, cold, get, post  # noqa: F401
@@ -112,15 +111,15 @@ def test_the_page_asks_nobody_else_for_anything() -> None:
         "docs/swagger-ui-bundle.min.js",
         "openapi.json",
     }
-    for name in ("openapi.json", *(f"docs/{name}" for name in docs.TYPES)):
+    for name in ("openapi.json", *(f"docs/{name}" for name in swagger.TYPES)):
         assert ask("GET", f"/{name}")["statusCode"] == HTTPStatus.OK
     assert ask("GET", "/docs/html.py")["statusCode"] == HTTPStatus.NOT_FOUND
     assert ask("GET", "/docs/..%2Fhtml.py")["statusCode"] == HTTPStatus.NOT_FOUND
 
 
 def test_swagger_ui_fits_what_lambda_may_answer() -> None:
-    for name in docs.TYPES:
-        assert Path(docs.ASSETS / name).stat().st_size < 6_291_456
+    for name in swagger.TYPES:
+        assert Path(swagger.ASSETS / name).stat().st_size < 6_291_456
 
 
 def test_the_document_comes_of_the_routes(document: dict[str, Any]) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-import live
-import query
+import live_pointer
 import runs
+from query import handler as query
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT, Cloud, movie_line, template
 from tests.unit.test_indexer import finish_run
@@ -484,7 +484,7 @@ def test_a_warm_request_reads_dynamodb_once(cloud: Cloud, monkeypatch: pytest.Mo
     get("/movies/1/similar")
     calls = []
     real = query.reader.dynamodb.batch_get_item
-    monkeypatch.setattr(live, "read", lambda *_: calls.append("get_item"))
+    monkeypatch.setattr(live_pointer, "read", lambda *_: calls.append("get_item"))
     monkeypatch.setattr(
         query.reader.dynamodb, "batch_get_item", lambda **k: calls.append("batch") or real(**k)
     )

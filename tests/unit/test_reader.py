@@ -22,13 +22,13 @@ from botocore.retries.standard import ExponentialBackoff
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import index
-import query
-import reader
+import index_table
 from clients import PROMPT
-from live import Live
-from problems import ProblemError
-from reader import LIVE, PATIENCE, Reader
+from live_pointer import Live
+from query import handler as query
+from query import index_reader
+from query.http.problems import ProblemError
+from query.index_reader import LIVE, PATIENCE, Reader
 from tests.conftest import Observed
 from tests.unit.conftest import Cloud, movie_line, template
 from tests.unit.test_indexer import finish_run
@@ -66,14 +66,14 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The reader's clock."""
     made = Clock()
-    monkeypatch.setattr(reader, "time", made)
+    monkeypatch.setattr(index_reader, "time", made)
     return made
 
 
 def pointer_at(run: int, moved: int = 0) -> dict[str, Any]:
     """The live pointer's item."""
     pointer = Live(RUNS[run], "cosine", ["cosine"], 10, "0.95", "titles", None, None, str(moved))
-    return {**index.LIVE_KEY, **asdict(pointer)}
+    return {**index_table.LIVE_KEY, **asdict(pointer)}
 
 
 @dataclass
@@ -96,10 +96,10 @@ class Table:
     def items(self) -> dict[str, dict[str, Any]]:
         """What is there: the live run and the one before it, and the pointer."""
         kept = {
-            key["pk"]: index.to_item(RUNS[run], movie_line(movie) | {"year": run})
+            key["pk"]: index_table.to_item(RUNS[run], movie_line(movie) | {"year": run})
             for run in (self.live, self.previous)
             for movie in MOVIES[run]
-            for key in [index.movie_key(RUNS[run], movie)]
+            for key in [index_table.movie_key(RUNS[run], movie)]
         }
         return {LIVE: pointer_at(self.live, len(self.were_live)), **kept}
 
@@ -148,7 +148,7 @@ def test_an_answer_in_parts_is_put_together_whatever_the_parts(
 ) -> None:
     table = Table(answered)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "time", Clock())
+        patch.setattr(index_reader, "time", Clock())
         pointer, lines = reader_of(table).movies(ids)
     assert (pointer.run_id, lines) == (RUNS[0], lines_of(0, ids))
     for before, after in zip(table.calls, table.calls[1:], strict=False):
@@ -170,7 +170,7 @@ def test_an_answer_in_parts_is_of_one_run_that_was_live_meanwhile(
         promoted[place] = None
     table = Table(answered, promoted)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "time", Clock())
+        patch.setattr(index_reader, "time", Clock())
         pointer, lines = reader_of(table, believed).movies(ids)
     run = RUNS.index(pointer.run_id)
     assert run in table.were_live
@@ -182,7 +182,7 @@ def test_what_came_is_kept_and_only_what_is_left_asked_for(clock: Clock) -> None
     reader_of(table).movies(ASKED)
     keys = [f"{RUNS[0]}#{movie}" for movie in ASKED]
     assert table.calls == [[LIVE, *keys], [LIVE, *keys[3:]], [LIVE, keys[3], *keys[5:]]]
-    assert max(clock.naps) <= reader.FIRST_WAIT
+    assert max(clock.naps) <= index_reader.FIRST_WAIT
 
 
 def test_that_a_movie_is_not_there_counts_only_together_with_the_pointer(clock: Clock) -> None:  # noqa: ARG001
@@ -218,8 +218,11 @@ def test_a_table_that_never_answers_is_asked_less_and_less_and_given_up_in_time(
         asking.movies(ASKED)
     assert raised.value.status == HTTPStatus.SERVICE_UNAVAILABLE
     assert raised.value.headers["Retry-After"]
-    assert PATIENCE <= clock.now <= PATIENCE + reader.LONGEST_WAIT
-    longest = [min(reader.FIRST_WAIT * 2**number, reader.LONGEST_WAIT) for number in range(1, 99)]
+    assert PATIENCE <= clock.now <= PATIENCE + index_reader.LONGEST_WAIT
+    longest = [
+        min(index_reader.FIRST_WAIT * 2**number, index_reader.LONGEST_WAIT)
+        for number in range(1, 99)
+    ]
     assert all(nap <= most for nap, most in zip(clock.naps, longest, strict=False))
     assert len(set(clock.naps)) > len(clock.naps) / 2, "at spread times"
     assert table.calls == len(clock.naps) < 60
@@ -294,7 +297,7 @@ def test_the_largest_recommendation_is_answered_though_a_partition_gives_a_megab
     clock: Clock, monkeypatch: pytest.MonkeyPatch, observed: Observed
 ) -> None:
     ids = list(range(1, 91))
-    lines = (index.to_item(RUNS[0], heavy_line(id, others=500)) for id in ids)
+    lines = (index_table.to_item(RUNS[0], heavy_line(id, others=500)) for id in ids)
     items = {item["pk"]: item for item in [pointer_at(0), *lines]}
     assert sum(map(size_of, items.values())) > 6 * MEGABYTE
     body = {"liked": ids[:50], "disliked": ids[50:], "limit": 50}

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from freezegun import freeze_time
 from freezegun.api import FrozenDateTimeFactory
 
-import launch
+from launcher import launch
 from redelivery import RedeliveryProcessor, TooEarlyError, wait_seconds
 from tests.unit.conftest import CONTEXT, Cloud, template
 

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.unit.conftest import template
 
-CODE = sorted([*(ROOT / "functions").glob("*.py"), *(ROOT / "spark").glob("*.py")])
+CODE = sorted([*(ROOT / "functions").rglob("*.py"), *(ROOT / "spark").rglob("*.py")])
 # Of errors whose words are told to an operator, as a run's reason or as a refusal.
 TOLD = {
     "BudgetError",

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from movielens import FORMATS, Format, rating_defect, split_line
-from scan import Scanned, scan
+from spark.contracts.movielens import FORMATS, Format, rating_defect, split_line
+from spark.ingest.scan import Scanned, scan
 
 DAT, CSV, OLD = FORMATS
 COLUMN = st.one_of(

@@ -5,11 +5,11 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-import self_evaluation
-from best import Best
-from engine import Blocks
-from gram import ease, ease_without, inverse
-from self_evaluation import Asked, are_asked, bound, judge
+from spark.engine.engine import Blocks
+from spark.engine.top_k import Best
+from spark.measures.ease import ease, ease_without, inverse
+from spark.self_evaluation import held_out
+from spark.self_evaluation.held_out import Asked, are_asked, bound, judge
 
 MANY = np.arange(1, 40_001)
 
@@ -61,8 +61,8 @@ def test_a_fifth_of_the_ratings_is_hidden_and_of_that_what_was_liked_is_to_be_fo
 def two_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """Movies from 100 on are what is hidden; one user is enough."""
     monkeypatch.setattr(Asked, "are_hidden", property(lambda asked: asked.movies >= 100))
-    monkeypatch.setattr(self_evaluation, "LEAST_USERS", 1)
-    monkeypatch.setattr(self_evaluation, "PLACES", 2)
+    monkeypatch.setattr(held_out, "LEAST_USERS", 1)
+    monkeypatch.setattr(held_out, "PLACES", 2)
 
 
 @pytest.mark.usefixtures("two_are_hidden")
@@ -111,7 +111,9 @@ def test_raters_and_squares_are_counted_for_movies_in_any_order() -> None:
 
 
 def test_ease_without_some_users_is_ease_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("best.compiled", import_module)  # without Spark there is no cache
+    monkeypatch.setattr(
+        "spark.engine.top_k.compiled", import_module
+    )  # without Spark there is no cache
     chance = np.random.default_rng(5)
     stars = (chance.integers(1, 11, (60, 25)) * (chance.random((60, 25)) < 0.4)).astype(np.uint8)
     ids = chance.permutation(np.arange(100, 125)).astype(np.int32)

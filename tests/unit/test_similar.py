@@ -7,10 +7,10 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import pytest
 from msgspec import UNSET, to_builtins
 
-import similar
-from live import Live
-from problems import ProblemError
-from questions import SimilarTo
+from live_pointer import Live
+from query import similar
+from query.http.problems import ProblemError
+from query.requests import SimilarTo
 
 LIVE = Live(
     run_id="20261123T120500000Z-5f2a9c01",

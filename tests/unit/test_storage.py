@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
-import storage
-from manifest import NEIGHBOURS
-from parquet import write_empty, write_parquet
-from results import write_lines
+from spark import storage
+from spark.contracts.manifest import NEIGHBOURS
+from spark.output.results import write_lines
+from spark.parquet import write_empty, write_parquet
 
 ODD = "my [odd] 50% d%20ta +&=?#ü"
 

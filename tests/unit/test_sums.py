@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import sums
+from spark.engine import pair_sums
 
 MOST = np.iinfo(np.int32).max
 
@@ -26,7 +26,7 @@ def test_what_a_cell_leaves_is_read_again(
     shape: tuple[int, int], shares: tuple[float, float], band_rows: int, same: bool, most: int,
     seed: int,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(sums, "BAND_ROWS", band_rows)
+    monkeypatch.setattr(pair_sums, "BAND_ROWS", band_rows)
     rows, columns = (shape[0], shape[0]) if same else shape
     draw = np.random.default_rng(seed)
     cell = (draw.random((rows, 4, columns)) ** 4 * most).round().astype(np.int32)
@@ -37,23 +37,23 @@ def test_what_a_cell_leaves_is_read_again(
     if same:
         wanted[1] = wanted[0]
     uri = f"{tmp_path}/cell"
-    sums.leave(cell, (wanted[0], wanted[1]), same, uri)
-    for place, kind in enumerate(sums.KINDS):
+    pair_sums.leave(cell, (wanted[0], wanted[1]), same, uri)
+    for place, kind in enumerate(pair_sums.KINDS):
         read = np.zeros(wanted, np.int64)
-        for down, right, band in sums.left(uri, kind, (wanted[0], wanted[1]), same):
+        for down, right, band in pair_sums.left(uri, kind, (wanted[0], wanted[1]), same):
             assert band.dtype == (np.uint16 if band.max(initial=0) < 2**16 else np.int32)
             read[down, right] = band
         assert (read == cell[: wanted[0], place, : wanted[1]]).all()
 
 
 def test_small_sums_and_the_empty_half_take_no_room(tmp_path: Path) -> None:
-    rows = 2 * sums.BAND_ROWS
+    rows = 2 * pair_sums.BAND_ROWS
     cell = np.zeros((rows, 4, rows), np.int32)
     cell[0, :, 1] = 2**16
     for same in (False, True):
-        sums.leave(cell, (rows, rows), same, f"{tmp_path}/{same}")
+        pair_sums.leave(cell, (rows, rows), same, f"{tmp_path}/{same}")
     whole, half = (sum(f.stat().st_size for f in tmp_path.glob(f"{x}.*")) for x in (False, True))
-    band = sums.BAND_ROWS * rows  # the first band is wide, the second narrow
+    band = pair_sums.BAND_ROWS * rows  # the first band is wide, the second narrow
     assert whole == pytest.approx(4 * band * (4 + 2), rel=0.01)
     assert half == pytest.approx(4 * band * (4 + 1), rel=0.01)
 
@@ -62,21 +62,21 @@ def test_small_sums_and_the_empty_half_take_no_room(tmp_path: Path) -> None:
 def test_of_a_file_that_is_cut_anywhere_nothing_is_taken_for_sums(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: bool
 ) -> None:
-    monkeypatch.setattr(sums, "BAND_ROWS", 2)
+    monkeypatch.setattr(pair_sums, "BAND_ROWS", 2)
     cell = np.ones((5, 4, 5), np.int32)
     uri = f"{tmp_path}/cell"
-    sums.leave(cell, (5, 5), same, uri)
+    pair_sums.leave(cell, (5, 5), same, uri)
     file = tmp_path / "cell.xy"
     whole = file.read_bytes()
-    assert len(list(sums.left(uri, "xy", (5, 5), same))) == 3
+    assert len(list(pair_sums.left(uri, "xy", (5, 5), same))) == 3
     for size in range(len(whole)):  # at the edges of bands, too
         file.write_bytes(whole[:size])
-        with pytest.raises(sums.SumsError, match=r"cell\.xy ends in row [024] of 5"):
-            list(sums.left(uri, "xy", (5, 5), same))
+        with pytest.raises(pair_sums.SumsError, match=r"cell\.xy ends in row [024] of 5"):
+            list(pair_sums.left(uri, "xy", (5, 5), same))
 
 
 def test_a_file_of_another_cell_is_not_taken_for_sums(tmp_path: Path) -> None:
-    sums.leave(np.ones((3, 4, 4), np.int32), (3, 4), False, f"{tmp_path}/cell")
+    pair_sums.leave(np.ones((3, 4, 4), np.int32), (3, 4), False, f"{tmp_path}/cell")
     for shape, said in (((4, 4), "from row 0"), ((3, 3), "from row 0"), ((0, 4), "goes on")):
-        with pytest.raises(sums.SumsError, match=said):
-            list(sums.left(f"{tmp_path}/cell", "n", shape, False))
+        with pytest.raises(pair_sums.SumsError, match=said):
+            list(pair_sums.left(f"{tmp_path}/cell", "n", shape, False))

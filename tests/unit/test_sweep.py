@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 import runs
 from runs import ENDED, State
-from sweep import HAND_OVERS, INDEXING_LIMIT, PATIENCE, Action, Cluster, Limits, reconcile
+from sweeper.reconcile import (
+    HAND_OVERS,
+    INDEXING_LIMIT,
+    PATIENCE,
+    Action,
+    Cluster,
+    Limits,
+    reconcile,
+)
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DEADLINE = timedelta(hours=2)

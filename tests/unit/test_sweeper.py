@@ -8,10 +8,10 @@ import boto3
 import pytest
 from freezegun import freeze_time
 
-import launcher
 import runs
-import sweeper
+from launcher import handler as launcher
 from runs import State
+from sweeper import handler as sweeper
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT, Cloud, manifest_written, messages, movie_line
 from tests.unit.test_indexer import PARTS, deliver, drain, finish_run, movies_of, start_run

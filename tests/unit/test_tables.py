@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-import index
-import live
-import query
+import index_table
+import live_pointer
 import runs
-from reader import Reader
+from query import handler as query
+from query.index_reader import Reader
 from runs import State
 from tests.unit.conftest import Cloud, movie_line
 from tests.unit.dynalite import database  # noqa: F401
@@ -42,16 +42,16 @@ def padded(movie_id: int, size: int) -> dict[str, Any]:
 
 
 def test_movies_are_written_in_batches_that_dynamodb_takes(cloud: Cloud) -> None:
-    lines = [movie_line(id) for id in range(1, 2 * index.BATCH + 2)]
-    index.write(cloud.index, RUN, lines)
+    lines = [movie_line(id) for id in range(1, 2 * index_table.BATCH + 2)]
+    index_table.write(cloud.index, RUN, lines)
     assert len(cloud.index.scan()["Items"]) == len(lines)
-    index.remove(cloud.index, RUN, lines)
+    index_table.remove(cloud.index, RUN, lines)
     assert cloud.index.scan()["Items"] == []
 
 
 def test_a_batch_of_one_more_is_refused_by_dynalite_alone(cloud: Cloud, database: str) -> None:  # noqa: F811
-    writes: Any = [{"PutRequest": {"Item": index.to_item(RUN, movie_line(id))}}
-                   for id in range(index.BATCH + 1)]  # fmt: skip
+    writes: Any = [{"PutRequest": {"Item": index_table.to_item(RUN, movie_line(id))}}
+                   for id in range(index_table.BATCH + 1)]  # fmt: skip
     if database == "moto":
         cloud.index.meta.client.batch_write_item(RequestItems={"IndexTable": writes})
         assert len(cloud.index.scan()["Items"]) == len(writes)
@@ -62,9 +62,9 @@ def test_a_batch_of_one_more_is_refused_by_dynalite_alone(cloud: Cloud, database
 
 def test_a_movie_with_all_the_neighbours_that_a_run_may_keep_fits_an_item(cloud: Cloud) -> None:
     line = heavy_line(1, others=500)
-    index.write(cloud.index, RUN, [line])
-    item = cloud.index.get_item(Key=index.movie_key(RUN, 1))["Item"]
-    assert index.from_item(item) == line
+    index_table.write(cloud.index, RUN, [line])
+    item = cloud.index.get_item(Key=index_table.movie_key(RUN, 1))["Item"]
+    assert index_table.from_item(item) == line
     assert size_of(item) < LARGEST / 3
 
 
@@ -72,7 +72,7 @@ def test_an_item_of_all_the_bytes_that_it_may_have_is_refused_by_moto_alone(
     cloud: Cloud,
     database: str,  # noqa: F811
 ) -> None:
-    item: dict[str, Any] = {**index.movie_key(RUN, 1), "movie": b""}
+    item: dict[str, Any] = {**index_table.movie_key(RUN, 1), "movie": b""}
     item["movie"] = bytes(LARGEST - size_of(item))
     if database == "dynalite":
         cloud.index.put_item(Item=item)
@@ -85,9 +85,9 @@ def test_an_item_of_all_the_bytes_that_it_may_have_is_refused_by_moto_alone(
 
 def test_a_movie_that_is_too_large_for_an_item_is_refused(cloud: Cloud) -> None:
     line = padded(1, LARGEST)
-    assert size_of(index.to_item(RUN, line)) > LARGEST
+    assert size_of(index_table.to_item(RUN, line)) > LARGEST
     with pytest.raises(ClientError, match="exceeded the maximum allowed size"):
-        index.write(cloud.index, RUN, [line])
+        index_table.write(cloud.index, RUN, [line])
 
 
 def test_movies_of_several_megabytes_are_read_whole_though_dynalite_gives_parts(
@@ -138,11 +138,11 @@ def test_a_pointer_that_moved_meanwhile_moves_nothing(cloud: Cloud) -> None:
     first = finish_run(cloud, 0)
     second = runs.get(cloud.runs, start_run(cloud, 1))
     assert second is not None
-    held = live.read(cloud.index)
+    held = live_pointer.read(cloud.index)
     assert held is not None
     finish_run(cloud, 2)
-    there = live.read(cloud.index)
+    there = live_pointer.read(cloud.index)
     told = {"measure": "cosine", "measures": ["cosine"], "min_score": "0.95", "titles": "t"}
-    target = live.following(held, second | told | {"min_co_raters": 10}, NOW)
-    moved = live._move(cloud.runs, cloud.index, held, target, State.RUNNING)
-    assert (moved, live.read(cloud.index), held.run_id) == (False, there, first)
+    target = live_pointer.following(held, second | told | {"min_co_raters": 10}, NOW)
+    moved = live_pointer._move(cloud.runs, cloud.index, held, target, State.RUNNING)
+    assert (moved, live_pointer.read(cloud.index), held.run_id) == (False, there, first)

@@ -194,20 +194,26 @@ class Code:
     """What the modules in functions/ call, as far as their text tells."""
 
     def __init__(self) -> None:
-        paths = (ROOT / "functions").glob("*.py")
-        self._trees = {path.stem: ast.parse(path.read_text()) for path in paths}
+        root = ROOT / "functions"
+        self._trees = {
+            ".".join(path.relative_to(root).with_suffix("").parts): ast.parse(path.read_text())
+            for path in root.rglob("*.py")
+        }
         self._functions = {
             (module, node.name): node
             for module, tree in self._trees.items()
             for node in ast.walk(tree)
             if isinstance(node, ast.FunctionDef)
         }
+        # What a module calls the others, by their names.
         self._modules = {
             module: {
-                name.name
+                name.asname or name.name: ".".join([*package, name.name])
                 for node in ast.walk(tree)
-                if isinstance(node, ast.Import)
+                if isinstance(node, ast.Import | ast.ImportFrom)
+                for package in [[node.module or ""] if isinstance(node, ast.ImportFrom) else []]
                 for name in node.names
+                if ".".join([*package, name.name]) in self._trees
             }
             for module, tree in self._trees.items()
         }
@@ -256,7 +262,7 @@ class Code:
     def _leads_to(self, here: str, node: ast.AST) -> list[tuple[str, str]]:
         match node:
             case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in self._modules[here]:
-                return [(owner, name)]
+                return [(self._modules[here][owner], name)]
             case ast.Attribute(attr=name) if name in self._methods:
                 return [self._methods[name]]
             case ast.Name(id=name):
@@ -279,7 +285,7 @@ def statements(function: str) -> dict[str, str]:
 
 def idle_rights(function: str) -> list[str]:
     """Rights of a function that its code does not use, of statements that do not say why."""
-    called = code().calls(function.lower())
+    called = code().calls(f"{function.lower()}.handler")
     policies = yaml_parse(TEXT)["Resources"][f"{function}Function"]["Properties"]["Policies"]
     written = statements(function)
     found = []

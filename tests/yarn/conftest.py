@@ -15,8 +15,8 @@ from local import hadoop
 from local.cloud import Cloud
 from local.step import StepRun
 from local.yarn import Yarn, YarnStep, yarn_nodes
-from manifest import Manifest
-from measures import DEFAULT
+from spark.contracts.manifest import Manifest
+from spark.measures.registry import DEFAULT
 from tests.e2e.conftest import World
 from tests.spark import oracle
 from tests.spark.test_measures import write

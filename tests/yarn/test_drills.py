@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from layout import environment_key
 from local.environment import named, upload
-from measures import DEFAULT
+from s3_keys import environment_key
+from spark.measures.registry import DEFAULT
 from tests.conftest import Observed
 from tests.spark import oracle
 from tests.spark.test_engine import stored

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from measures import DEFAULT, MEASURES
+from spark.measures.registry import DEFAULT, MEASURES
 from tests.e2e.test_results import idle_rights, node_role
 from tests.spark import oracle
 from tests.spark.test_engine import stored

@@ -1,0 +1,1 @@
+"""Carries out what an operator asks for: rollback, promote, rebuild, rerun."""

@@ -1,0 +1,61 @@
+"""Does what an operator asks for: rollback, promote, rebuild, rerun.
+
+Invoked directly, by `make rollback` and its like, with `{"command": ..., "run_id": ...}`. Who may
+invoke it may do these things and nothing else.
+"""
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from clients import BOUNDED
+from control.operations import Promotion
+from runs import RunError
+from s3_keys import is_run_id
+
+logger = Logger()
+dynamodb = boto3.resource("dynamodb", config=BOUNDED)
+promotion = Promotion(
+    s3=boto3.client("s3", config=BOUNDED),
+    sqs=boto3.client("sqs", config=BOUNDED),
+    runs_table=dynamodb.Table(os.environ["RUNS_TABLE"]),
+    index_table=dynamodb.Table(os.environ["INDEX_TABLE"]),
+    index_queue_url=os.environ["INDEX_QUEUE_URL"],
+    launch_queue_url=os.environ["LAUNCH_QUEUE_URL"],
+    bucket=os.environ["RESULTS_BUCKET"],
+)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:  # noqa: ARG001
+    """See the module; returns `done` or, where it could not be, `refused`, for a person to read."""
+    command, run_id = event.get("command"), event.get("run_id")
+    logger.info("asked", command=command, run_id=run_id)
+    try:
+        return {"done": carry_out(command, run_id)}
+    except RunError as error:
+        logger.warning("refused", reason=str(error))
+        return {"refused": str(error)}
+
+
+def carry_out(command: object, run_id: object) -> str:
+    """Do one command.
+
+    Raises:
+        RunError: it cannot be done; the message says why.
+    """
+    now = datetime.now(UTC)
+    if command == "rollback":
+        return promotion.roll_back(now)
+    if command == "rebuild":
+        return promotion.rebuild(now)
+    if command not in {"promote", "rerun"}:
+        known = "rollback, promote, rebuild and rerun"
+        raise RunError(f"unknown command {command!r}: {known} are known")
+    if not isinstance(run_id, str) or not is_run_id(run_id):
+        raise RunError(f"{run_id!r} is no run id; GET /runs lists them")
+    return promotion.promote(run_id, now) if command == "promote" else promotion.rerun(run_id)

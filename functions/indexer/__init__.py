@@ -1,0 +1,1 @@
+"""Loads a finished run's result into the index and makes it live."""

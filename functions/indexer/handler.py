@@ -1,0 +1,62 @@
+"""Loads a finished run into the index and then makes it the live one.
+
+Triggered by SQS: first by the EventBridge event of a run's manifest.json, which is checked and
+fanned out, one message per part, to the same queue; then by those messages. Messages come at least
+once, in any order: writing a part again changes nothing, the parts are counted by name, and whoever
+notes the last one moves the live pointer.
+"""
+
+import json
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.batch import process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from clients import BOUNDED
+from indexer.indexing import Indexer, PartTask
+from redelivery import RedeliveryProcessor
+from s3_keys import run_id_of_manifest
+
+logger = Logger()
+sqs = boto3.client("sqs", config=BOUNDED)
+queue_url = os.environ["INDEX_QUEUE_URL"]
+processor = RedeliveryProcessor(sqs, queue_url, logger)
+dynamodb = boto3.resource("dynamodb", config=BOUNDED)
+indexer = Indexer(
+    s3=boto3.client("s3", config=BOUNDED),
+    sqs=sqs,
+    runs_table=dynamodb.Table(os.environ["RUNS_TABLE"]),
+    index_table=dynamodb.Table(os.environ["INDEX_TABLE"]),
+    bucket=os.environ["RESULTS_BUCKET"],
+    queue_url=queue_url,
+    most_loss=float(os.environ["MAX_QUALITY_LOSS"]),
+)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """See the module; returns the messages that are to come back."""
+    return process_partial_response(event, record_handler, processor, context)
+
+
+def record_handler(record: SQSRecord) -> None:
+    """Begin a run's indexing, or do one part of it."""
+    message = json.loads(record.body)
+    now = datetime.now(UTC)
+    if "detail" in message:
+        run_id = run_id_of_manifest(message["detail"]["object"]["key"])
+        if run_id is None:
+            logger.warning("not a run's manifest", key=message["detail"]["object"]["key"])
+            return
+        logger.append_keys(run_id=run_id)
+        logger.info("manifest handled", outcome=indexer.begin(run_id, now))
+    else:
+        task = PartTask(**message)
+        logger.append_keys(run_id=task.run_id, part=task.part["name"])
+        logger.info("part handled", outcome=indexer.carry_out(task, now))

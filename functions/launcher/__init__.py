@@ -1,0 +1,1 @@
+"""Launches one cluster for each dropped folder: checks it, stores input and code, calls EMR."""

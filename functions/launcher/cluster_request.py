@@ -1,0 +1,327 @@
+"""The transient EMR cluster of a run: what is asked of EMR, and how a lost answer is found."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+from launcher.containers import containers
+from s3_keys import code_prefix, environment_key, input_prefix, prefix
+
+if TYPE_CHECKING:
+    from mypy_boto3_emr import EMRClient
+
+JOB = "similarity_job.py"
+PACKAGE = "job.zip"  # the package `spark`
+BOOTSTRAP = "bootstrap.sh"
+PYTHON = "/usr/bin/python3.13"
+# The folders into which YARN unpacks the archives, below a container's own.
+PACKAGE_FOLDER = "job"
+ENVIRONMENT = "environment"
+TASKS_PER_CORE = 2
+DISK_GIB = 64  # of a node at least: Spark, its logs and the archive
+SHUFFLE_PER_BYTE = 12  # bytes on the nodes' disks for a byte of ratings: docs/scale.md, with room
+# Of everything that the nodes say to each other and put on their disks. YARN's shuffle service is
+# another process than the job's and has to be told as well.
+ENCRYPTION = {
+    "spark-defaults": {
+        "spark.authenticate": "true",
+        "spark.network.crypto.enabled": "true",
+        "spark.io.encryption.enabled": "true",
+    },
+    "yarn-site": {"spark.authenticate": "true", "spark.network.crypto.enabled": "true"},
+}
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """What a deployer chooses about clusters.
+
+    Attributes:
+        stack: prefix of cluster names.
+        region: of the buckets.
+        release_label: of EMR.
+        instance_type: of the primary and the core nodes.
+        core_nodes: beside the one primary node.
+        core_market: `ON_DEMAND` or `SPOT`, for the core nodes.
+        service_role: role (name or ARN) that EMR assumes.
+        instance_profile: instance profile of the nodes.
+        subnet: subnet id.
+        primary_group: security group of the primary node.
+        core_group: security group of the core nodes.
+        access_group: security group through which EMR reaches the nodes of a private subnet.
+        disk_key: ARN of the KMS key that encrypts the nodes' disks, or empty for EBS' own default.
+        idle_minutes: a cluster without work is ended after so long, a backstop.
+        interactive: keep the cluster for people after its step, until it has been idle so long.
+        cost_tag: value of the cost allocation tag `project`.
+        max_run_cost: US dollars that a run may cost by estimate, or None for any.
+        results_bucket: where input, code, output and logs of runs stand.
+        environment: SHA-256 of the archive of the job's native dependencies.
+        min_co_raters: least number of co-raters of a pair.
+        min_score: least score of a pair.
+        neighbours: at most so many per movie.
+        max_ratings_per_user: of a user with more only the latest so many count; None for all.
+        similar_users: at most so many of each user are written; 0 for none.
+        default_measure: the similarity measure that answers if none is asked for.
+    """
+
+    stack: str
+    region: str
+    release_label: str
+    instance_type: str
+    core_nodes: int
+    core_market: Literal["ON_DEMAND", "SPOT"]
+    service_role: str
+    instance_profile: str
+    subnet: str
+    primary_group: str
+    core_group: str
+    access_group: str
+    disk_key: str
+    idle_minutes: int
+    interactive: bool
+    cost_tag: str
+    max_run_cost: Decimal | None
+    results_bucket: str
+    environment: str
+    min_co_raters: int
+    min_score: float
+    neighbours: int
+    max_ratings_per_user: int | None
+    similar_users: int
+    default_measure: str
+
+
+def cluster_name(stack: str, run_id: str) -> str:
+    """The name of a run's cluster and of its step: what a retry and EMR's events know it by."""
+    return f"{stack}-{run_id}"
+
+
+def log_uri(settings: ClusterSettings, run_id: str) -> str:
+    """Where EMR puts a run's logs."""
+    return f"s3://{settings.results_bucket}/logs/{run_id}/"
+
+
+def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
+    """The command that the step runs: spark-submit with everything from the run's own prefix."""
+    results = f"s3://{settings.results_bucket}/"
+    code = results + code_prefix(run_id)
+    archives = {
+        results + environment_key(settings.environment): ENVIRONMENT,
+        code + PACKAGE: PACKAGE_FOLDER,
+    }
+    conf = _spark_conf(settings)
+    most, alike = settings.max_ratings_per_user, settings.similar_users
+    return [
+        "spark-submit",
+        "--deploy-mode",
+        "cluster",
+        *(argument for key, value in conf.items() for argument in ("--conf", f"{key}={value}")),
+        "--archives",
+        ",".join(f"{uri}#{folder}" for uri, folder in archives.items()),
+        code + JOB,
+        "--dataset",
+        results + input_prefix(run_id),
+        "--output",
+        results + prefix(run_id),
+        "--min-co-raters",
+        str(settings.min_co_raters),
+        "--min-score",
+        str(settings.min_score),
+        "--neighbours",
+        str(settings.neighbours),
+        "--default-measure",
+        settings.default_measure,
+        *([] if most is None else ["--max-ratings-per-user", str(most)]),
+        *(["--similar-users", str(alike)] if alike else []),
+    ]
+
+
+def _spark_conf(settings: ClusterSettings) -> dict[str, str]:
+    """Spark's settings of a step: nothing that matters is left to EMR's own defaults."""
+    sized = containers(settings.instance_type, settings.core_nodes)
+    tasks = TASKS_PER_CORE * sized.executor_cores * sized.executors
+    path = f"./{PACKAGE_FOLDER}:./{ENVIRONMENT}"
+    return {
+        "spark.pyspark.python": PYTHON,
+        "spark.yarn.appMasterEnv.PYSPARK_PYTHON": PYTHON,
+        "spark.executorEnv.PYSPARK_PYTHON": PYTHON,
+        "spark.yarn.appMasterEnv.PYTHONPATH": path,
+        "spark.executorEnv.PYTHONPATH": path,
+        "spark.yarn.appMasterEnv.AWS_REGION": settings.region,
+        "spark.executorEnv.AWS_REGION": settings.region,
+        # Else the job would see as many cores as there are executors when it starts: none yet.
+        "spark.default.parallelism": str(tasks),
+        "spark.driver.memory": f"{sized.driver_memory}m",
+        "spark.driver.memoryOverhead": f"{sized.driver_overhead}m",
+        "spark.executor.instances": str(sized.executors),
+        "spark.executor.cores": str(sized.executor_cores),
+        "spark.executor.memory": f"{sized.executor_memory}m",
+        "spark.executor.memoryOverhead": f"{sized.executor_overhead}m",
+        # The cluster is this job's alone and has its size: nothing to be asked for or given back.
+        "spark.dynamicAllocation.enabled": "false",
+        "spark.shuffle.service.enabled": "false",
+        "spark.yarn.heterogeneousExecutors.enabled": "false",
+        # EMR keeps one copy of what is on HDFS where there are less than four core nodes: with one
+        # of them a lost node would take the archives away from executors that start later.
+        "spark.yarn.submit.file.replication": str(min(3, settings.core_nodes)),
+        "spark.yarn.maxAppAttempts": "1",  # a second attempt of a failed job costs and fails again
+    }
+
+
+def security_configuration(settings: ClusterSettings) -> str:
+    """What EMR calls a security configuration: session tokens for the nodes' rights, disk keys."""
+    document: dict[str, Any] = {
+        "InstanceMetadataServiceConfiguration": {
+            "MinimumInstanceMetadataServiceVersion": 2,
+            "HttpPutResponseHopLimit": 1,
+        }
+    }
+    if settings.disk_key:
+        document["EncryptionConfiguration"] = {
+            "EnableInTransitEncryption": False,  # ENCRYPTION does it, without certificates
+            "EnableAtRestEncryption": True,
+            "AtRestEncryptionConfiguration": {
+                "LocalDiskEncryptionConfiguration": {
+                    "EncryptionKeyProviderType": "AwsKms",
+                    "AwsKmsKey": settings.disk_key,
+                    "EnableEbsEncryption": True,
+                },
+            },
+        }
+    return json.dumps(document, sort_keys=True)
+
+
+def security_configuration_name(settings: ClusterSettings) -> str:
+    """Its name, by its content: one that is there is never another."""
+    digest = hashlib.sha256(security_configuration(settings).encode()).hexdigest()
+    return f"{settings.stack}-{digest[:12]}"
+
+
+def cluster_request(settings: ClusterSettings, run_id: str, ratings_bytes: int) -> dict[str, Any]:
+    """The whole RunJobFlow request: one primary and the core nodes, one step, then the end.
+
+    Args:
+        settings: of the deployer.
+        run_id: the run.
+        ratings_bytes: size of the ratings file, for which the disks have to be large enough.
+
+    Raises:
+        UnknownInstanceTypeError: the instance type is not in the table.
+    """
+    name = cluster_name(settings.stack, run_id)
+    disk = disk_gib(ratings_bytes, settings.core_nodes)
+    applications = ["Spark"]
+    if settings.interactive:
+        applications += ["Livy", "JupyterEnterpriseGateway"]
+    return {
+        "Name": name,
+        "ReleaseLabel": settings.release_label,
+        "Applications": [{"Name": application} for application in applications],
+        "LogUri": log_uri(settings, run_id),
+        "ServiceRole": settings.service_role,
+        "JobFlowRole": settings.instance_profile,
+        "SecurityConfiguration": security_configuration_name(settings),
+        "BootstrapActions": [
+            {
+                "Name": "Python of the job",
+                "ScriptBootstrapAction": {
+                    "Path": f"s3://{settings.results_bucket}/{code_prefix(run_id)}{BOOTSTRAP}"
+                },
+            }
+        ],
+        "Configurations": [
+            {"Classification": name, "Properties": properties}
+            for name, properties in ENCRYPTION.items()
+        ],
+        "Instances": {
+            "InstanceGroups": [
+                _instance_group("MASTER", settings.instance_type, 1, "ON_DEMAND", DISK_GIB),
+                _instance_group(
+                    "CORE", settings.instance_type, settings.core_nodes, settings.core_market, disk
+                ),
+            ],
+            "Ec2SubnetId": settings.subnet,
+            "EmrManagedMasterSecurityGroup": settings.primary_group,
+            "EmrManagedSlaveSecurityGroup": settings.core_group,
+            "ServiceAccessSecurityGroup": settings.access_group,
+            "KeepJobFlowAliveWhenNoSteps": settings.interactive,
+            "TerminationProtected": False,
+        },
+        "AutoTerminationPolicy": {"IdleTimeout": 60 * settings.idle_minutes},
+        "VisibleToAllUsers": True,
+        "Tags": [
+            # AmazonEMRServicePolicy_v2 lets EMR touch only what carries this tag.
+            {"Key": "for-use-with-amazon-emr-managed-policies", "Value": "true"},
+            {"Key": "similar-titles:stack", "Value": settings.stack},
+            {"Key": "similar-titles:run-id", "Value": run_id},
+            {"Key": "project", "Value": settings.cost_tag},
+        ],
+        "Steps": [
+            {
+                "Name": name,
+                "ActionOnFailure": "CONTINUE" if settings.interactive else "TERMINATE_CLUSTER",
+                "HadoopJarStep": {
+                    "Jar": "command-runner.jar",
+                    "Args": step_arguments(settings, run_id),
+                },
+            }
+        ],
+    }
+
+
+def disk_gib(ratings_bytes: int, core_nodes: int) -> int:
+    """GiB of a core node's disk, for what is shuffled."""
+    return DISK_GIB + math.ceil(SHUFFLE_PER_BYTE * ratings_bytes / core_nodes / 2**30)
+
+
+def size_of(request: Mapping[str, Any]) -> tuple[str, int]:
+    """The instance type and the number of nodes that a request asks for."""
+    groups = request["Instances"]["InstanceGroups"]
+    return groups[0]["InstanceType"], sum(group["InstanceCount"] for group in groups)
+
+
+def idle_seconds(request: Mapping[str, Any]) -> int:
+    """How long the cluster of a request is kept for people after its step, at least."""
+    if not request["Instances"]["KeepJobFlowAliveWhenNoSteps"]:
+        return 0
+    return request["AutoTerminationPolicy"]["IdleTimeout"]
+
+
+def find_cluster(
+    emr: "EMRClient", name: str, since: datetime, but_not: str | None = None
+) -> str | None:
+    """The id of the cluster of a name, whatever its state, or None.
+
+    RunJobFlow takes no idempotency token: a launcher that did not hear its answer looks here
+    before it asks again.
+
+    Args:
+        emr: client.
+        name: of the cluster.
+        since: no cluster of that name can be older.
+        but_not: id of a cluster of that name that failed to start.
+    """
+    pages = emr.get_paginator("list_clusters").paginate(CreatedAfter=since)
+    found = (item["Id"] for page in pages for item in page["Clusters"] if item["Name"] == name)
+    return next((id for id in found if id != but_not), None)
+
+
+def _instance_group(
+    role: str, instance_type: str, count: int, market: str, disk: int
+) -> dict[str, Any]:
+    volume = {"VolumeType": "gp3", "SizeInGB": disk}
+    return {
+        "Name": role.lower(),
+        "InstanceRole": role,
+        "InstanceType": instance_type,
+        "InstanceCount": count,
+        "Market": market,
+        "EbsConfiguration": {
+            "EbsBlockDeviceConfigs": [{"VolumeSpecification": volume, "VolumesPerInstance": 1}]
+        },
+    }

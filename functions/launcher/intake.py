@@ -1,0 +1,191 @@
+"""The intake check: samples a data set's files with ranged GETs before a cluster is paid for."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from datasets import Dataset, DatasetFile
+from spark.contracts.movielens import (
+    HOPELESS_SHARE,
+    DatasetError,
+    Defect,
+    Format,
+    decode,
+    is_header,
+    movie_defect,
+    rating_defect,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CHUNK = 64 * 1024
+# What S3 answers where a file is not the one that was asked for.
+REPLACED = frozenset({"PreconditionFailed", "NoSuchKey", "412"})
+SHOWN = 120  # characters of a bad line that a report quotes
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a sample of one file says.
+
+    Attributes:
+        file: the file's name.
+        lines: whole lines in the sample.
+        defects: how many of them have each kind of defect.
+        samples: up to three bad lines, cut to `SHOWN` characters, each with its byte offset.
+    """
+
+    file: str
+    lines: int
+    defects: dict[Defect, int]
+    samples: tuple[dict[str, str | int], ...]
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether the file cannot be what its name says."""
+        return self.lines == 0 or sum(self.defects.values()) > HOPELESS_SHARE * self.lines
+
+    def sentence(self) -> str:
+        """The finding for a person."""
+        if self.lines == 0:
+            return f"{self.file} has no line of data"
+        bad = sum(self.defects.values())
+        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self.defects.items()))
+        first = self.samples[0]
+        return (
+            f"{self.file}: {bad} of {self.lines} sampled lines are malformed ({kinds}); "
+            f"first at byte {first['offset']}: {first['line']!r}"
+        )
+
+
+def chunk_offsets(size: int) -> list[int]:
+    """Where to sample a file of a size in bytes: its head, its middle and its end."""
+    if size <= 3 * CHUNK:
+        return list(range(0, size, CHUNK))
+    return [0, (size - CHUNK) // 2, size - CHUNK]
+
+
+def sample_lines(chunk: bytes, offset: int, size: int) -> list[tuple[int, str]]:
+    """The whole lines in a chunk of a file, each with its byte offset.
+
+    A line that the chunk's edges cut is left out: its other half is not known. Lines are UTF-8
+    where they can be, else ISO-8859-1, as the job reads them.
+
+    Args:
+        chunk: bytes of the file.
+        offset: where the chunk begins in the file.
+        size: of the whole file.
+    """
+    lines = []
+    start = offset
+    for line in chunk.splitlines(keepends=True):
+        lines.append((start, line))
+        start += len(line)
+    if offset > 0:
+        lines = lines[1:]
+    if lines and start < size and not lines[-1][1].endswith((b"\n", b"\r")):
+        lines.pop()
+    return [(start, decode(line).rstrip("\r\n")) for start, line in lines if line.strip()]
+
+
+class ReplacedError(DatasetError):
+    """A file that is not any more what was looked at."""
+
+    def __init__(self, file: DatasetFile):
+        super().__init__(
+            f"{file.name} was replaced while the run was prepared; "
+            "the folder's new content gets a run of its own"
+        )
+
+
+class IntakeError(DatasetError):
+    """A data set that the intake check found hopeless.
+
+    Attributes:
+        findings: what the samples say.
+    """
+
+    def __init__(self, message: str, findings: "list[Finding]"):
+        super().__init__(message)
+        self.findings = findings
+
+
+type DefectOf = Callable[[str, Format], Defect | None]
+
+
+def examine(
+    name: str, lines: list[tuple[int, str]], format: Format, defect_of: DefectOf
+) -> Finding:
+    """Judge the sampled lines of one file.
+
+    Args:
+        name: the file's name.
+        lines: byte offset and text of whole lines.
+        format: the data set's format.
+        defect_of: `rating_defect` or `movie_defect`.
+    """
+    if lines and lines[0][0] == 0 and is_header(lines[0][1].removeprefix("\ufeff"), format):
+        lines = lines[1:]
+    bad = [
+        (offset, line, defect)
+        for offset, line in lines
+        if (defect := defect_of(line.removeprefix("\ufeff"), format)) is not None
+    ]
+    return Finding(
+        file=name,
+        lines=len(lines),
+        defects=dict(Counter(defect for _, _, defect in bad)),
+        samples=tuple(
+            {"offset": offset, "line": line[:SHOWN], "defect": defect}
+            for offset, line, defect in bad[:3]
+        ),
+    )
+
+
+def check(s3: "S3Client", dataset: Dataset) -> list[Finding]:
+    """Sample both files of a data set.
+
+    Returns:
+        What the samples say, the ratings file first.
+
+    Raises:
+        IntakeError: a file is empty, or more than half of its sampled lines are malformed.
+    """
+    findings = [
+        _examine_file(s3, dataset, dataset.ratings, rating_defect),
+        _examine_file(s3, dataset, dataset.movies, movie_defect),
+    ]
+    hopeless = [finding.sentence() for finding in findings if finding.is_hopeless]
+    if hopeless:
+        raise IntakeError("; ".join(hopeless), findings)
+    return findings
+
+
+def _examine_file(
+    s3: "S3Client", dataset: Dataset, file: DatasetFile, defect_of: DefectOf
+) -> Finding:
+    lines = [
+        line
+        for offset in chunk_offsets(file.size)
+        for line in sample_lines(_read(s3, dataset, file, offset), offset, file.size)
+    ]
+    return examine(file.name, lines, dataset.format, defect_of)
+
+
+def _read(s3: "S3Client", dataset: Dataset, file: DatasetFile, offset: int) -> bytes:
+    try:
+        answer = s3.get_object(
+            Bucket=dataset.folder.bucket,
+            Key=file.key,
+            IfMatch=file.etag,
+            Range=f"bytes={offset}-{min(offset + CHUNK, file.size) - 1}",
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] in REPLACED:
+            raise ReplacedError(file) from error
+        raise
+    return answer["Body"].read()

@@ -1,0 +1,400 @@
+"""What a launch is, step by step; each step may be repeated after a crash without harm."""
+
+import importlib.util
+import io
+import json
+import py_compile
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.exceptions import ClientError
+
+import runs
+from cost import BudgetError, check_budget, estimate
+from datasets import Dataset, Folder, dataset, files_that_matter, fingerprint
+from instance_types import UnknownInstanceTypeError
+from launcher import intake
+from launcher.cluster_request import (
+    BOOTSTRAP,
+    JOB,
+    PACKAGE,
+    ClusterSettings,
+    cluster_name,
+    cluster_request,
+    find_cluster,
+    idle_seconds,
+    log_uri,
+    security_configuration,
+    security_configuration_name,
+    size_of,
+)
+from launcher.intake import REPLACED, IntakeError, ReplacedError
+from runs import BEFORE_LAUNCH, ENDED, Launch, Resume, Run, Skip, State, parse_time
+from s3_keys import code_prefix, environment_key, input_prefix
+from spark.contracts.movielens import DatasetError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
+    from mypy_boto3_emr import EMRClient
+    from mypy_boto3_s3 import S3Client
+
+# Longer than the function may run (LauncherFunction's Timeout), so that a lease never ends while
+# its owner lives.
+LEASE = timedelta(minutes=4)
+JOB_FOLDER = Path(__file__).parent.parent / "spark"
+MAX_COPY = 5 * 2**30  # bytes; what one CopyObject takes
+# What EMR answers when it does not take the request as it is: asking again cannot help.
+REFUSALS = frozenset({"ValidationException", "InvalidRequestException", "AccessDeniedException"})
+THROTTLED = "ThrottlingException"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a drop.
+
+    Attributes:
+        action: `launched` a cluster, `failed` the run, `skipped` a data set that has its run.
+        run_id: the run.
+    """
+
+    action: Literal["launched", "failed", "skipped"]
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known of a run before its cluster is asked for.
+
+    Attributes:
+        request: the whole RunJobFlow request.
+        ratings_bytes: size of the ratings file.
+        intake: what the intake check found, per file.
+    """
+
+    request: dict[str, Any]
+    ratings_bytes: int
+    intake: list[dict[str, Any]]
+
+
+class EnvironmentMissingError(Exception):
+    """The archive of the job's native dependencies is not on S3; the message says what to do."""
+
+
+class ClusterRefusedError(Exception):
+    """EMR does not take a cluster request; the message is EMR's."""
+
+
+def package() -> bytes:
+    """The job's package as a zip that YARN unpacks for driver and executors, with their bytecode.
+
+    Bytecode that is not checked against its source: nobody can write it where YARN unpacks it, so
+    that else each Python process of the cluster would compile every module again.
+    """
+    blob = io.BytesIO()
+    with (
+        zipfile.ZipFile(blob, "w", zipfile.ZIP_DEFLATED) as archive,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        for path in sorted(JOB_FOLDER.rglob("*.py")):
+            if path.name == JOB:
+                continue
+            name = path.relative_to(JOB_FOLDER.parent).as_posix()
+            compiled = Path(scratch) / "module.pyc"
+            py_compile.compile(
+                str(path),
+                str(compiled),
+                name,
+                doraise=True,
+                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+            )
+            archive.writestr(zipfile.ZipInfo(name), path.read_bytes())
+            cached = importlib.util.cache_from_source(name)
+            archive.writestr(zipfile.ZipInfo(cached), compiled.read_bytes())
+    return blob.getvalue()
+
+
+# What no other attempt cures: the run fails with the reason, before anything is paid for.
+UNLAUNCHABLE = (
+    DatasetError,
+    EnvironmentMissingError,
+    ClusterRefusedError,
+    BudgetError,
+    UnknownInstanceTypeError,
+)
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Carries out what a dropped folder asks for.
+
+    Attributes:
+        s3: client.
+        emr: client.
+        emr_once: client that does not repeat a request by itself.
+        runs_table: the runs table.
+        settings: of the clusters.
+    """
+
+    s3: "S3Client"
+    emr: "EMRClient"
+    emr_once: "EMRClient"
+    runs_table: "Table"
+    settings: ClusterSettings
+
+    def launch(self, folder: Folder, dropped_at: datetime) -> Outcome:
+        """Give a complete folder its run, if it has none.
+
+        Args:
+            folder: complete and settled.
+            dropped_at: when the file arrived that asks.
+
+        Raises:
+            botocore.exceptions.ClientError: AWS did not do its part; the message shall come back.
+        """
+        decision = self._claim(folder, dropped_at)
+        if isinstance(decision, Skip):
+            return Outcome("skipped", decision.run["run_id"])
+        return self._start(
+            decision.run, lambda: self._first_request(decision.run["run_id"], folder)
+        )
+
+    def rerun(self, run_id: str, asked_at: datetime) -> Outcome:
+        """Give a data set a new run that does what an ended run of it did: same input, same code.
+
+        Args:
+            run_id: the run to do again.
+            asked_at: when that was asked for; the same request coming twice makes one run.
+
+        Raises:
+            botocore.exceptions.ClientError: AWS did not do its part; the message shall come back.
+        """
+        model = runs.get(self.runs_table, run_id)
+        if model is None or "request" not in model:
+            return Outcome("skipped", run_id)
+        now = datetime.now(UTC)
+        current = runs.of_dataset(self.runs_table, model["fingerprint"]) or model
+        is_ours = current.get("rerun_of") == run_id and parse_time(current["created_at"]) > asked_at
+        if is_ours:
+            decision = runs.decide(current, asked_at, now)
+            if not isinstance(decision, Resume) or not runs.take_over(
+                self.runs_table, current, now, LEASE
+            ):
+                return Outcome("skipped", current["run_id"])
+        elif current["state"] not in ENDED:
+            return Outcome("skipped", current["run_id"])
+        else:
+            mark, folder = model["fingerprint"], model["folder"]
+            made = runs.claim(self.runs_table, mark, folder, current, now, LEASE, rerun_of=run_id)
+            if made is None:
+                return Outcome("skipped", current["run_id"])
+            current = made
+        return self._start(current, lambda: self._same_request(current["run_id"], model))
+
+    def start_again(self, run_id: str) -> Outcome:
+        """Launch the second cluster of a run whose first one failed to start; never a third.
+
+        Args:
+            run_id: the run.
+
+        Raises:
+            botocore.exceptions.ClientError: AWS did not do its part; the message shall come back.
+        """
+        run, now = runs.get(self.runs_table, run_id), datetime.now(UTC)
+        is_waiting = run and run["state"] == State.LAUNCHING and "failed_start" in run
+        if run is None or not is_waiting or now < parse_time(run["lease_until"]):
+            return Outcome("skipped", run_id)
+        if not runs.take_over(self.runs_table, run, now, LEASE):
+            return Outcome("skipped", run_id)
+        try:
+            cluster_id = self._cluster(run, json.loads(run["request"]))
+        except UNLAUNCHABLE as error:
+            return self._failed(run_id, error)
+        return self._launched(run_id, cluster_id)
+
+    def _start(self, run: Run, prepare: Callable[[], Prepared]) -> Outcome:
+        """Prepare a run that is ours and launch its cluster."""
+        run_id: str = run["run_id"]
+        try:
+            self._check_environment()
+            prepared = prepare()
+            instance_type, nodes = size_of(prepared.request)
+            idle = idle_seconds(prepared.request)
+            expected = estimate(instance_type, nodes, prepared.ratings_bytes, idle)
+            check_budget(expected, self.settings.max_run_cost)
+            runs.advance(
+                self.runs_table,
+                run_id,
+                State.LAUNCHING,
+                datetime.now(UTC),
+                request=json.dumps(prepared.request),
+                estimated_cost=expected.told(),
+                intake=prepared.intake,
+                instance_type=instance_type,
+                nodes=nodes,
+            )
+            cluster_id = self._cluster(run, prepared.request)
+        except UNLAUNCHABLE as error:
+            return self._failed(run_id, error)
+        return self._launched(run_id, cluster_id)
+
+    def _failed(self, run_id: str, error: Exception) -> Outcome:
+        """Note that a run cannot be launched."""
+        report = error.findings if isinstance(error, IntakeError) else None
+        fields = {"intake": [asdict(each) for each in report]} if report else {}
+        now = datetime.now(UTC)
+        runs.fail(self.runs_table, run_id, str(error), now, BEFORE_LAUNCH, **fields)
+        return Outcome("failed", run_id)
+
+    def _launched(self, run_id: str, cluster_id: str) -> Outcome:
+        """Note the cluster of a run."""
+        runs.advance(
+            self.runs_table,
+            run_id,
+            State.STARTING,
+            datetime.now(UTC),
+            cluster_id=cluster_id,
+            log_uri=log_uri(self.settings, run_id),
+        )
+        return Outcome("launched", run_id)
+
+    def _first_request(self, run_id: str, folder: Folder) -> Prepared:
+        """Check a folder, put it and the code under the run's prefix; what to ask of EMR."""
+        data = dataset(folder)
+        findings = intake.check(self.s3, data)
+        self._copy_input(run_id, data)
+        self._put_code(run_id)
+        size = data.ratings.size
+        request = cluster_request(self.settings, run_id, size)
+        return Prepared(request, size, [asdict(each) for each in findings])
+
+    def _same_request(self, run_id: str, model: Run) -> Prepared:
+        """Copy another run's input and code; what was asked of EMR for it, under the new name.
+
+        Raises:
+            DatasetError: what it ran on is not there any more.
+        """
+        bucket, size = self.settings.results_bucket, 0
+        for old, new in (
+            (input_prefix(model["run_id"]), input_prefix(run_id)),
+            (code_prefix(model["run_id"]), code_prefix(run_id)),
+        ):
+            there = self.s3.list_objects_v2(Bucket=bucket, Prefix=old).get("Contents", [])
+            if not there:
+                raise DatasetError(
+                    f"s3://{bucket}/{old} is not there any more: drop the folder again"
+                )
+            for each in there:
+                source: Any = {"Bucket": bucket, "Key": each["Key"]}
+                key = new + each["Key"].removeprefix(old)
+                self.s3.copy_object(
+                    Bucket=bucket, Key=key, CopySource=source, TaggingDirective="REPLACE"
+                )
+                size = max(size, each["Size"])
+        request = json.loads(model["request"].replace(model["run_id"], run_id))
+        return Prepared(request, size, model.get("intake", []))
+
+    def _claim(self, folder: Folder, dropped_at: datetime) -> Resume | Skip:
+        """The run that is ours to launch, or the one that somebody else sees to."""
+        mark = fingerprint(files_that_matter(folder))
+        while True:
+            now = datetime.now(UTC)
+            known = runs.of_dataset(self.runs_table, mark)
+            decision = runs.decide(known, dropped_at, now)
+            match decision:
+                case Skip():
+                    return decision
+                case Resume(run):
+                    if runs.take_over(self.runs_table, run, now, LEASE):
+                        return decision
+                case Launch(failed):
+                    made = runs.claim(self.runs_table, mark, folder.name, failed, now, LEASE)
+                    if made is not None:
+                        return Resume(made)
+            # Somebody else was faster: what they did decides.
+
+    def _check_environment(self) -> None:
+        """See that the cluster will find the job's native dependencies."""
+        bucket, key = self.settings.results_bucket, environment_key(self.settings.environment)
+        try:
+            self.s3.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "404":
+                raise
+            raise EnvironmentMissingError(
+                f"the job's environment s3://{bucket}/{key} is not there: "
+                f"`make environment STACK={self.settings.stack}` builds it and puts it there"
+            ) from error
+
+    def _copy_input(self, run_id: str, data: Dataset) -> None:
+        """Put the run's input under its own prefix."""
+        for file in data.files:
+            if file.size > MAX_COPY:
+                raise DatasetError(f"{file.name} has {file.size} bytes; at most 5 GiB are taken")
+            try:
+                self._copy(run_id, data, file.name, CopySourceIfMatch=file.etag)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in REPLACED:
+                    raise
+                raise ReplacedError(file) from error
+        if data.format.tags:
+            # Taken where it is there: no part of what tells one data set from another.
+            try:
+                self._copy(run_id, data, data.format.tags)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in REPLACED:
+                    raise
+
+    def _copy(self, run_id: str, data: Dataset, name: str, **conditions: Any) -> None:
+        self.s3.copy_object(
+            Bucket=self.settings.results_bucket,
+            Key=input_prefix(run_id) + name,
+            CopySource={"Bucket": data.folder.bucket, "Key": data.folder.prefix + name},
+            # Copying S3's own tags would need permissions that nothing else here needs.
+            TaggingDirective="REPLACE",
+            **conditions,
+        )
+
+    def _put_code(self, run_id: str) -> None:
+        """Put the job's code under the run's own prefix."""
+        files = {name: (JOB_FOLDER / name).read_bytes() for name in (JOB, BOOTSTRAP)}
+        for name, body in {PACKAGE: package(), **files}.items():
+            self.s3.put_object(
+                Bucket=self.settings.results_bucket, Key=code_prefix(run_id) + name, Body=body
+            )
+
+    def _cluster(self, run: Run, request: dict[str, Any]) -> str:
+        """The id of the run's cluster: the one that is there already, or a new one."""
+        name = cluster_name(self.settings.stack, run["run_id"])
+        failed = run.get("failed_start", {}).get("cluster_id")
+        found = find_cluster(self.emr, name, parse_time(run["created_at"]), but_not=failed)
+        if found:
+            return found
+        self._ensure_security_configuration()
+        try:
+            answer = self.emr_once.run_job_flow(**request)
+        except ClientError as error:
+            refusal = error.response["Error"]
+            if refusal["Code"] == THROTTLED:
+                # For certain there is no cluster: whoever asks next need not wait for the lease.
+                runs.end_lease(self.runs_table, run["run_id"], datetime.now(UTC))
+            if refusal["Code"] not in REFUSALS:
+                raise
+            raise ClusterRefusedError(
+                f"EMR refused the cluster: {refusal['Code']}: {refusal['Message']}"
+            ) from error
+        return answer["JobFlowId"]
+
+    def _ensure_security_configuration(self) -> None:
+        """Make the security configuration that the request names, unless it is there."""
+        name = security_configuration_name(self.settings)
+        try:
+            self.emr.create_security_configuration(
+                Name=name, SecurityConfiguration=security_configuration(self.settings)
+            )
+        except self.emr.exceptions.InvalidRequestException:
+            self.emr.describe_security_configuration(Name=name)  # raises where it is not there

@@ -1,0 +1,1 @@
+"""Follows EMR's events: records what became of each run's cluster."""

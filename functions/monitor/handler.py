@@ -1,0 +1,64 @@
+"""Follows the clusters: EMR's state changes become the state of their run.
+
+Triggered by EventBridge with EMR's step and cluster state changes. They are best effort: lost,
+doubled and late ones must do no harm, so each only moves a run forward. A result that is complete
+is indexed whatever became of its cluster afterwards.
+"""
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+import emr_events
+import run_outcome
+import runs
+from clients import BOUNDED
+from emr_events import Reading
+from runs import ON_CLUSTER, State
+
+logger = Logger()
+s3 = boto3.client("s3", config=BOUNDED)
+emr = boto3.client("emr", config=BOUNDED)
+sqs = boto3.client("sqs", config=BOUNDED)
+runs_table = boto3.resource("dynamodb", config=BOUNDED).Table(os.environ["RUNS_TABLE"])
+launch_queue_url = os.environ["LAUNCH_QUEUE_URL"]
+stack = os.environ["STACK_NAME"]
+bucket = os.environ["RESULTS_BUCKET"]
+
+
+@logger.inject_lambda_context(clear_state=True)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
+    """See the module."""
+    reading = emr_events.read(event, stack)
+    if reading is None:
+        return
+    now = datetime.now(UTC)
+    moved = False
+    if reading.news == "running":
+        moved = runs.advance(
+            runs_table, reading.run_id, State.RUNNING, now, cluster_id=reading.cluster_id
+        )
+    elif reading.news == "failed" and not run_outcome.has_result(s3, bucket, reading.run_id):
+        moved = follow_failure(reading, now)
+    if reading.ended_at is not None:
+        ended_at = runs.parse_time(reading.ended_at)
+        run_outcome.note_cost(runs_table, reading.run_id, reading.cluster_id, ended_at)
+    logger.info(
+        "cluster event", run_id=reading.run_id, news=reading.news, moved=moved, said=reading.reason
+    )
+
+
+def follow_failure(reading: Reading, now: datetime) -> bool:
+    """Fail a run, or launch its second cluster; returns whether the run moved."""
+    run_id, cluster_id = reading.run_id, reading.cluster_id
+    reason = run_outcome.job_failure(s3, bucket, run_id)
+    if reason is None and reading.failed_step:
+        reason = run_outcome.step_failure(emr, cluster_id, reading.failed_step)
+    if reason is None and run_outcome.start_again(runs_table, emr, sqs, launch_queue_url, reading):
+        return True
+    why = reason or reading.reason
+    return runs.fail(runs_table, run_id, why, now, only_from=ON_CLUSTER, cluster_id=cluster_id)

@@ -1,0 +1,1 @@
+"""Publishes a message when a run goes live or fails."""

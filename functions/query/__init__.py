@@ -1,0 +1,1 @@
+"""Answers queries: similar titles, recommendations, search, runs."""

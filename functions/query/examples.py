@@ -1,0 +1,139 @@
+"""An example of each answer, for the API's document."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from query.http.problems import Fault, Problem
+from query.requests import Tastes
+from query.responses import (
+    Cost,
+    Health,
+    Indexed,
+    Links,
+    Movie,
+    Movies,
+    OneMovie,
+    Reason,
+    Recommendation,
+    Recommendations,
+    Run,
+    RunQuality,
+    Runs,
+    SimilarByTitle,
+    SimilarTitle,
+    SimilarTitles,
+)
+
+_RUN_ID = "20261123T120500000Z-5f2a9c01"
+_MEASURES = ["cosine", "damped", "ease"]
+_MOVIE = Movie(
+    movie_id=3,
+    title="Forgotten Detective, The (1960)",
+    year=1960,
+    genres=["Animation", "Mystery"],
+    ratings=659,
+)
+_OTHER = Movie(
+    movie_id=868, title="Painted Promise (1964)", year=1964, genres=["Mystery"], ratings=48
+)
+_ROW = SimilarTitle(
+    rank=1,
+    movie_id=1408,
+    title="Wandering Bridge II (1938)",
+    year=1938,
+    genres=["Mystery"],
+    score=0.9974288827431252,
+    co_raters=10,
+    cosine=0.9974288827431252,
+    based_on="ratings",
+)
+_PAGE: dict[str, Any] = {
+    "movie": _MOVIE,
+    "run_id": _RUN_ID,
+    "measure": "cosine",
+    "measures": _MEASURES,
+    "limit": 1,
+    "offset": 0,
+    "total": 50,
+    "matched": 7,
+    "similar": [_ROW],
+    "reason": None,
+    "links": Links(
+        self="?limit=1&offset=0&genre=Mystery",
+        first="?limit=1&offset=0&genre=Mystery",
+        next="?limit=1&offset=1&genre=Mystery",
+        last="?limit=1&offset=6&genre=Mystery",
+    ),
+}
+_RUN = Run(
+    run_id=_RUN_ID,
+    folder="ml-10M100K",
+    state="LIVE",
+    attempt=1,
+    created_at="2026-11-23T12:05:00.000Z",
+    updated_at="2026-11-23T12:15:00.000Z",
+    timeline={"CHECKING": "2026-11-23T12:05:00.000Z", "LIVE": "2026-11-23T12:15:00.000Z"},
+    cluster_id="j-1ABCDEFGHIJKL",
+    estimated_cost=Cost(node_hours=0.66, usd=0.16, priced_at="2026-11"),
+    counts={"ratings": 10_000_054, "movies": 10_681, "pairs": 22_245_920},
+    indexed=Indexed(parts=6, of=6),
+    quality=RunQuality(
+        measure="ease",
+        users=500,
+        recall=0.35,
+        popularity_recall=0.175,
+        lift=2.0,
+        lift_error=0.09,
+        popularity_share=0.42,
+    ),
+)
+
+EXAMPLES: dict[type, Struct] = {
+    type(example): example
+    for example in (
+        SimilarTitles(**_PAGE),
+        SimilarByTitle(**_PAGE, did_you_mean=[_OTHER]),
+        OneMovie(
+            **{name: getattr(_MOVIE, name) for name in Movie.__struct_fields__}, run_id=_RUN_ID
+        ),
+        Movies(run_id=_RUN_ID, movies=[_MOVIE, _OTHER]),
+        Recommendations(
+            run_id=_RUN_ID,
+            measure="cosine",
+            measures=_MEASURES,
+            limit=10,
+            matched=1,
+            recommendations=[
+                Recommendation(
+                    rank=1,
+                    movie_id=1408,
+                    title=_ROW.title,
+                    year=1938,
+                    genres=["Mystery"],
+                    score=_ROW.score,
+                    because=[Reason(movie_id=3, title=_MOVIE.title, score=_ROW.score)],
+                )
+            ],
+            unknown=[],
+            reason=None,
+        ),
+        Runs(live_run_id=_RUN_ID, runs=[_RUN]),
+        _RUN,
+        Health(
+            status="ok",
+            live_run_id=_RUN_ID,
+            live_since="2026-11-23T12:15:00.000Z",
+            measure="cosine",
+            measures=_MEASURES,
+        ),
+        Tastes(liked=[3, 868], disliked=[12], limit=5),
+        Problem(
+            title="Bad Request",
+            status=400,
+            detail="limit: Expected int <= 50",
+            instance="/movies/3/similar",
+            errors=[Fault("limit", "Expected int <= 50", "an integer from 1 to 50", "99")],
+        ),
+    )
+}

@@ -1,0 +1,157 @@
+"""Reconciles the runs table with EMR and the buckets, and ends clusters that nobody needs.
+
+Triggered by a schedule. Events are best effort, and a cluster costs by the second: whatever was
+lost is found here.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+import live_pointer
+import notifications
+import run_outcome
+import runs
+from clients import BOUNDED, SLOW
+from emr_events import Reading
+from runs import ENDED, ON_CLUSTER, State
+from s3_keys import manifest_key, run_id_of_name
+from sweeper import lost_drops
+from sweeper.reconcile import ALIVE, Action, Cluster, Limits, reconcile
+
+logger = Logger()
+metrics = Metrics()
+s3 = boto3.client("s3", config=BOUNDED)
+sqs = boto3.client("sqs", config=BOUNDED)
+sns = boto3.client("sns", config=BOUNDED)
+emr = boto3.client("emr", config=SLOW)
+dynamodb = boto3.resource("dynamodb", config=BOUNDED)
+runs_table = dynamodb.Table(os.environ["RUNS_TABLE"])
+index_table = dynamodb.Table(os.environ["INDEX_TABLE"])
+stack = os.environ["STACK_NAME"]
+bucket = os.environ["RESULTS_BUCKET"]
+index_queue_url = os.environ["INDEX_QUEUE_URL"]
+launch_queue_url = os.environ["LAUNCH_QUEUE_URL"]
+topic = os.environ["TOPIC_ARN"]
+datasets_bucket = os.environ["DATASETS_BUCKET"]
+settle = timedelta(seconds=int(os.environ["SETTLE_SECONDS"]))
+limits = Limits(
+    starting=timedelta(minutes=int(os.environ["START_MINUTES"])),
+    working=timedelta(minutes=int(os.environ["DEADLINE_MINUTES"])),
+)
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
+    """See the module."""
+    now = datetime.now(UTC)
+    unsettled = runs.unsettled(runs_table)
+    open_runs = [run for run in unsettled if run["state"] not in ENDED]
+    pointer = live_pointer.read(index_table)
+    alive = list(living_clusters())
+    known = {run["run_id"] for run in unsettled}
+    others = [runs.get(runs_table, each.run_id) for each in alive if each.run_id not in known]
+    described = {cluster.run_id for cluster in alive}
+    ended = [
+        describe(run["cluster_id"])
+        for run in open_runs
+        if run["state"] in ON_CLUSTER and "cluster_id" in run and run["run_id"] not in described
+    ]
+    all_runs = [*unsettled, *(run for run in others if run)]
+    clusters = [*alive, *(cluster for cluster in ended if cluster)]
+    open_ids = [run["run_id"] for run in open_runs]
+    with_result = {run_id for run_id in open_ids if run_outcome.has_result(s3, bucket, run_id)}
+    kept = {pointer.run_id, pointer.previous or ""} if pointer else set[str]()
+    for cluster in clusters:
+        if cluster.ended_at is not None:
+            run_outcome.note_cost(runs_table, cluster.run_id, cluster.cluster_id, cluster.ended_at)
+    metrics.add_metric("StraysEnded", MetricUnit.Count, 0)
+    by_id = {cluster.cluster_id: cluster for cluster in clusters}
+    for action in reconcile(all_runs, clusters, with_result, kept, now, limits):
+        logger.warning("sweeping", action=action.kind, run_id=action.run_id, reason=action.reason)
+        if action.kind == "start" and action.cluster_id:
+            start_again(by_id[action.cluster_id], action.reason, now)
+        else:
+            carry_out(action, now)
+    for message in lost_drops.find(s3, datasets_bucket, runs_table, settle, now):
+        logger.warning("lost drop", key=message["detail"]["object"]["key"])
+        sqs.send_message(QueueUrl=launch_queue_url, MessageBody=json.dumps(message))
+
+
+def start_again(cluster: Cluster, reason: str, now: datetime) -> None:
+    """Launch the second cluster of a run, or fail it as the job says."""
+    run_id, cluster_id = cluster.run_id, cluster.cluster_id
+    ended_at = runs.format_time(cluster.ended_at or now)
+    ended = Reading(run_id, cluster_id, "failed", reason, cluster.code, ended_at)
+    failure = run_outcome.job_failure(s3, bucket, run_id)
+    if failure is None and run_outcome.start_again(runs_table, emr, sqs, launch_queue_url, ended):
+        return
+    runs.fail(runs_table, run_id, failure or reason, now, cluster_id=cluster_id)
+
+
+def carry_out(action: Action, now: datetime) -> None:
+    """Do one action; each may be done again without harm."""
+    match action.kind:
+        case "end" if action.cluster_id:
+            emr.terminate_job_flows(JobFlowIds=[action.cluster_id])
+            metrics.add_metric("StraysEnded", MetricUnit.Count, 1)
+            subject, text = notifications.swept(action.reason, action.run_id, stack)
+            sns.publish(TopicArn=topic, Subject=subject, Message=text)
+        case "fail":
+            reason = run_outcome.job_failure(s3, bucket, action.run_id) or action.reason
+            runs.fail(runs_table, action.run_id, reason, now)
+        case "follow":
+            runs.advance(runs_table, action.run_id, State.RUNNING, now)
+        case "index" | "clear":
+            hand_to_indexer(action.run_id)
+            runs.handed_over(runs_table, action.run_id, now)
+        case "abandon":
+            runs.fail(runs_table, action.run_id, action.reason, now)
+            hand_to_indexer(action.run_id)  # which clears what it has loaded of it
+
+
+def hand_to_indexer(run_id: str) -> None:
+    """Tell the indexer of a run's result, in the words of S3."""
+    message = {"detail": {"object": {"key": manifest_key(run_id)}}}
+    sqs.send_message(QueueUrl=index_queue_url, MessageBody=json.dumps(message))
+
+
+def living_clusters() -> Iterator[Cluster]:
+    """The clusters of this stack that are alive."""
+    pages = emr.get_paginator("list_clusters").paginate(ClusterStates=sorted(ALIVE))
+    for page in pages:
+        for item in page["Clusters"]:
+            if run_id_of_name(item["Name"], stack) and (cluster := describe(item["Id"])):
+                yield cluster
+
+
+def describe(cluster_id: str) -> Cluster | None:
+    """One cluster of this stack; None where it is somebody else's, whatever its name."""
+    found = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
+    run_id = run_id_of_name(found["Name"], stack)
+    tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
+    if run_id is None or tags.get("similar-titles:stack") != stack:
+        return None
+    status = found["Status"]
+    reason = status.get("StateChangeReason", {})
+    ready_at = status["Timeline"].get("ReadyDateTime")
+    ended_at = status["Timeline"].get("EndDateTime")
+    return Cluster(
+        cluster_id=cluster_id,
+        run_id=run_id,
+        state=status["State"],
+        code=str(reason.get("Code")),
+        message=str(reason.get("Message")),
+        created_at=status["Timeline"]["CreationDateTime"].astimezone(UTC),
+        ready_at=ready_at and ready_at.astimezone(UTC),
+        ended_at=ended_at and ended_at.astimezone(UTC),
+        interactive=found.get("AutoTerminate") is False,
+    )

@@ -1,0 +1,1 @@
+"""The job: reads a MovieLens folder, computes similarities, writes neighbours and a manifest."""

@@ -1,0 +1,1 @@
+"""Computes exact sums over co-raters for all pairs of movies, and the best neighbours of each."""

@@ -1,0 +1,99 @@
+"""Ranking by other scores than the cosine: whole rows and cells of scores, the best of them kept.
+
+Apart from kernel.py, because the cosine alone needs none of it and each function costs a good part
+of a second to compile.
+"""
+
+import numpy as np
+from numba import njit
+
+from spark.engine.kernel import fills, is_worse, leave_best, no_best, score_of
+
+SIGNIFICANT = 6  # digits of a score that is not exact: more depend on the order of additions
+LIFT = 1e-5  # more than rounding to so many digits adds to a score, of the score
+POWERS = 10.0 ** np.arange(23)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def rounded(score):
+    """A score above 0 to SIGNIFICANT digits: the double nearest to the decimal."""
+    digits = SIGNIFICANT - 1 - int(np.floor(np.log10(score)))
+    if digits < 0 or digits > 22:
+        return score
+    scale = POWERS[digits]  # exact, so that the quotient is the nearest double
+    return np.rint(score * scale) / scale
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def round_all(scores):
+    """Replace scores by what `rounded` makes of them; what is no number stays."""
+    for k in range(scores.size):
+        if scores[k] > 0.0:
+            scores[k] = rounded(scores[k])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def offer_scores(scores, sums, row_ids, column_ids, first_row, first_column, best):
+    """Offer the pairs of some row movies by another score than the cosine, where it is above 0.
+
+    Args:
+        scores: float64 [rows, columns]; of a pair without co-raters 0 or no number.
+        sums: of these rows, see `add_pairs`.
+        row_ids: ids of the row movies, int32.
+        column_ids: ids of the column movies, int32.
+        first_row: where in `best` these row movies begin.
+        first_column: where in `best` the column movies begin.
+        best: from `no_best`.
+    """
+    sizes, least, s, c, m, x = best
+    for i in range(row_ids.size):
+        row = first_row + i
+        for j in range(column_ids.size):
+            score = scores[i, j]
+            column = first_column + j
+            for_row, for_column = score >= least[row], score >= least[column]
+            if not (for_row or for_column) or score == 0.0:
+                continue
+            n, cosine = sums[i, 0, j], score_of(sums[i, 1, j], sums[i, 2, j], sums[i, 3, j])
+            for side in range(2):
+                of, movie = (row, column_ids[j]) if side == 0 else (column, row_ids[i])
+                if score >= least[of] and fills(sizes, s, c, m, x, of, score, n, movie, cosine):
+                    leave_best(best, of)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def offer_rows(best, scores, own, others, raters):
+    """Offer whole rows of scores, rounded, where they are above 0; of equal ones the better known.
+
+    Args:
+        best: from `no_best`, a row for each movie; gets raters instead of co-raters.
+        scores: float64 [movies, others].
+        own: ids of the movies, which are not their own neighbours, int32.
+        others: ids of the others, int32.
+        raters: of the others, int32.
+    """
+    sizes, least, s, c, m, x = best
+    worst = (s.shape[1] >> 1) - 1  # where `leave_best` puts it
+    last, as_rounded = 0.0, 0.0  # equal scores come in crowds: of movies with the same genres
+    for i in range(own.size):
+        for j in range(others.size):
+            score = scores[i, j]
+            if not score > 0.0 or score * (1.0 + LIFT) < least[i] or others[j] == own[i]:
+                continue
+            if score != last:
+                last, as_rounded = score, rounded(score)
+            neighbour = as_rounded, raters[j], others[j]
+            is_better = least[i] == 0.0 or is_worse(
+                s[i, worst], c[i, worst], m[i, worst], *neighbour
+            )
+            if is_better and fills(sizes, s, c, m, x, i, *neighbour, np.nan):
+                leave_best(best, i)
+
+
+def warm_up() -> None:
+    """Compile everything for the types it is used with."""
+    scores, sums = np.zeros((1, 1)), np.zeros((1, 4, 1), np.int32)
+    ids, best = np.ones(1, np.int32), no_best(2, 1)
+    offer_scores(scores, sums, ids, ids, 0, 1, best)
+    offer_rows(best, scores, ids, ids, ids)
+    round_all(scores[0])

@@ -1,0 +1,1 @@
+"""Reads a MovieLens folder into arrays and reports every rejected line."""

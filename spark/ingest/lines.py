@@ -1,0 +1,78 @@
+"""The lines of a MovieLens file: where they begin, what text they are, which of them hold data."""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from spark.contracts.movielens import BLANKS, MAX_LINE, Format, decode, is_header
+from spark.storage import read
+
+BOM = "\ufeff"
+BLOCK = 2**24  # bytes of a file that is read from beginning to end, at once
+STEP = 2**16  # bytes that are read at once beyond the end of a split
+LONGEST = 4 * MAX_LINE + STEP  # bytes of a line that are looked at: more than a good one can have
+ENDS = b"\n", b"\r"
+
+
+def read_split(uri: str, start: int, stop: int) -> np.ndarray:
+    """The bytes of the lines that begin in a part of a file, as uint8; the last may be cut.
+
+    A line ends with a line feed, a carriage return or both. Of a line that is longer than a good
+    one can be only the beginning is there.
+
+    Args:
+        uri: of the file.
+        start: byte offset at which the part begins.
+        stop: byte offset at which it ends.
+    """
+    before = max(0, start - 1)
+    data = read(uri, before, stop - before)
+    if start > 0:
+        # The line in which the byte before the part stands belongs to an earlier part.
+        first = _first_end(data)
+        data = data[first:] if first >= 0 else b""
+    last = max(data.rfind(end) for end in ENDS)
+    more = [data]
+    length = len(data) - 1 - last
+    while data and 0 < length < LONGEST:
+        step = read(uri, stop, STEP)
+        end = _first_end(step)
+        more.append(step if end < 0 else step[:end])
+        if end >= 0 or not step:
+            break
+        length += len(step)
+        stop += STEP
+    return np.frombuffer(data if len(more) == 1 else b"".join(more), np.uint8)
+
+
+def _first_end(data: bytes) -> int:
+    """Where the first line end stands, or -1."""
+    found = [place for end in ENDS if (place := data.find(end)) >= 0]
+    return min(found, default=-1)
+
+
+def data_lines(uri: str, format: Format) -> Iterator[str]:
+    """The lines of a file that hold data: without blank ones and a header in the first line."""
+    for number, raw in enumerate(_raw_lines(uri)):
+        line = decode(raw)
+        if number == 0:
+            line = line.removeprefix(BOM)
+            if is_header(line, format):
+                continue
+        if line.strip(BLANKS):
+            yield line
+
+
+def _raw_lines(uri: str) -> Iterator[bytes]:
+    """All lines of a file, of very long ones the beginning."""
+    rest = b""
+    for start in itertools.count(0, BLOCK):
+        block = read(uri, start, BLOCK)
+        *whole, tail = (rest + block).replace(b"\r", b"\n").split(b"\n")
+        yield from (line[:LONGEST] for line in whole)
+        rest = tail[:LONGEST]
+        if len(block) < BLOCK:
+            break
+    if rest:
+        yield rest

@@ -1,0 +1,1 @@
+"""Writes a run's result: neighbours, titles, similar users, manifest."""
