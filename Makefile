@@ -25,7 +25,7 @@ help: ## print the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
 
 setup: ## make .venv, .venv-sam and, where there is none, a Java; the other targets call it
-	@python3 local/bootstrap.py
+	@python3 -m tools.bootstrap
 
 demo: setup ## the whole pipeline on a local cloud: DATASET=sample|1m|10m|RELEASE|FOLDER MOVIE=ID|TITLE
 	@$(RUN) local demo --dataset $(call quoted,DATASET) $(if $(value MOVIE),--movie $(call quoted,MOVIE))
@@ -69,12 +69,12 @@ evaluate: setup ## measure how good the neighbours are and write docs/quality.md
 	@./similar-titles evaluate $(if $(findstring command,$(origin DATASET)),$(call quoted,DATASET),ml-1m)
 
 notebook: setup notebook-environment ## open the notebook in JupyterLab: DATASET=... MOVIE=TITLE, as for make demo
-	@PYTHONPATH=functions .venv-notebook/bin/python -m local.notebook open --dataset $(call quoted,DATASET) \
+	@PYTHONPATH=functions .venv-notebook/bin/python -m pictures.notebook open --dataset $(call quoted,DATASET) \
 		$(if $(value MOVIE),--movie $(call quoted,MOVIE))
 
 pictures: setup notebook-environment ## draw docs/images anew: demo, benchmark; render the notebook into docs/notebook.md
-	@$(RUN) local.pictures benchmark demo
-	@PYTHONPATH=functions .venv-notebook/bin/python -m local.notebook render
+	@$(RUN) pictures.charts benchmark demo
+	@PYTHONPATH=functions .venv-notebook/bin/python -m pictures.notebook render
 
 .PHONY: notebook-environment
 notebook-environment: setup
@@ -98,7 +98,7 @@ format: setup ## let ruff format the code
 	@$(BIN)/ruff format
 
 environment: setup ## build the archive of the job's native dependencies; with STACK=NAME put it there
-	@$(RUN) local.environment $(if $(findstring command,$(origin STACK)),--upload "$(STACK)")
+	@$(RUN) tools.job_archive $(if $(findstring command,$(origin STACK)),--upload "$(STACK)")
 
 preflight: setup ## check what a first deploy needs of your AWS account: STACK=similar-titles ZONE=us-east-1a
 	@./similar-titles preflight --stack "$(STACK)" $(if $(ZONE),--zone "$(ZONE)")
@@ -106,7 +106,7 @@ preflight: setup ## check what a first deploy needs of your AWS account: STACK=s
 deploy: setup ## build and deploy to your AWS account: STACK=similar-titles
 	@PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam build
 	@PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam deploy --stack-name "$(STACK)"
-	@$(RUN) local.environment --upload "$(STACK)"
+	@$(RUN) tools.job_archive --upload "$(STACK)"
 
 status: setup ## show the latest runs, and what costs while nothing runs: STACK=similar-titles
 	@./similar-titles status --stack "$(STACK)"
@@ -138,8 +138,8 @@ lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(LOCK) --upgrade requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
 	@$(LOCK) --upgrade requirements/notebook.in -c requirements/dev.txt -o requirements/notebook.txt
 	@$(LOCK) --upgrade requirements/functions.in -c requirements/dev.txt -o functions/requirements.txt
-	@$(RUN) local.environment --adopt
-	@$(RUN) local.hadoop --adopt
+	@$(RUN) tools.job_archive --adopt
+	@$(RUN) tools.hadoop --adopt
 
 clean: ## remove what was built or generated; environments and downloaded data stay
 	@rm -rf .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log

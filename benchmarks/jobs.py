@@ -7,8 +7,8 @@ from pathlib import Path
 
 from benchmarks import shapes
 from benchmarks.measured import Measured, run
-from local.java import ROOT, java_home
-from local.step import JAVA_OPTIONS, PYTHON
+from local.emr.step import JAVA_OPTIONS, PYTHON
+from tools.java import ROOT, java_home
 
 DATA = ROOT / "data" / "benchmarks"
 CORES = 2  # of `local[2]`

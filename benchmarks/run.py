@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import kernels, model, shapes
 from benchmarks.jobs import CORES, DATA, dataset, job, say, submit
-from local.step import JAVA_OPTIONS
+from local.emr.step import JAVA_OPTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"

@@ -2,7 +2,7 @@
 
 Users' activity is log-normal above 20, as MovieLens' is, movies' popularity falls along a curve
 fitted to 10M's most-rated movies, and a user's movies are a weighted draw without replacement.
-(`local/sample.py` makes data with sensible neighbours, but fewer co-ratings than the real ones.)
+(`tools/synthetic.py` makes data with sensible neighbours, but fewer co-ratings than the real ones.)
 """
 
 from dataclasses import dataclass

@@ -29,12 +29,12 @@ from launcher.containers import Containers, containers
 from launcher.launch import JOB_FOLDER, package
 from local.access import REGION, Access, clean_environment
 from local.cloud import free_ports
-from local.environment import ensure, named
-from local.guard import Guarded
-from local.metadata import Credentials, InstanceMetadata
-from local.yarn import Yarn, yarn_nodes
+from local.emr.metadata import Credentials, InstanceMetadata
+from local.supervised import Guarded
+from local.yarn.nodes import Yarn, yarn_nodes
 from s3_keys import code_prefix, environment_key, input_prefix, prefix
-from tests.unit.test_cluster import SETTINGS
+from tests.unit.launcher.test_cluster_request import SETTINGS
+from tools.job_archive import ensure, named
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")

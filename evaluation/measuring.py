@@ -15,11 +15,11 @@ from pyspark.sql import SparkSession
 from evaluation import report, runs, splits
 from evaluation.interactions import Interactions, read
 from evaluation.runs import Figures
-from local.java import NoJavaError, java_home
-from local.releases import SourceError, bar, folder_of
-from local.step import JAVA_OPTIONS, PYTHON
+from local.emr.step import JAVA_OPTIONS, PYTHON
 from spark.contracts.movielens import DatasetError
 from spark.measures.registry import MEASURES
+from tools.data_sets import SourceError, bar, folder_of
+from tools.java import NoJavaError, java_home
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,7 +28,7 @@ def measure(dataset: str) -> Figures:
     """Evaluate a data set: its figures, which also become part of docs/quality.md.
 
     Args:
-        dataset: a folder, or a name that `local.releases` knows.
+        dataset: a folder, or a name that `tools.data_sets` knows.
 
     Raises:
         SourceError: there is no such data set, it cannot be computed on, or there is no Java.

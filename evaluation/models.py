@@ -7,6 +7,7 @@ movie i adds to the others, and a user's list is the sum of the rows of what he 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -59,7 +60,7 @@ class Training:
     @cached_property
     def pairs(self) -> Pairs:
         """Every movie against every other."""
-        squared = self.halves.power(2)
+        squared: Any = self.halves.power(2)
         squares = np.asarray(squared.sum(axis=0))
         raters = self.raters.astype(float)
         xx = _product(squared, self.rated)

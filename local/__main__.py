@@ -9,15 +9,15 @@ import threading
 from types import FrameType
 
 from local.access import clean_environment
-from local.browser import NoBrowserError
 from local.cloud import CloudError
 from local.demo import DemoError, demo
-from local.environment import ArchiveError
-from local.java import NoJavaError, java_home
-from local.releases import RELEASES, SAMPLES, SourceError
-from local.runs import RunError
-from local.screenshots import screenshots
+from local.drops import RunError
 from local.up import up
+from pictures.browser import NoBrowserError
+from pictures.screenshots import screenshots
+from tools.data_sets import RELEASES, SAMPLES, SourceError
+from tools.java import NoJavaError, java_home
+from tools.job_archive import ArchiveError
 
 EXAMPLES = """examples:
   python -m local demo

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from local.access import ACCOUNT, REGION, Access, clean_environment
-from local.cluster import Script
-from local.emr import Player
-from local.environment import upload
-from local.guard import Guarded
-from local.step import Nodes, local_nodes
-from local.wheels import wheels
+from local.emr.cluster import Script
+from local.emr.server import Player
+from local.emr.step import Nodes, local_nodes
+from local.supervised import Guarded
+from tools.job_archive import upload
+from tools.wheels import wheels
 
 ROOT = Path(__file__).resolve().parent.parent
 STACK = "similar-titles"
@@ -190,7 +190,7 @@ def _emulator(access: Access, port: int, folder: Path) -> Iterator[None]:
     log = folder / "emulator.log"
     with log.open("wb") as out:
         process = Guarded(
-            [str(ROOT / ".venv/bin/python"), "-P", str(ROOT / "local/gateway.py")],
+            [str(ROOT / ".venv/bin/python"), "-P", str(ROOT / "local/emulator.py")],
             env=environment,
             cwd=folder,
             stdout=out,

@@ -11,10 +11,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from local import runs
+from local import drops
 from local.cloud import ROOT, Cloud
-from local.releases import bar, folder_of
-from local.screen import Screen
+from local.progress import Screen
+from tools.data_sets import bar, folder_of
 
 FAVOURITE = "Toy Story (1995)"
 SHOWN = 10
@@ -61,10 +61,10 @@ def demo(dataset: str, movie: str | None) -> None:
     _show(answer)
 
 
-def _run(cloud: Cloud, folder: Path, screen: Screen) -> runs.Run:
+def _run(cloud: Cloud, folder: Path, screen: Screen) -> drops.Run:
     """Drop a folder and follow its run until it is live."""
     screen.stage("drop", folder.name)
-    runs.drop(
+    drops.drop(
         cloud.client("s3"),
         cloud.outputs["DatasetsBucket"],
         folder,
@@ -72,7 +72,7 @@ def _run(cloud: Cloud, folder: Path, screen: Screen) -> runs.Run:
         lambda done, total: screen.note(mebibytes(done, total), done, total),
     )
     state = None
-    for run in runs.states(cloud, folder.name):
+    for run in drops.states(cloud, folder.name):
         if run["state"] != state:
             state = run["state"]
             screen.stage(state, MEANING[state])
@@ -90,7 +90,7 @@ def mebibytes(done: int, total: int) -> str:
     return f"{done / MEBIBYTE:,.1f} of {total / MEBIBYTE:,.1f} MiB"
 
 
-def _choose(cloud: Cloud, run: runs.Run, movie: str | None) -> int:
+def _choose(cloud: Cloud, run: drops.Run, movie: str | None) -> int:
     """The id of the movie that is meant, or of one worth showing."""
     if movie and movie.isdecimal():
         return int(movie)
@@ -106,7 +106,7 @@ def _choose(cloud: Cloud, run: runs.Run, movie: str | None) -> int:
     raise DemoError("none of the movies has similar titles: too few users rated the same ones")
 
 
-def _popular(cloud: Cloud, run: runs.Run) -> list[Movie]:
+def _popular(cloud: Cloud, run: drops.Run) -> list[Movie]:
     """The run's movies, the most rated first."""
     s3, bucket = cloud.client("s3"), cloud.outputs["ResultsBucket"]
     listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"runs/{run['run_id']}/titles/")

@@ -21,9 +21,9 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from local.cloud import ROOT, STACK, Cloud, CloudError
-from local.releases import bar, folder_of
-from local.runs import PATIENCE_SECONDS, POLL_SECONDS, Run, RunError, all_runs, drop
-from local.screen import Screen
+from local.drops import PATIENCE_SECONDS, POLL_SECONDS, Run, RunError, all_runs, drop
+from local.progress import Screen
+from tools.data_sets import bar, folder_of
 
 FOLDER = ROOT / ".local"
 # Names the address at which containers find this machine, where it is not Docker Desktop's, which

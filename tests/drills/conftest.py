@@ -12,7 +12,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from local.access import ACCOUNT, REGION
 from local.cloud import Cloud as LocalCloud
-from local.cluster import Script
+from local.emr.cluster import Script
 from tests.e2e.conftest import World
 from tests.unit.conftest import Cloud, account
 

@@ -22,117 +22,117 @@ FINDINGS = [
     Finding(
         "EMR wants port 443 open to the VPC's addresses, not to groups alone",
         "`ServiceAccessGroup` admits `VpcCidr`",
-        ("unit/test_template.py::test_the_nodes_reach_emr_by_the_addresses_of_their_network",
-         "unit/test_template.py::test_a_network_of_ones_own_names_its_addresses"),
+        ("unit/project/test_template.py::test_the_nodes_reach_emr_by_the_addresses_of_their_network",
+         "unit/project/test_template.py::test_a_network_of_ones_own_names_its_addresses"),
     ),
     Finding(
         "EventBridge hears of a bucket some five minutes after its notifications were switched on; "
         "events get lost",
         "the sweep looks through the datasets bucket",
-        ("unit/test_lost_drops.py::test_a_drop_whose_events_were_lost_has_its_run_and_one_cluster",
-         "unit/test_lost_drops.py::test_a_bucket_of_a_hundred_thousand_objects_costs_few_requests",
+        ("unit/runs/test_lost_drops.py::test_a_drop_whose_events_were_lost_has_its_run_and_one_cluster",
+         "unit/runs/test_lost_drops.py::test_a_bucket_of_a_hundred_thousand_objects_costs_few_requests",
          "e2e/test_operations.py::test_a_drop_that_nobody_heard_of_is_found"),
     ),
     Finding(
         "a cluster that ended with errors counts as a failure of waiting for its end",
         "`destroy` takes it for ended",
-        ("unit/test_local_teardown.py::test_a_cluster_that_ends_with_errors_has_ended",),
+        ("unit/cli/test_teardown.py::test_a_cluster_that_ends_with_errors_has_ended",),
     ),
     Finding(
         "the S3 endpoint keeps EMR from its own log buckets",
         "its policy lets the nodes put there, and nowhere else outside the account",
-        ("unit/test_template.py"
+        ("unit/project/test_template.py"
          "::test_nothing_can_be_put_into_buckets_of_others_but_the_logs_of_emr",),
     ),
     Finding(
         "not every zone has every instance type, and plans and quotas differ",
         "`make preflight`; the parameter `AvailabilityZone`",
-        ("unit/test_local_preflight.py"
+        ("unit/cli/test_preflight.py"
          "::test_without_a_zone_it_is_said_which_ones_have_the_instance_type",
-         "unit/test_local_preflight.py::test_the_free_plan_is_told",
-         "unit/test_local_preflight.py"
+         "unit/cli/test_preflight.py::test_the_free_plan_is_told",
+         "unit/cli/test_preflight.py"
          "::test_the_quota_is_held_against_the_primary_node_and_the_core_nodes"),
     ),
     Finding(
         "EMR leaves an interface endpoint in the VPC, which costs when idle",
         "`status` tells it with its price, `destroy` deletes it; no sweep does",
         ("decisions/0012-told-and-not-swept.md",
-         "unit/test_local_teardown.py"
+         "unit/cli/test_teardown.py"
          "::test_a_destroyed_stack_leaves_no_cluster_no_network_and_keeps_its_data"),
     ),
     Finding(
         "endpoints go slowly, and a second try meets what is half gone",
         "`destroy` waits for them, and takes every half-made stack",
-        ("unit/test_local_teardown.py"
+        ("unit/cli/test_teardown.py"
          "::test_the_network_is_deleted_only_when_its_endpoints_are_gone",
-         "unit/test_local_teardown.py::test_after_every_kind_of_half_made_stack_nothing_is_left"),
+         "unit/cli/test_teardown.py::test_after_every_kind_of_half_made_stack_nothing_is_left"),
     ),
     Finding(
         "a node may lack Python 3.13",
         "a bootstrap action installs it or says what to do",
-        ("unit/test_cluster.py::test_a_bootstrap_action_sees_to_the_python_that_the_step_names",
-         "unit/test_cluster.py::test_a_node_without_that_python_says_what_to_do"),
+        ("unit/launcher/test_cluster_request.py::test_a_bootstrap_action_sees_to_the_python_that_the_step_names",
+         "unit/launcher/test_cluster_request.py::test_a_node_without_that_python_says_what_to_do"),
     ),
     Finding(
         "a second deploy without changes fails, so that a broken upload cannot be finished",
         "no changes are a success",
-        ("unit/test_deploy.py::test_a_deploy_whose_upload_broke_is_finished_by_another",),
+        ("unit/project/test_deploy.py::test_a_deploy_whose_upload_broke_is_finished_by_another",),
     ),
     Finding(
         "a first deploy that fails leaves its retained resources behind",
         "they are retained except on creation",
-        ("unit/test_template.py"
+        ("unit/project/test_template.py"
          "::test_a_first_deploy_that_fails_leaves_nothing_and_a_stack_that_is_deleted_its_data",),
     ),
     Finding(
         "a stack takes over the account's one log role of API Gateway",
         "only where `AccessLogs` says so",
-        ("unit/test_template.py::test_the_accounts_log_role_is_left_alone_unless_asked_for",),
+        ("unit/project/test_template.py::test_the_accounts_log_role_is_left_alone_unless_asked_for",),
     ),
     Finding(
         "a late log line makes a named log group anew, and the next deploy fails",
         "log groups have no names of their own",
-        ("unit/test_template.py::test_no_log_group_keeps_a_name_that_a_late_line_could_take",),
+        ("unit/project/test_template.py::test_no_log_group_keeps_a_name_that_a_late_line_could_take",),
     ),
     Finding(
         "a new account has ten functions at once, a new table takes 4,000 write units a second",
         "two indexers at once, each as fast as the table takes it",
-        ("unit/test_template.py::test_the_index_is_loaded_by_few_functions_at_once",
+        ("unit/project/test_template.py::test_the_index_is_loaded_by_few_functions_at_once",
          "drills/test_dependencies.py::test_a_new_table_is_loaded_as_fast_as_it_takes_it",
          "drills/test_dependencies.py::test_a_table_that_takes_nothing_is_given_up_for_now"),
     ),
     Finding(
         "a page's address with a slash at its end breaks its links",
         "it is sent to its one address",
-        ("unit/test_addresses.py::test_a_page_with_a_slash_at_its_end_is_sent_to_its_one_address",),
+        ("unit/query/test_addresses.py::test_a_page_with_a_slash_at_its_end_is_sent_to_its_one_address",),
     ),
     Finding(
         "SAM makes a second stage without limits",
         "`OpenApiVersion` is said",
-        ("unit/test_template.py::test_the_api_has_one_stage_and_its_limits_hold_for_it",),
+        ("unit/project/test_template.py::test_the_api_has_one_stage_and_its_limits_hold_for_it",),
     ),
     Finding(
         "`RequireApiKey` switched on later is not deployed",
         "each deploy deploys the API anew",
-        ("unit/test_template.py::test_a_deploy_takes_effect_on_the_api_whatever_was_changed",),
+        ("unit/project/test_template.py::test_a_deploy_takes_effect_on_the_api_whatever_was_changed",),
     ),
     Finding(
         "behind a custom domain the path has its base path before it",
         "the path is taken from the resource and its parameters",
-        ("unit/test_addresses.py::test_whatever_the_pages_refer_to_is_below_their_address",),
+        ("unit/query/test_addresses.py::test_whatever_the_pages_refer_to_is_below_their_address",),
     ),
     Finding(
         "about one cluster in a hundred does not start",
         "a second one, never a third; told in status, notice and cost",
         ("drills/test_clusters.py::test_a_start_that_failed_has_one_more_try",
-         "unit/test_monitor.py::test_a_run_of_two_clusters_costs_what_both_cost",
+         "unit/runs/test_monitor.py::test_a_run_of_two_clusters_costs_what_both_cost",
          "e2e/test_operations.py"
          "::test_a_cluster_that_fails_to_start_is_followed_by_a_second_one"),
     ),
     Finding(
         "without capacity a cluster waits, and its deadline runs",
         "the deadline counts from when it had its nodes; `StartMinutes` is for starting",
-        ("unit/test_sweep.py::test_the_deadline_counts_from_when_the_cluster_had_its_nodes",
+        ("unit/runs/test_reconcile.py::test_the_deadline_counts_from_when_the_cluster_had_its_nodes",
          "e2e/test_operations.py"
          "::test_a_cluster_that_never_gets_its_nodes_is_ended_with_the_way_out",
          "decisions/0012-told-and-not-swept.md"),
@@ -140,44 +140,44 @@ FINDINGS = [
     Finding(
         "steps turn CANCELLED before the cluster says why it ended",
         "CANCELLED is no reason",
-        ("unit/test_monitor.py"
+        ("unit/runs/test_monitor.py"
          "::test_a_cancelled_step_leaves_the_reason_to_the_end_of_its_cluster",),
     ),
     Finding(
         "a stalled connection outlives its function",
         "every call ends before its function",
-        ("unit/test_clients.py::test_a_call_that_is_never_answered_ends_before_its_function",
-         "unit/test_reader.py::test_a_stalled_dynamodb_is_told_as_a_503_in_time"),
+        ("unit/contracts/test_clients.py::test_a_call_that_is_never_answered_ends_before_its_function",
+         "unit/query/test_index_reader.py::test_a_stalled_dynamodb_is_told_as_a_503_in_time"),
     ),
     Finding(
         "one throttled request of EMR costs a message twelve minutes",
         "only RunJobFlow is asked once; what is refused comes back within seconds",
         ("drills/test_dependencies.py::test_emr_that_is_busy_or_silent_sells_one_cluster",
-         "unit/test_launcher.py"
+         "unit/launcher/test_handler.py"
          "::test_a_launch_that_emr_was_too_busy_for_comes_back_within_seconds"),
     ),
     Finding(
         "BatchGetItem answers in part",
         "what came is kept, the rest asked for",
-        ("unit/test_reader.py::test_an_answer_in_parts_is_put_together_whatever_the_parts",
-         "unit/test_reader.py::test_the_largest_recommendation_is_answered_"
+        ("unit/query/test_index_reader.py::test_an_answer_in_parts_is_put_together_whatever_the_parts",
+         "unit/query/test_index_reader.py::test_the_largest_recommendation_is_answered_"
          "though_a_partition_gives_a_megabyte_at_once"),
     ),
     Finding(
         "a message that fails waits twelve minutes, and counts as the function's error",
         "it comes back within seconds, later each time",
-        ("unit/test_redelivery.py"
+        ("unit/contracts/test_redelivery.py"
          "::test_a_message_that_failed_comes_back_within_seconds_and_then_later_and_later",),
     ),
     Finding(
         "a write during a transaction is refused, and the SDK does not repeat it",
         "it is repeated",
-        ("unit/test_runs.py::test_a_write_is_repeated_while_a_transaction_holds_the_run",),
+        ("unit/contracts/test_runs.py::test_a_write_is_repeated_while_a_transaction_holds_the_run",),
     ),
     Finding(
         "what is uploaded in parts is dated by its upload's beginning",
         "a folder settles from the event's time, too",
-        ("unit/test_launcher.py"
+        ("unit/launcher/test_handler.py"
          "::test_a_file_that_came_in_parts_for_long_counts_from_when_it_was_there",),
     ),
     Finding(

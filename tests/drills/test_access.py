@@ -12,8 +12,8 @@ from query import handler as query
 from tests.conftest import ROOT, Observed
 from tests.drills.test_deliveries import deliver
 from tests.unit.conftest import CONTEXT, Cloud, movie_line
-from tests.unit.test_indexer import finish_run
-from tests.unit.test_query import get
+from tests.unit.query.test_handler import get
+from tests.unit.runs.test_indexer import finish_run
 
 # What a lock file says of a package: name, one version, perhaps for whom, and hashes.
 PINNED = re.compile(r"[A-Za-z0-9_.-]+(\[[a-z,]+\])?==[^\s]+( ;.*?)?\s+--hash=sha256:")

@@ -22,8 +22,8 @@ from sweeper import handler as sweeper
 from tests.conftest import Observed, event
 from tests.drills.test_deliveries import deliver
 from tests.unit.conftest import CONTEXT, Cloud, account, manifest_written, movie_line
-from tests.unit.test_indexer import deliver as index_it
-from tests.unit.test_indexer import drain, finish_run
+from tests.unit.runs.test_indexer import deliver as index_it
+from tests.unit.runs.test_indexer import drain, finish_run
 
 HOPELESS = "ratings.dat: none of its 40 lines is a rating"
 OUT_OF_MEMORY = "Step s-1 FAILED: Java heap space"

@@ -12,8 +12,8 @@ from query import handler as query
 from runs import State
 from tests.conftest import Observed
 from tests.unit.conftest import CONTEXT, Cloud, movie_line
-from tests.unit.test_indexer import drain, finish_run, movies_of, state_of
-from tests.unit.test_query import get
+from tests.unit.query.test_handler import get
+from tests.unit.runs.test_indexer import drain, finish_run, movies_of, state_of
 
 MOVIES = 300
 PARTS = [

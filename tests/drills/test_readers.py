@@ -10,9 +10,9 @@ from query import handler as query
 from tests.conftest import Observed
 from tests.drills.conftest import between
 from tests.unit.conftest import Cloud, movie_line
-from tests.unit.test_control import ask as operate
-from tests.unit.test_indexer import finish_run
-from tests.unit.test_query import ask, get, post
+from tests.unit.query.test_handler import ask, get, post
+from tests.unit.runs.test_control import ask as operate
+from tests.unit.runs.test_indexer import finish_run
 
 MOVIES = 4
 

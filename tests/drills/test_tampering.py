@@ -16,7 +16,7 @@ from runs import State
 from spark.contracts.manifest import SCHEMA_VERSION
 from tests.conftest import Observed
 from tests.unit.conftest import CONTEXT, Cloud, account, manifest_written, movie_line
-from tests.unit.test_indexer import drain, finish_run, movies_of, start_run, state_of
+from tests.unit.runs.test_indexer import drain, finish_run, movies_of, start_run, state_of
 
 PARTS = [[movie_line(1, 2), movie_line(2, 1)], [movie_line(3)]]
 KEYS = (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.cloud import Cloud
-from local.cluster import Script
+from local.emr.cluster import Script
 
 LIMIT_SECONDS = 180
 POLL_SECONDS = 0.2

@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 
 from local.access import clean_environment
 from local.cloud import ROOT, free_ports
-from local.guard import Guarded
+from local.supervised import Guarded
 
 EMULATOR = ROOT / ".venv-sam/lib/python3.13/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64"
 # The interpreter without the packages of the project's environment.

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 
 from local.access import ACCOUNT, REGION
 from local.cloud import Cloud
-from local.cluster import Script
+from local.emr.cluster import Script
 from tests.e2e.conftest import LIMIT_SECONDS, World
 
 pytestmark = pytest.mark.e2e

@@ -15,8 +15,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect
 
 import runs
-from local.browser import NoBrowserError, browser
 from local.cloud import Cloud
+from pictures.browser import NoBrowserError, browser
 from runs import State
 from tests.e2e.conftest import World
 from tests.unit.conftest import Cloud as Account

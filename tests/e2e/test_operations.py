@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from local.access import REGION
 from local.cloud import ROOT, STACK, deploy
-from local.cluster import ENDED, Script
+from local.emr.cluster import ENDED, Script
 from sweeper import lost_drops
 from tests.conftest import Observed
 from tests.e2e.conftest import World
@@ -68,7 +68,7 @@ def queue_arn(world: World, url: str) -> str:
 def operate(world: World, *arguments: str) -> str:
     """Run the operator's command line; returns what it prints, also of an error."""
     answer = subprocess.run(
-        [sys.executable, "-m", "local.cli", *arguments],
+        [sys.executable, "-m", "cli", *arguments],
         cwd=ROOT,
         env=world.cloud.environment | {"PATH": "/usr/bin:/bin"},
         capture_output=True,

@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.cloud import STACK, Cloud
-from local.metadata import of_profile
+from local.emr.metadata import of_profile
 from tests.conftest import Observed
 
 pytestmark = pytest.mark.e2e

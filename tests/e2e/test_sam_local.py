@@ -28,8 +28,8 @@ import index_table
 import runs
 from local.access import clean_environment
 from local.cloud import STACK, Cloud, free_ports
-from local.cluster import ENDED, Script
-from local.guard import Guarded
+from local.emr.cluster import ENDED, Script
+from local.supervised import Guarded
 from local.up import HOST_FOR_CONTAINERS, for_containers
 from runs import Run, State
 from s3_keys import failure_key, manifest_key, prefix

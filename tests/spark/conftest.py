@@ -9,8 +9,8 @@ import pyspark
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from local.java import java_home
 from tests.conftest import ROOT
+from tools.java import java_home
 
 
 @pytest.fixture(scope="session")

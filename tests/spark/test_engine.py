@@ -19,7 +19,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from local.java import java_home
 from spark.contracts.movielens import FORMATS
 from spark.engine.engine import Rules, best_of, block_count, choose_blocks, collected, compute, deal
 from spark.engine.entries import BLOCK_MOVIES
@@ -28,6 +27,7 @@ from spark.ingest.ratings import read_ratings
 from tests.conftest import ROOT, Observed, movielens
 from tests.spark import oracle
 from tests.spark.conftest import folder, ratings_frame
+from tools.java import java_home
 
 pytestmark = pytest.mark.spark
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from launcher.cluster_request import ENCRYPTION
-from local.environment import ensure
-from local.java import java_home
 from tests.conftest import ROOT
 from tests.spark import oracle
 from tests.spark.conftest import folder
 from tests.spark.test_engine import stored
 from tests.spark.test_measures import check, lists_of, movie_lines
 from tests.spark.test_similar_users import alike, expected
+from tools.java import java_home
+from tools.job_archive import ensure
 
 pytestmark = pytest.mark.spark
 

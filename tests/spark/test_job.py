@@ -13,7 +13,6 @@ import pytest
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
-from local.java import java_home
 from spark import job
 from spark.contracts.manifest import Manifest
 from spark.contracts.movielens import only_format, split_line
@@ -21,6 +20,7 @@ from spark.output import neighbours, results
 from tests.conftest import ROOT, movielens
 from tests.spark import oracle
 from tests.spark.conftest import folder
+from tools.java import java_home
 
 pytestmark = pytest.mark.spark
 

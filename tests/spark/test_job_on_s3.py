@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from local.java import java_home
 from spark.contracts.manifest import MANIFEST, SIMILARITIES, Manifest
 from tests.conftest import ROOT, Observed
 from tests.drills.test_storage_faults import FaultyS3, faulty_s3
 from tests.spark.conftest import folder
 from tests.spark.test_job import manifest_of
 from tests.spark.test_measures import movie_lines, table
+from tools.java import java_home
 
 pytestmark = pytest.mark.spark
 

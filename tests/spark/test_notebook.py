@@ -13,9 +13,9 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from local.notebook import NOTEBOOK, environment, executed, stripped
-from local.sample import Shape, generate
+from pictures.notebook import NOTEBOOK, environment, executed, stripped
 from tests.spark import oracle
+from tools.synthetic import Shape, generate
 
 SMALL = Shape(6_000, 100, 150, 148, 200, 120)
 LIVE = {"rank": 1, "movie_id": 2, "title": "Deployed Twin (1999)", "score": 0.5, "co_raters": 77}
@@ -23,7 +23,7 @@ LIVE = {"rank": 1, "movie_id": 2, "title": "Deployed Twin (1999)", "score": 0.5,
 
 def test_the_notebook_is_committed_without_outputs() -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    assert stripped(notebook) == notebook, "python -m local.notebook strip"
+    assert stripped(notebook) == notebook, "python -m pictures.notebook strip"
 
 
 def test_stripping_leaves_the_cells_and_nothing_of_their_run() -> None:

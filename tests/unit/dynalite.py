@@ -24,7 +24,7 @@ import urllib3
 from moto.core.botocore_stubber import BotocoreStubber
 
 from local.cloud import free_ports
-from local.guard import Guarded
+from local.supervised import Guarded
 from tests.conftest import ROOT
 
 LOCKED = ROOT / "requirements" / "dynalite"

@@ -11,15 +11,15 @@ import numpy as np
 import psutil
 import pytest
 
-from local import hadoop
 from local.cloud import Cloud
-from local.step import StepRun
-from local.yarn import Yarn, YarnStep, yarn_nodes
+from local.emr.step import StepRun
+from local.yarn.nodes import Yarn, YarnStep, yarn_nodes
 from spark.contracts.manifest import Manifest
 from spark.measures.registry import DEFAULT
 from tests.e2e.conftest import World
 from tests.spark import oracle
 from tests.spark.test_measures import write
+from tools import hadoop
 
 LIMIT_SECONDS = 480  # of a run, on two cores that others keep busy
 
@@ -53,7 +53,7 @@ class Clusters:
     def __call__(
         self, request: Any, access: Any, metadata: Any, folder: Path
     ) -> Iterator[Callable[[Sequence[str], Path], StepRun]]:
-        """The nodes of a cluster; see `local.step.local_nodes`."""
+        """The nodes of a cluster; see `local.emr.step.local_nodes`."""
         self.metadata = metadata
         with yarn_nodes(request, access, metadata, folder) as (self.yarn, make):
 

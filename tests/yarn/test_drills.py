@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from local.environment import named, upload
 from s3_keys import environment_key
 from spark.measures.registry import DEFAULT
 from tests.conftest import Observed
@@ -18,6 +17,7 @@ from tests.spark import oracle
 from tests.spark.test_engine import stored
 from tests.spark.test_measures import lists_of
 from tests.yarn.conftest import OnYarn, Verbatim
+from tools.job_archive import named, upload
 
 pytestmark = pytest.mark.yarn
 

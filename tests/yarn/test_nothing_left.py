@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local import hadoop
 from tests.conftest import ROOT, Observed
+from tools import hadoop
 
 pytestmark = pytest.mark.yarn
 
@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from local import yarn_conf
 from local.access import Access
-from local.metadata import Credentials, InstanceMetadata
+from local.emr.metadata import Credentials, InstanceMetadata
 from local.yarn import start
 
 now = datetime.now(UTC)

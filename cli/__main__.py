@@ -1,0 +1,5 @@
+"""Runs the command line: `./similar-titles --help`."""
+
+from cli.commands import cli
+
+cli(prog_name="similar-titles")

@@ -1,0 +1,307 @@
+"""The life of one played cluster: its states, its steps, and what EMR says of them."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from local.access import Access
+from local.emr.metadata import InstanceMetadata, MetadataError, of_profile
+from local.emr.step import MakeStep, Nodes, NodesError, StepError, StepRun
+
+ENDED = frozenset({"TERMINATED", "TERMINATED_WITH_ERRORS"})
+POLL_SECONDS = 0.1
+
+type Emit = Callable[[str, dict[str, str], datetime], None]
+
+
+@dataclass(frozen=True)
+class Script:
+    """How EMR shall behave; well, unless told otherwise.
+
+    Attributes:
+        step: `runs` as it is, `fails` without being run, or `hangs` until the cluster is ended.
+        cluster: `lives`, `waits` for nodes that EC2 does not have until it is ended, or dies by
+            itself while it starts or while its step runs; `dies_once` while it starts, if it is
+            the first of its name.
+        says: why the step fails or the cluster dies, where it does, instead of the usual words.
+        events: each is delivered `once`, `lost` or `doubled`; or all `backwards`, at the end.
+        throttled: so many requests of each action are refused before one is answered, again and
+            again, as EMR does where somebody else in the account asks a lot.
+        answer: of RunJobFlow; `lost` launches the cluster and breaks the connection, `late` is
+            given when the one who asked has long gone.
+    """
+
+    step: Literal["runs", "fails", "hangs"] = "runs"
+    cluster: Literal["lives", "waits", "dies_starting", "dies_once", "dies_running"] = "lives"
+    says: str = ""
+    events: Literal["once", "lost", "doubled", "backwards"] = "once"
+    throttled: int = 0
+    answer: Literal["given", "lost", "late"] = "given"
+
+
+@dataclass
+class Step:
+    """A step and where it stands.
+
+    Attributes:
+        id: given by EMR.
+        name: given by the launcher.
+        arguments: of its HadoopJarStep.
+        action_on_failure: as RunJobFlow said.
+        state: PENDING, RUNNING, COMPLETED, FAILED or CANCELLED.
+        failure: FailureDetails as DescribeStep gives them.
+        timeline: when it was created, started and ended.
+    """
+
+    id: str
+    name: str
+    arguments: list[str]
+    action_on_failure: str
+    state: str = "PENDING"
+    failure: dict[str, str] = field(default_factory=dict)
+    timeline: dict[str, float] = field(default_factory=dict)
+
+    def status(self) -> dict[str, Any]:
+        """The Status of DescribeStep."""
+        answer: dict[str, Any] = {
+            "State": self.state,
+            "StateChangeReason": {},
+            "Timeline": self.timeline,
+        }
+        return answer | ({"FailureDetails": self.failure} if self.failure else {})
+
+
+class _ClusterEndedError(Exception):
+    """The cluster was ended from outside while something was waited for."""
+
+
+@dataclass
+class Cluster:
+    """A cluster and where it stands; `play` is its life, `end` ends it from any thread.
+
+    Attributes:
+        id: given by EMR.
+        name: given by the launcher.
+        log_uri: s3:// URI below which it writes its logs, or empty.
+        profile: instance profile of its nodes, the JobFlowRole of RunJobFlow.
+        steps: in their order.
+        script: how it behaves.
+        folder: its own on this machine's disk.
+        request: of RunJobFlow.
+        access: to the cloud.
+        make_nodes: brings up its nodes, which run its steps.
+        spark: held while a step runs: one Spark at a time on one machine.
+        emit: delivers an event.
+        held_back: events that are delivered when it has ended.
+        metadata: what its nodes have their rights from, while there are nodes.
+        make_step: what runs a step, while there are nodes.
+    """
+
+    id: str
+    name: str
+    log_uri: str
+    profile: str
+    steps: list[Step]
+    script: Script
+    folder: Path
+    request: Mapping[str, Any]
+    access: Access
+    make_nodes: Nodes
+    spark: threading.Lock
+    emit: Emit
+    state: str = "STARTING"
+    reason: dict[str, str] = field(default_factory=lambda: {"Code": "", "Message": ""})
+    timeline: dict[str, float] = field(default_factory=dict)
+    held_back: list[dict[str, Any]] = field(default_factory=list)
+    metadata: InstanceMetadata = field(init=False)
+    make_step: MakeStep = field(init=False)
+    _ending: threading.Event = field(default_factory=threading.Event)
+
+    def status(self) -> dict[str, Any]:
+        """The Status of DescribeCluster."""
+        return {"State": self.state, "StateChangeReason": self.reason, "Timeline": self.timeline}
+
+    def end(self, code: str, message: str) -> None:
+        """End it, with the reason that EMR will give."""
+        if not self._ending.is_set():
+            self.reason = {"Code": code, "Message": message}
+            self._ending.set()
+
+    def play(self) -> None:
+        """Live from STARTING to the end."""
+        self._enter("STARTING")
+        for step in self.steps:
+            self._move(step, "PENDING")
+        try:
+            if self.script.cluster == "dies_starting":
+                usual = "On the master instance, bootstrap action 1 failed"
+                self.end("BOOTSTRAP_FAILURE", self.script.says or usual)
+            with self._rights(), self._one_spark():
+                if self.script.cluster == "waits":
+                    self._ending.wait()
+                self._check()
+                self._enter("BOOTSTRAPPING")
+                with self._nodes() as self.make_step:
+                    self._enter("RUNNING")
+                    for step in self.steps:
+                        self._run(step)
+            self.end("ALL_STEPS_COMPLETED", "Steps completed")
+        except _ClusterEndedError:
+            pass
+        except Exception as error:  # the thread's boundary: a cluster always comes to its end
+            self.end("INTERNAL_ERROR", f"{type(error).__name__}: {error}")
+        for step in self.steps:
+            if step.state in {"PENDING", "RUNNING"}:
+                self._move(step, "CANCELLED")
+        self._enter("TERMINATING")
+        good = self.reason["Code"] in {"ALL_STEPS_COMPLETED", "USER_REQUEST"}
+        self._enter("TERMINATED" if good else "TERMINATED_WITH_ERRORS")
+
+    @contextlib.contextmanager
+    def _rights(self) -> Iterator[None]:
+        try:
+            credentials = of_profile(self.access, self.profile, self.id)
+        except MetadataError as error:
+            self.end("VALIDATION_ERROR", str(error))
+            raise _ClusterEndedError from error
+        with InstanceMetadata(credentials) as self.metadata:
+            self.metadata.credentials()  # SDKs wait for them for a second, STS may take longer
+            yield
+
+    @contextlib.contextmanager
+    def _nodes(self) -> Iterator[MakeStep]:
+        try:
+            nodes = self.make_nodes(self.request, self.access, self.metadata, self.folder / "nodes")
+            with nodes as make_step:
+                yield make_step
+        except NodesError as error:
+            self.end("BOOTSTRAP_FAILURE", str(error))
+            raise _ClusterEndedError from error
+
+    @contextlib.contextmanager
+    def _one_spark(self) -> Iterator[None]:
+        while not self.spark.acquire(timeout=POLL_SECONDS):
+            self._check()
+        try:
+            self._check()
+            yield
+        finally:
+            self.spark.release()
+
+    def _check(self) -> None:
+        if self._ending.is_set():
+            raise _ClusterEndedError
+
+    def _run(self, step: Step) -> None:
+        """Run one step; a failed one ends the cluster, if that is what it was launched with."""
+        self._move(step, "RUNNING")
+        failure = self._failure(step)
+        if failure is None:
+            self._move(step, "COMPLETED")
+            return
+        step.failure = failure
+        self._move(step, "FAILED")
+        if step.action_on_failure in {"TERMINATE_CLUSTER", "TERMINATE_JOB_FLOW"}:
+            self.end("STEP_FAILURE", "Shut down as step failed")
+            raise _ClusterEndedError
+
+    def _failure(self, step: Step) -> dict[str, str] | None:
+        """Why the step failed, or None where it did its work."""
+        if self.script.cluster == "dies_running":
+            usual = "The master node was terminated by EC2"
+            self.end("INSTANCE_FAILURE", self.script.says or usual)
+            raise _ClusterEndedError
+        if self.script.step == "hangs":
+            self._ending.wait()
+            raise _ClusterEndedError
+        if self.script.step == "fails":
+            usual = "Exception: a step that shall fail"
+            return {"Reason": "Unknown Error.", "Message": self.script.says or usual}
+        return self._spark(step)
+
+    def _spark(self, step: Step) -> dict[str, str] | None:
+        run = self.make_step(step.arguments, self.folder / step.id)
+        try:
+            run.start()
+            while (status := run.poll()) is None:
+                if self._ending.wait(POLL_SECONDS):
+                    raise _ClusterEndedError
+        except StepError as error:
+            return {"Reason": "Illegal Argument.", "Message": str(error)}
+        finally:
+            run.stop()
+            log = self._put_logs(run, step)
+        if status == 0:
+            return None
+        return {"Reason": "Unknown Error.", "Message": run.last_error(), "LogFile": log}
+
+    def _put_logs(self, run: StepRun, step: Step) -> str:
+        """Bring the step's output to S3; returns the URI of its standard error."""
+        bucket, _, prefix = self.log_uri.removeprefix("s3://").partition("/")
+        if not bucket:
+            return ""
+        prefix = f"{prefix.rstrip('/')}/{self.id}/steps/{step.id}/".lstrip("/")
+        run.put_logs(bucket, prefix)
+        return f"s3://{bucket}/{prefix}stderr.gz"
+
+    def _enter(self, state: str) -> None:
+        now = datetime.now(UTC)
+        self.state = state
+        moments = {"STARTING": "CreationDateTime", "RUNNING": "ReadyDateTime"}
+        if name := moments.get(state) or ("EndDateTime" if state in ENDED else None):
+            self.timeline[name] = now.timestamp()
+        severity = "CRITICAL" if state == "TERMINATED_WITH_ERRORS" else "INFO"
+        reason = {"code": self.reason["Code"], "message": self.reason["Message"]}
+        detail = {
+            "severity": severity,
+            "stateChangeReason": json.dumps(reason),
+            "name": self.name,
+            "clusterId": self.id,
+            "state": state,
+            "message": f"Amazon EMR Cluster {self.id} ({self.name}) {self._said(state, now)}",
+        }
+        self.emit("EMR Cluster State Change", detail, now)
+
+    def _said(self, state: str, now: datetime) -> str:
+        words = {
+            "STARTING": "was requested",
+            "TERMINATED": "has terminated",
+            "TERMINATED_WITH_ERRORS": "has terminated with errors",
+        }
+        said = f"{words.get(state, f'is {state.lower()}')} at {_minute(now)}"
+        return f"{said} with a reason of {self.reason['Code']}." if state in ENDED else f"{said}."
+
+    def _move(self, step: Step, state: str) -> None:
+        now = datetime.now(UTC)
+        step.state = state
+        moments = {"PENDING": "CreationDateTime", "RUNNING": "StartDateTime"}
+        step.timeline[moments.get(state, "EndDateTime")] = now.timestamp()
+        who = f"Step {step.id} ({step.name})"
+        there = f"Amazon EMR cluster {self.id} ({self.name})"
+        at = _minute(now)
+        messages = {
+            "PENDING": f"{who} was added to {there} at {at} and is pending execution.",
+            "RUNNING": f"{who} in {there} started running at {at}.",
+            "COMPLETED": f"{who} in {there} completed execution at {at}.",
+            "FAILED": f"{who} in {there} failed at {at}.",
+            "CANCELLED": f"{who} in {there} was cancelled at {at}.",
+        }
+        detail = {
+            "severity": "ERROR" if state == "FAILED" else "INFO",
+            "actionOnFailure": step.action_on_failure,
+            "stepId": step.id,
+            "name": step.name,
+            "clusterId": self.id,
+            "state": state,
+            "message": messages[state],
+        }
+        self.emit("EMR Step Status Change", detail, now)
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,1 @@
+"""A real YARN on one machine, configured as EMR configures its nodes."""

@@ -1,0 +1,169 @@
+"""Draws the README's pictures into docs/images: a terminal with `make demo`, and the benchmark.
+
+What they show is what was measured and printed: the demo is run, the benchmark's figures are read
+from benchmarks/RESULTS.md.
+"""
+
+import argparse
+import io
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from rich.console import CONSOLE_SVG_FORMAT, Console  # type: ignore[attr-defined]  # documented there
+from rich.text import Text
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+IMAGES = ROOT / "docs" / "images"
+COLUMNS = 100  # of the terminal
+PROGRAMS = ("the tutorial's program", "silver"), ("the job", "tab:blue")
+EXAMPLES = """examples:
+  python -m pictures.charts benchmark
+  python -m pictures.charts demo benchmark
+"""
+# Of a line of the demo: when, and the state that the run comes to.
+STAGE = re.compile(r"^( *\d+\.\d s)  ([A-Z]+|local cloud|drop)\b", re.MULTILINE)
+
+
+class PictureError(Exception):
+    """A picture cannot be drawn; the message says why."""
+
+
+def table(markdown: str, heading: str) -> tuple[list[str], list[list[str]]]:
+    """The first table below a heading.
+
+    Args:
+        markdown: a document.
+        heading: the text of one of its headings.
+
+    Returns:
+        The names of the columns, and the rows.
+
+    Raises:
+        PictureError: there is no such heading, or no table below it.
+    """
+    found = re.search(
+        rf"^#+ {re.escape(heading)}$(?:(?!^#).)*?(^\|.*?)(?=\n(?!\|)|\Z)",
+        markdown,
+        re.MULTILINE | re.DOTALL,
+    )
+    if not found:
+        raise PictureError(f"{RESULTS.name} has no table below {heading!r}")
+    names, _, *rows = (
+        [cell.strip() for cell in line.strip("| ").split("|")] for line in found[1].splitlines()
+    )
+    return names, rows
+
+
+def seconds(cell: str) -> float:
+    """The number of a cell such as `1453.2 s`."""
+    return float(cell.removesuffix(" s").replace(",", ""))
+
+
+def draw_benchmark(markdown: str, path: Path) -> None:
+    """The job against the tutorial's program, and the bare kernel against libraries.
+
+    Args:
+        markdown: what `make bench` wrote.
+        path: of the SVG.
+    """
+    _, whole = table(markdown, "The job against the tutorial's program")
+    _, bare = table(markdown, "The bare kernel at 10m")
+    # The same figures give the same bytes: no date, and ids that do not change.
+    mpl.rcParams |= {"svg.hashsalt": path.name, "svg.fonttype": "none", "font.family": "sans-serif"}
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
+    for column, (label, colour) in enumerate(PROGRAMS):
+        heights = [seconds(row[1 + column]) for row in whole]
+        places = [place + 0.4 * column for place in range(len(whole))]
+        bars = left.bar(places, heights, 0.4, label=label, color=colour)
+        left.bar_label(bars, [f"{height:,.0f} s" for height in heights], fontsize=8)
+    left.set_xticks([place + 0.2 for place in range(len(whole))], [row[0] for row in whole])
+    left.set(title="From text to Parquet", xlabel="ratings", ylabel="seconds", yscale="log")
+    left.set_ylim(1, 3 * max(seconds(row[1]) for row in whole))
+    left.legend(frameon=False, loc="upper left")
+    names, times = [row[0] for row in bare], [seconds(row[2]) for row in bare]
+    colours = ["tab:blue" if name == "kernel" else "silver" for name in names]
+    bars = right.barh(names, times, color=colours)
+    right.bar_label(bars, [f"{row[2]} s: {row[1]}" for row in bare], fontsize=8, padding=3)
+    right.invert_yaxis()
+    right.set(title="Bare kernels at 10m, two threads", xlabel="seconds", xscale="log")
+    right.set_xlim(0.5, 60 * max(times))
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def run_demo() -> str:
+    """What `make demo` prints, without colours.
+
+    Raises:
+        PictureError: it failed.
+    """
+    command = [sys.executable, "-m", "local", "demo"]
+    demo = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if demo.returncode:
+        raise PictureError(f"the demo failed: {demo.stdout[-2000:]}")
+    return demo.stdout
+
+
+def draw_terminal(command: str, printed: str, path: Path) -> None:
+    """A still of a terminal in which a command was run.
+
+    Args:
+        command: as typed.
+        printed: what it printed.
+        path: of the SVG.
+    """
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), highlight=False)
+    console.print(Text("$ ", "bold green") + Text(command, "bold"))
+    text = Text(printed.rstrip())
+    for found in STAGE.finditer(printed):
+        text.stylize("dim", *found.span(1))
+        text.stylize("bold cyan", *found.span(2))
+    console.print(text, soft_wrap=False)
+    svg = console.export_svg(
+        title=command, code_format=without_fonts(CONSOLE_SVG_FORMAT), unique_id=path.stem
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")
+
+
+def without_fonts(style: str) -> str:
+    """A style sheet that asks no other machine for its fonts."""
+    return re.sub(r"@font-face \{\{.*?\}\}\s*", "", style, flags=re.DOTALL).replace(
+        "Fira Code, monospace", "ui-monospace, Menlo, Consolas, monospace"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pictures.charts",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("pictures", nargs="+", choices=("demo", "benchmark"))
+    options = parser.parse_args(arguments)
+    try:
+        if "benchmark" in options.pictures:
+            draw_benchmark(RESULTS.read_text(), IMAGES / "benchmark.svg")
+        if "demo" in options.pictures:
+            draw_terminal("make demo", run_demo(), IMAGES / "demo.svg")
+    except PictureError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

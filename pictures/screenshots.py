@@ -1,0 +1,96 @@
+"""`make screenshots`: the explorer on the generated sample, as the README shows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlencode
+
+from playwright.sync_api import Browser
+
+from local import drops
+from local.cloud import ROOT, Cloud, CloudError
+from local.drops import RunError
+from local.progress import Screen
+from pictures.browser import browser
+from tools.data_sets import bar, folder_of
+
+IMAGES = ROOT / "docs" / "images"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture.
+
+    Attributes:
+        view: what the page's address asks for, beside the movie.
+        width: of the window, pixels.
+        height: of it.
+        scheme: the colours that the person prefers.
+        density: pixels of the picture for each of the window's.
+    """
+
+    view: Mapping[str, str]
+    width: int = 1000
+    height: int = 800
+    scheme: Literal["light", "dark"] = "light"
+    density: float = 1
+
+
+PICTURES = {
+    "explorer": Picture({}),
+    "explorer-dark": Picture({}, scheme="dark"),
+    "explorer-side-by-side": Picture({"measure": "ease", "beside": "full-cosine"}, width=1240),
+    "explorer-phone": Picture({}, width=390, height=780, density=1.5),
+}
+
+
+def screenshots() -> None:
+    """Run the pipeline on the sample and write the pictures to docs/images.
+
+    Raises:
+        SourceError, CloudError, RunError, NoBrowserError: it did not work; the message says why.
+    """
+    folder = folder_of("sample", bar("sample"))
+    with Screen() as screen, browser() as chromium:
+        screen.stage("local cloud")
+        with Cloud.start() as cloud:
+            screen.stage("run")
+            s3, bucket = cloud.client("s3"), cloud.outputs["DatasetsBucket"]
+            drops.drop(s3, bucket, folder, folder.name, lambda *_: None)
+            *_, run = drops.states(cloud, folder.name)
+            if run["state"] != "LIVE":
+                raise RunError(f"run {run['run_id']} is {run['state']}: {run.get('reason')}")
+            movie = most_rated(cloud)
+            IMAGES.mkdir(exist_ok=True)
+            for file, picture in PICTURES.items():
+                screen.stage(file)
+                url = f"{cloud.api_url}/?{urlencode({'movie': movie, **picture.view})}"
+                take(chromium, url, picture, IMAGES / f"{file}.png")
+
+
+def most_rated(cloud: Cloud) -> int:
+    """The id of a movie that many have rated.
+
+    Raises:
+        CloudError: the API does not tell one.
+    """
+    status, body = cloud.get("/movies?title=the&limit=1")
+    if status != 200:
+        raise CloudError(f"the API answers {status}: {body}")
+    return body["movies"][0]["movie_id"]
+
+
+def take(chromium: Browser, url: str, picture: Picture, path: Path) -> None:
+    """Take one picture of what an address shows once all of it is there."""
+    context = chromium.new_context(
+        viewport={"width": picture.width, "height": picture.height},
+        device_scale_factor=picture.density,
+        color_scheme=picture.scheme,
+    )
+    page = context.new_page()
+    page.goto(url)
+    page.locator("main:not([aria-busy]) .rows li").first.wait_for()
+    page.locator("#run").wait_for()
+    page.screenshot(path=path)
+    context.close()

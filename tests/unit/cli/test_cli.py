@@ -1,0 +1,181 @@
+"""The operator's command line, as people and programs read it."""
+
+import json
+import shlex
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from click.testing import CliRunner, Result
+
+import runs
+from cli import commands as module
+from cli.commands import cli
+from cli.stack import Stack
+from runs import State
+from tests.conftest import ROOT
+from tests.unit.conftest import Cloud
+from tests.unit.runs.test_indexer import finish_run, start_run
+
+COMMANDS = sorted(cli.commands)
+RESOURCES = {"RunsTable": "RunsTable", "DatasetsBucket": "datasets"}
+
+
+def operate(*arguments: str) -> Result:
+    """Run the command line in this process."""
+    return CliRunner().invoke(cli, [*arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def deployed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """An account in which the stack is found."""
+    monkeypatch.setattr(Stack, "find", lambda name: Stack(name, RESOURCES))
+    return cloud
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    answer = operate(command, "--help")
+    assert answer.exit_code == 0
+    assert f"similar-titles {command}" in answer.output.partition("example")[2]
+    assert "--json" in answer.output
+
+
+def test_every_make_target_that_operates_names_a_command_that_there_is() -> None:
+    called = {
+        shlex.split(line.replace("$", ""))[1]
+        for line in (ROOT / "Makefile").read_text().splitlines()
+        if "./similar-titles " in line
+    }
+    assert called
+    assert called <= set(COMMANDS)
+
+
+def test_status_marks_the_live_run_and_says_why_one_failed(deployed: Cloud) -> None:
+    live, waiting, failed = finish_run(deployed, 0), start_run(deployed, 1), start_run(deployed, 2)
+    runs.fail(deployed.runs, failed, "the step ran out of memory", datetime.now(UTC))
+    told = operate("status").output
+    (marked,) = [line for line in told.splitlines() if "●" in line]
+    assert live in marked
+    assert waiting in told
+    assert f"{failed}: the step ran out of memory" in told
+
+
+def test_status_as_json_is_what_the_table_of_runs_has(deployed: Cloud) -> None:
+    older, newer = finish_run(deployed, 0), finish_run(deployed, 1)
+    told = json.loads(operate("status", "--json").output)
+    assert [run["run_id"] for run in told] == [newer, older]
+    assert [run["state"] for run in told] == [State.LIVE, State.SUPERSEDED]
+    assert json.loads(operate("status", newer, "--json").output)["run_id"] == newer
+    assert len(json.loads(operate("status", "--limit", "1", "--json").output)) == 1
+
+
+def test_status_of_one_run_tells_its_state_in_words(deployed: Cloud) -> None:
+    run = finish_run(deployed)
+    assert "LIVE (answers come from it)" in operate("status", run).output
+    unknown = operate("status", "none")
+    assert (unknown.exit_code, "there is no run none" in unknown.output) == (1, True)
+
+
+def test_status_tells_beside_the_runs_what_emrs_endpoint_costs(
+    deployed: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finish_run(deployed, 0)
+    ec2 = boto3.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/24")["Vpc"]["VpcId"]
+    made = ec2.create_vpc_endpoint(
+        VpcId=vpc, ServiceName="com.amazonaws.eu-central-1.emr", VpcEndpointType="Interface"
+    )
+    network = RESOURCES | {"ClusterVpc": vpc}
+    monkeypatch.setattr(Stack, "find", lambda name: Stack(name, network))
+    told = operate("status", "--json")
+    assert [each["run_id"] for each in json.loads(told.stdout)] == [run]
+    assert made["VpcEndpoint"]["VpcEndpointId"] in told.stderr
+    assert "7.30 USD a month" in told.stderr
+
+
+def test_status_goes_on_where_endpoints_may_not_be_listed(
+    deployed: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finish_run(deployed, 0)
+    refusal = {"Error": {"Code": "UnauthorizedOperation", "Message": "not authorized"}}
+
+    def refuse(_: Stack) -> None:
+        raise ClientError(refusal, "DescribeVpcEndpoints")
+
+    monkeypatch.setattr(Stack, "endpoints", refuse)
+    told = operate("status")
+    assert (told.exit_code, run in told.stdout) == (0, True)
+    assert "DescribeVpcEndpoints" in told.stderr
+
+
+@pytest.mark.usefixtures("deployed")
+def test_without_runs_status_says_what_to_do() -> None:
+    assert "drop a MovieLens folder" in operate("status").output
+    assert json.loads(operate("status", "--json").output) == []
+
+
+def test_a_dropped_folder_stands_in_the_bucket_under_its_name(
+    deployed: Cloud, tmp_path: Path
+) -> None:
+    folder = tmp_path / "my films"
+    folder.mkdir()
+    (folder / "ratings.dat").write_text("1::1::5::1\n")
+    (folder / "movies.dat").write_text("1::One (1999)::Drama\n")
+    answer = operate("drop", str(folder), "--json")
+    assert answer.exit_code == 0, answer.output
+    assert "my films is dropped" in json.loads(answer.stdout)["done"]
+    listed = deployed.s3.list_objects_v2(Bucket="datasets")["Contents"]
+    assert sorted(each["Key"] for each in listed) == ["my films/movies.dat", "my films/ratings.dat"]
+
+
+def test_what_is_no_movielens_folder_is_not_dropped(deployed: Cloud, tmp_path: Path) -> None:
+    answer = operate("drop", str(tmp_path))
+    assert answer.exit_code == 1
+    assert answer.output.startswith("Error: ")
+    assert "Contents" not in deployed.s3.list_objects_v2(Bucket="datasets")
+
+
+def test_local_without_a_local_cloud_says_how_to_get_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FOLDER", tmp_path)
+    answer = operate("--local", "status")
+    assert (answer.exit_code, "`make local` starts one" in answer.output) == (1, True)
+
+
+def test_local_reads_the_file_for_shells(tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    env.write_text("export AWS_ENDPOINT_URL=http://127.0.0.1:1\nexport ODD='a b=c'\n")
+    assert module.local_environment(env) == {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "ODD": "a b=c",
+    }
+
+
+def test_the_program_works_from_any_folder(tmp_path: Path) -> None:
+    answer = subprocess.run(
+        [ROOT / "similar-titles", "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "similar-titles drop ~/ml-10M100K" in answer.stdout
+
+
+def test_evaluate_gives_the_figures_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {"dataset": "ml-1m", "liked": {"ease": {"recall@20": 0.5}}}
+    monkeypatch.setattr("evaluation.measuring.measure", lambda dataset: figures | {"of": dataset})
+    assert json.loads(operate("evaluate", "--json").stdout) == figures | {"of": "ml-1m"}
+    assert operate("evaluate", "sample").stdout == "written to docs/quality.md\n"
+
+
+def test_evaluate_says_what_there_is_where_a_data_set_is_unknown() -> None:
+    answer = operate("evaluate", "nonsense")
+    assert answer.exit_code == 1
+    assert "there is no folder nonsense, and it is none of sample, 1m" in answer.output

@@ -1,0 +1,146 @@
+"""Operating a stack: its control function is asked, its endpoints are told with their price."""
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from cli import stack
+from cli.stack import Stack, StackError
+
+
+class Answering:
+    """Lambda that says one thing."""
+
+    def __init__(self, told: dict[str, Any]):
+        self.told, self.asked = told, {}
+
+    def invoke(self, **asked: Any) -> dict[str, Any]:
+        self.asked = asked
+        return {"Payload": io.BytesIO(json.dumps(self.told).encode())}
+
+
+def test_the_control_function_is_asked_and_its_answer_or_refusal_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Stack("films", {"ControlFunction": "films-Control"})
+    answering = Answering({"done": "r is live again"})
+    monkeypatch.setattr(stack.boto3, "client", lambda _: answering)
+    assert made.control("promote", "r") == "r is live again"
+    assert answering.asked["FunctionName"] == "films-Control"
+    assert json.loads(answering.asked["Payload"]) == {"command": "promote", "run_id": "r"}
+
+    answering.told = {"refused": "there is no run before"}
+    with pytest.raises(StackError, match="no run before"):
+        made.control("rollback")
+    answering.told = {"errorMessage": "timed out"}
+    with pytest.raises(StackError, match="timed out"):
+        made.control("rollback")
+
+
+@pytest.fixture
+def network() -> Iterator[tuple[Stack, str]]:
+    """A stack with a network of its own, in which EMR has made an endpoint; and another network."""
+    with mock_aws():
+        ec2 = boto3.client("ec2")
+        own, others = (ec2.create_vpc(CidrBlock="10.9.0.0/24")["Vpc"]["VpcId"] for _ in range(2))
+        made = Stack("films", {"ClusterVpc": own, "S3Endpoint": endpoint(own, "s3")})
+        endpoint(own, "dynamodb")
+        endpoint(others, "emr")
+        yield made, endpoint(own, "emr")
+
+
+def endpoint(vpc: str, service: str) -> str:
+    """Make an endpoint in a network, to S3 and DynamoDB a gateway; returns its id."""
+    ec2, where = boto3.client("ec2"), {}
+    if service == "emr":
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/28")["Subnet"]
+        where = {"SubnetIds": [subnet["SubnetId"]]}
+    made = ec2.create_vpc_endpoint(
+        VpcId=vpc,
+        ServiceName=f"com.amazonaws.eu-central-1.{service}",
+        VpcEndpointType="Interface" if where else "Gateway",
+        **where,
+    )
+    return made["VpcEndpoint"]["VpcEndpointId"]
+
+
+def test_what_emr_left_in_the_stacks_network_is_told_with_its_price(
+    network: tuple[Stack, str],
+) -> None:
+    films, endpoint = network
+    (told,) = films.costs_of_endpoints()
+    assert endpoint in told
+    assert "7.30 USD a month" in told
+
+
+def test_an_endpoint_in_two_zones_costs_twice_as_much(network: tuple[Stack, str]) -> None:
+    films, endpoint = network
+    ec2 = boto3.client("ec2")
+    vpc = films.resources["ClusterVpc"]
+    second = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.128/28")["Subnet"]["SubnetId"]
+    ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, AddSubnetIds=[second])
+    (told,) = films.costs_of_endpoints()
+    assert "14.60 USD a month" in told
+
+
+def test_a_deleted_endpoint_and_a_network_of_others_cost_nothing(
+    network: tuple[Stack, str],
+) -> None:
+    films, endpoint = network
+    boto3.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[endpoint])
+    assert list(films.costs_of_endpoints()) == []
+    assert list(Stack("series", {"PrimaryGroup": "sg-1"}).costs_of_endpoints()) == []
+
+
+def refusal(code: str, message: str) -> ClientError:
+    """An error as CloudFormation answers."""
+    return ClientError({"Error": {"Code": code, "Message": message}}, "ListStackResources")
+
+
+class Listing:
+    """CloudFormation that lists resources, or refuses to."""
+
+    def __init__(self, told: list[dict[str, Any]] | ClientError):
+        self.told = told
+
+    def get_paginator(self, _: str) -> "Listing":
+        return self
+
+    def paginate(self, **_: str) -> list[dict[str, Any]]:
+        if isinstance(self.told, ClientError):
+            raise self.told
+        return [{"StackResourceSummaries": self.told}]
+
+
+def test_a_half_made_stack_says_what_it_lacks_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed = [
+        {"LogicalResourceId": "RunsTable", "ResourceStatus": "CREATE_FAILED"},
+        {
+            "LogicalResourceId": "ControlFunction",
+            "PhysicalResourceId": "films-Control",
+            "ResourceStatus": "DELETE_COMPLETE",
+        },
+    ]
+    monkeypatch.setattr(stack.boto3, "client", lambda _: Listing(listed))
+    films = Stack.find("films")
+    with pytest.raises(StackError, match=r"has no RunsTable.*make destroy STACK=films"):
+        films.latest_runs(1)
+    with pytest.raises(StackError, match="has no ControlFunction"):
+        films.control("rollback")
+
+
+def test_who_may_not_ask_is_not_told_that_there_is_no_stack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = refusal("AccessDenied", "not authorized to perform: cloudformation:List...")
+    monkeypatch.setattr(stack.boto3, "client", lambda _: Listing(refused))
+    with pytest.raises(StackError, match=r"cannot be asked for.*not authorized"):
+        Stack.find("films")

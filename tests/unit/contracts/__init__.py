@@ -1,0 +1,1 @@
+"""What functions share: the tables, prices, dropped folders, redelivery, clients."""

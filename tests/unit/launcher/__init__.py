@@ -1,0 +1,1 @@
+"""The launcher: what it checks, what it asks of EMR."""

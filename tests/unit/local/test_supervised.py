@@ -1,0 +1,90 @@
+"""No process outlives the program that started it, and no folder either."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local.supervised import Guarded
+from tests.conftest import ROOT
+
+LIMIT_SECONDS = 30
+# A process with a child of its own, as the emulator has its functions.
+FAMILY = "sleep 600 & echo $$ $! > pids; wait"
+PROGRAM = """
+import os, sys, time
+from pathlib import Path
+from local.supervised import Guarded
+folder = Path(sys.argv[1])
+with open(os.devnull, "wb") as nothing:
+    Guarded(["sh", "-c", sys.argv[2]], env=os.environ, cwd=folder, stdout=nothing, remove=folder)
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return state != "" and not state.startswith("Z")
+
+
+def family(folder: Path) -> list[int]:
+    pids = folder / "pids"
+    wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    return [int(pid) for pid in pids.read_text().split()]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    return folder
+
+
+def start(folder: Path, command: list[str]) -> Guarded:
+    with (folder / "log").open("wb") as log:
+        return Guarded(command, env=os.environ, cwd=folder, stdout=log, remove=folder)
+
+
+def test_stop_ends_the_command_with_its_children_and_removes_the_folder(folder: Path) -> None:
+    guarded = start(folder, ["sh", "-c", FAMILY])
+    pids = family(folder)
+    assert all(is_alive(pid) for pid in pids)
+    guarded.stop()
+    wait_for(lambda: not any(is_alive(pid) for pid in pids))
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_however_the_program_is_killed(
+    folder: Path, number: signal.Signals
+) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(folder), FAMILY], stderr=subprocess.DEVNULL, cwd=ROOT
+    )
+    pids = family(folder)
+    program.send_signal(number)
+    program.wait()
+    wait_for(lambda: not any(is_alive(pid) for pid in pids) and not folder.exists())
+
+
+def test_the_exit_status_is_the_command_s(folder: Path) -> None:
+    assert start(folder, ["sh", "-c", "exit 7"]).run() == 7
+
+
+def test_a_command_that_is_not_there_has_the_shell_s_status(folder: Path) -> None:
+    assert start(folder, ["no-such-program"]).run() == 127

@@ -1,0 +1,1 @@
+"""The template, the documents and the commands that they name."""

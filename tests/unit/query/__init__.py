@@ -1,0 +1,1 @@
+"""The API: routes, search, readers of the index, the page."""

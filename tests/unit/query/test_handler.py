@@ -1,0 +1,503 @@
+"""The API: what it answers, and that it never mixes runs or steps back."""
+
+import base64
+import gzip
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+
+import live_pointer
+import runs
+from query import handler as query
+from tests.conftest import event
+from tests.unit.conftest import CONTEXT, Cloud, movie_line, template
+from tests.unit.runs.test_indexer import finish_run
+
+PARTS = [[movie_line(1, 2, 3), movie_line(2, 1), movie_line(3, ratings=7)]]
+
+
+@pytest.fixture(autouse=True)
+def cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test starts with a query function that remembers nothing."""
+    monkeypatch.setattr(query.reader, "_last", None)
+    monkeypatch.setattr(query.reader, "_titles", None)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the API is reached.
+
+    Attributes:
+        prefix: what stands before each path in the address.
+        told: how much of it API Gateway leaves in the event's `path`.
+    """
+
+    prefix: str
+    told: str
+
+
+STAGE = Address("/v1", told="")  # the API's own address, whose stage `path` is without
+
+
+def event_of(path: str, at: Address = STAGE) -> dict[str, Any]:
+    """The event of a request, with the resource of the template that API Gateway would find."""
+    resources = template()["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"]
+    for resource in sorted(resources, key=lambda each: ("+" in each, "{" in each)):
+        greedy = re.sub(r"{(\w+)\+}", r"(?P<\1>.+)", resource)
+        pattern = re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", greedy)
+        if found := re.fullmatch(pattern, path.rstrip("/") or "/"):
+            break
+    request = event("query-similar")
+    request |= {
+        "resource": resource,
+        "path": at.told + path,
+        "pathParameters": (found and found.groupdict()) or None,
+    }
+    request["requestContext"] |= {"resourcePath": resource, "path": at.prefix + path}
+    return request
+
+
+def ask(
+    method: str,
+    path: str,
+    headers: dict[str, str] | None = None,
+    body: str | None = None,
+    at: Address = STAGE,
+    **parameters: str | list[str],
+) -> dict[str, Any]:
+    """API Gateway's way to the function and back; a problem always has the right form."""
+    request = event_of(path, at)
+    given = {name: [value] if isinstance(value, str) else value
+             for name, value in parameters.items()}  # fmt: skip
+    request |= {
+        "httpMethod": method,
+        "queryStringParameters": {name: values[-1] for name, values in given.items()} or None,
+        "multiValueQueryStringParameters": given or None,
+        "headers": {"Accept": "*/*"} | (headers or {}),
+        "body": body,
+    }
+    answer = json.loads(json.dumps(query.lambda_handler(request, CONTEXT)))  # as Lambda does
+    if answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
+        assert answer["headers"]["Content-Type"] == "application/problem+json"
+        problem = json.loads(answer["body"])
+        assert problem["status"] == answer["statusCode"]
+        assert problem["instance"] == (path.rstrip("/") or "/")
+    return answer
+
+
+def get(path: str, **parameters: str | list[str]) -> tuple[int, dict[str, Any]]:
+    """Ask the API; returns status and body."""
+    answer = ask("GET", path, **parameters)
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+def post(path: str, body: Any) -> tuple[int, dict[str, Any]]:
+    """Send the API an object; returns status and body."""
+    answer = ask("POST", path, {"Content-Type": "application/json"}, json.dumps(body))
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+def test_similar_titles_come_with_their_evidence_and_name_the_run(cloud: Cloud) -> None:
+    run_id = finish_run(cloud, parts=PARTS)
+    status, body = get("/movies/1/similar")
+    assert status == HTTPStatus.OK
+    assert body["run_id"] == run_id
+    assert body["measure"] == "cosine"
+    assert body["movie"]["title"] == "Movie 1 (1995)"
+    assert body["total"] == 2
+    assert body["similar"][1] == {
+        "rank": 2,
+        "movie_id": 3,
+        "title": "Movie 3 (1995)",
+        "year": 1995,
+        "genres": ["Drama"],
+        "score": 0.98,
+        "co_raters": 12,
+        "cosine": 0.98,
+        "based_on": "ratings",
+    }
+
+
+def test_limit_cuts_the_list_and_not_the_total(cloud: Cloud) -> None:
+    finish_run(cloud, parts=PARTS)
+    _, body = get("/movies/1/similar", limit="1")
+    assert (len(body["similar"]), body["total"], body["limit"]) == (1, 2, 1)
+
+
+def test_a_movie_without_neighbours_says_why(cloud: Cloud) -> None:
+    finish_run(cloud, parts=PARTS)
+    status, body = get("/movies/3/similar")
+    assert status == HTTPStatus.OK
+    assert body["similar"] == []
+    assert body["reason"] == "7 users rated it; 10 are needed"
+
+
+def test_filters_come_from_the_query_and_genres_may_be_several(cloud: Cloud) -> None:
+    finish_run(cloud, parts=PARTS)
+    _, body = get("/movies/1/similar", genre=["Western", "drama"], min_score="0.985", limit="1")
+    assert [row["movie_id"] for row in body["similar"]] == [2]
+    assert (body["total"], body["matched"]) == (2, 1)
+    assert body["links"]["self"] == "?limit=1&offset=0&min_score=0.985&genre=Western&genre=drama"
+
+
+def test_a_run_with_several_measures_answers_by_each(cloud: Cloud) -> None:
+    line = movie_line(1, 2, 3)
+    line["neighbours"]["jaccard"] = [[1, 0.5, 12, 0.98]]
+    finish_run(cloud, parts=[[line, *PARTS[0][1:]]], measures={"cosine": {}, "jaccard": {}})
+    _, body = get("/movies/1/similar", measure="jaccard")
+    assert (body["measure"], body["measures"]) == ("jaccard", ["cosine", "jaccard"])
+    assert [(row["movie_id"], row["score"], row["cosine"]) for row in body["similar"]] == [
+        (3, 0.5, 0.98)
+    ]
+    assert get("/movies/1/similar")[1]["measure"] == "cosine"
+    status, body = get("/movies/1/similar", measure="ease")
+    assert status == HTTPStatus.BAD_REQUEST
+    assert body["errors"][0]["allowed"] == "one of cosine, jaccard"
+    assert (
+        post("/recommendations", {"liked": [1], "measure": "ease"})[1]["errors"] == body["errors"]
+    )
+
+
+def test_titles_similar_to_a_title_come_in_one_call(cloud: Cloud) -> None:
+    first, second = movie_line(1, 2), movie_line(2, 1, ratings=9)
+    first["title"], second["title"] = "Heat (1995)", "Heat (1972)"
+    second["year"] = 1972
+    run_id = finish_run(cloud, parts=[[first, second]])
+    status, body = get("/similar", title="heat", limit="1")
+    assert (status, body["run_id"], body["movie"]["movie_id"]) == (HTTPStatus.OK, run_id, 1)
+    assert [row["movie_id"] for row in body["similar"]] == [2]
+    assert [movie["movie_id"] for movie in body["did_you_mean"]] == [2]
+    assert body["links"]["self"] == "?limit=1&offset=0&title=heat"
+    _, body = get("/similar", title="heat", year="1972")
+    assert (body["movie"]["movie_id"], body["did_you_mean"]) == (2, [])
+    status, body = get("/similar", title="nothing of the kind")
+    assert status == HTTPStatus.NOT_FOUND
+    assert "with a title like nothing of the kind" in body["detail"]
+
+
+def test_recommendations_say_which_liked_movies_led_to_them(cloud: Cloud) -> None:
+    run_id = finish_run(cloud, parts=[[movie_line(1, 3, 4), movie_line(2, 4, 1), movie_line(3)]])
+    status, body = post("/recommendations", {"liked": [1, 2, 77]})
+    assert (status, body["run_id"], body["unknown"]) == (HTTPStatus.OK, run_id, [77])
+    first, second = body["recommendations"]
+    assert (first["movie_id"], first["score"]) == (4, 0.98 + 0.99)
+    assert [(each["movie_id"], each["score"]) for each in first["because"]] == [
+        (2, 0.99), (1, 0.98)
+    ]  # fmt: skip
+    assert (second["movie_id"], second["rank"]) == (3, 2)
+
+
+def test_every_id_in_an_answer_can_itself_be_asked_for(cloud: Cloud) -> None:
+    finish_run(cloud, parts=PARTS)
+    _, body = get("/movies/1/similar")
+    for row in body["similar"]:
+        assert get(f"/movies/{row['movie_id']}/similar")[0] == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "status", "detail"),
+    [
+        ("/movies/99", {}, 404, "there is no movie 99"),
+        ("/movies/99/similar", {}, 404, "there is no movie 99"),
+        ("/runs/nonsense", {}, 404, "there is no run nonsense"),
+        ("/nowhere", {}, 404, "there is nothing at /nowhere"),
+        ("/movies/1/similar/x", {}, 404, "there is nothing at /movies/1/similar/x"),
+    ],
+)
+def test_what_is_not_there_is_said_so(
+    cloud: Cloud, path: str, parameters: dict[str, str], status: int, detail: str
+) -> None:
+    finish_run(cloud, parts=PARTS)
+    got, body = get(path, **parameters)
+    assert got == status
+    assert detail in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "parameter", "value", "allowed"),
+    [
+        ("/movies/abc", {}, "movie_id", "abc", "an integer from 1 to 2147483647"),
+        ("/movies/0", {}, "movie_id", "0", "an integer from 1 to 2147483647"),
+        ("/movies/99999999999/similar", {}, "movie_id", "99999999999", "an integer from 1 to"),
+        ("/movies/%2e%2e/similar", {}, "movie_id", "%2e%2e", "an integer from 1 to"),
+        ("/movies/1/similar", {"limit": "51"}, "limit", "51", "an integer from 1 to 50"),
+        ("/movies/1/similar", {"limit": "0"}, "limit", "0", "an integer from 1 to 50"),
+        ("/movies/1/similar", {"limit": ""}, "limit", "", "an integer from 1 to 50"),
+        ("/movies/1/similar", {"limit": ["1", "2"]}, "limit", "1, 2", "one value"),
+        ("/movies/1/similar", {"offset": "-1"}, "offset", "-1", "an integer from 0 to 10000"),
+        ("/movies/1/similar", {"min_score": "nan"}, "min_score", "nan", "a number from -1000000"),
+        ("/movies/1/similar", {"min_score": "high"}, "min_score", "high", "a number from"),
+        ("/movies/1/similar", {"year_from": "null"}, "year_from", "null", "an integer from 0"),
+        ("/movies/1/similar", {"genre": ["Drama", ""]}, "genre", "Drama, ", "up to 20, each a"),
+        ("/movies/1/similar", {"limt": "5"}, "limt", "5", "limit, offset, measure, min_score"),
+        ("/movies", {}, "title", None, "a text of 1 to 200 characters"),
+        ("/movies", {"title": "x" * 201}, "title", "x" * 100, "a text of 1 to 200 characters"),
+        ("/runs", {"limit": "x"}, "limit", "x", "an integer from 1 to 50"),
+        ("/health", {"x": "1"}, "x", "1", "none"),
+    ],
+)
+def test_a_bad_request_is_told_parameter_value_and_what_is_allowed(
+    path: str, parameters: dict, parameter: str, value: str | None, allowed: str
+) -> None:
+    status, body = get(path, **parameters)
+    assert status == HTTPStatus.BAD_REQUEST
+    (error,) = body["errors"]
+    assert (error["parameter"], error.get("value")) == (parameter, value)
+    assert error["allowed"].startswith(allowed)
+    assert body["detail"].startswith(f"{parameter}: ")
+
+
+def test_all_faults_of_a_request_are_told_at_once() -> None:
+    _, body = get("/movies/0/similar", limit="x", min_score="y", nonsense="z")
+    faults = {error["parameter"] for error in body["errors"]}
+    assert faults == {"movie_id", "limit", "min_score", "nonsense"}
+
+
+@pytest.mark.parametrize(
+    ("body", "parameter", "value"),
+    [
+        ("{", "body", None),
+        ("\ud800", "body", None),
+        ("[1]", "body", "1"),
+        ("{}", "liked", None),
+        ('{"liked": []}', "liked", ""),
+        ('{"liked": [0]}', "liked", "0"),
+        ('{"liked": ["1"]}', "liked", "1"),
+        ('{"liked": [1], "limit": 51}', "limit", "51"),
+        ('{"liked": [1], "lmit": 5}', "lmit", "5"),
+        ('{"liked": [1, 2], "disliked": [2, 3]}', "disliked", "2"),
+    ],
+)
+def test_a_bad_body_is_told_what_is_wrong(body: str, parameter: str, value: str | None) -> None:
+    answer = ask("POST", "/recommendations", {"content-type": "application/json"}, body)
+    assert answer["statusCode"] == HTTPStatus.BAD_REQUEST
+    (error,) = json.loads(answer["body"])["errors"]
+    assert (error["parameter"], error.get("value")) == (parameter, value)
+
+
+def test_a_body_that_is_too_large_or_no_json_is_refused() -> None:
+    large = ask("POST", "/recommendations", body=" " * 65_537)
+    assert large["statusCode"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    form = ask("POST", "/recommendations", {"Content-Type": "text/plain"}, "liked=1")
+    assert form["statusCode"] == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("POST", "/movies/1/similar", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/runs", "GET, HEAD, OPTIONS"),
+        ("GET", "/recommendations", "OPTIONS, POST"),
+        ("PATCH", "/recommendations", "OPTIONS, POST"),
+    ],
+)
+def test_a_method_that_is_not_possible_is_told_which_are(
+    method: str, path: str, allow: str
+) -> None:
+    answer = ask(method, path)
+    assert answer["statusCode"] == HTTPStatus.METHOD_NOT_ALLOWED
+    assert answer["headers"]["Allow"] == allow
+
+
+def test_another_sites_page_may_ask(cloud: Cloud) -> None:
+    finish_run(cloud, parts=PARTS)
+    before = ask("OPTIONS", "/recommendations", {"Origin": "https://example.org"})
+    assert before["statusCode"] == HTTPStatus.NO_CONTENT
+    assert "POST" in before["headers"]["Access-Control-Allow-Methods"]
+    assert "Content-Type" in before["headers"]["Access-Control-Allow-Headers"]
+    for path in ("/movies/1", "/movies/0", "/nowhere"):
+        assert ask("GET", path)["headers"]["Access-Control-Allow-Origin"] == "*"
+
+
+def test_head_is_get_without_the_body(cloud: Cloud) -> None:
+    finish_run(cloud, parts=PARTS)
+    got, head = ask("GET", "/movies/1/similar"), ask("HEAD", "/movies/1/similar")
+    assert (head["statusCode"], head["body"]) == (HTTPStatus.OK, "")
+    assert head["headers"] == got["headers"]
+
+
+def test_what_has_not_changed_is_not_sent_again(cloud: Cloud) -> None:
+    finish_run(cloud, 0, PARTS)
+    paths = ["/movies/1/similar", "/movies/1", "/movies", "/similar"]
+    asked = {
+        path: {"title": "movie 1"} if path in ("/movies", "/similar") else {} for path in paths
+    }
+    etags = {path: ask("GET", path, **asked[path])["headers"]["ETag"] for path in paths}
+    for path in paths:
+        again = ask("GET", path, {"If-None-Match": f'"x", {etags[path]}'}, **asked[path])
+        assert (again["statusCode"], again["body"]) == (HTTPStatus.NOT_MODIFIED, "")
+        assert again["headers"]["ETag"] == etags[path]
+    assert ask("GET", paths[0], limit="9")["headers"]["ETag"] != etags[paths[0]]
+    finish_run(cloud, 1, PARTS)
+    for path in paths:
+        new = ask("GET", path, {"If-None-Match": etags[path]}, **asked[path])
+        assert new["statusCode"] == HTTPStatus.OK
+        assert new["headers"]["ETag"] != etags[path]
+
+
+def test_answers_say_how_long_they_may_be_kept(cloud: Cloud) -> None:
+    finish_run(cloud, parts=PARTS)
+    kept = {path: ask("GET", path)["headers"]["Cache-Control"]
+            for path in ("/movies/1/similar", "/runs", "/health", "/movies/0")}  # fmt: skip
+    assert kept == {
+        "/movies/1/similar": "max-age=60",
+        "/runs": "no-cache",
+        "/health": "no-cache",
+        "/movies/0": "no-store",
+    }
+
+
+def test_the_pages_of_a_list_are_in_the_headers(cloud: Cloud) -> None:
+    finish_run(cloud, parts=PARTS)
+    headers = ask("GET", "/movies/1/similar", limit="1")["headers"]
+    assert headers["X-Total-Count"] == "2"
+    assert '<?limit=1&offset=1>; rel="next"' in headers["Link"]
+    assert 'rel="prev"' not in headers["Link"]
+
+
+def test_a_large_answer_goes_compressed_to_whom_takes_it(cloud: Cloud) -> None:
+    finish_run(cloud, parts=[[movie_line(1, *range(2, 40)), movie_line(2)]])
+    plain = ask("GET", "/movies/1/similar", limit="50")
+    assert "Content-Encoding" not in plain["headers"]
+    packed = ask("GET", "/movies/1/similar", {"accept-encoding": "br, gzip"}, limit="50")
+    assert (packed["headers"]["Content-Encoding"], packed["isBase64Encoded"]) == ("gzip", True)
+    assert packed["headers"]["Vary"] == "Accept-Encoding"
+    assert gzip.decompress(base64.b64decode(packed["body"])).decode() == plain["body"]
+    for refused in ({"accept-encoding": "gzip;q=0"}, {"accept-encoding": "br"}):
+        assert ask("GET", "/movies/1/similar", refused, limit="50")["body"] == plain["body"]
+    small = ask("GET", "/movies/2", {"accept-encoding": "gzip"})
+    assert not small["isBase64Encoded"]
+
+
+def test_a_body_may_come_as_base64(cloud: Cloud) -> None:
+    finish_run(cloud, parts=PARTS)
+    request = event_of("/recommendations") | {
+        "httpMethod": "POST",
+        "body": base64.b64encode(b'{"liked": [1]}').decode(),
+        "isBase64Encoded": True,
+    }
+    request["multiValueQueryStringParameters"] = None
+    assert query.lambda_handler(request, CONTEXT)["statusCode"] == HTTPStatus.OK
+
+
+def test_an_error_of_ours_tells_nothing_of_the_inside(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    finish_run(cloud, parts=PARTS)
+    monkeypatch.setattr(query.similar, "similar_titles", lambda *_: 1 // 0)
+    status, body = get("/movies/1/similar")
+    assert status == HTTPStatus.INTERNAL_SERVER_ERROR
+    assert "division" not in json.dumps(body)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_hostile_titles_come_as_they_are_in_json_that_no_browser_takes_for_a_page(
+    cloud: Cloud,
+) -> None:
+    title = '<img src=x onerror="alert(1)">\x00\x1b[31m\u2028\u202e"\' (1995)'
+    finish_run(cloud, parts=[[movie_line(1) | {"title": title}]])
+    answer = ask("GET", "/movies/1")
+    assert json.loads(answer["body"])["title"] == title
+    assert answer["headers"]["Content-Type"] == "application/json"
+    assert answer["headers"]["X-Content-Type-Options"] == "nosniff"
+    assert get("/movies", title="img src x onerror")[1]["movies"][0]["title"] == title
+
+
+def metrics_of(out: str) -> list[dict[str, Any]]:
+    """The lines on stdout from which CloudWatch makes metrics."""
+    return [json.loads(line) for line in out.splitlines() if '"_aws"' in line]
+
+
+def test_latency_and_search_misses_are_metrics(
+    cloud: Cloud, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = finish_run(cloud, parts=PARTS)
+    capsys.readouterr()
+    get("/movies", title="movie 1")
+    (found,) = metrics_of(capsys.readouterr().out)
+    assert found["QueryLatency"][0] > 0
+    assert "SearchMisses" not in found
+    get("/movies", title="nothing of the kind")
+    (missed,) = metrics_of(capsys.readouterr().out)
+    assert missed["SearchMisses"] == [1.0]
+    said = vars(caplog.records[-1])
+    assert (said["run_id"], said["title"]) == (run_id, "nothing of the kind")
+
+
+def test_the_page_for_people_is_there_whatever_its_address_asks_for(cloud: Cloud) -> None:  # noqa: ARG001
+    request = event_of("/")
+    request["queryStringParameters"] = {"movie": "1", "genre": "Drama"}
+    request["multiValueQueryStringParameters"] = {"movie": ["1"], "genre": ["Crime", "Drama"]}
+    answer = query.lambda_handler(request, CONTEXT)
+    assert answer["statusCode"] == HTTPStatus.OK
+    assert answer["headers"]["Content-Type"] == "text/html; charset=utf-8"
+    assert "Content-Security-Policy" in answer["headers"]
+    assert answer["body"].startswith("<!doctype html>")
+
+
+def test_before_the_first_run_the_api_says_that_nothing_is_live(cloud: Cloud) -> None:  # noqa: ARG001
+    for path in ("/movies/1", "/movies/1/similar"):
+        status, body = get(path)
+        assert status == HTTPStatus.SERVICE_UNAVAILABLE
+        assert "no run is live yet" in body["detail"]
+    assert get("/movies", title="heat")[0] == HTTPStatus.SERVICE_UNAVAILABLE
+    status, body = get("/health")
+    assert (status, body["status"], body["live_run_id"]) == (HTTPStatus.OK, "ok", None)
+    assert get("/runs") == (HTTPStatus.OK, {"live_run_id": None, "runs": []})
+
+
+def test_movies_are_found_by_title(cloud: Cloud) -> None:
+    finish_run(cloud, parts=PARTS)
+    _, body = get("/movies", title="movie 2")
+    assert [movie["movie_id"] for movie in body["movies"]] == [2]
+
+
+def test_runs_are_listed_newest_first_with_counts(cloud: Cloud) -> None:
+    first, second = finish_run(cloud, 0), finish_run(cloud, 1)
+    _, body = get("/runs")
+    assert body["live_run_id"] == second
+    assert [run["run_id"] for run in body["runs"]] == [second, first]
+    assert [run["state"] for run in body["runs"]] == ["LIVE", "SUPERSEDED"]
+    _, run = get(f"/runs/{second}")
+    assert run["counts"]["ratings"] == 40
+    assert run["indexed"] == {"parts": 2, "of": 2}
+
+
+def test_a_new_live_run_is_answered_from_at_once(cloud: Cloud) -> None:
+    finish_run(cloud, 0, PARTS)
+    get("/movies/1/similar")
+    get("/movies", title="movie")
+    second = finish_run(cloud, 1, [[movie_line(1), movie_line(4)]])
+    _, body = get("/movies/1/similar")
+    assert (body["run_id"], body["total"]) == (second, 0)
+    _, found = get("/movies", title="movie")
+    assert [movie["movie_id"] for movie in found["movies"]] == [1, 4]
+
+
+def test_a_warm_request_reads_dynamodb_once(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish_run(cloud, parts=PARTS)
+    get("/movies/1/similar")
+    calls = []
+    real = query.reader.dynamodb.batch_get_item
+    monkeypatch.setattr(live_pointer, "read", lambda *_: calls.append("get_item"))
+    monkeypatch.setattr(
+        query.reader.dynamodb, "batch_get_item", lambda **k: calls.append("batch") or real(**k)
+    )
+    get("/movies/1/similar")
+    assert calls == ["batch"]
+
+
+@pytest.mark.parametrize(
+    "name", [f"query-{kind}" for kind in ("similar", "movie", "search", "runs", "run", "health")]
+)
+def test_the_sample_events_are_answered(cloud: Cloud, name: str) -> None:
+    line = movie_line(1, 2) | {"title": "Toy Story (1995)"}
+    finish_run(cloud, parts=[[line, movie_line(2, 1)]])
+    created = datetime(2026, 11, 23, 12, 5, tzinfo=UTC)
+    runs.claim(cloud.runs, f"{'5f2a9c01':0<64}", "ml-10M100K", None, created, timedelta(0))
+    assert query.lambda_handler(event(name), CONTEXT)["statusCode"] == HTTPStatus.OK

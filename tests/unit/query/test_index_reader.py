@@ -1,0 +1,486 @@
+"""The reader, from a table that answers in parts, late or not at all: all of one run, in time."""
+
+import json
+import math
+import random
+import socket
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from http import HTTPStatus
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import botocore.endpoint
+import pytest
+from botocore.client import BaseClient
+from botocore.config import Config
+from botocore.retries.standard import ExponentialBackoff
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import index_table
+from clients import PROMPT
+from live_pointer import Live
+from query import handler as query
+from query import index_reader
+from query.http.problems import ProblemError
+from query.index_reader import LIVE, PATIENCE, Reader
+from tests.conftest import Observed
+from tests.unit.conftest import Cloud, movie_line, template
+from tests.unit.query.test_handler import ask, cold, post  # noqa: F401
+from tests.unit.runs.test_indexer import finish_run
+
+GATEWAY_WAITS = 29  # seconds, for a function behind a REST API
+MEGABYTE = 1 << 20
+RUNS = [f"2026112{number}T120000000Z-{number:08x}" for number in range(4)]
+# Movies of each run; one is in all of them, one in none.
+MOVIES = [{1, 2, 3, 4}, {1, 3, 4, 5}, {1, 2, 5}, {1, 4, 6}]
+ASKED = range(1, 8)
+
+
+@dataclass
+class Clock:
+    """Time that passes only while somebody sleeps.
+
+    Attributes:
+        now: seconds.
+        naps: how long each sleep was.
+    """
+
+    now: float = 0
+    naps: list[float] = field(default_factory=list)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.naps.append(seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The reader's clock."""
+    made = Clock()
+    monkeypatch.setattr(index_reader, "time", made)
+    return made
+
+
+def pointer_at(run: int, moved: int = 0) -> dict[str, Any]:
+    """The live pointer's item."""
+    pointer = Live(RUNS[run], "cosine", ["cosine"], 10, "0.95", "titles", None, None, str(moved))
+    return {**index_table.LIVE_KEY, **asdict(pointer)}
+
+
+@dataclass
+class Table:
+    """The index table, and DynamoDB's BatchGetItem of it as it may be: in parts.
+
+    Attributes:
+        answered: for each call in turn, which of the asked keys it answers, by their place; all
+            of them when the list is used up.
+        promoted: for each call in turn, the run that goes live before it, or None.
+    """
+
+    answered: list[set[int]]
+    promoted: list[int | None] = field(default_factory=list)
+    live: int = 0
+    previous: int = 0
+    were_live: list[int] = field(default_factory=lambda: [0])
+    calls: list[list[str]] = field(default_factory=list)
+
+    def items(self) -> dict[str, dict[str, Any]]:
+        """What is there: the live run and the one before it, and the pointer."""
+        kept = {
+            key["pk"]: index_table.to_item(RUNS[run], movie_line(movie) | {"year": run})
+            for run in (self.live, self.previous)
+            for movie in MOVIES[run]
+            for key in [index_table.movie_key(RUNS[run], movie)]
+        }
+        return {LIVE: pointer_at(self.live, len(self.were_live)), **kept}
+
+    def batch_get_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        ((name, asked),) = RequestItems.items()
+        assert asked["ConsistentRead"]
+        keys = [key["pk"] for key in asked["Keys"]]
+        assert len(keys) == len(set(keys)) <= 100
+        self.calls.append(keys)
+        run = self.promoted.pop(0) if self.promoted else None
+        if run not in (None, self.live):
+            self.previous, self.live = self.live, run
+            self.were_live.append(run)
+        places = self.answered.pop(0) if self.answered else set(range(len(keys)))
+        there = self.items()
+        read = [key for place, key in enumerate(keys) if place in places]
+        left = [{"pk": key} for key in keys if key not in read]
+        return {
+            "Responses": {name: [there[key] for key in read if key in there]},
+            "UnprocessedKeys": {name: asked | {"Keys": left}} if left else {},
+        }
+
+
+def reader_of(table: Any, run: int = 0) -> Reader:
+    """A reader that believes a run to be live."""
+    made = Reader(table, "IndexTable", "results")
+    pointer = pointer_at(run)
+    del pointer["pk"]
+    made._last = Live(**pointer)
+    return made
+
+
+PLACES = st.sets(st.integers(0, len(ASKED)))  # the pointer is asked for, too
+IDS = st.sets(st.sampled_from(ASKED), min_size=1).map(sorted)
+
+
+def lines_of(run: int, ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """All that a run has of some movies."""
+    return {id: movie_line(id) | {"year": run} for id in MOVIES[run] & set(ids)}
+
+
+@settings(max_examples=300)
+@given(ids=IDS, answered=st.lists(PLACES, max_size=12))
+def test_an_answer_in_parts_is_put_together_whatever_the_parts(
+    ids: list[int], answered: list[set[int]]
+) -> None:
+    table = Table(answered)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_reader, "time", Clock())
+        pointer, lines = reader_of(table).movies(ids)
+    assert (pointer.run_id, lines) == (RUNS[0], lines_of(0, ids))
+    for before, after in zip(table.calls, table.calls[1:], strict=False):
+        assert set(after) <= set(before), "what came is not asked for again"
+
+
+@settings(max_examples=1000)
+@given(
+    ids=IDS,
+    believed=st.sampled_from(range(len(RUNS))),
+    answered=st.lists(PLACES, max_size=8),
+    promoted=st.lists(st.sampled_from([None, *range(len(RUNS))]), max_size=8),
+)
+def test_an_answer_in_parts_is_of_one_run_that_was_live_meanwhile(
+    ids: list[int], believed: int, answered: list[set[int]], promoted: list[int | None]
+) -> None:
+    moves = [place for place, run in enumerate(promoted) if run is not None]
+    for place in moves[1:]:  # a pointer that moves more often may be told as a 503
+        promoted[place] = None
+    table = Table(answered, promoted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_reader, "time", Clock())
+        pointer, lines = reader_of(table, believed).movies(ids)
+    run = RUNS.index(pointer.run_id)
+    assert run in table.were_live
+    assert lines == lines_of(run, ids)
+
+
+def test_what_came_is_kept_and_only_what_is_left_asked_for(clock: Clock) -> None:
+    table = Table([{0, 1, 2, 3}, {0, 2}])
+    reader_of(table).movies(ASKED)
+    keys = [f"{RUNS[0]}#{movie}" for movie in ASKED]
+    assert table.calls == [[LIVE, *keys], [LIVE, *keys[3:]], [LIVE, keys[3], *keys[5:]]]
+    assert max(clock.naps) <= index_reader.FIRST_WAIT
+
+
+def test_that_a_movie_is_not_there_counts_only_together_with_the_pointer(clock: Clock) -> None:  # noqa: ARG001
+    # Two other runs go live and the first is removed while the rest of it is left to read.
+    table = Table([{0, 1}, set(), set(range(1, 9))], promoted=[None, 2, 3])
+    pointer, lines = reader_of(table).movies(ASKED)
+    assert (pointer.run_id, set(lines)) == (RUNS[3], MOVIES[3])
+
+
+class Deaf:
+    """A table that hands back whatever it is asked."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def batch_get_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        self.calls += 1
+        return {"Responses": {}, "UnprocessedKeys": RequestItems}
+
+
+@pytest.mark.drill(
+    "Dependencies",
+    injected="DynamoDB hands back every key of every BatchGetItem",
+    promised="it is asked less and less often and given up in time: a 503 that says to try again",
+)
+def test_a_table_that_never_answers_is_asked_less_and_less_and_given_up_in_time(
+    clock: Clock, observed: Observed
+) -> None:
+    table = Deaf()
+    asking = reader_of(table)
+    asking.begin()
+    with pytest.raises(ProblemError) as raised:
+        asking.movies(ASKED)
+    assert raised.value.status == HTTPStatus.SERVICE_UNAVAILABLE
+    assert raised.value.headers["Retry-After"]
+    assert PATIENCE <= clock.now <= PATIENCE + index_reader.LONGEST_WAIT
+    longest = [
+        min(index_reader.FIRST_WAIT * 2**number, index_reader.LONGEST_WAIT)
+        for number in range(1, 99)
+    ]
+    assert all(nap <= most for nap, most in zip(clock.naps, longest, strict=False))
+    assert len(set(clock.naps)) > len(clock.naps) / 2, "at spread times"
+    assert table.calls == len(clock.naps) < 60
+    observed(table.calls, f"503 after {clock.now:.1f} s")
+
+
+def test_a_lost_pointer_is_told_at_once(clock: Clock) -> None:
+    table = SimpleNamespace(batch_get_item=lambda **_: {"Responses": {}, "UnprocessedKeys": {}})
+    with pytest.raises(ProblemError, match="the index did not answer"):
+        reader_of(table).movies(ASKED)
+    assert clock.naps == []
+
+
+def heavy_line(movie_id: int, others: int) -> dict[str, Any]:
+    """A movie with as many neighbours as a run may keep, by six measures, that compress badly."""
+    dice = random.Random(movie_id)
+    line = movie_line(movie_id, *range(1000, 1000 + others))
+    for other in line["others"]:
+        other["title"] = dice.randbytes(20).hex()
+    measures = ("cosine", "damped", "full-cosine", "jaccard", "ease", "hybrid")
+    line["neighbours"] = {
+        measure: [
+            [place, dice.random(), dice.randrange(9999), dice.random()] for place in range(others)
+        ]
+        for measure in measures
+    }
+    return line
+
+
+def size_of(item: dict[str, Any]) -> int:
+    """An item's bytes, as DynamoDB counts them, of the attributes that weigh."""
+    return sum(len(name) + len(bytes(value) if name == "movie" else str(value))
+               for name, value in item.items())  # fmt: skip
+
+
+@dataclass
+class Partition:
+    """An index table of one partition, which gives so many bytes at once.
+
+    Attributes:
+        items: by their `pk`.
+        most: bytes.
+        calls: how many keys each asked for.
+    """
+
+    items: dict[str, dict[str, Any]]
+    most: float
+    calls: list[int] = field(default_factory=list)
+
+    def batch_get_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        ((name, asked),) = RequestItems.items()
+        self.calls.append(len(asked["Keys"]))
+        size, read, left = 0, [], []
+        for key in asked["Keys"]:
+            item = self.items[key["pk"]]
+            size += size_of(item)
+            (read if size <= self.most else left).append(item)
+        keys = [{"pk": item["pk"]} for item in left]
+        return {
+            "Responses": {name: read},
+            "UnprocessedKeys": {name: asked | {"Keys": keys}} if left else {},
+        }
+
+
+@pytest.mark.drill(
+    "Dependencies",
+    injected="BatchGetItem gives a megabyte at once, of 90 movies with 500 neighbours by each of "
+    "six measures",
+    promised="the largest recommendation is answered, as from one answer that has it all",
+)
+def test_the_largest_recommendation_is_answered_though_a_partition_gives_a_megabyte_at_once(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, observed: Observed
+) -> None:
+    ids = list(range(1, 91))
+    lines = (index_table.to_item(RUNS[0], heavy_line(id, others=500)) for id in ids)
+    items = {item["pk"]: item for item in [pointer_at(0), *lines]}
+    assert sum(map(size_of, items.values())) > 6 * MEGABYTE
+    body = {"liked": ids[:50], "disliked": ids[50:], "limit": 50}
+
+    def recommend(table: Partition) -> tuple[int, dict[str, Any]]:
+        monkeypatch.setattr(query, "reader", reader_of(table))
+        return post("/recommendations", body)
+
+    whole = recommend(Partition(items, math.inf))
+    in_parts = Partition(items, MEGABYTE)
+    assert recommend(in_parts) == whole
+    assert (whole[0], len(whole[1]["recommendations"])) == (HTTPStatus.OK, 50)
+    assert len(in_parts.calls) > 6
+    assert clock.now < 1, "no wait to speak of where each call brings something"
+    megabytes = sum(map(size_of, items.values())) / MEGABYTE
+    observed(len(in_parts.calls) - 1, f"200, {megabytes:.0f} MB in {len(in_parts.calls)} parts")
+
+
+# ---- Time ----------------------------------------------------------------------------------------
+
+
+def call_seconds() -> float:
+    """The longest that one call of the query function takes: attempts, waits between, a body.
+
+    One address is tried for a connection; each of S3's would be tried in turn.
+    """
+    resources = template()["Resources"]
+    shared = template()["Globals"]["Function"]["Environment"]["Variables"]
+    own = resources["QueryFunction"]["Properties"]["Environment"]["Variables"]
+    environment = shared | own
+    assert environment["AWS_RETRY_MODE"] == "standard"
+    attempts = int(environment["AWS_MAX_ATTEMPTS"])
+    backoff = ExponentialBackoff(random=lambda: 1.0)
+    waits = (backoff.delay_amount(SimpleNamespace(attempt_number=number, http_response=None))
+             for number in range(1, attempts))  # fmt: skip
+    connect, read = PROMPT.connect_timeout, PROMPT.read_timeout
+    return attempts * (connect + read) + sum(waits) + read
+
+
+def function_seconds() -> int:
+    """How long the query function may run and anybody waits for it."""
+    own = template()["Resources"]["QueryFunction"]["Properties"]
+    allowed = own.get("Timeout", template()["Globals"]["Function"]["Timeout"])
+    return min(allowed, GATEWAY_WAITS)
+
+
+type Route = tuple[str, dict[str, str], dict[str, Any] | None]
+ROUTES: dict[str, Route] = {
+    "similar": ("/movies/1/similar", {}, None),
+    "movie": ("/movies/1", {}, None),
+    "search": ("/movies", {"title": "movie"}, None),
+    "similar to a title": ("/similar", {"title": "movie 1"}, None),
+    "recommendations": ("/recommendations", {}, {"liked": [1, 2]}),
+    "runs": ("/runs", {}, None),
+    "run": ("/runs/20261123T120000000Z-00000000", {}, None),
+    "health": ("/health", {}, None),
+}
+
+
+def answer_of(route: str) -> dict[str, Any]:
+    """What the API answers at a route."""
+    path, parameters, body = ROUTES[route]
+    if body is None:
+        return ask("GET", path, **parameters)
+    return ask("POST", path, {"Content-Type": "application/json"}, json.dumps(body))
+
+
+def test_every_client_of_the_query_function_gives_up_in_time() -> None:
+    for client in (query.dynamodb.meta.client, query.runs_table.meta.client, query.reader.s3):
+        config = client.meta.config
+        assert (config.connect_timeout, config.read_timeout) == (1, 3)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("brisk", [0, 1, 2, 3], ids=lambda calls: f"{calls} calls before")
+def test_the_slowest_request_is_answered_before_anybody_gives_up(
+    cloud: Cloud, clock: Clock, monkeypatch: pytest.MonkeyPatch, route: str, brisk: int
+) -> None:
+    """Some calls take all the time that others may begin in, and then all are as slow as can be."""
+    finish_run(cloud, parts=[[movie_line(1, 2), movie_line(2, 1)]])
+    seconds = [(PATIENCE - 0.01) / brisk] * brisk if brisk else []
+    carry_out = BaseClient._make_api_call
+
+    def slowly(client: Any, operation: str, parameters: dict) -> Any:
+        clock.now += seconds.pop(0) if seconds else call_seconds()
+        return carry_out(client, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", slowly)
+    query.reader._last = query.reader._titles = None
+    assert answer_of(route)["statusCode"] in {
+        HTTPStatus.OK,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    }
+    own_work = 5  # seconds, far more than any answer takes to compute
+    assert clock.now + own_work <= function_seconds()
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """The address of a server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextmanager
+def gone() -> Iterator[str]:
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+    yield address
+
+
+@contextmanager
+def breaking_off() -> Iterator[str]:
+    """The address of a server that says a fifth of what it promised."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n0123456789")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+FAST = PROMPT.merge(Config(connect_timeout=0.05, read_timeout=0.05))
+
+
+@pytest.mark.drill(
+    "Dependencies",
+    injected="DynamoDB takes connections and says nothing, is not there, or breaks off its "
+    "answers, at each of the API's questions",
+    promised="a 503 that says to try again, well before API Gateway gives up",
+)
+@pytest.mark.parametrize("fault", [nobody, gone, breaking_off])
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_stalled_dynamodb_is_told_as_a_503_in_time(
+    monkeypatch: pytest.MonkeyPatch, observed: Observed, fault: Any, route: str
+) -> None:
+    monkeypatch.setattr(botocore.endpoint, "time", Clock())  # it sleeps between its attempts
+    with fault() as address:
+        dynamodb = boto3.resource("dynamodb", endpoint_url=address, config=FAST)
+        monkeypatch.setattr(query, "reader", Reader(dynamodb, "IndexTable", "results"))
+        monkeypatch.setattr(query, "runs_table", dynamodb.Table("RunsTable"))
+        assert_unavailable(route)
+    observed(1, "503")
+
+
+@pytest.mark.drill(
+    "Dependencies",
+    injected="S3 takes connections and says nothing, is not there, or breaks off its answers, when "
+    "titles are asked for",
+    promised="a 503 that says to try again, well before API Gateway gives up",
+)
+@pytest.mark.parametrize("fault", [nobody, gone, breaking_off])
+@pytest.mark.parametrize("route", ["search", "similar to a title"])
+def test_a_stalled_s3_is_told_as_a_503_in_time(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, observed: Observed, fault: Any, route: str
+) -> None:
+    finish_run(cloud, parts=[[movie_line(1, 2), movie_line(2, 1)]])
+    monkeypatch.setattr(botocore.endpoint, "time", Clock())
+    with fault() as address:
+        s3 = boto3.client("s3", endpoint_url=address, config=FAST)
+        monkeypatch.setitem(query.reader.__dict__, "s3", s3)
+        assert_unavailable(route)
+    observed(1, "503")
+
+
+def assert_unavailable(route: str) -> None:
+    """Fail where a route does not say, and soon, that it is to be asked again."""
+    began = time.monotonic()
+    answer = answer_of(route)
+    assert time.monotonic() - began < PATIENCE
+    assert answer["statusCode"] == HTTPStatus.SERVICE_UNAVAILABLE
+    assert answer["headers"]["Content-Type"] == "application/problem+json"
+    assert answer["headers"]["Retry-After"]

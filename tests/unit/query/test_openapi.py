@@ -1,0 +1,128 @@
+"""The API's document and its page: valid, complete, and true to what is answered."""
+
+import json
+import re
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from openapi_spec_validator import validate
+
+from query import handler as query
+from query.http import openapi, swagger
+from query.http.app import Page
+from tests.unit.conftest import Cloud, movie_line
+from tests.unit.query.test_handler import ask, cold, get, post  # noqa: F401
+from tests.unit.runs.test_indexer import finish_run
+
+JSON_ROUTES = [route for route in query.api.routes if route.answer is not Page]
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The document as it is served."""
+    return get("/openapi.json")[1]
+
+
+def conforms(document: dict[str, Any], name: str, value: Any) -> None:
+    """Fail where a value is not what the document's schema of that name says."""
+    schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+    jsonschema.Draft202012Validator(schema).validate(value)
+
+
+def test_the_document_is_valid_and_has_every_route(document: dict[str, Any]) -> None:
+    validate(document)
+    told = {
+        (method.upper(), path) for path, methods in document["paths"].items() for method in methods
+    }
+    assert told == {(route.method, route.path) for route in JSON_ROUTES}
+
+
+def test_every_parameter_and_operation_says_what_it_is_for(document: dict[str, Any]) -> None:
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert operation["summary"]
+            assert operation["description"]
+            for parameter in operation.get("parameters", []):
+                assert parameter["description"], parameter["name"]
+
+
+def test_what_is_required_is_said_to_be_so(document: dict[str, Any]) -> None:
+    required = {
+        (path, parameter["in"], parameter["name"])
+        for path, methods in document["paths"].items()
+        for parameter in methods.get("get", {}).get("parameters", [])
+        if parameter["required"]
+    }
+    assert required == {
+        ("/movies/{movie_id}/similar", "path", "movie_id"),
+        ("/movies/{movie_id}", "path", "movie_id"),
+        ("/movies", "query", "title"),
+        ("/similar", "query", "title"),
+        ("/runs/{run_id}", "path", "run_id"),
+    }
+    assert document["components"]["schemas"]["Tastes"]["required"] == ["liked"]
+
+
+def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
+    contents = [
+        content
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        for body in (operation["responses"]["200"], operation.get("requestBody"))
+        if body
+        for content in body["content"].values()
+    ]
+    assert len(contents) == len(JSON_ROUTES) + 1
+    for content in contents:
+        conforms(document, content["schema"]["$ref"].rpartition("/")[2], content["example"])
+    (problem,) = document["components"]["responses"]["400"]["content"].values()
+    conforms(document, "Problem", problem["example"])
+
+
+def test_answers_fit_their_schemas(cloud: Cloud, document: dict[str, Any]) -> None:
+    line = movie_line(1, 2) | {"title": None, "year": None}
+    run_id = finish_run(cloud, parts=[[line, movie_line(2, 1)]])
+    for path, parameters, name in [
+        ("/movies/1/similar", {"limit": "1"}, "SimilarTitles"),
+        ("/movies/1", {}, "OneMovie"),
+        ("/movies", {"title": "movie"}, "Movies"),
+        ("/similar", {"title": "movie"}, "SimilarByTitle"),
+        ("/runs", {}, "Runs"),
+        (f"/runs/{run_id}", {}, "Run"),
+        ("/health", {}, "Health"),
+    ]:
+        status, body = get(path, **parameters)
+        assert status == HTTPStatus.OK
+        conforms(document, name, body)
+    conforms(document, "Recommendations", post("/recommendations", {"liked": [1]})[1])
+    conforms(document, "Problem", get("/movies/0")[1])
+
+
+def test_the_page_asks_nobody_else_for_anything() -> None:
+    page = ask("GET", "/docs")
+    assert page["headers"]["Content-Type"] == "text/html; charset=utf-8"
+    assert "default-src 'self'" in page["headers"]["Content-Security-Policy"]
+    named = re.findall(r'(?:src|href|url: )=?"?([^">\s,]+)', page["body"])
+    assert {name for name in named if not name.startswith("data:")} == {
+        "docs/swagger-ui.min.css",
+        "docs/swagger-ui-bundle.min.js",
+        "openapi.json",
+    }
+    for name in ("openapi.json", *(f"docs/{name}" for name in swagger.TYPES)):
+        assert ask("GET", f"/{name}")["statusCode"] == HTTPStatus.OK
+    assert ask("GET", "/docs/html.py")["statusCode"] == HTTPStatus.NOT_FOUND
+    assert ask("GET", "/docs/..%2Fhtml.py")["statusCode"] == HTTPStatus.NOT_FOUND
+
+
+def test_swagger_ui_fits_what_lambda_may_answer() -> None:
+    for name in swagger.TYPES:
+        assert Path(swagger.ASSETS / name).stat().st_size < 6_291_456
+
+
+def test_the_document_comes_of_the_routes(document: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(openapi.document(query.api.routes[:1])))["paths"] == {
+        "/movies/{movie_id}/similar": document["paths"]["/movies/{movie_id}/similar"]
+    }

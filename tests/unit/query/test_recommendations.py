@@ -1,0 +1,80 @@
+"""Titles to watch next: what is added, what is taken away, and why, without AWS."""
+
+from dataclasses import replace
+
+import pytest
+
+from query import recommendations
+from query.http.problems import ProblemError
+from query.requests import Tastes
+from tests.unit.conftest import movie_line
+from tests.unit.query.test_similar import LIVE as RUN
+
+LIVE = replace(RUN, measure="cosine", measures=["cosine"])
+# Scores fall from 0.99 in steps of a hundredth: see movie_line.
+LINES = {1: movie_line(1, 10, 11, 2), 2: movie_line(2, 12, 10), 3: movie_line(3, 13, 10, 11),
+         4: movie_line(4, ratings=3)}  # fmt: skip
+
+
+def rows(*liked: int, disliked: tuple[int, ...] = (), limit: int = 10) -> list[tuple[int, float]]:
+    asked = Tastes(liked=list(liked), disliked=list(disliked), limit=limit)
+    answer = recommendations.recommendations(LIVE, LINES, asked)
+    return [(row.movie_id, row.score) for row in answer.recommendations]
+
+
+def test_scores_of_all_liked_movies_are_added() -> None:
+    assert rows(1, 2) == [(10, 0.99 + 0.98), (12, 0.99), (11, 0.98)]
+
+
+def test_scores_of_disliked_movies_are_taken_away_and_what_is_left_with_none_goes() -> None:
+    assert sorted(rows(1, disliked=(3,))) == [
+        (2, 0.97), (10, pytest.approx(0.99 - 0.98)), (11, pytest.approx(0.98 - 0.97))
+    ]  # fmt: skip
+    assert rows(2, disliked=(1,)) == [(12, 0.99)]
+
+
+def test_what_is_given_is_never_recommended_and_counts_once() -> None:
+    given = {id for id, _ in rows(1, 1, 2)}
+    assert given.isdisjoint({1, 2})
+    assert rows(1, 1, 2) == rows(1, 2)
+    assert 2 not in {id for id, _ in rows(1, disliked=(2,))}
+
+
+def test_each_row_names_the_liked_movies_that_led_to_it_best_first() -> None:
+    asked = Tastes(liked=[2, 1])
+    first, *_ = recommendations.recommendations(LIVE, LINES, asked).recommendations
+    assert [(why.movie_id, why.title) for why in first.because] == [
+        (1, "Movie 1 (1995)"), (2, "Movie 2 (1995)")
+    ]  # fmt: skip
+    assert first.score == sum(why.score for why in first.because)
+
+
+def test_the_limit_cuts_the_rows_and_not_what_matched() -> None:
+    asked = Tastes(liked=[1, 2], limit=1)
+    answer = recommendations.recommendations(LIVE, LINES, asked)
+    assert (len(answer.recommendations), answer.matched) == (1, 3)
+
+
+def test_unknown_movies_are_told_and_the_rest_is_answered() -> None:
+    asked = Tastes(liked=[1, 99], disliked=[98])
+    answer = recommendations.recommendations(LIVE, LINES, asked)
+    assert (answer.unknown, answer.matched) == ([98, 99], 3)
+    with pytest.raises(ProblemError, match="there is none of the liked movies in run"):
+        recommendations.recommendations(LIVE, LINES, Tastes(liked=[99]))
+
+
+def test_nothing_to_recommend_has_a_reason() -> None:
+    answer = recommendations.recommendations(LIVE, LINES, Tastes(liked=[4]))
+    assert answer.reason == "3 users rated it; 10 are needed"
+    answer = recommendations.recommendations(
+        LIVE, LINES, Tastes(liked=[1, 4], disliked=[2, 10, 11])
+    )
+    assert answer.recommendations == []
+    assert answer.reason is not None
+    assert answer.reason.startswith("the liked movies lead to no title")
+
+
+def test_a_movie_is_liked_or_disliked() -> None:
+    with pytest.raises(ProblemError, match="disliked: it is liked, too"):
+        recommendations.wanted(Tastes(liked=[1, 2], disliked=[2]))
+    assert sorted(recommendations.wanted(Tastes(liked=[2, 1, 2], disliked=[3]))) == [1, 2, 3]

@@ -1,0 +1,1 @@
+"""The life of a run: monitor, sweeper, indexer, quality gate, notifier, control."""

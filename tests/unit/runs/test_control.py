@@ -1,0 +1,225 @@
+"""Control: back to the run before at once, any finished run live again, any run again."""
+
+from typing import Any
+
+import pytest
+
+import index_table
+import live_pointer
+import runs
+from control import handler as control
+from launcher import handler as launcher
+from runs import State
+from tests.conftest import event
+from tests.unit.conftest import CONTEXT, Cloud, messages, movie_line
+from tests.unit.dynalite import database  # noqa: F401
+from tests.unit.runs.test_indexer import (
+    deliver,
+    drain,
+    finish_run,
+    manifest_written,
+    movies_of,
+    start_run,
+    state_of,
+)
+
+
+def ask(name: str, run_id: str | None = None) -> dict[str, str]:
+    """Invoke the function with one of the sample events."""
+    asked: dict[str, Any] = event(f"control-{name}")
+    if run_id:
+        asked["run_id"] = run_id
+    return control.lambda_handler(asked, CONTEXT)
+
+
+def live_run(cloud: Cloud) -> str:
+    """The run that readers are answered from."""
+    pointer = live_pointer.read(cloud.index)
+    assert pointer is not None
+    assert state_of(cloud, pointer.run_id) == State.LIVE
+    return pointer.run_id
+
+
+def test_a_rollback_makes_the_run_before_live_at_once_and_a_second_one_undoes_it(
+    cloud: Cloud,
+) -> None:
+    first, second = finish_run(cloud, 0), finish_run(cloud, 1)
+    assert ask("rollback")["done"].startswith(f"{first} is live again")
+    assert (live_run(cloud), state_of(cloud, second)) == (first, State.SUPERSEDED)
+    assert movies_of(cloud, first) == movies_of(cloud, second) == [1, 2, 3]
+
+    ask("rollback")
+    assert (live_run(cloud), state_of(cloud, first)) == (second, State.SUPERSEDED)
+
+
+def test_a_later_run_goes_live_after_a_rollback_and_what_is_not_kept_is_cleared(
+    cloud: Cloud,
+) -> None:
+    first, second = finish_run(cloud, 0), finish_run(cloud, 1)
+    ask("rollback")
+    third = finish_run(cloud, 2)
+    assert live_run(cloud) == third
+    assert movies_of(cloud, first) == [1, 2, 3]
+    assert movies_of(cloud, second) == []
+
+
+def test_a_rollback_without_a_run_before_is_refused(cloud: Cloud) -> None:
+    assert "no run before" in ask("rollback")["refused"]
+    only = finish_run(cloud)
+    assert "no run before" in ask("rollback")["refused"]
+    assert live_run(cloud) == only
+
+
+def test_a_run_that_is_long_superseded_is_indexed_anew_and_goes_live(cloud: Cloud) -> None:
+    first = finish_run(cloud, 0, parts=[[movie_line(1, 2)], [movie_line(2, 1)], [movie_line(7)]])
+    second, third = finish_run(cloud, 1), finish_run(cloud, 2)
+    assert movies_of(cloud, first) == []
+
+    assert "is being indexed" in ask("promote", first)["done"]
+    assert (state_of(cloud, first), live_run(cloud)) == (State.INDEXING, third)
+    drain(cloud)
+    assert (live_run(cloud), movies_of(cloud, first)) == (first, [1, 2, 7])
+    assert state_of(cloud, third) == State.SUPERSEDED
+    assert (movies_of(cloud, third), movies_of(cloud, second)) == ([1, 2, 3], [])
+
+
+def test_removals_that_come_late_do_not_touch_a_run_that_is_indexed_anew(cloud: Cloud) -> None:
+    first = finish_run(cloud, 0)
+    finish_run(cloud, 1)
+    run_id = start_run(cloud, 2)
+    cloud.write_result(run_id, [[movie_line(1)]])
+    deliver(manifest_written(run_id))
+    (part,) = cloud.messages("IndexQueue")
+    deliver_one(part)
+    late = cloud.messages("IndexQueue")
+    assert {(task["action"], task["run_id"]) for task in late} == {("remove", first)}
+    ask("promote", first)
+    for task in late:
+        deliver_one(task)
+    drain(cloud)
+    for task in late:
+        deliver_one(task)
+    assert (live_run(cloud), movies_of(cloud, first)) == (first, [1, 2, 3])
+
+
+def deliver_one(body: dict[str, Any]) -> None:
+    """Deliver one message of the index queue."""
+    deliver(messages(body))
+
+
+def test_the_run_before_is_promoted_without_indexing_and_the_live_one_is_left(
+    cloud: Cloud,
+) -> None:
+    first, second = finish_run(cloud, 0), finish_run(cloud, 1)
+    assert ask("promote", second)["done"] == f"{second} is live already"
+    assert "live again" in ask("promote", first)["done"]
+    assert live_run(cloud) == first
+    assert cloud.messages("IndexQueue") == []
+
+
+def test_a_lost_index_is_rebuilt_from_the_result_and_answers_as_before(cloud: Cloud) -> None:
+    finish_run(cloud, 0)
+    run_id = finish_run(cloud, 1)
+    before = {item["pk"]: item for item in cloud.index.scan()["Items"] if run_id in item["pk"]}
+    for item in cloud.index.scan()["Items"]:
+        cloud.index.delete_item(Key={"pk": item["pk"]})
+
+    assert ask("rebuild")["done"] == f"{run_id} is being indexed anew from its result"
+    assert state_of(cloud, run_id) == State.INDEXING
+    drain(cloud)
+    assert live_run(cloud) == run_id
+    after = {item["pk"]: item for item in cloud.index.scan()["Items"] if run_id in item["pk"]}
+    assert after == before
+
+
+def test_a_rebuild_under_the_pointer_ends_live_and_a_later_run_waits_for_it(cloud: Cloud) -> None:
+    run_id = finish_run(cloud, 0)
+    cloud.index.delete_item(Key=index_table.movie_key(run_id, 1))
+    ask("rebuild")
+    later = start_run(cloud, 1)
+    cloud.write_result(later, [[movie_line(1)]])
+    deliver(manifest_written(later))
+    drain(cloud)
+    assert movies_of(cloud, run_id) == [1, 2, 3]
+    assert live_run(cloud) in {run_id, later}
+    assert {state_of(cloud, run_id), state_of(cloud, later)} <= {
+        State.LIVE, State.SUPERSEDED, State.INDEXING
+    }  # fmt: skip
+    assert state_of(cloud, run_id) != State.INDEXING
+
+
+def test_a_rebuild_without_a_live_run_is_refused(cloud: Cloud) -> None:
+    start_run(cloud)
+    assert "no LIVE run" in ask("rebuild")["refused"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "why"),
+    [("manifest.json", "is not there any more"), ("neighbours/part-00001.json.gz", "part-00001")],
+)
+def test_a_run_whose_result_was_deleted_keeps_its_state_and_the_reason_is_given(
+    cloud: Cloud, lost: str, why: str
+) -> None:
+    first, _, third = (finish_run(cloud, minute) for minute in range(3))
+    for run_id in (first, third):
+        cloud.s3.delete_object(Bucket="results", Key=f"runs/{run_id}/{lost}")
+    assert why in ask("promote", first)["refused"]
+    assert why in ask("rebuild")["refused"]
+    assert (state_of(cloud, first), live_run(cloud)) == (State.SUPERSEDED, third)
+
+
+@pytest.mark.parametrize("command", ["promote", "rerun"])
+def test_what_cannot_be_done_is_refused_with_the_reason(cloud: Cloud, command: str) -> None:
+    assert "there is no run" in ask(command, "20261123T120500000Z-5f2a9c01")["refused"]
+    assert "is no run id" in ask(command, "../etc")["refused"]
+    running = start_run(cloud)
+    assert f"{running} is RUNNING" in ask(command, running)["refused"]
+    unknown = control.lambda_handler({"command": "explode"}, CONTEXT)
+    assert "rollback, promote, rebuild and rerun" in unknown["refused"]
+
+
+def rerun(cloud: Cloud, run_id: str) -> list[dict[str, Any]]:
+    """Ask for a rerun and deliver it, twice as SQS may; the runs of the table by id."""
+    assert "asked for" in ask("rerun", run_id)["done"]
+    (body,) = cloud.messages("LaunchQueue")
+    trigger = event("launcher-rerun")
+    assert set(body) == {"rerun"}
+    trigger["Records"][0]["body"] = trigger["Records"][0]["body"].replace(
+        "20261123T120500000Z-5f2a9c01", body["rerun"]
+    )
+    for _ in range(2):
+        launcher.lambda_handler(trigger, CONTEXT)
+    return sorted(cloud.all_runs(), key=lambda run: run["run_id"])
+
+
+def test_a_rerun_clones_the_cluster_on_the_same_input_and_code(cloud: Cloud) -> None:
+    launcher.lambda_handler(cloud.drop("ml"), CONTEXT)
+    (first,) = cloud.all_runs()
+    runs.fail(cloud.runs, first["run_id"], "Spot nodes were taken away", runs.parse_time(
+        first["updated_at"]))  # fmt: skip
+    cloud.put("ml/ratings.dat", "something else by now")
+    cloud.put(f"runs/{first['run_id']}/code/similarity_job.py", "# as it was", "results")
+
+    first, second = rerun(cloud, first["run_id"])
+    assert (second["state"], second["rerun_of"]) == ("STARTING", first["run_id"])
+    assert (second["attempt"], len(cloud.clusters())) == (2, 2)
+    assert second["request"] == first["request"].replace(first["run_id"], second["run_id"])
+
+    def content(key: str) -> bytes:
+        run = f"runs/{second['run_id']}/{key}"
+        return cloud.s3.get_object(Bucket="results", Key=run)["Body"].read()
+
+    assert content("code/similarity_job.py") == b"# as it was"
+    assert content("input/ratings.dat").startswith(b"1::1::4.5")
+
+
+def test_a_rerun_whose_input_is_gone_fails_and_says_so(cloud: Cloud) -> None:
+    launcher.lambda_handler(cloud.drop("ml"), CONTEXT)
+    (first,) = cloud.all_runs()
+    runs.fail(cloud.runs, first["run_id"], "why", runs.parse_time(first["updated_at"]))
+    for name in ("ratings.dat", "movies.dat"):
+        cloud.s3.delete_object(Bucket="results", Key=f"runs/{first['run_id']}/input/{name}")
+    _, second = rerun(cloud, first["run_id"])
+    assert second["state"] == "FAILED"
+    assert "drop the folder again" in second["reason"]
+    assert len(cloud.clusters()) == 1

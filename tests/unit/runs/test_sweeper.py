@@ -1,0 +1,176 @@
+"""The sweeper: it sees the clusters there are, ends what the sweep says, and tells of it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from freezegun import freeze_time
+
+import runs
+from launcher import handler as launcher
+from runs import State
+from sweeper import handler as sweeper
+from tests.conftest import event
+from tests.unit.conftest import CONTEXT, Cloud, manifest_written, messages, movie_line
+from tests.unit.runs.test_indexer import PARTS, deliver, drain, finish_run, movies_of, start_run
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What people are told."""
+    messages: list[dict[str, Any]] = []
+    monkeypatch.setattr(sweeper.sns, "publish", lambda **message: messages.append(message))
+    return messages
+
+
+@pytest.fixture
+def run(cloud: Cloud) -> runs.Run:
+    """A run whose cluster was launched."""
+    launcher.lambda_handler(cloud.drop("ml"), CONTEXT)
+    return cloud.all_runs()[0]
+
+
+def sweep(after: timedelta = timedelta(0)) -> None:
+    """Sweep, some time from now."""
+    with freeze_time(datetime.now(UTC) + after):
+        sweeper.lambda_handler(event("sweeper-schedule"), CONTEXT)
+
+
+def state_of(cloud: Cloud, run: runs.Run) -> dict[str, Any]:
+    return cloud.runs.get_item(Key=runs.run_key(run["run_id"]))["Item"]
+
+
+def test_what_is_well_is_left_alone(cloud: Cloud, run: runs.Run, told: list) -> None:
+    sweep()
+    assert state_of(cloud, run)["state"] == State.STARTING
+    assert cloud.emr.describe_cluster(ClusterId=run["cluster_id"])["Cluster"]["Status"][
+        "State"
+    ] not in {"TERMINATED", "TERMINATING"}
+    assert told == []
+
+
+def test_a_cluster_past_its_deadline_is_ended_told_of_and_fails_its_run(
+    cloud: Cloud, run: runs.Run, told: list
+) -> None:
+    sweep(after=timedelta(hours=3))
+    ended = cloud.emr.describe_cluster(ClusterId=run["cluster_id"])["Cluster"]
+    assert ended["Status"]["State"] in {"TERMINATED", "TERMINATING"}
+    after = state_of(cloud, run)
+    assert after["state"] == State.FAILED
+    assert "minutes for its nodes" in after["reason"] or "are allowed" in after["reason"]
+    (message,) = told
+    assert message["Subject"] == f"similar-titles: SWEPT {run['run_id']}"
+
+    sweep(after=timedelta(hours=4))
+    assert len(told) == 1
+
+
+def test_clusters_of_others_are_not_touched(cloud: Cloud, told: list) -> None:
+    for name, tag in (("other-20261123T120500000Z-5f2a9c01", "similar-titles"),
+                      ("similar-titles-20261123T120500000Z-5f2a9c01", "another")):  # fmt: skip
+        cloud.emr.run_job_flow(
+            Name=name,
+            Instances={"KeepJobFlowAliveWhenNoSteps": True, "InstanceCount": 1,
+                       "MasterInstanceType": "m5.xlarge"},
+            JobFlowRole="r", ServiceRole="r",
+            Tags=[{"Key": "similar-titles:stack", "Value": tag}],
+        )  # fmt: skip
+    sweep(after=timedelta(hours=9))
+    states = [each["Status"]["State"] for each in cloud.clusters()]
+    assert not {"TERMINATED", "TERMINATING"} & set(states)
+    assert told == []
+
+
+def test_a_result_whose_event_was_lost_is_handed_to_the_indexer(
+    cloud: Cloud, run: runs.Run, told: list
+) -> None:
+    cloud.write_result(run["run_id"], [[movie_line(1, 2)]])
+    cloud.emr.terminate_job_flows(JobFlowIds=[run["cluster_id"]])
+    sweep(after=timedelta(hours=1))
+    (message,) = cloud.messages("IndexQueue")
+    assert message["detail"]["object"]["key"] == f"runs/{run['run_id']}/manifest.json"
+    assert state_of(cloud, run)["state"] == State.STARTING
+    assert told == []
+
+
+def test_a_result_that_nobody_indexes_is_handed_over_every_half_hour_and_then_given_up(
+    cloud: Cloud, told: list
+) -> None:
+    run_id = start_run(cloud)
+    cloud.write_result(run_id, [[movie_line(1, 2)], [movie_line(2, 1)]])
+    started = datetime.now(UTC)
+    with freeze_time(started):
+        deliver(manifest_written(run_id))
+        one, _ = cloud.messages("IndexQueue")
+        deliver(messages(one))  # the other is lost
+    assert movies_of(cloud, run_id) != []
+
+    handed = 0
+    for minutes in range(0, 6 * 60, 10):
+        sweep(after=timedelta(minutes=minutes))
+        handed += len(cloud.messages("IndexQueue"))
+    assert 9 <= handed <= 12
+
+    sweep(after=timedelta(hours=6, minutes=20))
+    assert runs.get(cloud.runs, run_id)["state"] == State.FAILED
+    drain(cloud)
+    assert movies_of(cloud, run_id) == []
+    assert told == []
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_items_whose_removal_was_lost_are_removed_in_the_end(
+    cloud: Cloud, told: list, lost: int
+) -> None:
+    first, second = finish_run(cloud, 0), finish_run(cloud, 1)
+    third = start_run(cloud, 2)
+    cloud.write_result(third, PARTS)
+    deliver(manifest_written(third))
+    for part in cloud.messages("IndexQueue"):
+        deliver(messages(part))
+    for removal in cloud.messages("IndexQueue")[lost:]:  # the first is retired now
+        deliver(messages(removal))
+    assert movies_of(cloud, first) != []
+
+    sweep(after=timedelta(hours=1))
+    drain(cloud)
+    assert movies_of(cloud, first) == []
+    assert movies_of(cloud, second) == movies_of(cloud, third) == [1, 2, 3]
+    sweep(after=timedelta(hours=2))
+    assert cloud.messages("IndexQueue") == [], "what is done is not done again"
+    assert told == []
+
+
+def test_items_that_no_manifest_tells_any_more_are_given_up(cloud: Cloud, told: list) -> None:
+    first, _ = finish_run(cloud, 0), finish_run(cloud, 1)
+    finish_run(cloud, 2)
+    runs.note(cloud.runs, first, in_index=True)  # as if its removal had been lost
+    cloud.s3.delete_object(Bucket="results", Key=f"runs/{first}/manifest.json")
+    sweep(after=timedelta(hours=1))
+    drain(cloud)
+    sweep(after=timedelta(hours=2))
+    assert cloud.messages("IndexQueue") == []
+    assert told == []
+
+
+def test_a_cluster_whose_events_were_lost_still_gives_its_job_s_reason_and_its_cost(
+    cloud: Cloud, run: runs.Run, told: list
+) -> None:
+    failure = {"error": "DatasetError", "message": "ratings.dat has no good line", "report": []}
+    cloud.put(f"runs/{run['run_id']}/failure.json", json.dumps(failure), "results")
+    cloud.emr.terminate_job_flows(JobFlowIds=[run["cluster_id"]])
+    sweep()
+    after = state_of(cloud, run)
+    assert (after["state"], after["reason"]) == (State.FAILED, "ratings.dat has no good line")
+    assert after["actual_cost"]["node_hours"] > 0
+    assert told == []
+
+
+@pytest.mark.usefixtures("cloud", "told")
+def test_metrics_say_that_nothing_was_ended(capsys: pytest.CaptureFixture) -> None:
+    sweep()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert [line["StraysEnded"] for line in lines] == [[0.0]]
+    assert boto3.client("emr").list_clusters()["Clusters"] == []

@@ -1,0 +1,82 @@
+"""The README's pictures show the figures that were measured and the lines that were printed."""
+
+import html
+import re
+from pathlib import Path
+
+import pytest
+
+from pictures.charts import IMAGES, RESULTS, PictureError, draw_benchmark, draw_terminal, table
+
+DOCUMENT = """# Figures
+
+## One
+
+Words.
+
+| shape | seconds |
+|---|---|
+| 1m | 2.5 s |
+| 10m | 1,000 s |
+
+## Two
+
+No table.
+"""
+
+
+def texts(svg: Path) -> list[str]:
+    """The texts of an SVG, without their styles."""
+    found = re.findall(r"<text[^>]*>(.*?)</text>", svg.read_text(), re.DOTALL)
+    return [html.unescape(re.sub(r"<[^>]*>", "", text)).replace("\xa0", " ") for text in found]
+
+
+def test_a_table_is_found_by_its_heading() -> None:
+    assert table(DOCUMENT, "One") == (["shape", "seconds"], [["1m", "2.5 s"], ["10m", "1,000 s"]])
+
+
+@pytest.mark.parametrize("heading", ["Two", "Three"])
+def test_a_heading_without_a_table_is_named(heading: str) -> None:
+    with pytest.raises(PictureError, match=heading):
+        table(DOCUMENT, heading)
+
+
+def test_the_benchmarks_picture_shows_the_figures_of_its_results(tmp_path: Path) -> None:
+    markdown = """## The job against the tutorial's program
+
+| shape | tutorial's program | job | ratio |
+|---|---|---|---|
+| 1m | 1234.4 s | 17.0 s | 72.6 |
+
+## The bare kernel at 10m
+
+| method | computes | seconds |
+|---|---|---|
+| kernel | all | 1.4 |
+| SciPy | the same | 53.3 |
+"""
+    path = tmp_path / "images" / "benchmark.svg"
+    draw_benchmark(markdown, path)
+    assert {"1,234 s", "17 s", "1.4 s: all", "53.3 s: the same"} <= set(texts(path))
+    first = path.read_bytes()
+    draw_benchmark(markdown, path)
+    assert path.read_bytes() == first
+
+
+def test_the_committed_picture_is_of_the_committed_results() -> None:
+    _, rows = table(RESULTS.read_text(), "The job against the tutorial's program")
+    cells = [cell.removesuffix(" s") for row in rows for cell in row[1:3]]
+    told = [f"{float(cell):,.0f} s" for cell in cells]
+    shown = texts(IMAGES / "benchmark.svg")
+    assert [text for text in told if text not in shown] == [], "python -m pictures.charts benchmark"
+
+
+def test_a_terminal_shows_what_was_printed_and_loads_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "demo.svg"
+    draw_terminal(
+        "make demo", "    0.0 s  drop sample-100k\n   80.1 s  LIVE <answers> & all\n", path
+    )
+    shown = "\n".join(texts(path))
+    for line in ("make demo", "drop", "sample-100k", "80.1 s", "LIVE", "<answers> & all"):
+        assert line in shown
+    assert not re.search(r"url\((?!#)|font-face|cdnjs", path.read_text())

@@ -1,0 +1,108 @@
+"""Brings YARN's and S3A's jars from Maven Central, as requirements/yarn.sha256 locks them."""
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tools.java import ROOT, system_java
+
+POM = ROOT / "requirements" / "yarn.xml"
+LOCK = ROOT / "requirements" / "yarn.sha256"
+PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+
+
+class HadoopError(Exception):
+    """Hadoop cannot be had on this machine; the message says what is missing."""
+
+
+def locked() -> dict[str, str]:
+    """The jars' names and the SHA-256 of each."""
+    rows = (line.split() for line in LOCK.read_text().splitlines())
+    return {name: sha256 for sha256, name in rows}
+
+
+def missing() -> str | None:
+    """What this machine lacks to run YARN, or None where nothing is missing."""
+    if sys.platform != "linux" or not shutil.which("unshare"):
+        return "YARN runs in namespaces of its own, which needs Linux with util-linux' unshare"
+    if system_java() is None:
+        return "YARN needs a JDK 17: install one, such as Debian's openjdk-17-jre-headless"
+    if not _folder().is_dir() and not shutil.which("mvn"):
+        return "YARN's jars are fetched by Maven: install mvn, such as Debian's maven"
+    return None
+
+
+def jars() -> Path:
+    """The folder of the jars; they are fetched once, and checked.
+
+    Raises:
+        HadoopError: they cannot be fetched, or are not those that are locked.
+    """
+    folder = _folder()
+    if not folder.is_dir():
+        if what := missing():
+            raise HadoopError(what)
+        folder.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            fetched = Path(scratch) / "jars"
+            _fetch(fetched)
+            check(fetched)
+            fetched.rename(folder)
+    return folder
+
+
+def check(folder: Path) -> None:
+    """See that a folder holds the locked jars and nothing else.
+
+    Raises:
+        HadoopError: it does not.
+    """
+    found, wanted = _digests(folder), locked()
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            raise HadoopError(f"{name} is not what requirements/yarn.sha256 locks: see `make lock`")
+
+
+def _folder() -> Path:
+    return ROOT / "build" / f"hadoop-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]}"
+
+
+def _fetch(folder: Path) -> None:
+    command = ["mvn", "--batch-mode", "--quiet", "--file", str(POM), PLUGIN]
+    command += [f"-DoutputDirectory={folder}", "-DincludeScope=runtime"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise HadoopError(f"Maven could not fetch YARN:\n{done.stdout[-2000:]}")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tools.hadoop", description=__doc__)
+    parser.add_argument(
+        "--adopt", action="store_true", help="lock what requirements/yarn.xml asks for"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        if options.adopt:
+            with tempfile.TemporaryDirectory() as scratch:
+                folder = Path(scratch) / "jars"
+                _fetch(folder)
+                rows = sorted((name, sha256) for name, sha256 in _digests(folder).items())
+            LOCK.write_text("".join(f"{sha256}  {name}\n" for name, sha256 in rows))
+        print(jars().relative_to(ROOT))
+    except HadoopError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""Builds the archive that brings the job's native dependencies to a cluster's executors.
+
+The archive holds what requirements/job.txt locks, for Linux on x86-64 and Python 3.13, and depends
+on nothing else: the same lock gives the same archive. `spark/environment.sha256` tells the launcher
+which one the job of this commit needs, by the SHA-256 of a tar of what is installed.
+
+Beside the modules stands their bytecode: nodes cannot write it where YARN unpacks an archive, and
+each Python process would compile all that it imports. It is no part of the SHA-256, and neither is
+the compression: bytecode differs between releases of Python 3.13, zlib between systems.
+"""
+
+import argparse
+import compileall
+import gzip
+import hashlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from py_compile import PycInvalidationMode
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3_keys import environment_key
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "requirements" / "job.txt"
+NAMED = ROOT / "spark" / "environment.sha256"
+BUILD = ROOT / "build"
+EXAMPLE = """examples:
+  python -m tools.job_archive                           build the archive into build/
+  python -m tools.job_archive --upload similar-titles   and put it where that stack looks for it
+  python -m tools.job_archive --adopt                   take what the lock gives for the one to use
+"""
+# Weight that nobody imports: tests, headers, sources, and parts of pyarrow that Spark does not use.
+UNUSED_FOLDERS = frozenset({"tests", "include", "__pycache__", "bin"})
+UNUSED_SUFFIXES = frozenset({".pyx", ".pxd", ".pxi", ".h", ".hpp", ".c", ".cpp", ".pyi", ".a"})
+UNUSED_PARTS = ("flight", "_orc", "_azurefs", "_gcsfs", "gandiva")
+
+
+class ArchiveError(Exception):
+    """The archive could not be built, is not the one that is named, or has nowhere to go."""
+
+
+def archive_path(sha256: str) -> Path:
+    """Where the archive of a SHA-256 is kept after it was built."""
+    return BUILD / f"environment-{sha256}.tar.gz"
+
+
+def named() -> str:
+    """The SHA-256 that the launcher names."""
+    return NAMED.read_text().strip()
+
+
+def ensure() -> Path:
+    """The archive that the launcher names; it is built where it is not there.
+
+    Raises:
+        ArchiveError: it could not be built, or what was built is another.
+    """
+    path = archive_path(named())
+    if not path.exists():
+        built = build()
+        if built != path:
+            raise ArchiveError(
+                f"the lock gives {built.name}, but spark/environment.sha256 names {path.name}: "
+                "run `make lock` and commit both"
+            )
+    return path
+
+
+def build() -> Path:
+    """Build the archive; returns where it is."""
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
+        target = Path(scratch) / "environment"
+        install(target)
+        prune(target)
+        packed = Path(scratch) / "environment.tar"
+        pack(target, packed)
+        with packed.open("rb") as content:
+            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        add_bytecode(target)
+        pack(target, packed)
+        zipped = packed.with_suffix(".tar.gz")
+        with (
+            packed.open("rb") as content,
+            gzip.GzipFile(zipped, "wb", mtime=0, compresslevel=6) as out,
+        ):
+            shutil.copyfileobj(content, out, 2**20)
+        return zipped.replace(archive_path(sha256))
+
+
+def install(target: Path) -> None:
+    """Install the locked wheels for the cluster's platform into a folder."""
+    command = [
+        *(
+            str(ROOT / ".venv" / "bin" / "uv"),
+            "pip",
+            "install",
+            "--quiet",
+            "--target",
+            str(target),
+            "--no-deps",
+        ),
+        *("--python-platform", "x86_64-manylinux_2_28", "--python-version", "3.13"),
+        *("--only-binary", ":all:", "--require-hashes", "--link-mode", "copy"),
+        *("--python", str(ROOT / ".venv" / "bin" / "python"), "--requirement", str(LOCK)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ArchiveError(f"uv could not install requirements/job.txt: {done.stderr.strip()}")
+
+
+def prune(folder: Path) -> None:
+    """Remove the files of an installation that are not worth their weight."""
+    for path in _files(folder):
+        parts = path.relative_to(folder).parts
+        is_record = path.name in {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", ".lock"}
+        if (
+            is_record
+            or UNUSED_FOLDERS.intersection(parts)
+            or path.suffix in UNUSED_SUFFIXES
+            or (parts[0] == "pyarrow" and any(part in path.name for part in UNUSED_PARTS))
+        ):
+            path.unlink()
+
+
+def add_bytecode(folder: Path) -> None:
+    """Compile all modules by this Python, for good: no Python compares them with their sources.
+
+    Raises:
+        ArchiveError: one cannot be compiled.
+    """
+    unchecked = PycInvalidationMode.UNCHECKED_HASH
+    if not compileall.compile_dir(
+        folder, quiet=1, workers=0, stripdir=folder, invalidation_mode=unchecked
+    ):
+        raise ArchiveError("a module cannot be compiled, see above")
+
+
+def pack(folder: Path, target: Path) -> None:
+    """Write a folder as tar: sorted, without times and owners."""
+    with tarfile.open(target, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path in _files(folder):
+            entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            entry.size = path.stat().st_size
+            entry.mode = 0o755 if path.suffix == ".so" else 0o644
+            with path.open("rb") as content:
+                archive.addfile(entry, content)
+
+
+def upload(s3: Any, bucket: str) -> bool:
+    """Put the archive where the launcher looks for it; False where it is there already.
+
+    Raises:
+        ArchiveError: it could not be built.
+    """
+    key = environment_key(named())
+    there = s3.list_objects_v2(Bucket=bucket, Prefix=key).get("KeyCount", 0)
+    if not there:
+        s3.upload_file(str(ensure()), bucket, key)
+    return not there
+
+
+def bucket_of(stack: str) -> str:
+    """The results bucket of a deployed stack.
+
+    Raises:
+        ArchiveError: there is no such stack in this account and region.
+    """
+    try:
+        stacks = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except (BotoCoreError, ClientError) as error:
+        raise ArchiveError(f"stack {stack} cannot be asked for its bucket: {error}") from error
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stacks[0]["Outputs"]}
+    return outputs["ResultsBucket"]
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files below a folder, in a fixed order."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.job_archive",
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--upload", metavar="STACK", help="put it into the stack's results bucket")
+    parser.add_argument("--adopt", action="store_true", help="write spark/environment.sha256")
+    options = parser.parse_args(arguments)
+    try:
+        if options.adopt:
+            path = build()
+            NAMED.write_text(path.name.removeprefix("environment-").removesuffix(".tar.gz") + "\n")
+        else:
+            path = ensure()
+        if options.upload:
+            bucket = bucket_of(options.upload)
+            done = "put into" if upload(boto3.client("s3"), bucket) else "is in"
+            print(f"{environment_key(named())} {done} {bucket}")
+    except ArchiveError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 2**20:.0f} MiB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
