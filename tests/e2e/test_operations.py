@@ -3,7 +3,6 @@
 import json
 import random
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +67,7 @@ def queue_arn(world: World, url: str) -> str:
 def operate(world: World, *arguments: str) -> str:
     """Run the operator's command line; returns what it prints, also of an error."""
     answer = subprocess.run(
-        [sys.executable, "-m", "cli", *arguments],
+        [ROOT / "similar-titles", *arguments],
         cwd=ROOT,
         env=world.cloud.environment | {"PATH": "/usr/bin:/bin"},
         capture_output=True,
