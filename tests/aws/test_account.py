@@ -60,7 +60,7 @@ def outputs(account: str) -> Iterator[Mapping[str, str]]:
         run(*sam, "build")
         deploy = [*sam, "deploy", "--stack-name", name, "--no-confirm-changeset"]
         run(*deploy, "--parameter-overrides", *PARAMETERS)
-        run(sys.executable, "-m", "tools.job_archive", "--upload", name)
+        run("make", "environment", f"STACK={name}")
         run(*deploy, "--parameter-overrides", *PARAMETERS)  # without changes, which is no failure
         stack = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
         yield {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
