@@ -238,9 +238,9 @@ def start() -> SparkContext:
 
     Workers find the package where this process did, unless the submission says otherwise.
     """
-    conf = SparkConf().setAppName("similar-titles")
-    conf.setIfMissing("spark.executorEnv.PYTHONPATH", str(Path(__file__).resolve().parent.parent))
-    return SparkContext.getOrCreate(conf)
+    context = SparkContext.getOrCreate(SparkConf().setAppName("similar-titles"))
+    context.environment.setdefault("PYTHONPATH", str(Path(__file__).resolve().parent.parent))
+    return context
 
 
 def run(context: SparkContext, options: argparse.Namespace) -> None:
