@@ -4,16 +4,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from query.http.problems import Fault, Problem
-from query.requests import Tastes
+from query.http.problems import InvalidParameter, Problem
+from query.requests import RecommendationRequest
 from query.responses import (
     Cost,
     Health,
-    Indexed,
+    IndexProgress,
     Links,
     Movie,
+    MovieOfRun,
     Movies,
-    OneMovie,
     Reason,
     Recommendation,
     Recommendations,
@@ -77,7 +77,7 @@ _RUN = Run(
     cluster_id="j-1ABCDEFGHIJKL",
     estimated_cost=Cost(node_hours=0.66, usd=0.16, priced_at="2026-11"),
     counts={"ratings": 10_000_054, "movies": 10_681, "pairs": 22_245_920},
-    indexed=Indexed(parts=6, of=6),
+    indexed=IndexProgress(parts=6, of=6),
     quality=RunQuality(
         measure="ease",
         users=500,
@@ -94,7 +94,7 @@ EXAMPLES: dict[type, Struct] = {
     for example in (
         SimilarTitles(**_PAGE),
         SimilarByTitle(**_PAGE, did_you_mean=[_OTHER]),
-        OneMovie(
+        MovieOfRun(
             **{name: getattr(_MOVIE, name) for name in Movie.__struct_fields__}, run_id=_RUN_ID
         ),
         Movies(run_id=_RUN_ID, movies=[_MOVIE, _OTHER]),
@@ -127,13 +127,15 @@ EXAMPLES: dict[type, Struct] = {
             measure="cosine",
             measures=_MEASURES,
         ),
-        Tastes(liked=[3, 868], disliked=[12], limit=5),
+        RecommendationRequest(liked=[3, 868], disliked=[12], limit=5),
         Problem(
             title="Bad Request",
             status=400,
             detail="limit: Expected int <= 50",
             instance="/movies/3/similar",
-            errors=[Fault("limit", "Expected int <= 50", "an integer from 1 to 50", "99")],
+            errors=[
+                InvalidParameter("limit", "Expected int <= 50", "an integer from 1 to 50", "99")
+            ],
         ),
     )
 }

@@ -3,7 +3,7 @@
 Triggered by API Gateway. One request to DynamoDB answers a warm call: it reads the live pointer and
 the movie under the run that was live at the last call, together; only where the pointer has moved
 is the movie read again. A client never sees two runs mixed, nor an older run after a newer one.
-Where AWS stalls or is busy, the answer is a 503 in time, see `reader.PATIENCE`.
+Where AWS stalls or is busy, the answer is a 503 in time, see `reader.DEADLINE`.
 """
 
 import os
@@ -21,26 +21,25 @@ from msgspec import UNSET
 import runs
 from clients import PROMPT
 from live_pointer import Live
-from query import recommendations, responses, similar, title_search
-from query.explorer import explorer
+from query import explorer, recommendations, responses, similar, title_search
 from query.http import messages, problems, swagger
-from query.http.app import Api, Page
-from query.index_reader import ATTEMPTS, Reader
+from query.http.app import App, RawResponse
+from query.index_reader import MAX_ATTEMPTS, Reader
 from query.requests import (
-    Asset,
-    LatestRuns,
-    MovieById,
-    Nothing,
-    OneRun,
-    Search,
-    SimilarTo,
-    SimilarToTitle,
-    Tastes,
+    AssetQuery,
+    MovieQuery,
+    NoParameters,
+    RecommendationRequest,
+    RunQuery,
+    RunsQuery,
+    SearchQuery,
+    SimilarByTitleQuery,
+    SimilarQuery,
 )
 from query.responses import (
     Health,
+    MovieOfRun,
     Movies,
-    OneMovie,
     Recommendations,
     Run,
     Runs,
@@ -54,7 +53,7 @@ metrics = Metrics()
 dynamodb = boto3.resource("dynamodb", config=PROMPT)
 runs_table = dynamodb.Table(os.environ["RUNS_TABLE"])
 reader = Reader(dynamodb, os.environ["INDEX_TABLE"], os.environ["RESULTS_BUCKET"])
-api = Api()
+app = App()
 
 ALTERNATIVES = 5  # to the movie that a title is taken to mean
 HOUR = 3600
@@ -68,56 +67,58 @@ MINUTE = 60  # for which an answer of a run may be kept; a new run shows as late
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
     """See the module."""
     began = perf_counter()
-    reader.begin()
-    request = messages.request_of(event)
-    proxied = messages.proxied(request, api.answer(request))
+    reader.start_request()
+    request = messages.from_event(event)
+    proxied = messages.to_gateway(request, app.handle(request))
     took = 1000 * (perf_counter() - began)
     metrics.add_metric("QueryLatency", MetricUnit.Milliseconds, took)
     return proxied
 
 
-@api.route("GET", "/movies/{movie_id}/similar", "Titles similar to a movie", MINUTE, (404, 503))
-def get_similar(asked: SimilarTo) -> SimilarTitles:
+@app.route("GET", "/movies/{movie_id}/similar", "Titles similar to a movie", MINUTE, (404, 503))
+def get_similar(asked: SimilarQuery) -> SimilarTitles:
     """Its neighbours in the live run, the most similar first."""
     return similar.similar_titles(*_movie(asked.movie_id), asked)
 
 
-@api.route("GET", "/movies/{movie_id}", "One movie", MINUTE, (404, 503))
-def get_movie(asked: MovieById) -> OneMovie:
+@app.route("GET", "/movies/{movie_id}", "One movie", MINUTE, (404, 503))
+def get_movie(asked: MovieQuery) -> MovieOfRun:
     """Its title, year, genres and how many users rated it."""
-    return responses.one_movie(*_movie(asked.movie_id))
+    return responses.movie_of_run(*_movie(asked.movie_id))
 
 
-@api.route("GET", "/movies", "Movies by title", MINUTE, (503,))
-def get_movies(asked: Search) -> Movies:
+@app.route("GET", "/movies", "Movies by title", MINUTE, (503,))
+def get_movies(asked: SearchQuery) -> Movies:
     """The live run's movies whose titles match, equal titles first, then the most rated."""
     live, hits = _search(asked, asked.limit)
     return Movies(run_id=live.run_id, movies=[responses.movie(hit.movie) for hit in hits])
 
 
-@api.route("GET", "/similar", "Titles similar to a movie, by its title", MINUTE, (404, 503))
-def get_similar_to_title(asked: SimilarToTitle) -> SimilarByTitle:
+@app.route("GET", "/similar", "Titles similar to a movie, by its title", MINUTE, (404, 503))
+def get_similar_to_title(asked: SimilarByTitleQuery) -> SimilarByTitle:
     """The neighbours of the movie that matches best; `did_you_mean` has what matches as well."""
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         live, hits = _search(asked, 1 + ALTERNATIVES)
         if not hits:
-            raise problems.no_such(f"no movie in run {live.run_id} with a title like {asked.title}")
+            raise problems.not_found(
+                f"no movie in run {live.run_id} with a title like {asked.title}"
+            )
         movie_id = hits[0].movie["movie_id"]
         current, lines = reader.movies([movie_id])
         if current.run_id == live.run_id:  # else its movies may be others
             return similar.similar_by_title(live, lines[movie_id], hits, asked)
-    raise reader.busy()
+    raise reader.unavailable()
 
 
-@api.route("POST", "/recommendations", "Titles to watch next", fails=(404, 413, 415, 503))
-def post_recommendations(asked: Tastes) -> Recommendations:
+@app.route("POST", "/recommendations", "Titles to watch next", errors=(404, 413, 415, 503))
+def post_recommendations(asked: RecommendationRequest) -> Recommendations:
     """From the neighbours of what is liked; each says which liked movies led to it."""
-    live, lines = reader.movies(recommendations.wanted(asked))
-    return recommendations.recommendations(live, lines, asked)
+    live, lines = reader.movies(recommendations.requested_ids(asked))
+    return recommendations.recommend(live, lines, asked)
 
 
-@api.route("GET", "/runs", "The latest runs, newest first")
-def get_runs(asked: LatestRuns) -> Runs:
+@app.route("GET", "/runs", "The latest runs, newest first")
+def get_runs(asked: RunsQuery) -> Runs:
     """Each with its state, and why it failed where it did."""
     items = runs.latest(runs_table, asked.limit)
     live = reader.live()  # last: it is not asked for where the first call took too long
@@ -126,56 +127,56 @@ def get_runs(asked: LatestRuns) -> Runs:
     )
 
 
-@api.route("GET", "/runs/{run_id}", "One run", fails=(404,))
-def get_run(asked: OneRun) -> Run:
+@app.route("GET", "/runs/{run_id}", "One run", errors=(404,))
+def get_run(asked: RunQuery) -> Run:
     """Its state, when it entered each, its cluster and its counts."""
     item = runs.get(runs_table, asked.run_id)
     if item is None:
-        raise problems.no_such(f"no run {asked.run_id}")
+        raise problems.not_found(f"no run {asked.run_id}")
     return responses.run(item)
 
 
-@api.route("GET", "/health", "Whether the API can answer")
-def get_health(asked: Nothing) -> Health:  # noqa: ARG001
+@app.route("GET", "/health", "Whether the API can answer")
+def get_health(asked: NoParameters) -> Health:  # noqa: ARG001
     """Also says which run is live, since when, and by which measures it has neighbours."""
     return responses.health(reader.live())
 
 
-@api.route("GET", "/", "The explorer, a page for people")
-def get_explorer(asked: Nothing) -> Page:  # noqa: ARG001
+@app.route("GET", "/", "The explorer, a page for people")
+def get_explorer(asked: NoParameters) -> RawResponse:  # noqa: ARG001
     """Shows what the other routes answer."""
-    return explorer()
+    return explorer.page()
 
 
 def _movie(movie_id: int) -> tuple[Live, dict[str, Any]]:
     live, lines = reader.movies([movie_id])
     logger.append_keys(run_id=live.run_id)
     if movie_id not in lines:
-        raise problems.no_such(f"no movie {movie_id} in run {live.run_id}")
+        raise problems.not_found(f"no movie {movie_id} in run {live.run_id}")
     return live, lines[movie_id]
 
 
-@api.route("GET", "/openapi.json", "This API's document, OpenAPI 3.1", HOUR)
-def get_openapi(asked: Nothing) -> Page:  # noqa: ARG001
+@app.route("GET", "/openapi.json", "This API's document, OpenAPI 3.1", HOUR)
+def get_openapi(asked: NoParameters) -> RawResponse:  # noqa: ARG001
     """Made of the routes, questions and answers themselves."""
     from query.http import openapi  # only this route needs it
 
-    return Page(messages.JSON, msgspec.json.encode(openapi.document(api.routes)))
+    return RawResponse(messages.JSON, msgspec.json.encode(openapi.document(app.routes)))
 
 
-@api.route("GET", "/docs", "The document to read and to try", HOUR)
-def get_docs(asked: Nothing) -> Page:  # noqa: ARG001
+@app.route("GET", "/docs", "The document to read and to try", HOUR)
+def get_docs(asked: NoParameters) -> RawResponse:  # noqa: ARG001
     """Swagger UI; nothing of it comes from elsewhere."""
     return swagger.page()
 
 
-@api.route("GET", "/docs/{name}", "What that page is made of", HOUR, (404,))
-def get_docs_asset(asked: Asset) -> Page:
+@app.route("GET", "/docs/{name}", "What that page is made of", HOUR, (404,))
+def get_docs_asset(asked: AssetQuery) -> RawResponse:
     """Swagger UI's own files, which Powertools brings."""
     return swagger.asset(asked.name)
 
 
-def _search(asked: Search | SimilarToTitle, limit: int) -> tuple[Live, list[Hit]]:
+def _search(asked: SearchQuery | SimilarByTitleQuery, limit: int) -> tuple[Live, list[Hit]]:
     live, titles = reader.titles()
     hits = title_search.search(
         titles, asked.title, limit, None if asked.year is UNSET else asked.year

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import DynamoDBServiceResource
     from mypy_boto3_s3 import S3Client
 
-PATIENCE = 5  # seconds from a request's beginning; later no call to AWS is begun for it
-ATTEMPTS = 3  # the pointer may move meanwhile
-FIRST_WAIT = 0.02  # seconds at the most before what was left unread is asked for again
-LONGEST_WAIT = 0.5  # where nothing comes, the wait doubles up to this
+DEADLINE = 5  # seconds from a request's beginning; later no call to AWS is begun for it
+MAX_ATTEMPTS = 3  # the pointer may move meanwhile
+FIRST_BACKOFF = 0.02  # seconds at the most before what was left unread is asked for again
+MAX_BACKOFF = 0.5  # where nothing comes, the wait doubles up to this
 LIVE = index_table.LIVE_KEY["pk"]
 
 
@@ -45,16 +45,16 @@ class Reader:
     bucket: str
     _last: Live | None = field(default=None, init=False)
     _titles: tuple[str, Catalogue] | None = field(default=None, init=False)
-    _until: float = field(default=math.inf, init=False)
+    _deadline: float = field(default=math.inf, init=False)
 
     @cached_property
     def s3(self) -> "S3Client":
         """Made when the first search needs it."""
         return boto3.client("s3", config=PROMPT)
 
-    def begin(self) -> None:
-        """Begin a request: from now on its time counts, see `PATIENCE`."""
-        self._until = time.monotonic() + PATIENCE
+    def start_request(self) -> None:
+        """Begin a request: from now on its time counts, see `DEADLINE`."""
+        self._deadline = time.monotonic() + DEADLINE
 
     def live(self) -> Live | None:
         """The live pointer now, or None before the first run went live.
@@ -62,11 +62,11 @@ class Reader:
         Raises:
             ProblemError: 503, the request's time is over; the same of the other methods.
         """
-        self._check_time()
+        self._check_deadline()
         self._last = live_pointer.read(self.dynamodb.Table(self.table_name)) or self._last
         return self._last
 
-    def live_run(self) -> Live:
+    def require_live(self) -> Live:
         """The live pointer now.
 
         Raises:
@@ -91,8 +91,8 @@ class Reader:
             ProblemError: 503, no run is live yet, or DynamoDB did not answer whole, or the
                 pointer kept moving.
         """
-        for _ in range(ATTEMPTS):
-            believed = self._last or self.live_run()
+        for _ in range(MAX_ATTEMPTS):
+            believed = self._last or self.require_live()
             keys = {id: index_table.movie_key(believed.run_id, id)["pk"] for id in ids}
             self._last, items = self._read_together(believed.run_id, list(keys.values()))
             if self._last.run_id == believed.run_id:
@@ -100,10 +100,10 @@ class Reader:
                 return self._last, {
                     id: index_table.from_item(item) for id, item in found.items() if item
                 }
-        raise self.busy()
+        raise self.unavailable()
 
     @staticmethod
-    def busy() -> ProblemError:
+    def unavailable() -> ProblemError:
         """503: what was read was not whole, or of two runs, again and again."""
         return problems.unavailable("the index did not answer; try again")
 
@@ -113,9 +113,9 @@ class Reader:
         Raises:
             ProblemError: 503, no run is live yet.
         """
-        pointer = self.live_run()
+        pointer = self.require_live()
         if self._titles is None or self._titles[0] != pointer.run_id:
-            self._check_time()
+            self._check_deadline()
             blob = self.s3.get_object(Bucket=self.bucket, Key=pointer.titles)["Body"].read()
             self._titles = pointer.run_id, title_search.load(blob)
         return pointer, self._titles[1]
@@ -148,18 +148,18 @@ class Reader:
                 if pointer.run_id != run_id:
                     return pointer, {}
             elif LIVE not in unread:  # the table was lost
-                raise self.busy()
+                raise self.unavailable()
             items |= came
             still = [key for key in left if (key in unread if said else key not in items)]
             if pointer and not still:
                 return pointer, items
             in_vain = 0 if len(still) < len(left) else in_vain + 1
             left = still
-            time.sleep(random.uniform(0, min(FIRST_WAIT * 2**in_vain, LONGEST_WAIT)))  # noqa: S311
+            time.sleep(random.uniform(0, min(FIRST_BACKOFF * 2**in_vain, MAX_BACKOFF)))  # noqa: S311
 
     def _read_batch(self, keys: list[str]) -> tuple[dict[str, dict[str, Any]], set[str]]:
         """Items by their `pk`, of those that are there, and the keys that were left unread."""
-        self._check_time()
+        self._check_deadline()
         request: Any = {
             self.table_name: {"Keys": [{"pk": key} for key in keys], "ConsistentRead": True}
         }
@@ -168,6 +168,6 @@ class Reader:
         items = answer["Responses"].get(self.table_name, [])
         return {item["pk"]: item for item in items}, {key["pk"] for key in unread}
 
-    def _check_time(self) -> None:
-        if time.monotonic() >= self._until:
-            raise self.busy()
+    def _check_deadline(self) -> None:
+        if time.monotonic() >= self._deadline:
+            raise self.unavailable()

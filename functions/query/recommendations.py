@@ -8,14 +8,16 @@ import index_table
 from live_pointer import Live
 from query import similar
 from query.http import problems
-from query.http.problems import Fault
-from query.requests import Tastes
+from query.http.problems import InvalidParameter
+from query.requests import RecommendationRequest
 from query.responses import Reason, Recommendation, Recommendations
 
 type Line = Mapping[str, Any]
 
 
-def recommendations(live: Live, lines: Mapping[int, Line], asked: Tastes) -> Recommendations:
+def recommend(
+    live: Live, lines: Mapping[int, Line], asked: RecommendationRequest
+) -> Recommendations:
     """Titles that are near to what is liked and not to what is disliked, the best first.
 
     A title's score is the sum of its scores with the liked movies, less that with the disliked
@@ -29,11 +31,11 @@ def recommendations(live: Live, lines: Mapping[int, Line], asked: Tastes) -> Rec
     Raises:
         ProblemError: 400, the run has no such measure; 404, it has none of the liked movies.
     """
-    measure = similar.measure_of(live, asked.measure)
+    measure = similar.resolve_measure(live, asked.measure)
     liked = [lines[id] for id in dict.fromkeys(asked.liked) if id in lines]
     disliked = [lines[id] for id in dict.fromkeys(asked.disliked) if id in lines]
     if not liked:
-        raise problems.no_such(f"none of the liked movies in run {live.run_id}")
+        raise problems.not_found(f"none of the liked movies in run {live.run_id}")
     scores: dict[int, float] = defaultdict(float)
     because: dict[int, list[Reason]] = defaultdict(list)
     about: dict[int, Line] = {}
@@ -58,11 +60,11 @@ def recommendations(live: Live, lines: Mapping[int, Line], asked: Tastes) -> Rec
             for rank, id in enumerate(worth[: asked.limit], start=1)
         ],
         unknown=sorted(given - lines.keys()),
-        reason=None if worth else _why_none(live, liked, measure),
+        reason=None if worth else _empty_reason(live, liked, measure),
     )
 
 
-def wanted(asked: Tastes) -> list[int]:
+def requested_ids(asked: RecommendationRequest) -> list[int]:
     """The movies whose neighbours are needed.
 
     Raises:
@@ -71,7 +73,9 @@ def wanted(asked: Tastes) -> list[int]:
     both = sorted({*asked.liked} & {*asked.disliked})
     if both:
         ids = ", ".join(map(str, both))
-        raise problems.invalid(Fault("disliked", "it is liked, too", "ids not in liked", ids))
+        raise problems.bad_request(
+            InvalidParameter("disliked", "it is liked, too", "ids not in liked", ids)
+        )
     return list({*asked.liked, *asked.disliked})
 
 
@@ -94,7 +98,7 @@ def _row(rank: int, about: Line, score: float, because: list[Reason]) -> Recomme
     )
 
 
-def _why_none(live: Live, liked: list[Line], measure: str) -> str:
+def _empty_reason(live: Live, liked: list[Line], measure: str) -> str:
     if len(liked) == 1 and not index_table.neighbours_of(liked[0], measure):
-        return similar.why_alone(live, liked[0], measure)
+        return similar.no_neighbours_reason(live, liked[0], measure)
     return "the liked movies lead to no title that is not given, or is nearer to the disliked ones"

@@ -25,15 +25,15 @@ type Title = Annotated[
 ]
 
 
-class Question(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What all questions share: nothing that is not named is accepted."""
 
 
-class Nothing(Question, frozen=True):
+class NoParameters(Parameters, frozen=True):
     """A route without parameters."""
 
 
-class Rows(Question, frozen=True, kw_only=True):
+class NeighbourQuery(Parameters, frozen=True, kw_only=True):
     """Which of a movie's neighbours are wanted."""
 
     limit: Annotated[int, Meta(ge=1, le=50, description="At most so many rows")] = 10
@@ -60,26 +60,26 @@ class Rows(Question, frozen=True, kw_only=True):
     year_to: Annotated[Year | UnsetType, Meta(description="Only up to this year")] = UNSET
 
 
-class SimilarTo(Rows, frozen=True, kw_only=True):
+class SimilarQuery(NeighbourQuery, frozen=True, kw_only=True):
     """Titles similar to a movie that is known by its id."""
 
     movie_id: MovieId
 
 
-class SimilarToTitle(Rows, frozen=True, kw_only=True):
+class SimilarByTitleQuery(NeighbourQuery, frozen=True, kw_only=True):
     """Titles similar to a movie that is known by its title."""
 
     title: Title
     year: Annotated[Year | UnsetType, Meta(description="That the movie is of")] = UNSET
 
 
-class MovieById(Question, frozen=True, kw_only=True):
+class MovieQuery(Parameters, frozen=True, kw_only=True):
     """A movie by its id."""
 
     movie_id: MovieId
 
 
-class Search(Question, frozen=True, kw_only=True):
+class SearchQuery(Parameters, frozen=True, kw_only=True):
     """Movies by title."""
 
     title: Title
@@ -87,13 +87,13 @@ class Search(Question, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=50, description="At most so many movies")] = 10
 
 
-class LatestRuns(Question, frozen=True, kw_only=True):
+class RunsQuery(Parameters, frozen=True, kw_only=True):
     """The latest runs."""
 
     limit: Annotated[int, Meta(ge=1, le=50, description="At most so many runs")] = 20
 
 
-class OneRun(Question, frozen=True, kw_only=True):
+class RunQuery(Parameters, frozen=True, kw_only=True):
     """A run by its id."""
 
     run_id: Annotated[
@@ -107,7 +107,7 @@ class OneRun(Question, frozen=True, kw_only=True):
     ]
 
 
-class Tastes(Question, frozen=True, kw_only=True):
+class RecommendationRequest(Parameters, frozen=True, kw_only=True):
     """What somebody likes, and does not."""
 
     liked: Annotated[
@@ -120,7 +120,7 @@ class Tastes(Question, frozen=True, kw_only=True):
     measure: Measure = UNSET
 
 
-class Asset(Question, frozen=True, kw_only=True):
+class AssetQuery(Parameters, frozen=True, kw_only=True):
     """A file of a page."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]

@@ -20,7 +20,7 @@ class Movie(Struct, frozen=True, kw_only=True):
     ratings: Annotated[int, Meta(description="How many users rated it")]
 
 
-class OneMovie(Movie, frozen=True, kw_only=True):
+class MovieOfRun(Movie, frozen=True, kw_only=True):
     """A movie of a run."""
 
     run_id: str
@@ -138,7 +138,7 @@ class FailedStart(Struct, frozen=True, kw_only=True):
     cost: Annotated[Cost | None, Meta(description="Part of the run's actual cost")] = None
 
 
-class Indexed(Struct, frozen=True, kw_only=True):
+class IndexProgress(Struct, frozen=True, kw_only=True):
     """How far the result's loading is."""
 
     parts: int
@@ -186,7 +186,7 @@ class Run(Struct, frozen=True, kw_only=True):
     ] = None
     counts: Annotated[dict[str, int] | None, Meta(description="What the job counted")] = None
     indexed: Annotated[
-        Indexed | None, Meta(description="Parts of the result that are in the index")
+        IndexProgress | None, Meta(description="Parts of the result that are in the index")
     ] = None
     quality: Annotated[RunQuality | None, Meta(description="How it judged itself")] = None
     held_back: Annotated[
@@ -216,9 +216,9 @@ def movie(line: Mapping[str, Any]) -> Movie:
     return Movie(**{name: line[name] for name in Movie.__struct_fields__})
 
 
-def one_movie(live: Live, line: Mapping[str, Any]) -> OneMovie:
+def movie_of_run(live: Live, line: Mapping[str, Any]) -> MovieOfRun:
     """A movie of the live run."""
-    return OneMovie(**{name: line[name] for name in Movie.__struct_fields__}, run_id=live.run_id)
+    return MovieOfRun(**{name: line[name] for name in Movie.__struct_fields__}, run_id=live.run_id)
 
 
 def run(item: Mapping[str, Any]) -> Run:

@@ -11,18 +11,18 @@ import index_table
 from live_pointer import Live
 from query import responses
 from query.http import problems
-from query.http.problems import Fault
-from query.requests import Rows, SimilarToTitle
+from query.http.problems import InvalidParameter
+from query.requests import NeighbourQuery, SimilarByTitleQuery
 from query.responses import Links, SimilarByTitle, SimilarTitle, SimilarTitles
 from query.title_search import Hit
 
 type Row = Mapping[str, Any]
 
 # Answers for a movie that the default measure knows no neighbour of, if none was asked for.
-FOR_COLD_TITLES = "hybrid"
+COLD_START_MEASURE = "hybrid"
 
 
-def similar_titles(live: Live, line: Mapping[str, Any], asked: Rows) -> SimilarTitles:
+def similar_titles(live: Live, line: Mapping[str, Any], asked: NeighbourQuery) -> SimilarTitles:
     """A page of a movie's neighbours, the most similar first.
 
     Args:
@@ -33,12 +33,12 @@ def similar_titles(live: Live, line: Mapping[str, Any], asked: Rows) -> SimilarT
     Raises:
         ProblemError: 400, the run has no such measure, or no year can be in the range.
     """
-    measure = measure_of(live, asked.measure)
+    measure = resolve_measure(live, asked.measure)
     _check_years(asked)
     neighbours = index_table.neighbours_of(line, measure)
     if not neighbours and asked.measure is UNSET:
-        by_content = index_table.neighbours_of(line, FOR_COLD_TITLES)
-        measure, neighbours = (FOR_COLD_TITLES, by_content) if by_content else (measure, [])
+        by_content = index_table.neighbours_of(line, COLD_START_MEASURE)
+        measure, neighbours = (COLD_START_MEASURE, by_content) if by_content else (measure, [])
     found = [row for row in neighbours if _passes(row, asked)]
     page = found[asked.offset : asked.offset + asked.limit]
     return SimilarTitles(
@@ -54,13 +54,15 @@ def similar_titles(live: Live, line: Mapping[str, Any], asked: Rows) -> SimilarT
             SimilarTitle(rank=rank, based_on=_based_on(live, row), **row)
             for rank, row in enumerate(page, start=asked.offset + 1)
         ],
-        reason=None if page else _why_none(live, line, asked, measure, len(neighbours), len(found)),
-        links=links(asked, len(found)),
+        reason=None
+        if page
+        else _empty_reason(live, line, asked, measure, len(neighbours), len(found)),
+        links=page_links(asked, len(found)),
     )
 
 
 def similar_by_title(
-    live: Live, line: Mapping[str, Any], hits: Sequence[Hit], asked: SimilarToTitle
+    live: Live, line: Mapping[str, Any], hits: Sequence[Hit], asked: SimilarByTitleQuery
 ) -> SimilarByTitle:
     """A page of the neighbours of the movie that a search found first.
 
@@ -75,7 +77,7 @@ def similar_by_title(
     return SimilarByTitle(**msgspec.structs.asdict(answer), did_you_mean=also)
 
 
-def measure_of(live: Live, wanted: str | UnsetType) -> str:
+def resolve_measure(live: Live, wanted: str | UnsetType) -> str:
     """The measure that is asked for, or the run's default.
 
     Raises:
@@ -86,23 +88,25 @@ def measure_of(live: Live, wanted: str | UnsetType) -> str:
     if wanted not in live.measures:
         allowed = f"one of {', '.join(live.measures)}"
         said = f"run {live.run_id} has no neighbours by it"
-        raise problems.invalid(Fault("measure", said, allowed, wanted[:100]))
+        raise problems.bad_request(InvalidParameter("measure", said, allowed, wanted[:100]))
     return wanted
 
 
-def _check_years(asked: Rows) -> None:
+def _check_years(asked: NeighbourQuery) -> None:
     first, last = asked.year_from, asked.year_to
     if first is not UNSET and last is not UNSET and first > last:
         allowed = f"an integer from 0 to {last}"
-        raise problems.invalid(Fault("year_from", "it is after year_to", allowed, str(first)))
+        raise problems.bad_request(
+            InvalidParameter("year_from", "it is after year_to", allowed, str(first))
+        )
 
 
-def _passes(row: Row, asked: Rows) -> bool:
+def _passes(row: Row, asked: NeighbourQuery) -> bool:
     """Whether a neighbour passes the filters; without a year it passes none on years."""
     return all(_tests(row, asked))
 
 
-def _tests(row: Row, asked: Rows) -> Iterator[bool]:
+def _tests(row: Row, asked: NeighbourQuery) -> Iterator[bool]:
     year = row["year"]
     if asked.min_score is not UNSET:
         yield row["score"] >= asked.min_score
@@ -122,15 +126,17 @@ def _based_on(live: Live, row: Row) -> Literal["ratings", "content"]:
     return "content" if is_content else "ratings"
 
 
-def _why_none(live: Live, line: Row, asked: Rows, measure: str, total: int, matched: int) -> str:
+def _empty_reason(
+    live: Live, line: Row, asked: NeighbourQuery, measure: str, total: int, matched: int
+) -> str:
     if matched:
         return f"offset {asked.offset} is beyond the {matched} that match"
     if total:
         return f"none of its {total} neighbours passes the filters"
-    return why_alone(live, line, measure)
+    return no_neighbours_reason(live, line, measure)
 
 
-def why_alone(live: Live, line: Row, measure: str) -> str:
+def no_neighbours_reason(live: Live, line: Row, measure: str) -> str:
     """Why a movie has no neighbours by a measure."""
     rated, needed = line["ratings"], live.min_co_raters
     if rated < needed:
@@ -143,7 +149,7 @@ def why_alone(live: Live, line: Row, measure: str) -> str:
     return f"no other movie is near it by {measure}"
 
 
-def links(asked: Rows, matched: int) -> Links:
+def page_links(asked: NeighbourQuery, matched: int) -> Links:
     """The pages around one, as queries that stand in the place of the one that was asked."""
     given = {
         name: value

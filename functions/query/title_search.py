@@ -23,7 +23,7 @@ type Costs = dict[int, int]  # at each place, how many typing errors
 
 EXACT, WORDS, TYPO = range(3)  # how well a title matches, best first
 END = "\U0010ffff"  # sorts behind every letter
-ONE_ERROR, TWO_ERRORS = 4, 8  # letters from which on a name may be misspelt so often
+ONE_ERROR_FROM, TWO_ERRORS_FROM = 4, 8  # letters from which on a name may be misspelt so often
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,19 @@ class Catalogue:
 
     Attributes:
         movies: the most rated first; the rest names them by their places here.
-        named: the movies of each title, normalised and without spaces.
-        having: the movies with each word in a title; a movie's year is one of its words.
+        by_title: the movies of each title, normalised and without spaces.
+        by_word: the movies with each word in a title; a movie's year is one of its words.
         words: the words, sorted.
-        near_names: the titles by their length.
-        near_words: the words by their length.
+        titles_by_length: the titles by their length.
+        words_by_length: the words by their length.
     """
 
     movies: Sequence[Movie]
-    named: Index
-    having: Index
+    by_title: Index
+    by_word: Index
     words: Sequence[str]
-    near_names: Mapping[int, Sequence[str]]
-    near_words: Mapping[int, Sequence[str]]
+    titles_by_length: Mapping[int, Sequence[str]]
+    words_by_length: Mapping[int, Sequence[str]]
 
 
 def load(blob: bytes) -> Catalogue:
@@ -72,7 +72,7 @@ def load(blob: bytes) -> Catalogue:
     for place, movie in enumerate(movies):
         title, year = movie["title"] or "", str(movie["year"] or "")
         forms = title_text.forms(title)
-        for name in {_joined(form) + end for form in forms for end in ("", year)}:
+        for name in {_without_spaces(form) + end for form in forms for end in ("", year)}:
             named[name].append(place)
         for word in title_text.words(title, forms) | {year}:
             having[word].append(place)
@@ -97,7 +97,7 @@ def search(catalogue: Catalogue, title: str, limit: int, year: int | None = None
     """
     wanted = title_text.normalise(title)
     hits: list[Hit] = []
-    for quality, found in _found(catalogue, wanted) if wanted else ():
+    for quality, found in _matches(catalogue, wanted) if wanted else ():
         places = (
             place for place in found if year is None or catalogue.movies[place]["year"] == year
         )
@@ -106,23 +106,23 @@ def search(catalogue: Catalogue, title: str, limit: int, year: int | None = None
     return hits
 
 
-def _found(catalogue: Catalogue, wanted: str) -> Iterator[tuple[int, Collection[int]]]:
+def _matches(catalogue: Catalogue, wanted: str) -> Iterator[tuple[int, Collection[int]]]:
     """The movies that match, by quality, the best first."""
-    words, name = wanted.split(), _joined(wanted)
-    equal = catalogue.named.get(name, ())
-    beginning = _having_all(catalogue, words, _beginning).keys() - equal
+    words, name = wanted.split(), _without_spaces(wanted)
+    equal = catalogue.by_title.get(name, ())
+    beginning = _with_all_words(catalogue, words, _with_prefix).keys() - equal
     if equal or beginning:
         yield EXACT, equal
         yield WORDS, beginning
         return
-    near = _having_all(catalogue, words, _near) or _costs(
-        _misspelt(name, catalogue.near_names), catalogue.named
+    near = _with_all_words(catalogue, words, _with_similar_word) or _fewest_errors(
+        _similar_names(name, catalogue.titles_by_length), catalogue.by_title
     )
     for errors in sorted(set(near.values())):
         yield TYPO + errors, [place for place in near if near[place] == errors]
 
 
-def _having_all(
+def _with_all_words(
     catalogue: Catalogue, words: Sequence[str], lookup: Callable[[Catalogue, str], Costs]
 ) -> Costs:
     """The movies that have all the words; an article may be missing, unless it comes last.
@@ -136,20 +136,20 @@ def _having_all(
     return found
 
 
-def _beginning(catalogue: Catalogue, word: str) -> Costs:
+def _with_prefix(catalogue: Catalogue, word: str) -> Costs:
     """The movies with a word that begins so."""
     first, last = (bisect_left(catalogue.words, end) for end in (word, word + END))
-    having = (catalogue.having[each] for each in catalogue.words[first:last])
+    having = (catalogue.by_word[each] for each in catalogue.words[first:last])
     return dict.fromkeys(chain.from_iterable(having), 0)
 
 
-def _near(catalogue: Catalogue, word: str) -> Costs:
+def _with_similar_word(catalogue: Catalogue, word: str) -> Costs:
     """The movies with a word that begins so, or that is this one but for typing errors."""
-    near = _costs(_misspelt(word, catalogue.near_words), catalogue.having)
-    return near | _beginning(catalogue, word)
+    near = _fewest_errors(_similar_names(word, catalogue.words_by_length), catalogue.by_word)
+    return near | _with_prefix(catalogue, word)
 
 
-def _costs(misspelt: Iterable[tuple[int, str]], index: Index) -> Costs:
+def _fewest_errors(misspelt: Iterable[tuple[int, str]], index: Index) -> Costs:
     """The movies of misspelt names, with the fewest errors that lead to each."""
     costs: Costs = {}
     for errors, name in sorted(misspelt, reverse=True):
@@ -157,7 +157,7 @@ def _costs(misspelt: Iterable[tuple[int, str]], index: Index) -> Costs:
     return costs
 
 
-def _misspelt(name: str, by_length: Mapping[int, Sequence[str]]) -> list[tuple[int, str]]:
+def _similar_names(name: str, by_length: Mapping[int, Sequence[str]]) -> list[tuple[int, str]]:
     """The names that differ by one letter, in long ones by two, with the number of errors.
 
     A letter is missing, too many, another one, or has changed places with the next. A name of
@@ -166,7 +166,7 @@ def _misspelt(name: str, by_length: Mapping[int, Sequence[str]]) -> list[tuple[i
     from rapidfuzz import process  # only a query that finds nothing needs it
     from rapidfuzz.distance import OSA
 
-    most = 0 if len(name) < ONE_ERROR else 1 if len(name) < TWO_ERRORS else 2
+    most = 0 if len(name) < ONE_ERROR_FROM else 1 if len(name) < TWO_ERRORS_FROM else 2
     if not most:
         return []
     found = chain.from_iterable(
@@ -178,5 +178,5 @@ def _misspelt(name: str, by_length: Mapping[int, Sequence[str]]) -> list[tuple[i
     return [(int(errors), each) for each, errors, _ in found]
 
 
-def _joined(form: str) -> str:
+def _without_spaces(form: str) -> str:
     return form.replace(" ", "")

@@ -9,8 +9,8 @@ _ARTICLES = "the a an le la les l' un une il lo gli el los las der die das ein e
 ARTICLES = frozenset(_ARTICLES.split())
 _BRACKETS = re.compile(r"\(([^()]*)\)")
 _YEAR = re.compile(r"\s*\(\d{4}[^()]*\)\s*$")
-_ALSO = re.compile(r"^a\.?k\.?a\.?:? +")
-_BEHIND = re.compile(rf"^(.+), ({'|'.join(sorted(ARTICLES))})$")
+_AKA = re.compile(r"^a\.?k\.?a\.?:? +")
+_TRAILING_ARTICLE = re.compile(rf"^(.+), ({'|'.join(sorted(ARTICLES))})$")
 _INITIALS = re.compile(r"\b(?:\w\.){2,}")
 _COMPOUND = re.compile(r"\w+(?:-\w+)+")
 _WORD = re.compile(r"\w+")
@@ -34,7 +34,7 @@ def forms(title: str) -> set[str]:
     all of it at once.
     """
     lower = _YEAR.sub("", title.casefold())
-    alternatives = (_ALSO.sub("", each.strip()) for each in _BRACKETS.findall(lower))
+    alternatives = (_AKA.sub("", each.strip()) for each in _BRACKETS.findall(lower))
     names = [lower, _BRACKETS.sub(" ", lower), *alternatives]
     return {normalise(form) for name in names for form in _with_article(name)} - {""}
 
@@ -55,7 +55,7 @@ def _plain(text: str) -> str:
 
 def _with_article(name: str) -> Iterator[str]:
     """A title with its article in front, and without."""
-    found = _BEHIND.match(name.strip())
+    found = _TRAILING_ARTICLE.match(name.strip())
     if found:
         yield f"{found[2]} {found[1]}"
         yield found[1]

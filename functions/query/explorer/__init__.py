@@ -9,13 +9,13 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from query.http.app import Page
+from query.http.app import RawResponse
 
 _FOLDER = Path(__file__).parent
 
 
 @cache
-def explorer() -> Page:
+def page() -> RawResponse:
     """The page; read from disk once."""
     html, style, program = (
         (_FOLDER / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
@@ -43,7 +43,7 @@ def explorer() -> Page:
         "Cross-Origin-Opener-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
     }
-    return Page("text/html; charset=utf-8", html.encode(), headers)
+    return RawResponse("text/html; charset=utf-8", html.encode(), headers)
 
 
 def _inline(html: str, reference: str, content: str) -> str:

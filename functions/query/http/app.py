@@ -14,21 +14,21 @@ from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 from msgspec import UNSET, Struct
 
 from query.http import messages, problems, validation
-from query.http.messages import Reply, Request
+from query.http.messages import Request, Response
 from query.http.problems import ProblemError
 
 logger = Logger(child=True)
 
-LARGEST_BODY = 65_536  # bytes
+MAX_BODY_BYTES = 65_536  # bytes
 # What DynamoDB and S3 say where they are asked too much.
 THROTTLED = frozenset(
     {"ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"}
 )
-READING = ("GET", "HEAD", "OPTIONS")
+READ_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True)
-class Page:
+class RawResponse:
     """An answer that is no JSON of ours: a page, or what belongs to one.
 
     The query of a page's address is for the page's own program to read.
@@ -53,20 +53,20 @@ class Route:
         path: with its parameters in braces.
         summary: what it is, in a few words.
         handler: answers a question.
-        question: the class of its parameters.
-        answer: the class of its body.
-        seconds: for which an answer may be kept without asking again.
-        fails: its statuses beside 200 and those of any request.
+        request_model: the class of its parameters.
+        response_model: the class of its body.
+        max_age: seconds for which an answer may be kept without asking again.
+        errors: its statuses beside 200 and those of any request.
     """
 
     method: str
     path: str
     summary: str
-    handler: Callable[[Any], Struct | Page]
-    question: type[Struct]
-    answer: type
-    seconds: int
-    fails: tuple[int, ...]
+    handler: Callable[[Any], Struct | RawResponse]
+    request_model: type[Struct]
+    response_model: type
+    max_age: int
+    errors: tuple[int, ...]
 
     def match(self, path: str) -> Mapping[str, list[str]] | None:
         """The parameters in a path, or None where it is not this route's."""
@@ -75,7 +75,7 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Api:
+class App:
     """All routes.
 
     Attributes:
@@ -85,7 +85,7 @@ class Api:
     routes: list[Route] = field(default_factory=list)
 
     def route[T: Callable[[Any], Any]](
-        self, method: str, path: str, summary: str, seconds: int = 0, fails: tuple[int, ...] = ()
+        self, method: str, path: str, summary: str, max_age: int = 0, errors: tuple[int, ...] = ()
     ) -> Callable[[T], T]:
         """Add a route, whose question and answer are what its handler takes and returns."""
 
@@ -94,37 +94,39 @@ class Api:
             answer = hints.pop("return")
             (question,) = hints.values()
             self.routes.append(
-                Route(method, path, summary, handler, question, answer, seconds, fails)
+                Route(method, path, summary, handler, question, answer, max_age, errors)
             )
             return handler
 
         return add
 
-    def answer(self, request: Request) -> Reply:
+    def handle(self, request: Request) -> Response:
         """The answer to a request, whatever it is."""
         try:
-            return self._answer(request)
+            return self._handle(request)
         except ProblemError as error:
-            return _problem(error, request)
+            return _error_response(error, request)
         except Exception as error:
-            if is_passing(error):
+            if is_transient(error):
                 logger.warning("AWS did not answer", exc_info=error)
-                return _problem(problems.unavailable("the service is busy; try again"), request)
+                return _error_response(
+                    problems.unavailable("the service is busy; try again"), request
+                )
             logger.exception("unexpected error", exc_info=error)
             said = "something went wrong; it has been logged"
-            return _problem(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, said), request)
+            return _error_response(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, said), request)
 
-    def _answer(self, request: Request) -> Reply:
+    def _handle(self, request: Request) -> Response:
         found = [(route, route.match(request.path)) for route in self.routes]
         here = [(route, values) for route, values in found if values is not None]
         if not here:
-            raise problems.no_such(f"nothing at {request.path[: problems.SHOWN]}")
+            raise problems.not_found(f"nothing at {request.path[: problems.SHOWN]}")
         methods = sorted({method for route, _ in here for method in methods_of(route)})
         if request.method == "OPTIONS":
             return _preflight(methods)
         for route, values in here:
             if request.method in methods_of(route):
-                return _reply(route, values, request)
+                return _respond(route, values, request)
         raise ProblemError(
             HTTPStatus.METHOD_NOT_ALLOWED,
             f"{request.method} is not possible here, only {', '.join(methods)}",
@@ -132,7 +134,7 @@ class Api:
         )
 
 
-def is_passing(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether AWS may soon do what it did not do now; the SDK has tried again by then."""
     if isinstance(error, ClientError):
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
@@ -143,10 +145,10 @@ def is_passing(error: Exception) -> bool:
 
 def methods_of(route: Route) -> tuple[str, ...]:
     """The methods of HTTP that a route answers."""
-    return READING if route.method == "GET" else (route.method, "OPTIONS")
+    return READ_METHODS if route.method == "GET" else (route.method, "OPTIONS")
 
 
-def _preflight(methods: list[str]) -> Reply:
+def _preflight(methods: list[str]) -> Response:
     """What may be asked at a path, also of a browser on behalf of another site's page."""
     headers = {
         "Allow": ", ".join(methods),
@@ -154,50 +156,54 @@ def _preflight(methods: list[str]) -> Reply:
         "Access-Control-Allow-Headers": messages.ALLOWED_HEADERS,
         "Access-Control-Max-Age": str(messages.PREFLIGHT_SECONDS),
     }
-    return Reply(HTTPStatus.NO_CONTENT, headers=headers)
+    return Response(HTTPStatus.NO_CONTENT, headers=headers)
 
 
-def _reply(route: Route, values: Mapping[str, list[str]], request: Request) -> Reply:
+def _respond(route: Route, values: Mapping[str, list[str]], request: Request) -> Response:
     """What a route answers, or 304 where the sender has that already."""
-    answer = route.handler(_question(route, values, request))
-    if isinstance(answer, Page) and request.slashes and request.path != "/":
-        return _without_slash(request)
-    page = answer if isinstance(answer, Page) else Page(messages.JSON, msgspec.json.encode(answer))
+    answer = route.handler(_read_request(route, values, request))
+    if isinstance(answer, RawResponse) and request.trailing_slashes and request.path != "/":
+        return _redirect_without_slash(request)
+    page = (
+        answer
+        if isinstance(answer, RawResponse)
+        else RawResponse(messages.JSON, msgspec.json.encode(answer))
+    )
     if route.method != "GET":
-        return Reply(HTTPStatus.OK, page.body, page.content_type, {"Cache-Control": "no-store"})
-    etag = messages.tag(page.body)
-    kept = f"max-age={route.seconds}" if route.seconds else "no-cache"
-    headers = {"ETag": etag, "Cache-Control": kept, **_paging(answer), **page.headers}
-    if messages.is_known(request, etag):
-        return Reply(HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Reply(HTTPStatus.OK, page.body, page.content_type, headers)
+        return Response(HTTPStatus.OK, page.body, page.content_type, {"Cache-Control": "no-store"})
+    etag = messages.etag(page.body)
+    kept = f"max-age={route.max_age}" if route.max_age else "no-cache"
+    headers = {"ETag": etag, "Cache-Control": kept, **_paging_headers(answer), **page.headers}
+    if messages.matches_etag(request, etag):
+        return Response(HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(HTTPStatus.OK, page.body, page.content_type, headers)
 
 
-def _without_slash(request: Request) -> Reply:
+def _redirect_without_slash(request: Request) -> Response:
     """To a page's one address: from another one what it refers to would not be found.
 
     Relative, for only the client knows what stands before the path.
     """
-    up, name = "../" * request.slashes, request.path.rpartition("/")[2]
-    return Reply(HTTPStatus.PERMANENT_REDIRECT, headers={"Location": up + name})
+    up, name = "../" * request.trailing_slashes, request.path.rpartition("/")[2]
+    return Response(HTTPStatus.PERMANENT_REDIRECT, headers={"Location": up + name})
 
 
-def _question(route: Route, values: Mapping[str, list[str]], request: Request) -> Struct:
-    if issubclass(route.answer, Page):
-        return validation.read_text(route.question, values)
+def _read_request(route: Route, values: Mapping[str, list[str]], request: Request) -> Struct:
+    if issubclass(route.response_model, RawResponse):
+        return validation.parse_parameters(route.request_model, values)
     if route.method == "GET":
-        return validation.read_text(route.question, {**request.query, **values})
-    if len(request.body) > LARGEST_BODY:
-        said = f"the body has {len(request.body)} bytes; {LARGEST_BODY} are allowed"
+        return validation.parse_parameters(route.request_model, {**request.query, **values})
+    if len(request.body) > MAX_BODY_BYTES:
+        said = f"the body has {len(request.body)} bytes; {MAX_BODY_BYTES} are allowed"
         raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, said)
     kind = request.headers.get("content-type", messages.JSON)
     if kind.partition(";")[0].strip().lower() != messages.JSON:
         said = f"the body is {kind[:100]}; it has to be {messages.JSON}"
         raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, said)
-    return validation.read_json(route.question, request.body)
+    return validation.parse_json(route.request_model, request.body)
 
 
-def _paging(answer: Any) -> dict[str, str]:
+def _paging_headers(answer: Any) -> dict[str, str]:
     """The headers of an answer that is one page of several."""
     links = getattr(answer, "links", None)
     if links is None:
@@ -208,7 +214,7 @@ def _paging(answer: Any) -> dict[str, str]:
     return headers | ({"Link": ", ".join(said)} if said else {})
 
 
-def _problem(error: ProblemError, request: Request) -> Reply:
+def _error_response(error: ProblemError, request: Request) -> Response:
     body = msgspec.json.encode(error.problem(request.path))
     headers = {"Cache-Control": "no-store", **error.headers}
-    return Reply(error.status, body, problems.CONTENT_TYPE, headers)
+    return Response(error.status, body, problems.CONTENT_TYPE, headers)

@@ -15,10 +15,10 @@ CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "ETag, Link, Retry-After, X-Total-Count",
 }
-ALLOWED_HEADERS = "Accept, Content-Type, If-None-Match, X-Api-Key"
+ALLOWED_HEADERS = "Accept, Content-Type, If-None-Match, X-App-Key"
 PREFLIGHT_SECONDS = 86_400
-LARGE = 2048  # bytes from which an answer is worth compressing
-QUICK = 5  # of zlib's levels: half the time of the best one, for 2 % more bytes
+COMPRESS_FROM = 2048  # bytes from which an answer is worth compressing
+COMPRESSION_LEVEL = 5  # of zlib's levels: half the time of the best one, for 2 % more bytes
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Request:
         method: of HTTP.
         path: of the route: without what stands before it in the address (a stage, the base path of
             a custom domain) and without slashes at its end.
-        slashes: how many stand at its end in the address.
+        trailing_slashes: how many stand at its end in the address.
         query: the values of each parameter.
         headers: by their names in lower case.
         body: as it was sent.
@@ -37,14 +37,14 @@ class Request:
 
     method: str
     path: str
-    slashes: int
+    trailing_slashes: int
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
     body: bytes
 
 
 @dataclass(frozen=True)
-class Reply:
+class Response:
     """What is answered.
 
     Attributes:
@@ -60,13 +60,13 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def request_of(event: Mapping[str, Any]) -> Request:
+def from_event(event: Mapping[str, Any]) -> Request:
     """The request of a REST API's proxy event."""
     body = event.get("body") or ""
     return Request(
         method=event["httpMethod"],
         path=_path(event).rstrip("/") or "/",
-        slashes=len(event["path"]) - len(event["path"].rstrip("/")),
+        trailing_slashes=len(event["path"]) - len(event["path"].rstrip("/")),
         query=event.get("multiValueQueryStringParameters") or {},
         headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
         body=base64.b64decode(body)
@@ -91,7 +91,7 @@ def _path(event: Mapping[str, Any]) -> str:
     return re.sub(r"{(\w+)\+?}", lambda found: given[found[1]], resource)
 
 
-def tag(body: bytes) -> str:
+def etag(body: bytes) -> str:
     """The ETag of a body, which names its run: another run or another query has another one.
 
     Weak, since the same answer goes out compressed and not.
@@ -99,22 +99,22 @@ def tag(body: bytes) -> str:
     return f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
 
 
-def is_known(request: Request, etag: str) -> bool:
+def matches_etag(request: Request, etag: str) -> bool:
     """Whether the sender has the answer with this ETag already."""
     known = request.headers.get("if-none-match", "")
     return known.strip() == "*" or etag in (each.strip() for each in known.split(","))
 
 
-def proxied(request: Request, reply: Reply) -> dict[str, Any]:
+def to_gateway(request: Request, reply: Response) -> dict[str, Any]:
     """The answer as a REST API takes it from a function; compressed where it is large."""
     body, headers = reply.body, {**CORS, "X-Content-Type-Options": "nosniff", **reply.headers}
     if body:
         headers["Content-Type"] = reply.content_type
         headers["Vary"] = "Accept-Encoding"
-    is_compressed = len(body) >= LARGE and _takes_gzip(request)
+    is_compressed = len(body) >= COMPRESS_FROM and _accepts_gzip(request)
     if is_compressed:
         headers["Content-Encoding"] = "gzip"
-        body = gzip.compress(body, QUICK, mtime=0)
+        body = gzip.compress(body, COMPRESSION_LEVEL, mtime=0)
     if request.method == "HEAD":
         body = b""
     return {
@@ -125,7 +125,7 @@ def proxied(request: Request, reply: Reply) -> dict[str, Any]:
     }
 
 
-def _takes_gzip(request: Request) -> bool:
+def _accepts_gzip(request: Request) -> bool:
     """Whether the sender takes gzip; without Accept API Gateway would hand on base64 as it is."""
     accepted = request.headers.get("accept-encoding", "")
     codings = [coding.replace(" ", "") for coding in accepted.lower().split(",")]

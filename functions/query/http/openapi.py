@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from query.examples import EXAMPLES
 from query.http import problems
-from query.http.app import Page, Route
+from query.http.app import RawResponse, Route
 from query.http.messages import JSON
 from query.http.problems import Problem
 
@@ -37,12 +37,12 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     Args:
         routes: of the API.
     """
-    told = [route for route in routes if route.answer is not Page]
+    told = [route for route in routes if route.response_model is not RawResponse]
     paths: dict[str, dict[str, Any]] = {}
     for route in told:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
-    bodies = {route.question for route in told if route.method == "POST"}
-    answers = {route.answer for route in told} | bodies | {Problem}
+    bodies = {route.request_model for route in told if route.method == "POST"}
+    answers = {route.response_model for route in told} | bodies | {Problem}
     types = sorted(answers, key=lambda each: each.__name__)
     _, schemas = msgspec.json.schema_components(types, ref_template=REF)
     return {
@@ -81,8 +81,8 @@ def _operation(route: Route) -> dict[str, Any]:
         said["parameters"] = _parameters(route)
         said["responses"]["304"] = {"description": "The sender has this answer already"}
     else:
-        said["requestBody"] = {"required": True, "content": _content(route.question)}
-    for status in sorted({*ALWAYS, *route.fails}):
+        said["requestBody"] = {"required": True, "content": _content(route.request_model)}
+    for status in sorted({*ALWAYS, *route.errors}):
         said["responses"][str(status)] = {"$ref": f"#/components/responses/{status}"}
     return said
 
@@ -90,7 +90,7 @@ def _operation(route: Route) -> dict[str, Any]:
 def _parameters(route: Route) -> list[dict[str, Any]]:
     """A question's fields: those in braces are of the path, the others of the query."""
     parameters = []
-    for field in msgspec.structs.fields(route.question):
+    for field in msgspec.structs.fields(route.request_model):
         schema = msgspec.json.schema(field.type)
         is_of_path = f"{{{field.name}}}" in route.path
         if field.default not in (msgspec.UNSET, msgspec.NODEFAULT, ()):
@@ -107,14 +107,14 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _success(route: Route) -> dict[str, Any]:
-    is_paged = "links" in getattr(route.answer, "__struct_fields__", ())
+    is_paged = "links" in getattr(route.response_model, "__struct_fields__", ())
     headers = ["Cache-Control"]
     headers += ["ETag"] if route.method == "GET" else []
     headers += PAGED if is_paged else []
     return {
-        "description": route.answer.__doc__,
+        "description": route.response_model.__doc__,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
-        "content": _content(route.answer),
+        "content": _content(route.response_model),
     }
 
 
@@ -124,7 +124,7 @@ def _content(kind: type[Struct], content_type: str = JSON) -> dict[str, Any]:
 
 
 def _statuses(routes: Iterable[Route]) -> list[int]:
-    return sorted({*ALWAYS, *(status for route in routes for status in route.fails)})
+    return sorted({*ALWAYS, *(status for route in routes for status in route.errors)})
 
 
 def _failure(status: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 CONTENT_TYPE = "application/problem+json"
 
 
-class Fault(Struct, frozen=True, omit_defaults=True):
+class InvalidParameter(Struct, frozen=True, omit_defaults=True):
     """What is wrong with one parameter."""
 
     parameter: str
@@ -32,7 +32,8 @@ class Problem(Struct, frozen=True):
     instance: Annotated[str, Meta(description="The path that was asked for")]
     type: str = "about:blank"
     errors: Annotated[
-        list[Fault] | UnsetType, Meta(description="Of a bad request: what is wrong with it")
+        list[InvalidParameter] | UnsetType,
+        Meta(description="Of a bad request: what is wrong with it"),
     ] = UNSET
 
 
@@ -50,7 +51,7 @@ class ProblemError(Exception):
         status: HTTPStatus,
         detail: str,
         headers: Mapping[str, str] | None = None,
-        faults: list[Fault] | None = None,
+        faults: list[InvalidParameter] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -68,7 +69,7 @@ class ProblemError(Exception):
         )
 
 
-def no_such(what: str) -> ProblemError:
+def not_found(what: str) -> ProblemError:
     """404: what was asked for is not there."""
     return ProblemError(HTTPStatus.NOT_FOUND, f"there is {what}")
 
@@ -78,7 +79,7 @@ def unavailable(detail: str) -> ProblemError:
     return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "5"})
 
 
-def invalid(*faults: Fault) -> ProblemError:
+def bad_request(*faults: InvalidParameter) -> ProblemError:
     """400: parameters that are missing, unknown or not allowed."""
     said = "; ".join(f"{fault.parameter}: {fault.detail}" for fault in faults)
     return ProblemError(HTTPStatus.BAD_REQUEST, said, faults=list(faults))

@@ -5,11 +5,11 @@ from pathlib import Path
 import aws_lambda_powertools
 
 from query.http import problems
-from query.http.app import Page
+from query.http.app import RawResponse
 
 # Powertools brings them for its own event handler, which the functions do not use.
 ASSETS = Path(aws_lambda_powertools.__file__).parent / "event_handler" / "openapi" / "swagger_ui"
-TYPES = {
+CONTENT_TYPES = {
     "swagger-ui-bundle.min.js": "text/javascript",
     "swagger-ui.min.css": "text/css",
 }
@@ -40,17 +40,19 @@ SwaggerUIBundle({
 """
 
 
-def page() -> Page:
+def page() -> RawResponse:
     """The page itself."""
-    return Page("text/html; charset=utf-8", PAGE.encode(), {"Content-Security-Policy": POLICY})
+    return RawResponse(
+        "text/html; charset=utf-8", PAGE.encode(), {"Content-Security-Policy": POLICY}
+    )
 
 
-def asset(name: str) -> Page:
+def asset(name: str) -> RawResponse:
     """A file of Swagger UI.
 
     Raises:
         ProblemError: 404, it has no such file.
     """
-    if name not in TYPES:
-        raise problems.no_such(f"no file {name} of this page")
-    return Page(f"{TYPES[name]}; charset=utf-8", (ASSETS / name).read_bytes())
+    if name not in CONTENT_TYPES:
+        raise problems.not_found(f"no file {name} of this page")
+    return RawResponse(f"{CONTENT_TYPES[name]}; charset=utf-8", (ASSETS / name).read_bytes())

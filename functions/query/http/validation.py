@@ -7,12 +7,12 @@ import msgspec
 from msgspec import Struct
 
 from query.http import problems
-from query.http.problems import Fault
+from query.http.problems import InvalidParameter
 
 SHOWN = 100  # characters of a wrong value that are said back
 
 
-def read_text[T: Struct](question: type[T], given: Mapping[str, Sequence[str]]) -> T:
+def parse_parameters[T: Struct](question: type[T], given: Mapping[str, Sequence[str]]) -> T:
     """A question from the parameters of a path and a query.
 
     Args:
@@ -24,17 +24,17 @@ def read_text[T: Struct](question: type[T], given: Mapping[str, Sequence[str]]) 
     """
     lists = {field.name for field in msgspec.structs.fields(question) if is_list(field.type)}
     repeated = [
-        Fault(name, "it is given more than once", "one value", _shown(values))
+        InvalidParameter(name, "it is given more than once", "one value", _shown(values))
         for name, values in given.items()
         if len(values) > 1 and name not in lists
     ]
     if repeated:
-        raise problems.invalid(*repeated)
+        raise problems.bad_request(*repeated)
     values = {name: all if name in lists else all[0] for name, all in given.items()}
     return _read(question, values, strict=False)
 
 
-def read_json[T: Struct](question: type[T], body: bytes) -> T:
+def parse_json[T: Struct](question: type[T], body: bytes) -> T:
     """A question from the JSON object of a body.
 
     Raises:
@@ -43,10 +43,12 @@ def read_json[T: Struct](question: type[T], body: bytes) -> T:
     try:
         values = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise problems.invalid(Fault("body", f"it is no JSON: {error}", "a JSON object")) from error
+        raise problems.bad_request(
+            InvalidParameter("body", f"it is no JSON: {error}", "a JSON object")
+        ) from error
     if not isinstance(values, dict):
-        fault = Fault("body", "it is no JSON object", "a JSON object", _shown(values))
-        raise problems.invalid(fault)
+        fault = InvalidParameter("body", "it is no JSON object", "a JSON object", _shown(values))
+        raise problems.bad_request(fault)
     return _read(question, values, strict=True)
 
 
@@ -54,7 +56,7 @@ def _read[T: Struct](question: type[T], values: Mapping[str, Any], *, strict: bo
     fields = {field.name: field for field in msgspec.structs.fields(question)}
     named = ", ".join(fields) or "none"
     faults = [
-        Fault(name, "there is no such parameter", named, _shown(value))
+        InvalidParameter(name, "there is no such parameter", named, _shown(value))
         for name, value in values.items()
         if name not in fields
     ]
@@ -65,11 +67,13 @@ def _read[T: Struct](question: type[T], values: Mapping[str, Any], *, strict: bo
                 read[name] = msgspec.convert(values[name], field.type, strict=strict)
             except msgspec.ValidationError as error:
                 said = str(error).replace("`", "")
-                faults.append(Fault(name, said, allowed(field.type), _shown(values[name])))
+                faults.append(
+                    InvalidParameter(name, said, allowed(field.type), _shown(values[name]))
+                )
         elif field.required:
-            faults.append(Fault(name, "it is required", allowed(field.type)))
+            faults.append(InvalidParameter(name, "it is required", allowed(field.type)))
     if faults:
-        raise problems.invalid(*faults)
+        raise problems.bad_request(*faults)
     return question(**read)
 
 

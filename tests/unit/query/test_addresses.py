@@ -9,7 +9,7 @@ import pytest
 
 from query import handler as query
 from query.http import swagger
-from query.http.app import Page
+from query.http.app import RawResponse
 from tests.unit.conftest import CONTEXT, Cloud, movie_line
 from tests.unit.query.test_handler import STAGE, Address, ask, cold, event_of  # noqa: F401
 from tests.unit.runs.test_indexer import finish_run
@@ -26,7 +26,7 @@ ADDRESSES = {
     "a base path that is a route of ours": Address("/movies", told="/movies"),
     "another one": Address("/docs", told="/docs"),
 }
-PAGES = ["/docs", "/openapi.json", *(f"/docs/{name}" for name in swagger.TYPES)]
+PAGES = ["/docs", "/openapi.json", *(f"/docs/{name}" for name in swagger.CONTENT_TYPES)]
 
 
 @pytest.fixture(params=ADDRESSES.values(), ids=ADDRESSES)
@@ -75,7 +75,7 @@ def test_a_page_with_a_slash_at_its_end_is_sent_to_its_one_address(
 
 
 def test_all_pages_but_the_explorer_have_one_address() -> None:
-    told = {route.path for route in query.api.routes if route.answer is Page}
+    told = {route.path for route in query.app.routes if route.response_model is RawResponse}
     assert told == {"/", "/docs", "/docs/{name}", "/openapi.json"}
 
 

@@ -5,9 +5,10 @@ import hashlib
 import re
 from html.parser import HTMLParser
 
-from query.explorer import explorer
+from query import explorer
 
-HTML = explorer().body.decode()
+PAGE = explorer.page()
+HTML = PAGE.body.decode()
 
 
 class Page(HTMLParser):
@@ -44,7 +45,8 @@ class Page(HTMLParser):
 
 def test_the_policy_allows_the_pages_own_style_and_program_alone() -> None:
     policy = dict(
-        each.split(" ", 1) for each in explorer().headers["Content-Security-Policy"].split("; ")
+        each.split(" ", 1)
+        for each in explorer.page().headers["Content-Security-Policy"].split("; ")
     )
     for kind, (text,) in Page(HTML).inlined.items():
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

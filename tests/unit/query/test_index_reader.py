@@ -28,7 +28,7 @@ from live_pointer import Live
 from query import handler as query
 from query import index_reader
 from query.http.problems import ProblemError
-from query.index_reader import LIVE, PATIENCE, Reader
+from query.index_reader import DEADLINE, LIVE, Reader
 from tests.conftest import Observed
 from tests.unit.conftest import Cloud, movie_line, template
 from tests.unit.query.test_handler import ask, cold, post  # noqa: F401
@@ -182,7 +182,7 @@ def test_what_came_is_kept_and_only_what_is_left_asked_for(clock: Clock) -> None
     reader_of(table).movies(ASKED)
     keys = [f"{RUNS[0]}#{movie}" for movie in ASKED]
     assert table.calls == [[LIVE, *keys], [LIVE, *keys[3:]], [LIVE, keys[3], *keys[5:]]]
-    assert max(clock.naps) <= index_reader.FIRST_WAIT
+    assert max(clock.naps) <= index_reader.FIRST_BACKOFF
 
 
 def test_that_a_movie_is_not_there_counts_only_together_with_the_pointer(clock: Clock) -> None:  # noqa: ARG001
@@ -213,14 +213,14 @@ def test_a_table_that_never_answers_is_asked_less_and_less_and_given_up_in_time(
 ) -> None:
     table = Deaf()
     asking = reader_of(table)
-    asking.begin()
+    asking.start_request()
     with pytest.raises(ProblemError) as raised:
         asking.movies(ASKED)
     assert raised.value.status == HTTPStatus.SERVICE_UNAVAILABLE
     assert raised.value.headers["Retry-After"]
-    assert PATIENCE <= clock.now <= PATIENCE + index_reader.LONGEST_WAIT
+    assert DEADLINE <= clock.now <= DEADLINE + index_reader.MAX_BACKOFF
     longest = [
-        min(index_reader.FIRST_WAIT * 2**number, index_reader.LONGEST_WAIT)
+        min(index_reader.FIRST_BACKOFF * 2**number, index_reader.MAX_BACKOFF)
         for number in range(1, 99)
     ]
     assert all(nap <= most for nap, most in zip(clock.naps, longest, strict=False))
@@ -378,7 +378,7 @@ def test_the_slowest_request_is_answered_before_anybody_gives_up(
 ) -> None:
     """Some calls take all the time that others may begin in, and then all are as slow as can be."""
     finish_run(cloud, parts=[[movie_line(1, 2), movie_line(2, 1)]])
-    seconds = [(PATIENCE - 0.01) / brisk] * brisk if brisk else []
+    seconds = [(DEADLINE - 0.01) / brisk] * brisk if brisk else []
     carry_out = BaseClient._make_api_call
 
     def slowly(client: Any, operation: str, parameters: dict) -> Any:
@@ -480,7 +480,7 @@ def assert_unavailable(route: str) -> None:
     """Fail where a route does not say, and soon, that it is to be asked again."""
     began = time.monotonic()
     answer = answer_of(route)
-    assert time.monotonic() - began < PATIENCE
+    assert time.monotonic() - began < DEADLINE
     assert answer["statusCode"] == HTTPStatus.SERVICE_UNAVAILABLE
     assert answer["headers"]["Content-Type"] == "application/problem+json"
     assert answer["headers"]["Retry-After"]

@@ -12,12 +12,12 @@ from openapi_spec_validator import validate
 
 from query import handler as query
 from query.http import openapi, swagger
-from query.http.app import Page
+from query.http.app import RawResponse
 from tests.unit.conftest import Cloud, movie_line
 from tests.unit.query.test_handler import ask, cold, get, post  # noqa: F401
 from tests.unit.runs.test_indexer import finish_run
 
-JSON_ROUTES = [route for route in query.api.routes if route.answer is not Page]
+JSON_ROUTES = [route for route in query.app.routes if route.response_model is not RawResponse]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_what_is_required_is_said_to_be_so(document: dict[str, Any]) -> None:
         ("/similar", "query", "title"),
         ("/runs/{run_id}", "path", "run_id"),
     }
-    assert document["components"]["schemas"]["Tastes"]["required"] == ["liked"]
+    assert document["components"]["schemas"]["RecommendationRequest"]["required"] == ["liked"]
 
 
 def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ def test_answers_fit_their_schemas(cloud: Cloud, document: dict[str, Any]) -> No
     run_id = finish_run(cloud, parts=[[line, movie_line(2, 1)]])
     for path, parameters, name in [
         ("/movies/1/similar", {"limit": "1"}, "SimilarTitles"),
-        ("/movies/1", {}, "OneMovie"),
+        ("/movies/1", {}, "MovieOfRun"),
         ("/movies", {"title": "movie"}, "Movies"),
         ("/similar", {"title": "movie"}, "SimilarByTitle"),
         ("/runs", {}, "Runs"),
@@ -111,18 +111,18 @@ def test_the_page_asks_nobody_else_for_anything() -> None:
         "docs/swagger-ui-bundle.min.js",
         "openapi.json",
     }
-    for name in ("openapi.json", *(f"docs/{name}" for name in swagger.TYPES)):
+    for name in ("openapi.json", *(f"docs/{name}" for name in swagger.CONTENT_TYPES)):
         assert ask("GET", f"/{name}")["statusCode"] == HTTPStatus.OK
     assert ask("GET", "/docs/html.py")["statusCode"] == HTTPStatus.NOT_FOUND
     assert ask("GET", "/docs/..%2Fhtml.py")["statusCode"] == HTTPStatus.NOT_FOUND
 
 
 def test_swagger_ui_fits_what_lambda_may_answer() -> None:
-    for name in swagger.TYPES:
+    for name in swagger.CONTENT_TYPES:
         assert Path(swagger.ASSETS / name).stat().st_size < 6_291_456
 
 
 def test_the_document_comes_of_the_routes(document: dict[str, Any]) -> None:
-    assert json.loads(json.dumps(openapi.document(query.api.routes[:1])))["paths"] == {
+    assert json.loads(json.dumps(openapi.document(query.app.routes[:1])))["paths"] == {
         "/movies/{movie_id}/similar": document["paths"]["/movies/{movie_id}/similar"]
     }

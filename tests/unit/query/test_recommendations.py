@@ -6,7 +6,7 @@ import pytest
 
 from query import recommendations
 from query.http.problems import ProblemError
-from query.requests import Tastes
+from query.requests import RecommendationRequest
 from tests.unit.conftest import movie_line
 from tests.unit.query.test_similar import LIVE as RUN
 
@@ -17,8 +17,8 @@ LINES = {1: movie_line(1, 10, 11, 2), 2: movie_line(2, 12, 10), 3: movie_line(3,
 
 
 def rows(*liked: int, disliked: tuple[int, ...] = (), limit: int = 10) -> list[tuple[int, float]]:
-    asked = Tastes(liked=list(liked), disliked=list(disliked), limit=limit)
-    answer = recommendations.recommendations(LIVE, LINES, asked)
+    asked = RecommendationRequest(liked=list(liked), disliked=list(disliked), limit=limit)
+    answer = recommendations.recommend(LIVE, LINES, asked)
     return [(row.movie_id, row.score) for row in answer.recommendations]
 
 
@@ -41,8 +41,8 @@ def test_what_is_given_is_never_recommended_and_counts_once() -> None:
 
 
 def test_each_row_names_the_liked_movies_that_led_to_it_best_first() -> None:
-    asked = Tastes(liked=[2, 1])
-    first, *_ = recommendations.recommendations(LIVE, LINES, asked).recommendations
+    asked = RecommendationRequest(liked=[2, 1])
+    first, *_ = recommendations.recommend(LIVE, LINES, asked).recommendations
     assert [(why.movie_id, why.title) for why in first.because] == [
         (1, "Movie 1 (1995)"), (2, "Movie 2 (1995)")
     ]  # fmt: skip
@@ -50,24 +50,24 @@ def test_each_row_names_the_liked_movies_that_led_to_it_best_first() -> None:
 
 
 def test_the_limit_cuts_the_rows_and_not_what_matched() -> None:
-    asked = Tastes(liked=[1, 2], limit=1)
-    answer = recommendations.recommendations(LIVE, LINES, asked)
+    asked = RecommendationRequest(liked=[1, 2], limit=1)
+    answer = recommendations.recommend(LIVE, LINES, asked)
     assert (len(answer.recommendations), answer.matched) == (1, 3)
 
 
 def test_unknown_movies_are_told_and_the_rest_is_answered() -> None:
-    asked = Tastes(liked=[1, 99], disliked=[98])
-    answer = recommendations.recommendations(LIVE, LINES, asked)
+    asked = RecommendationRequest(liked=[1, 99], disliked=[98])
+    answer = recommendations.recommend(LIVE, LINES, asked)
     assert (answer.unknown, answer.matched) == ([98, 99], 3)
     with pytest.raises(ProblemError, match="there is none of the liked movies in run"):
-        recommendations.recommendations(LIVE, LINES, Tastes(liked=[99]))
+        recommendations.recommend(LIVE, LINES, RecommendationRequest(liked=[99]))
 
 
 def test_nothing_to_recommend_has_a_reason() -> None:
-    answer = recommendations.recommendations(LIVE, LINES, Tastes(liked=[4]))
+    answer = recommendations.recommend(LIVE, LINES, RecommendationRequest(liked=[4]))
     assert answer.reason == "3 users rated it; 10 are needed"
-    answer = recommendations.recommendations(
-        LIVE, LINES, Tastes(liked=[1, 4], disliked=[2, 10, 11])
+    answer = recommendations.recommend(
+        LIVE, LINES, RecommendationRequest(liked=[1, 4], disliked=[2, 10, 11])
     )
     assert answer.recommendations == []
     assert answer.reason is not None
@@ -76,5 +76,7 @@ def test_nothing_to_recommend_has_a_reason() -> None:
 
 def test_a_movie_is_liked_or_disliked() -> None:
     with pytest.raises(ProblemError, match="disliked: it is liked, too"):
-        recommendations.wanted(Tastes(liked=[1, 2], disliked=[2]))
-    assert sorted(recommendations.wanted(Tastes(liked=[2, 1, 2], disliked=[3]))) == [1, 2, 3]
+        recommendations.requested_ids(RecommendationRequest(liked=[1, 2], disliked=[2]))
+    assert sorted(
+        recommendations.requested_ids(RecommendationRequest(liked=[2, 1, 2], disliked=[3]))
+    ) == [1, 2, 3]

@@ -10,7 +10,7 @@ from msgspec import UNSET, to_builtins
 from live_pointer import Live
 from query import similar
 from query.http.problems import ProblemError
-from query.requests import SimilarTo
+from query.requests import SimilarQuery
 
 LIVE = Live(
     run_id="20261123T120500000Z-5f2a9c01",
@@ -46,7 +46,7 @@ LINE = {
 
 def ask(**asked: Any) -> dict[str, Any]:
     """The answer as a caller gets it."""
-    return to_builtins(similar.similar_titles(LIVE, LINE, SimilarTo(movie_id=1, **asked)))
+    return to_builtins(similar.similar_titles(LIVE, LINE, SimilarQuery(movie_id=1, **asked)))
 
 
 def ids(answer: dict[str, Any]) -> list[int]:
@@ -101,10 +101,10 @@ def test_years_that_leave_none_are_a_bad_request() -> None:
 
 def test_a_title_that_hardly_anybody_rated_is_answered_by_content_and_says_so() -> None:
     cold = LINE | {"ratings": 1, "neighbours": {"hybrid": [[3, 0.7, 0, None]]}}
-    answer = similar.similar_titles(LIVE, cold, SimilarTo(movie_id=1))
+    answer = similar.similar_titles(LIVE, cold, SimilarQuery(movie_id=1))
     assert (answer.measure, answer.total) == ("hybrid", 1)
     assert [row.based_on for row in answer.similar] == ["content"]
-    asked = similar.similar_titles(LIVE, cold, SimilarTo(movie_id=1, measure="damped"))
+    asked = similar.similar_titles(LIVE, cold, SimilarQuery(movie_id=1, measure="damped"))
     assert (asked.measure, asked.similar) == ("damped", []), "a measure that is named answers"
 
 
@@ -112,10 +112,10 @@ def test_an_empty_page_says_why() -> None:
     assert ask(genre=("Western",))["reason"] == "none of its 3 neighbours passes the filters"
     assert ask(offset=3)["reason"] == "offset 3 is beyond the 3 that match"
     few = LINE | {"ratings": 1, "neighbours": {}}
-    reason = similar.similar_titles(LIVE, few, SimilarTo(movie_id=1)).reason
+    reason = similar.similar_titles(LIVE, few, SimilarQuery(movie_id=1)).reason
     assert reason == "1 user rated it; 10 are needed"
     alone = LINE | {"neighbours": {}}
-    cosine = similar.similar_titles(LIVE, alone, SimilarTo(movie_id=1, measure="cosine"))
+    cosine = similar.similar_titles(LIVE, alone, SimilarQuery(movie_id=1, measure="cosine"))
     assert cosine.reason == "no other movie shares 10 of its 300 raters and scores 0.95 or more"
 
 
@@ -150,5 +150,5 @@ def test_behind_the_end_a_link_leads_back_to_the_last_page() -> None:
 
 def test_a_run_without_ratings_of_a_measure_says_so() -> None:
     live = replace(LIVE, measures=["damped", "ease"])
-    answer = similar.similar_titles(live, LINE, SimilarTo(movie_id=1, measure="ease"))
+    answer = similar.similar_titles(live, LINE, SimilarQuery(movie_id=1, measure="ease"))
     assert (answer.total, answer.reason) == (0, "no other movie is near it by ease")
