@@ -1,9 +1,9 @@
-"""Answers the API: similar titles, movies, runs.
+"""The API: similar titles, movies, recommendations and runs.
 
-Triggered by API Gateway. One request to DynamoDB answers a warm call: it reads the live pointer and
-the movie under the run that was live at the last call, together; only where the pointer has moved
-is the movie read again. A client never sees two runs mixed, nor an older run after a newer one.
-Where AWS stalls or is busy, the answer is a 503 in time, see `reader.DEADLINE`.
+Triggered by API Gateway. A warm request makes one call to DynamoDB: it reads the live pointer
+together with the movies of the run that was live at the last request, and reads the movies again
+only if the pointer has moved. A client never sees two runs mixed, nor an older run after a newer
+one. If AWS stalls or is busy, the response is a 503 in time, see `index_reader.DEADLINE`.
 """
 
 import os
@@ -55,9 +55,15 @@ runs_table = dynamodb.Table(os.environ["RUNS_TABLE"])
 reader = Reader(dynamodb, os.environ["INDEX_TABLE"], os.environ["RESULTS_BUCKET"])
 app = App()
 
-ALTERNATIVES = 5  # to the movie that a title is taken to mean
-HOUR = 3600
-MINUTE = 60  # for which an answer of a run may be kept; a new run shows as late as that
+INFO = {
+    "title": "similar-titles",
+    "version": "1",
+    "summary": "Titles similar to a movie, by how the same users rated both.",
+    "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+}
+ALTERNATIVES = 5  # to the best match of a title
+HOUR = 3600  # seconds
+MINUTE = 60  # seconds that clients may keep a run's responses: the delay until a new run shows
 
 
 @metrics.log_metrics
@@ -65,90 +71,122 @@ MINUTE = 60  # for which an answer of a run may be kept; a new run shows as late
     correlation_id_path=correlation_paths.API_GATEWAY_REST, clear_state=True
 )
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
-    """See the module."""
-    began = perf_counter()
+    """Answer one request."""
+    started = perf_counter()
     reader.start_request()
-    request = messages.from_event(event)
-    proxied = messages.to_gateway(request, app.handle(request))
-    took = 1000 * (perf_counter() - began)
-    metrics.add_metric("QueryLatency", MetricUnit.Milliseconds, took)
-    return proxied
+    result = app.resolve(event)
+    milliseconds = 1000 * (perf_counter() - started)
+    metrics.add_metric("QueryLatency", MetricUnit.Milliseconds, milliseconds)
+    return result
 
 
-@app.route("GET", "/movies/{movie_id}/similar", "Titles similar to a movie", MINUTE, (404, 503))
-def get_similar(asked: SimilarQuery) -> SimilarTitles:
+@app.get(
+    "/movies/{movie_id}/similar",
+    summary="Titles similar to a movie",
+    max_age=MINUTE,
+    errors=(404, 503),
+)
+def get_similar(query: SimilarQuery) -> SimilarTitles:
     """Its neighbours in the live run, the most similar first."""
-    return similar.similar_titles(*_movie(asked.movie_id), asked)
+    return similar.similar_titles(*_movie(query.movie_id), query)
 
 
-@app.route("GET", "/movies/{movie_id}", "One movie", MINUTE, (404, 503))
-def get_movie(asked: MovieQuery) -> MovieOfRun:
-    """Its title, year, genres and how many users rated it."""
-    return responses.movie_of_run(*_movie(asked.movie_id))
+@app.get("/movies/{movie_id}", summary="One movie", max_age=MINUTE, errors=(404, 503))
+def get_movie(query: MovieQuery) -> MovieOfRun:
+    """Its title, year, genres and number of ratings."""
+    return responses.movie_of_run(*_movie(query.movie_id))
 
 
-@app.route("GET", "/movies", "Movies by title", MINUTE, (503,))
-def get_movies(asked: SearchQuery) -> Movies:
+@app.get("/movies", summary="Movies by title", max_age=MINUTE, errors=(503,))
+def get_movies(query: SearchQuery) -> Movies:
     """The live run's movies whose titles match, equal titles first, then the most rated."""
-    live, hits = _search(asked, asked.limit)
+    live, hits = _search(query, query.limit)
     return Movies(run_id=live.run_id, movies=[responses.movie(hit.movie) for hit in hits])
 
 
-@app.route("GET", "/similar", "Titles similar to a movie, by its title", MINUTE, (404, 503))
-def get_similar_to_title(asked: SimilarByTitleQuery) -> SimilarByTitle:
-    """The neighbours of the movie that matches best; `did_you_mean` has what matches as well."""
+@app.get(
+    "/similar",
+    summary="Titles similar to a movie, by its title",
+    max_age=MINUTE,
+    errors=(404, 503),
+)
+def get_similar_to_title(query: SimilarByTitleQuery) -> SimilarByTitle:
+    """The neighbours of the best match; `did_you_mean` lists the movies that match equally well."""
     for _ in range(MAX_ATTEMPTS):
-        live, hits = _search(asked, 1 + ALTERNATIVES)
+        live, hits = _search(query, 1 + ALTERNATIVES)
         if not hits:
             raise problems.not_found(
-                f"no movie in run {live.run_id} with a title like {asked.title}"
+                f"no movie in run {live.run_id} with a title like {query.title}"
             )
         movie_id = hits[0].movie["movie_id"]
         current, lines = reader.movies([movie_id])
-        if current.run_id == live.run_id:  # else its movies may be others
-            return similar.similar_by_title(live, lines[movie_id], hits, asked)
+        if current.run_id == live.run_id:  # otherwise an id may mean another movie
+            return similar.similar_by_title(live, lines[movie_id], hits, query)
     raise reader.unavailable()
 
 
-@app.route("POST", "/recommendations", "Titles to watch next", errors=(404, 413, 415, 503))
-def post_recommendations(asked: RecommendationRequest) -> Recommendations:
-    """From the neighbours of what is liked; each says which liked movies led to it."""
-    live, lines = reader.movies(recommendations.requested_ids(asked))
-    return recommendations.recommend(live, lines, asked)
+@app.post("/recommendations", summary="Titles to watch next", errors=(404, 413, 415, 503))
+def post_recommendations(request: RecommendationRequest) -> Recommendations:
+    """From the neighbours of liked movies; each title names the liked movies that led to it."""
+    live, lines = reader.movies(recommendations.requested_ids(request))
+    return recommendations.recommend(live, lines, request)
 
 
-@app.route("GET", "/runs", "The latest runs, newest first")
-def get_runs(asked: RunsQuery) -> Runs:
-    """Each with its state, and why it failed where it did."""
-    items = runs.latest(runs_table, asked.limit)
-    live = reader.live()  # last: it is not asked for where the first call took too long
+@app.get("/runs", summary="The latest runs, newest first")
+def get_runs(query: RunsQuery) -> Runs:
+    """Each with its state and, if it failed, the reason."""
+    items = runs.latest(runs_table, query.limit)
+    live = reader.live()  # last: it starts no call if the first one took too long
     return Runs(
         live_run_id=live.run_id if live else None, runs=[responses.run(item) for item in items]
     )
 
 
-@app.route("GET", "/runs/{run_id}", "One run", errors=(404,))
-def get_run(asked: RunQuery) -> Run:
-    """Its state, when it entered each, its cluster and its counts."""
-    item = runs.get(runs_table, asked.run_id)
+@app.get("/runs/{run_id}", summary="One run", errors=(404,))
+def get_run(query: RunQuery) -> Run:
+    """Its state, the time of each transition, its cluster and its counts."""
+    item = runs.get(runs_table, query.run_id)
     if item is None:
-        raise problems.not_found(f"no run {asked.run_id}")
+        raise problems.not_found(f"no run {query.run_id}")
     return responses.run(item)
 
 
-@app.route("GET", "/health", "Whether the API can answer")
-def get_health(asked: NoParameters) -> Health:  # noqa: ARG001
-    """Also says which run is live, since when, and by which measures it has neighbours."""
+@app.get("/health", summary="Whether the API can answer")
+def get_health(query: NoParameters) -> Health:  # noqa: ARG001
+    """Also names the live run, the time it went live and its measures."""
     return responses.health(reader.live())
 
 
-@app.route("GET", "/", "The explorer, a page for people")
-def get_explorer(asked: NoParameters) -> RawResponse:  # noqa: ARG001
-    """Shows what the other routes answer."""
+@app.get("/", summary="The explorer, a page for people")
+def get_explorer(query: NoParameters) -> RawResponse:  # noqa: ARG001
+    """Shows the responses of the other routes."""
     return explorer.page()
 
 
+@app.get("/openapi.json", summary="The OpenAPI 3.1 document of this API", max_age=HOUR)
+def get_openapi(query: NoParameters) -> RawResponse:  # noqa: ARG001
+    """Made from the routes and their classes."""
+    from query.examples import EXAMPLES  # only this route needs these two
+    from query.http import openapi
+
+    document = openapi.document(INFO, app.routes, EXAMPLES)
+    return RawResponse(messages.JSON, msgspec.json.encode(document))
+
+
+@app.get("/docs", summary="The documentation as a page", max_age=HOUR)
+def get_docs(query: NoParameters) -> RawResponse:  # noqa: ARG001
+    """Swagger UI."""
+    return swagger.page()
+
+
+@app.get("/docs/{name}", summary="A file of the documentation page", max_age=HOUR, errors=(404,))
+def get_docs_asset(query: AssetQuery) -> RawResponse:
+    """A script or a stylesheet."""
+    return swagger.asset(query.name)
+
+
 def _movie(movie_id: int) -> tuple[Live, dict[str, Any]]:
+    """The live run and a movie's line of `neighbours/`."""
     live, lines = reader.movies([movie_id])
     logger.append_keys(run_id=live.run_id)
     if movie_id not in lines:
@@ -156,32 +194,12 @@ def _movie(movie_id: int) -> tuple[Live, dict[str, Any]]:
     return live, lines[movie_id]
 
 
-@app.route("GET", "/openapi.json", "This API's document, OpenAPI 3.1", HOUR)
-def get_openapi(asked: NoParameters) -> RawResponse:  # noqa: ARG001
-    """Made of the routes, questions and answers themselves."""
-    from query.http import openapi  # only this route needs it
-
-    return RawResponse(messages.JSON, msgspec.json.encode(openapi.document(app.routes)))
-
-
-@app.route("GET", "/docs", "The document to read and to try", HOUR)
-def get_docs(asked: NoParameters) -> RawResponse:  # noqa: ARG001
-    """Swagger UI; nothing of it comes from elsewhere."""
-    return swagger.page()
-
-
-@app.route("GET", "/docs/{name}", "What that page is made of", HOUR, (404,))
-def get_docs_asset(asked: AssetQuery) -> RawResponse:
-    """Swagger UI's own files, which Powertools brings."""
-    return swagger.asset(asked.name)
-
-
-def _search(asked: SearchQuery | SimilarByTitleQuery, limit: int) -> tuple[Live, list[Hit]]:
+def _search(query: SearchQuery | SimilarByTitleQuery, limit: int) -> tuple[Live, list[Hit]]:
+    """The live run and its movies whose titles match, the best match first."""
     live, titles = reader.titles()
-    hits = title_search.search(
-        titles, asked.title, limit, None if asked.year is UNSET else asked.year
-    )
+    year = None if query.year is UNSET else query.year
+    hits = title_search.search(titles, query.title, limit, year)
     if not hits:
         metrics.add_metric("SearchMisses", MetricUnit.Count, 1)
-        logger.info("no title matches", run_id=live.run_id, title=asked.title)
+        logger.info("no title matches", run_id=live.run_id, title=query.title)
     return live, hits

@@ -1,134 +1,131 @@
-"""The API's document, OpenAPI 3.1, made from its routes, questions and answers."""
+"""The OpenAPI 3.1 document, made from the routes, their parameters and their responses."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from query.examples import EXAMPLES
 from query.http import problems
 from query.http.app import RawResponse, Route
 from query.http.messages import JSON
 from query.http.problems import Problem
+from query.http.validation import parameters_of
+
+type Examples = Mapping[type[Struct], Struct]
 
 REF = "#/components/schemas/{name}"
-ALWAYS = (400, 405, 429, 500)  # statuses with which any request may be answered
-
-INFO = {
-    "title": "similar-titles",
-    "version": "1",
-    "summary": "Titles similar to a movie, by how the same users rated both.",
-    "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-}
+EVERY_ROUTE = (400, 405, 429, 500)  # error statuses that any route may return
 HEADERS = {
-    "ETag": "Names this answer of this run; send it as If-None-Match.",
-    "Cache-Control": "How long the answer may be kept.",
-    "X-Total-Count": "How many rows all pages have together.",
-    "Link": "The pages around this one, RFC 8288.",
+    "ETag": "Identifies this version of the response; send it back as If-None-Match.",
+    "Cache-Control": "How long the response may be kept.",
+    "X-Total-Count": "The number of rows on all pages.",
+    "Link": "The neighbouring pages, RFC 8288.",
 }
-PAGED = ("X-Total-Count", "Link")
+PAGING_HEADERS = ("X-Total-Count", "Link")
+API_KEY = {
+    "type": "apiKey",
+    "in": "header",
+    "name": "x-api-key",
+    "description": "Only if the deployment requires a key",
+}
 
 
-def document(routes: Iterable[Route]) -> dict[str, Any]:
-    """The OpenAPI document of what answers with JSON.
+def document(
+    info: Mapping[str, Any], routes: Iterable[Route], examples: Examples
+) -> dict[str, Any]:
+    """The OpenAPI document of the routes that return JSON.
 
     Args:
-        routes: of the API.
+        info: the API's title, version and so on.
+        routes: all routes of the API.
+        examples: one of each response, of each JSON body and of `Problem`.
     """
-    told = [route for route in routes if route.response_model is not RawResponse]
+    described = [route for route in routes if route.response_model is not RawResponse]
     paths: dict[str, dict[str, Any]] = {}
-    for route in told:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
-    bodies = {route.request_model for route in told if route.method == "POST"}
-    answers = {route.response_model for route in told} | bodies | {Problem}
-    types = sorted(answers, key=lambda each: each.__name__)
-    _, schemas = msgspec.json.schema_components(types, ref_template=REF)
+    for route in described:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, examples)
+    models = {route.response_model for route in described} | {Problem}
+    models |= {route.request_model for route in described if route.method == "POST"}
+    _, schemas = msgspec.json.schema_components(
+        sorted(models, key=lambda model: model.__name__), ref_template=REF
+    )
+    statuses = sorted({*EVERY_ROUTE, *(status for route in described for status in route.errors)})
     return {
         "openapi": "3.1.0",
-        "info": INFO,
-        "servers": [{"url": ".", "description": "Where this document is"}],
+        "info": info,
+        "servers": [{"url": ".", "description": "The address of this document"}],
         "security": [{}, {"api_key": []}],
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "responses": {str(status): _failure(status) for status in _statuses(told)},
+            "responses": {str(status): _error(status, examples) for status in statuses},
             "headers": {
                 name: {"description": text, "schema": {"type": "string"}}
                 for name, text in HEADERS.items()
             },
-            "securitySchemes": {
-                "api_key": {
-                    "type": "apiKey",
-                    "in": "header",
-                    "name": "x-api-key",
-                    "description": "Where whoever deployed the API asks for one",
-                }
-            },
+            "securitySchemes": {"api_key": API_KEY},
         },
     }
 
 
-def _operation(route: Route) -> dict[str, Any]:
-    said: dict[str, Any] = {
+def _operation(route: Route, examples: Examples) -> dict[str, Any]:
+    operation: dict[str, Any] = {
         "operationId": route.handler.__name__,
         "summary": route.summary,
         "description": route.handler.__doc__,
-        "responses": {"200": _success(route)},
+        "responses": {"200": _success(route, examples)},
     }
     if route.method == "GET":
-        said["parameters"] = _parameters(route)
-        said["responses"]["304"] = {"description": "The sender has this answer already"}
+        operation["parameters"] = _parameters(route)
+        operation["responses"]["304"] = {"description": "The client already has this response"}
     else:
-        said["requestBody"] = {"required": True, "content": _content(route.request_model)}
-    for status in sorted({*ALWAYS, *route.errors}):
-        said["responses"][str(status)] = {"$ref": f"#/components/responses/{status}"}
-    return said
+        content = _content(route.request_model, examples)
+        operation["requestBody"] = {"required": True, "content": content}
+    for status in sorted({*EVERY_ROUTE, *route.errors}):
+        operation["responses"][str(status)] = {"$ref": f"#/components/responses/{status}"}
+    return operation
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
-    """A question's fields: those in braces are of the path, the others of the query."""
-    parameters = []
-    for field in msgspec.structs.fields(route.request_model):
-        schema = msgspec.json.schema(field.type)
-        is_of_path = f"{{{field.name}}}" in route.path
-        if field.default not in (msgspec.UNSET, msgspec.NODEFAULT, ()):
-            schema["default"] = field.default
-        parameter = {
-            "name": field.name,
-            "in": "path" if is_of_path else "query",
-            "description": schema.pop("description", ""),
-            "required": field.required,
-            "schema": schema,
-        }
-        parameters.append(parameter)
-    return parameters
+    """The parameters of the path, which names them in braces, and those of the query."""
+    described = []
+    for name, parameter in parameters_of(route.request_model).items():
+        schema = dict(parameter.schema)
+        description = schema.pop("description", "")
+        if parameter.default not in (msgspec.UNSET, msgspec.NODEFAULT, ()):
+            schema["default"] = parameter.default
+        described.append(
+            {
+                "name": name,
+                "in": "path" if f"{{{name}}}" in route.path else "query",
+                "description": description,
+                "required": parameter.is_required,
+                "schema": schema,
+            }
+        )
+    return described
 
 
-def _success(route: Route) -> dict[str, Any]:
-    is_paged = "links" in getattr(route.response_model, "__struct_fields__", ())
+def _success(route: Route, examples: Examples) -> dict[str, Any]:
     headers = ["Cache-Control"]
     headers += ["ETag"] if route.method == "GET" else []
-    headers += PAGED if is_paged else []
+    headers += PAGING_HEADERS if hasattr(route.response_model, "links") else []
     return {
         "description": route.response_model.__doc__,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
-        "content": _content(route.response_model),
+        "content": _content(route.response_model, examples),
     }
 
 
-def _content(kind: type[Struct], content_type: str = JSON) -> dict[str, Any]:
-    example = msgspec.to_builtins(EXAMPLES[kind])
-    return {content_type: {"schema": {"$ref": REF.format(name=kind.__name__)}, "example": example}}
-
-
-def _statuses(routes: Iterable[Route]) -> list[int]:
-    return sorted({*ALWAYS, *(status for route in routes for status in route.errors)})
-
-
-def _failure(status: int) -> dict[str, Any]:
-    content = _content(Problem, problems.CONTENT_TYPE)
-    if status != HTTPStatus.BAD_REQUEST:
+def _error(status: int, examples: Examples) -> dict[str, Any]:
+    content = _content(Problem, examples, problems.CONTENT_TYPE)
+    if status != HTTPStatus.BAD_REQUEST:  # of which alone the example is
         del content[problems.CONTENT_TYPE]["example"]
     return {"description": HTTPStatus(status).phrase, "content": content}
+
+
+def _content(model: type[Struct], examples: Examples, content_type: str = JSON) -> dict[str, Any]:
+    example = msgspec.to_builtins(examples[model])
+    return {content_type: {"schema": {"$ref": REF.format(name=model.__name__)}, "example": example}}

@@ -1,4 +1,4 @@
-"""What an API says instead of an answer: RFC 9457 problem+json."""
+"""Errors as RFC 9457 problem documents."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -7,20 +7,18 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 CONTENT_TYPE = "application/problem+json"
+MAX_SHOWN = 200  # characters of a path that a problem repeats
 
 
 class InvalidParameter(Struct, frozen=True, omit_defaults=True):
-    """What is wrong with one parameter."""
+    """A parameter that is wrong, and why."""
 
     parameter: str
     detail: str
-    allowed: Annotated[str, Meta(description="What would be right")]
-    value: Annotated[str | None, Meta(description="What was given; absent where nothing was")] = (
+    allowed: Annotated[str, Meta(description="What would be valid")]
+    value: Annotated[str | None, Meta(description="The value sent; absent if there was none")] = (
         None
     )
-
-
-SHOWN = 200  # characters of a path that an answer repeats
 
 
 class Problem(Struct, frozen=True):
@@ -29,21 +27,21 @@ class Problem(Struct, frozen=True):
     title: str
     status: int
     detail: str
-    instance: Annotated[str, Meta(description="The path that was asked for")]
+    instance: Annotated[str, Meta(description="The path of the request")]
     type: str = "about:blank"
     errors: Annotated[
         list[InvalidParameter] | UnsetType,
-        Meta(description="Of a bad request: what is wrong with it"),
+        Meta(description="The invalid parameters of a bad request"),
     ] = UNSET
 
 
 class ProblemError(Exception):
-    """A request that cannot be answered; the message is for its sender.
+    """A request that fails; the message goes to the client.
 
     Attributes:
-        status: of HTTP.
-        headers: that the answer has beside the usual ones.
-        faults: what is wrong with which parameter.
+        status: the HTTP status.
+        headers: additional headers of the response.
+        errors: the invalid parameters.
     """
 
     def __init__(
@@ -51,35 +49,35 @@ class ProblemError(Exception):
         status: HTTPStatus,
         detail: str,
         headers: Mapping[str, str] | None = None,
-        faults: list[InvalidParameter] | None = None,
+        errors: list[InvalidParameter] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.headers = headers or {}
-        self.faults = faults
+        self.errors = errors or []
 
     def problem(self, instance: str) -> Problem:
-        """The body of the answer."""
+        """The body of the response to a request for the path `instance`."""
         return Problem(
             title=self.status.phrase,
             status=int(self.status),
             detail=str(self),
-            instance=instance[:SHOWN],
-            errors=self.faults or UNSET,
+            instance=instance[:MAX_SHOWN],
+            errors=self.errors or UNSET,
         )
 
 
-def not_found(what: str) -> ProblemError:
-    """404: what was asked for is not there."""
-    return ProblemError(HTTPStatus.NOT_FOUND, f"there is {what}")
+def not_found(detail: str) -> ProblemError:
+    """404."""
+    return ProblemError(HTTPStatus.NOT_FOUND, detail)
 
 
 def unavailable(detail: str) -> ProblemError:
-    """503: not now, but soon."""
+    """503: try again soon."""
     return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "5"})
 
 
-def bad_request(*faults: InvalidParameter) -> ProblemError:
-    """400: parameters that are missing, unknown or not allowed."""
-    said = "; ".join(f"{fault.parameter}: {fault.detail}" for fault in faults)
-    return ProblemError(HTTPStatus.BAD_REQUEST, said, faults=list(faults))
+def bad_request(*errors: InvalidParameter) -> ProblemError:
+    """400: parameters are missing, unknown or invalid."""
+    detail = "; ".join(f"{error.parameter}: {error.detail}" for error in errors)
+    return ProblemError(HTTPStatus.BAD_REQUEST, detail, errors=list(errors))

@@ -1,4 +1,4 @@
-"""The API's document as a page to read and to try: Swagger UI, all of it served from here."""
+"""Swagger UI: the OpenAPI document as a page, with all its files served by this API."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ import aws_lambda_powertools
 from query.http import problems
 from query.http.app import RawResponse
 
-# Powertools brings them for its own event handler, which the functions do not use.
+# Powertools ships them for its own event handler, which the functions do not use.
 ASSETS = Path(aws_lambda_powertools.__file__).parent / "event_handler" / "openapi" / "swagger_ui"
 CONTENT_TYPES = {
     "swagger-ui-bundle.min.js": "text/javascript",
     "swagger-ui.min.css": "text/css",
 }
-# The page may use what comes from here, and nothing else. Swagger UI styles its elements itself.
+# Swagger UI sets styles from its script, so these must be allowed inline.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -23,7 +23,7 @@ PAGE = """<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>similar-titles: the API</title>
+<title>API documentation</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="docs/swagger-ui.min.css">
 </head>
@@ -41,18 +41,17 @@ SwaggerUIBundle({
 
 
 def page() -> RawResponse:
-    """The page itself."""
-    return RawResponse(
-        "text/html; charset=utf-8", PAGE.encode(), {"Content-Security-Policy": POLICY}
-    )
+    """The page at `docs`, beside `openapi.json`."""
+    headers = {"Content-Security-Policy": POLICY}
+    return RawResponse("text/html; charset=utf-8", PAGE.encode(), headers)
 
 
 def asset(name: str) -> RawResponse:
-    """A file of Swagger UI.
+    """A file of the page.
 
     Raises:
-        ProblemError: 404, it has no such file.
+        ProblemError: 404, the page has no such file.
     """
     if name not in CONTENT_TYPES:
-        raise problems.not_found(f"no file {name} of this page")
+        raise problems.not_found(f"no file {name}")
     return RawResponse(f"{CONTENT_TYPES[name]}; charset=utf-8", (ASSETS / name).read_bytes())

@@ -1,7 +1,8 @@
-"""Reads a question out of a request: every parameter is checked, every fault told."""
+"""Validates the parameters of a request and reports all that are invalid."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -9,94 +10,113 @@ from msgspec import Struct
 from query.http import problems
 from query.http.problems import InvalidParameter
 
-SHOWN = 100  # characters of a wrong value that are said back
+MAX_SHOWN = 100  # characters of an invalid value that the response repeats
 
 
-def parse_parameters[T: Struct](question: type[T], given: Mapping[str, Sequence[str]]) -> T:
-    """A question from the parameters of a path and a query.
+class Parameter(NamedTuple):
+    """A field of a request model.
+
+    Attributes:
+        type: that values are converted to.
+        is_required: whether it has no default.
+        default: msgspec's NODEFAULT if it is required.
+        schema: its JSON Schema.
+    """
+
+    type: Any
+    is_required: bool
+    default: Any
+    schema: Mapping[str, Any]
+
+    @property
+    def is_list(self) -> bool:
+        """Whether a query may repeat it."""
+        return self.schema.get("type") == "array"
+
+
+@cache
+def parameters_of(model: type[Struct]) -> Mapping[str, Parameter]:
+    """The parameters of a request model by name; their schemas are built once."""
+    return {
+        field.name: Parameter(
+            field.type, field.required, field.default, msgspec.json.schema(field.type)
+        )
+        for field in msgspec.structs.fields(model)
+    }
+
+
+def parse_parameters[T: Struct](model: type[T], query: Mapping[str, Sequence[str]]) -> T:
+    """A request from the parameters of its path and query.
 
     Args:
-        question: its class.
-        given: the values of each parameter, as text.
+        model: the request's class.
+        query: the values of each parameter.
 
     Raises:
-        ProblemError: 400 that names every parameter that is missing, unknown or not allowed.
+        ProblemError: 400, with every parameter that is missing, unknown or invalid.
     """
-    lists = {field.name for field in msgspec.structs.fields(question) if is_list(field.type)}
+    lists = {name for name, parameter in parameters_of(model).items() if parameter.is_list}
     repeated = [
-        InvalidParameter(name, "it is given more than once", "one value", _shown(values))
-        for name, values in given.items()
+        InvalidParameter(name, "given more than once", "one value", _shown(values))
+        for name, values in query.items()
         if len(values) > 1 and name not in lists
     ]
     if repeated:
         raise problems.bad_request(*repeated)
-    values = {name: all if name in lists else all[0] for name, all in given.items()}
-    return _read(question, values, strict=False)
+    values = {name: all if name in lists else all[0] for name, all in query.items()}
+    return _parse(model, values, strict=False)
 
 
-def parse_json[T: Struct](question: type[T], body: bytes) -> T:
-    """A question from the JSON object of a body.
+def parse_json[T: Struct](model: type[T], body: bytes) -> T:
+    """A request from the JSON object in its body.
 
     Raises:
-        ProblemError: 400 that names everything in it that is missing, unknown or not allowed.
+        ProblemError: 400, with every field that is missing, unknown or invalid.
     """
     try:
         values = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise problems.bad_request(
-            InvalidParameter("body", f"it is no JSON: {error}", "a JSON object")
-        ) from error
+        invalid = InvalidParameter("body", f"invalid JSON: {error}", "a JSON object")
+        raise problems.bad_request(invalid) from error
     if not isinstance(values, dict):
-        fault = InvalidParameter("body", "it is no JSON object", "a JSON object", _shown(values))
-        raise problems.bad_request(fault)
-    return _read(question, values, strict=True)
+        invalid = InvalidParameter("body", "not a JSON object", "a JSON object", _shown(values))
+        raise problems.bad_request(invalid)
+    return _parse(model, values, strict=True)
 
 
-def _read[T: Struct](question: type[T], values: Mapping[str, Any], *, strict: bool) -> T:
-    fields = {field.name: field for field in msgspec.structs.fields(question)}
-    named = ", ".join(fields) or "none"
-    faults = [
-        InvalidParameter(name, "there is no such parameter", named, _shown(value))
+def _parse[T: Struct](model: type[T], values: Mapping[str, Any], *, strict: bool) -> T:
+    parameters = parameters_of(model)
+    known = ", ".join(parameters) or "none"
+    errors = [
+        InvalidParameter(name, "unknown parameter", known, _shown(value))
         for name, value in values.items()
-        if name not in fields
+        if name not in parameters
     ]
-    read: dict[str, Any] = {}
-    for name, field in fields.items():
+    parsed: dict[str, Any] = {}
+    for name, parameter in parameters.items():
         if name in values:
             try:
-                read[name] = msgspec.convert(values[name], field.type, strict=strict)
+                parsed[name] = msgspec.convert(values[name], parameter.type, strict=strict)
             except msgspec.ValidationError as error:
-                said = str(error).replace("`", "")
-                faults.append(
-                    InvalidParameter(name, said, allowed(field.type), _shown(values[name]))
-                )
-        elif field.required:
-            faults.append(InvalidParameter(name, "it is required", allowed(field.type)))
-    if faults:
-        raise problems.bad_request(*faults)
-    return question(**read)
+                detail, shown = str(error).replace("`", ""), _shown(values[name])
+                errors.append(InvalidParameter(name, detail, _allowed(parameter.schema), shown))
+        elif parameter.is_required:
+            errors.append(InvalidParameter(name, "required", _allowed(parameter.schema)))
+    if errors:
+        raise problems.bad_request(*errors)
+    return model(**parsed)
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))[:SHOWN]
-    return str(value)[:SHOWN]
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text[:MAX_SHOWN]
 
 
-def is_list(kind: Any) -> bool:
-    """Whether a parameter of this type may be given more than once."""
-    return msgspec.json.schema(kind).get("type") == "array"
-
-
-def allowed(kind: Any) -> str:
-    """What a type allows, in words."""
-    return _words(msgspec.json.schema(kind))
-
-
-def _words(schema: Mapping[str, Any]) -> str:
+def _allowed(schema: Mapping[str, Any]) -> str:
+    """The values that a schema allows, in words."""
     match schema["type"]:
         case "array":
-            return f"up to {schema['maxItems']}, each {_words(schema['items'])}"
+            return f"up to {schema['maxItems']}, each {_allowed(schema['items'])}"
         case "string" if "maxLength" in schema:
             return f"a text of {schema['minLength']} to {schema['maxLength']} characters"
         case "string":

@@ -202,11 +202,11 @@ def test_every_id_in_an_answer_can_itself_be_asked_for(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("path", "parameters", "status", "detail"),
     [
-        ("/movies/99", {}, 404, "there is no movie 99"),
-        ("/movies/99/similar", {}, 404, "there is no movie 99"),
-        ("/runs/nonsense", {}, 404, "there is no run nonsense"),
-        ("/nowhere", {}, 404, "there is nothing at /nowhere"),
-        ("/movies/1/similar/x", {}, 404, "there is nothing at /movies/1/similar/x"),
+        ("/movies/99", {}, 404, "no movie 99 in run"),
+        ("/movies/99/similar", {}, 404, "no movie 99 in run"),
+        ("/runs/nonsense", {}, 404, "no run nonsense"),
+        ("/nowhere", {}, 404, "no route /nowhere"),
+        ("/movies/1/similar/x", {}, 404, "no route /movies/1/similar/x"),
     ],
 )
 def test_what_is_not_there_is_said_so(

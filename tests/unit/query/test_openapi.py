@@ -11,6 +11,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from query import handler as query
+from query.examples import EXAMPLES
 from query.http import openapi, swagger
 from query.http.app import RawResponse
 from tests.unit.conftest import Cloud, movie_line
@@ -123,6 +124,6 @@ def test_swagger_ui_fits_what_lambda_may_answer() -> None:
 
 
 def test_the_document_comes_of_the_routes(document: dict[str, Any]) -> None:
-    assert json.loads(json.dumps(openapi.document(query.app.routes[:1])))["paths"] == {
-        "/movies/{movie_id}/similar": document["paths"]["/movies/{movie_id}/similar"]
-    }
+    assert json.loads(json.dumps(openapi.document(query.INFO, query.app.routes[:1], EXAMPLES)))[
+        "paths"
+    ] == {"/movies/{movie_id}/similar": document["paths"]["/movies/{movie_id}/similar"]}

@@ -59,7 +59,7 @@ def test_unknown_movies_are_told_and_the_rest_is_answered() -> None:
     asked = RecommendationRequest(liked=[1, 99], disliked=[98])
     answer = recommendations.recommend(LIVE, LINES, asked)
     assert (answer.unknown, answer.matched) == ([98, 99], 3)
-    with pytest.raises(ProblemError, match="there is none of the liked movies in run"):
+    with pytest.raises(ProblemError, match="none of the liked movies in run"):
         recommendations.recommend(LIVE, LINES, RecommendationRequest(liked=[99]))
 
 

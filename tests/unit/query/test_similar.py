@@ -64,9 +64,9 @@ def test_the_default_measure_answers_where_none_is_named_and_cosine_is_always_co
 def test_an_unknown_measure_is_told_which_there_are() -> None:
     with pytest.raises(ProblemError) as caught:
         ask(measure="best")
-    (fault,) = caught.value.faults or []
-    assert (fault.parameter, fault.value) == ("measure", "best")
-    assert fault.allowed == "one of damped, cosine, hybrid"
+    (error,) = caught.value.errors
+    assert (error.parameter, error.value) == ("measure", "best")
+    assert error.allowed == "one of damped, cosine, hybrid"
 
 
 def test_rows_say_what_they_are_based_on() -> None:
