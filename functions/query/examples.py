@@ -1,4 +1,4 @@
-"""An example of each answer, for the API's document."""
+"""One example of each response and JSON body, for the OpenAPI document."""
 
 from typing import Any
 

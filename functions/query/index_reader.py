@@ -1,4 +1,4 @@
-"""Reads what the API answers from: the live run's movies and its titles catalogue."""
+"""Reads the live run: its movies from DynamoDB and its titles catalogue from S3."""
 
 import math
 import random
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import DynamoDBServiceResource
     from mypy_boto3_s3 import S3Client
 
-DEADLINE = 5  # seconds from a request's beginning; later no call to AWS is begun for it
-MAX_ATTEMPTS = 3  # the pointer may move meanwhile
-FIRST_BACKOFF = 0.02  # seconds at the most before what was left unread is asked for again
-MAX_BACKOFF = 0.5  # where nothing comes, the wait doubles up to this
+DEADLINE = 5  # seconds after a request starts; no call to AWS starts later
+MAX_ATTEMPTS = 3  # to read movies without the live pointer moving
+FIRST_BACKOFF = 0.02  # seconds; the longest wait before unprocessed keys are read again
+MAX_BACKOFF = 0.5  # seconds; up to this, the longest wait doubles while no item comes
 LIVE = index_table.LIVE_KEY["pk"]
 
 
 @dataclass
 class Reader:
-    """Reads under the live pointer and remembers what cannot change.
+    """Reads the live run and caches what cannot change.
 
     Attributes:
-        dynamodb: resource.
+        dynamodb: the resource.
         table_name: the index table.
         bucket: the results bucket.
     """
@@ -49,53 +49,54 @@ class Reader:
 
     @cached_property
     def s3(self) -> "S3Client":
-        """Made when the first search needs it."""
+        """Created by the first search."""
         return boto3.client("s3", config=PROMPT)
 
     def start_request(self) -> None:
-        """Begin a request: from now on its time counts, see `DEADLINE`."""
+        """Start the time of a request, see `DEADLINE`."""
         self._deadline = time.monotonic() + DEADLINE
 
     def live(self) -> Live | None:
-        """The live pointer now, or None before the first run went live.
+        """The current live pointer; None before the first run went live.
 
         Raises:
-            ProblemError: 503, the request's time is over; the same of the other methods.
+            ProblemError: 503, the deadline has passed; all methods below raise this, too.
         """
         self._check_deadline()
         self._last = live_pointer.read(self.dynamodb.Table(self.table_name)) or self._last
         return self._last
 
     def require_live(self) -> Live:
-        """The live pointer now.
+        """The current live pointer.
 
         Raises:
             ProblemError: 503, no run is live yet.
         """
         pointer = self.live()
         if pointer is None:
-            said = "no run is live yet: drop a MovieLens folder and wait for its run"
-            raise problems.unavailable(said)
+            raise problems.unavailable(
+                "no run is live yet: drop a MovieLens folder and wait for its run"
+            )
         return pointer
 
     def movies(self, ids: Sequence[int]) -> tuple[Live, dict[int, dict[str, Any]]]:
-        """Movies with their neighbours in the live run, by id; without those that it lacks.
+        """The live run and its movies with their neighbours, by id; unknown ids are left out.
 
-        One request to DynamoDB while the live run stays the one of the last call, and its answer
-        is not too large for one: the pointer and the movies under that run are read together.
+        Makes a single request to DynamoDB if the live run is still that of the last call and the
+        answer fits into one: it reads the pointer and that run's movies together.
 
         Args:
-            ids: of at most 99 movies, none twice.
+            ids: of at most 99 movies, without duplicates.
 
         Raises:
-            ProblemError: 503, no run is live yet, or DynamoDB did not answer whole, or the
+            ProblemError: 503, no run is live yet, DynamoDB's answer stayed incomplete, or the
                 pointer kept moving.
         """
         for _ in range(MAX_ATTEMPTS):
-            believed = self._last or self.require_live()
-            keys = {id: index_table.movie_key(believed.run_id, id)["pk"] for id in ids}
-            self._last, items = self._read_together(believed.run_id, list(keys.values()))
-            if self._last.run_id == believed.run_id:
+            expected = self._last or self.require_live()
+            keys = {id: index_table.movie_key(expected.run_id, id)["pk"] for id in ids}
+            self._last, items = self._read_together(expected.run_id, list(keys.values()))
+            if self._last.run_id == expected.run_id:
                 found = {id: items.get(key) for id, key in keys.items()}
                 return self._last, {
                     id: index_table.from_item(item) for id, item in found.items() if item
@@ -104,11 +105,11 @@ class Reader:
 
     @staticmethod
     def unavailable() -> ProblemError:
-        """503: what was read was not whole, or of two runs, again and again."""
+        """503: after several attempts, the data was incomplete or from two runs."""
         return problems.unavailable("the index did not answer; try again")
 
     def titles(self) -> tuple[Live, Catalogue]:
-        """The live run's titles; read from S3 once per run.
+        """The live run and its titles, which are read from S3 once per run.
 
         Raises:
             ProblemError: 503, no run is live yet.
@@ -123,50 +124,53 @@ class Reader:
     def _read_together(
         self, run_id: str, keys: list[str]
     ) -> tuple[Live, dict[str, dict[str, Any]]]:
-        """The live pointer, and items of a run by their `pk`, read in as few requests as may be.
+        """The live pointer, and a run's items by their `pk`, in as few requests as possible.
 
-        DynamoDB hands over no more than 1 MB of a partition and 16 MB in all, and less where it
-        is busy. What came is kept, and what is left is asked for once more.
+        One answer of DynamoDB holds at most 1 MB from a partition and 16 MB in total, and less if
+        DynamoDB is busy. Items that came are kept; the other keys are read again.
 
-        An item that came is right whenever it was read, for under a run's id nothing changes.
-        That one is *not* there counts only where the pointer came with that answer, and stood at
-        the run: of a run that is not live any more, or not yet, items may be missing. So the
-        pointer is asked for each time.
+        An item is valid whenever it was read, because a run's items never change. A *missing* item
+        counts only if the same answer holds the pointer, and the pointer is still at this run:
+        items of a run may be missing before it goes live and after another one has. So every
+        request reads the pointer, too.
 
         Returns:
-            The pointer and the items, without those that are not there; no items at all where
-            the pointer stands at another run.
+            The pointer and the items that exist; no items if the pointer is at another run.
         """
         pointer: Live | None = None
         items: dict[str, dict[str, Any]] = {}
-        left, in_vain = keys, 0
+        left, empty_reads = keys, 0
         while True:
-            came, unread = self._read_batch([LIVE, *left])
-            said = came.pop(LIVE, None)
-            if said:
-                pointer = live_pointer.from_item(said)
+            found, unprocessed = self._read_batch([LIVE, *left])
+            pointer_item = found.pop(LIVE, None)
+            if pointer_item:
+                pointer = live_pointer.from_item(pointer_item)
                 if pointer.run_id != run_id:
                     return pointer, {}
-            elif LIVE not in unread:  # the table was lost
+            elif LIVE not in unprocessed:  # the table was lost
                 raise self.unavailable()
-            items |= came
-            still = [key for key in left if (key in unread if said else key not in items)]
-            if pointer and not still:
+            items |= found
+            # Without the pointer, a key that is neither read nor unprocessed may still exist.
+            still_left = [
+                key for key in left if (key in unprocessed if pointer_item else key not in items)
+            ]
+            if pointer and not still_left:
                 return pointer, items
-            in_vain = 0 if len(still) < len(left) else in_vain + 1
-            left = still
-            time.sleep(random.uniform(0, min(FIRST_BACKOFF * 2**in_vain, MAX_BACKOFF)))  # noqa: S311
+            empty_reads = 0 if len(still_left) < len(left) else empty_reads + 1
+            left = still_left
+            longest = min(FIRST_BACKOFF * 2**empty_reads, MAX_BACKOFF)
+            time.sleep(random.uniform(0, longest))  # noqa: S311
 
     def _read_batch(self, keys: list[str]) -> tuple[dict[str, dict[str, Any]], set[str]]:
-        """Items by their `pk`, of those that are there, and the keys that were left unread."""
+        """The items that exist, by their `pk`, and the unprocessed keys."""
         self._check_deadline()
         request: Any = {
             self.table_name: {"Keys": [{"pk": key} for key in keys], "ConsistentRead": True}
         }
         answer: Any = self.dynamodb.batch_get_item(RequestItems=request)
-        unread = answer.get("UnprocessedKeys", {}).get(self.table_name, {"Keys": []})["Keys"]
+        unprocessed = answer.get("UnprocessedKeys", {}).get(self.table_name, {"Keys": []})["Keys"]
         items = answer["Responses"].get(self.table_name, [])
-        return {item["pk"]: item for item in items}, {key["pk"] for key in unread}
+        return {item["pk"]: item for item in items}, {key["pk"] for key in unprocessed}
 
     def _check_deadline(self) -> None:
         if time.monotonic() >= self._deadline:

@@ -1,4 +1,4 @@
-"""Titles to watch next, from the neighbours of what somebody likes."""
+"""Titles to watch next, from the neighbours of the movies that a person likes."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -16,89 +16,92 @@ type Line = Mapping[str, Any]
 
 
 def recommend(
-    live: Live, lines: Mapping[int, Line], asked: RecommendationRequest
+    live: Live, lines: Mapping[int, Line], request: RecommendationRequest
 ) -> Recommendations:
-    """Titles that are near to what is liked and not to what is disliked, the best first.
+    """Titles similar to liked movies and not to disliked ones, the best first.
 
-    A title's score is the sum of its scores with the liked movies, less that with the disliked
-    ones; where it is not above zero, the title is left out.
+    A title's score is the sum of its scores with the liked movies minus the sum of its scores with
+    the disliked ones. Titles with a score of zero or less are left out.
 
     Args:
-        live: the run that is answered from.
-        lines: lines of `neighbours/` by movie, of those asked for that the run has.
-        asked: what is liked and what is not.
+        live: the live run.
+        lines: the lines of `neighbours/` of the requested movies, by id; without those that the
+            run lacks.
+        request: the liked and disliked movies.
 
     Raises:
-        ProblemError: 400, the run has no such measure; 404, it has none of the liked movies.
+        ProblemError: 400, the run lacks the measure; 404, it has none of the liked movies.
     """
-    measure = similar.resolve_measure(live, asked.measure)
-    liked = [lines[id] for id in dict.fromkeys(asked.liked) if id in lines]
-    disliked = [lines[id] for id in dict.fromkeys(asked.disliked) if id in lines]
+    measure = similar.resolve_measure(live, request.measure)
+    liked = [lines[id] for id in dict.fromkeys(request.liked) if id in lines]
+    disliked = [lines[id] for id in dict.fromkeys(request.disliked) if id in lines]
     if not liked:
         raise problems.not_found(f"none of the liked movies in run {live.run_id}")
     scores: dict[int, float] = defaultdict(float)
     because: dict[int, list[Reason]] = defaultdict(list)
-    about: dict[int, Line] = {}
-    for line, row in _rows(liked, measure):
-        about[row["movie_id"]] = row
+    titles: dict[int, Line] = {}
+    for line, row in _neighbours(liked, measure):
+        titles[row["movie_id"]] = row
         scores[row["movie_id"]] += row["score"]
-        reason = Reason(movie_id=line["movie_id"], title=line["title"], score=row["score"])
-        because[row["movie_id"]].append(reason)
-    for _, row in _rows(disliked, measure):
+        because[row["movie_id"]].append(
+            Reason(movie_id=line["movie_id"], title=line["title"], score=row["score"])
+        )
+    for _, row in _neighbours(disliked, measure):
         scores[row["movie_id"]] -= row["score"]
-    given = {*asked.liked, *asked.disliked}
-    worth = [id for id in about if id not in given and scores[id] > 0]
-    worth.sort(key=lambda id: (-scores[id], id))
+    requested = {*request.liked, *request.disliked}
+    ranked = [id for id in titles if id not in requested and scores[id] > 0]
+    ranked.sort(key=lambda id: (-scores[id], id))
     return Recommendations(
         run_id=live.run_id,
         measure=measure,
         measures=live.measures,
-        limit=asked.limit,
-        matched=len(worth),
+        limit=request.limit,
+        matched=len(ranked),
         recommendations=[
-            _row(rank, about[id], scores[id], because[id])
-            for rank, id in enumerate(worth[: asked.limit], start=1)
+            _recommendation(rank, titles[id], scores[id], because[id])
+            for rank, id in enumerate(ranked[: request.limit], start=1)
         ],
-        unknown=sorted(given - lines.keys()),
-        reason=None if worth else _empty_reason(live, liked, measure),
+        unknown=sorted(requested - lines.keys()),
+        reason=None if ranked else _empty_reason(live, liked, measure),
     )
 
 
-def requested_ids(asked: RecommendationRequest) -> list[int]:
-    """The movies whose neighbours are needed.
+def requested_ids(request: RecommendationRequest) -> list[int]:
+    """The liked and the disliked movies, each once.
 
     Raises:
         ProblemError: 400, a movie is both liked and disliked.
     """
-    both = sorted({*asked.liked} & {*asked.disliked})
+    both = sorted({*request.liked} & {*request.disliked})
     if both:
         ids = ", ".join(map(str, both))
         raise problems.bad_request(
-            InvalidParameter("disliked", "it is liked, too", "ids not in liked", ids)
+            InvalidParameter("disliked", "also liked", "ids that are not in liked", ids)
         )
-    return list({*asked.liked, *asked.disliked})
+    return list({*request.liked, *request.disliked})
 
 
-def _rows(lines: list[Line], measure: str) -> Iterator[tuple[Line, dict[str, Any]]]:
+def _neighbours(lines: list[Line], measure: str) -> Iterator[tuple[Line, dict[str, Any]]]:
     """Each movie with each of its neighbours."""
     for line in lines:
         for row in index_table.neighbours_of(line, measure):
             yield line, row
 
 
-def _row(rank: int, about: Line, score: float, because: list[Reason]) -> Recommendation:
+def _recommendation(rank: int, title: Line, score: float, because: list[Reason]) -> Recommendation:
     return Recommendation(
         rank=rank,
-        movie_id=about["movie_id"],
-        title=about["title"],
-        year=about["year"],
-        genres=about["genres"],
+        movie_id=title["movie_id"],
+        title=title["title"],
+        year=title["year"],
+        genres=title["genres"],
         score=score,
-        because=sorted(because, key=lambda reason: -reason.score),
+        because=sorted(because, key=lambda liked: -liked.score),
     )
 
 
 def _empty_reason(live: Live, liked: list[Line], measure: str) -> str:
+    """Why there are no recommendations."""
     if len(liked) == 1 and not index_table.neighbours_of(liked[0], measure):
         return similar.no_neighbours_reason(live, liked[0], measure)
-    return "the liked movies lead to no title that is not given, or is nearer to the disliked ones"
+    return "every neighbour of the liked movies is in the request or closer to the disliked ones"

@@ -1,4 +1,4 @@
-"""What callers may ask: the parameters of each route, with what they allow."""
+"""The requests of the API: the parameters of each route and their valid values."""
 
 from typing import Annotated
 
@@ -7,12 +7,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from spark.contracts.movielens import MAX_ID
 
 type MovieId = Annotated[
-    int, Meta(ge=1, le=MAX_ID, description="The data set's id of a movie", examples=[1])
+    int, Meta(ge=1, le=MAX_ID, description="A movie's id in the data set", examples=[1])
 ]
 type Year = Annotated[int, Meta(ge=0, le=9999)]
 type Measure = Annotated[
     str | UnsetType,
-    Meta(description="One of the run's `measures`; its default where none is named"),
+    Meta(description="One of the run's `measures`; without it, the run's default"),
 ]
 type Title = Annotated[
     str,
@@ -26,34 +26,34 @@ type Title = Annotated[
 
 
 class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all questions share: nothing that is not named is accepted."""
+    """The base of all requests; unknown parameters are invalid."""
 
 
 class NoParameters(Parameters, frozen=True):
-    """A route without parameters."""
+    """A request without parameters."""
 
 
 class NeighbourQuery(Parameters, frozen=True, kw_only=True):
-    """Which of a movie's neighbours are wanted."""
+    """A measure, filters and a page of a movie's neighbours."""
 
-    limit: Annotated[int, Meta(ge=1, le=50, description="At most so many rows")] = 10
+    limit: Annotated[int, Meta(ge=1, le=50, description="The largest number of rows")] = 10
     offset: Annotated[
-        int, Meta(ge=0, le=10_000, description="Rows to pass over, for the next page")
+        int, Meta(ge=0, le=10_000, description="Rows to skip, to get the next page")
     ] = 0
     measure: Measure = UNSET
     min_score: Annotated[
         Annotated[float, Meta(ge=-1e6, le=1e6)] | UnsetType,
-        Meta(description="Only neighbours that score so much or more"),
+        Meta(description="Only neighbours with this score or more"),
     ] = UNSET
     min_co_raters: Annotated[
         Annotated[int, Meta(ge=0, le=MAX_ID)] | UnsetType,
-        Meta(description="Only neighbours that so many users rated as well"),
+        Meta(description="Only neighbours with this many co-raters or more"),
     ] = UNSET
     genre: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...],
         Meta(
             max_length=20,
-            description="Only neighbours of this genre, in any case; of any of them where repeated",
+            description="Only neighbours of this genre, ignoring case; if repeated, of any of them",
         ),
     ] = ()
     year_from: Annotated[Year | UnsetType, Meta(description="Only from this year on")] = UNSET
@@ -61,16 +61,16 @@ class NeighbourQuery(Parameters, frozen=True, kw_only=True):
 
 
 class SimilarQuery(NeighbourQuery, frozen=True, kw_only=True):
-    """Titles similar to a movie that is known by its id."""
+    """Titles similar to a movie, by its id."""
 
     movie_id: MovieId
 
 
 class SimilarByTitleQuery(NeighbourQuery, frozen=True, kw_only=True):
-    """Titles similar to a movie that is known by its title."""
+    """Titles similar to a movie, by its title."""
 
     title: Title
-    year: Annotated[Year | UnsetType, Meta(description="That the movie is of")] = UNSET
+    year: Annotated[Year | UnsetType, Meta(description="The movie's year")] = UNSET
 
 
 class MovieQuery(Parameters, frozen=True, kw_only=True):
@@ -83,14 +83,14 @@ class SearchQuery(Parameters, frozen=True, kw_only=True):
     """Movies by title."""
 
     title: Title
-    year: Annotated[Year | UnsetType, Meta(description="Only of this year")] = UNSET
-    limit: Annotated[int, Meta(ge=1, le=50, description="At most so many movies")] = 10
+    year: Annotated[Year | UnsetType, Meta(description="Only movies of this year")] = UNSET
+    limit: Annotated[int, Meta(ge=1, le=50, description="The largest number of movies")] = 10
 
 
 class RunsQuery(Parameters, frozen=True, kw_only=True):
     """The latest runs."""
 
-    limit: Annotated[int, Meta(ge=1, le=50, description="At most so many runs")] = 20
+    limit: Annotated[int, Meta(ge=1, le=50, description="The largest number of runs")] = 20
 
 
 class RunQuery(Parameters, frozen=True, kw_only=True):
@@ -101,26 +101,24 @@ class RunQuery(Parameters, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             max_length=100,
-            description="As an answer names it",
+            description="The id from another response",
             examples=["20261123T120500000Z-5f2a9c01"],
         ),
     ]
 
 
 class RecommendationRequest(Parameters, frozen=True, kw_only=True):
-    """What somebody likes, and does not."""
+    """The movies that a person likes and dislikes."""
 
     liked: Annotated[
-        list[MovieId], Meta(min_length=1, max_length=50, description="Movies that are liked")
+        list[MovieId], Meta(min_length=1, max_length=50, description="The liked movies")
     ]
-    disliked: Annotated[
-        list[MovieId], Meta(max_length=40, description="Movies that are not liked")
-    ] = []
-    limit: Annotated[int, Meta(ge=1, le=50, description="At most so many titles")] = 10
+    disliked: Annotated[list[MovieId], Meta(max_length=40, description="The disliked movies")] = []
+    limit: Annotated[int, Meta(ge=1, le=50, description="The largest number of titles")] = 10
     measure: Measure = UNSET
 
 
 class AssetQuery(Parameters, frozen=True, kw_only=True):
-    """A file of a page."""
+    """A file of the documentation page."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]

@@ -1,4 +1,4 @@
-"""The bodies that the API answers with, and how they are made from what is stored."""
+"""The responses of the API, and the functions that make them from stored items."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -7,17 +7,17 @@ from msgspec import UNSET, Meta, Struct, UnsetType, json
 
 from live_pointer import Live
 
-_AS_NUMBERS = json.Encoder(decimal_format="number")  # all numbers of DynamoDB are decimals
+_AS_NUMBERS = json.Encoder(decimal_format="number")  # DynamoDB's numbers are decimals
 
 
 class Movie(Struct, frozen=True, kw_only=True):
     """A movie of the data set."""
 
     movie_id: int
-    title: Annotated[str | None, Meta(description="Null where the data set has no title for it")]
+    title: Annotated[str | None, Meta(description="Null if the data set has none")]
     year: int | None
     genres: list[str]
-    ratings: Annotated[int, Meta(description="How many users rated it")]
+    ratings: Annotated[int, Meta(description="The number of users who rated it")]
 
 
 class MovieOfRun(Movie, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class MovieOfRun(Movie, frozen=True, kw_only=True):
 
 
 class Movies(Struct, frozen=True, kw_only=True):
-    """Movies that a search found, the best match first."""
+    """The movies that match a search, the best match first."""
 
     run_id: str
     movies: list[Movie]
@@ -36,23 +36,21 @@ class Movies(Struct, frozen=True, kw_only=True):
 class SimilarTitle(Struct, frozen=True, kw_only=True):
     """A neighbour of a movie."""
 
-    rank: Annotated[int, Meta(description="Its place among all that match")]
+    rank: Annotated[int, Meta(description="Its position among all matches")]
     movie_id: int
     title: str | None
     year: int | None
     genres: list[str]
-    score: Annotated[float, Meta(description="By the answer's measure")]
-    co_raters: Annotated[int, Meta(description="How many users rated both movies")]
+    score: Annotated[float, Meta(description="By this response's `measure`")]
+    co_raters: Annotated[int, Meta(description="The number of users who rated both movies")]
     cosine: Annotated[
-        float | None, Meta(description="Their cosine; null where co-raters are too few")
+        float | None, Meta(description="Of the two movies; null if there are too few co-raters")
     ]
-    based_on: Annotated[
-        Literal["ratings", "content"], Meta(description="What the score is computed from")
-    ]
+    based_on: Annotated[Literal["ratings", "content"], Meta(description="The source of the score")]
 
 
 class Links(Struct, frozen=True, omit_defaults=True):
-    """Further pages, relative to the address that was asked; those that there are."""
+    """The existing pages, relative to the address of the request."""
 
     self: str
     first: str | UnsetType = UNSET
@@ -66,22 +64,22 @@ class SimilarTitles(Struct, frozen=True, kw_only=True):
 
     movie: Movie
     run_id: str
-    measure: Annotated[str, Meta(description="The one that these scores are of")]
-    measures: Annotated[list[str], Meta(description="All that the run has")]
+    measure: Annotated[str, Meta(description="The measure of the scores")]
+    measures: Annotated[list[str], Meta(description="All measures of the run")]
     limit: int
     offset: int
-    total: Annotated[int, Meta(description="Neighbours that the run kept for the movie")]
-    matched: Annotated[int, Meta(description="How many of them pass the filters")]
+    total: Annotated[int, Meta(description="The number of neighbours that the run kept")]
+    matched: Annotated[int, Meta(description="The number of neighbours that pass the filters")]
     similar: list[SimilarTitle]
-    reason: Annotated[str | None, Meta(description="Why there is no row")]
+    reason: Annotated[str | None, Meta(description="Why there are no rows; null if there are")]
     links: Links
 
 
 class SimilarByTitle(SimilarTitles, frozen=True, kw_only=True):
-    """The neighbours of the movie that a title is taken to mean."""
+    """The neighbours of the movie that matches a title best."""
 
     did_you_mean: Annotated[
-        list[Movie], Meta(description="Other movies that the title fits as well")
+        list[Movie], Meta(description="Other movies that match the title equally well")
     ]
 
 
@@ -90,7 +88,7 @@ class Reason(Struct, frozen=True, kw_only=True):
 
     movie_id: int
     title: str | None
-    score: Annotated[float, Meta(description="Of the two movies, by the answer's measure")]
+    score: Annotated[float, Meta(description="Of the two movies, by this response's `measure`")]
 
 
 class Recommendation(Struct, frozen=True, kw_only=True):
@@ -102,62 +100,65 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     year: int | None
     genres: list[str]
     score: Annotated[
-        float, Meta(description="Sum over the liked movies, less that over the disliked ones")
+        float,
+        Meta(description="The sum of its scores with liked movies minus those with disliked ones"),
     ]
-    because: Annotated[list[Reason], Meta(description="Liked movies that led to it, best first")]
+    because: Annotated[
+        list[Reason], Meta(description="The liked movies that led to it, best first")
+    ]
 
 
 class Recommendations(Struct, frozen=True, kw_only=True):
     """Titles to watch next, the best first."""
 
     run_id: str
-    measure: Annotated[str, Meta(description="The one that these scores are of")]
-    measures: Annotated[list[str], Meta(description="All that the run has")]
+    measure: Annotated[str, Meta(description="The measure of the scores")]
+    measures: Annotated[list[str], Meta(description="All measures of the run")]
     limit: int
-    matched: Annotated[int, Meta(description="How many titles could be recommended")]
+    matched: Annotated[int, Meta(description="The number of titles to recommend")]
     recommendations: list[Recommendation]
-    unknown: Annotated[list[int], Meta(description="Ids that the run does not have")]
-    reason: Annotated[str | None, Meta(description="Why there is no row")]
+    unknown: Annotated[list[int], Meta(description="Ids that are not in the run")]
+    reason: Annotated[str | None, Meta(description="Why there are no rows; null if there are")]
 
 
 class Cost(Struct, frozen=True, kw_only=True):
-    """What a run's cluster costs."""
+    """The cost of a run's cluster."""
 
     node_hours: float
     usd: Annotated[
-        float | None, Meta(description="On-demand prices of us-east-1, as of `priced_at`")
+        float | None, Meta(description="At the on-demand prices of us-east-1 of `priced_at`")
     ]
     priced_at: str
 
 
 class FailedStart(Struct, frozen=True, kw_only=True):
-    """A run's first cluster, which failed to start; the run has a second one, never a third."""
+    """A run's first cluster, if it failed to start; a run gets a second one but no third."""
 
     cluster_id: str
     reason: str
-    cost: Annotated[Cost | None, Meta(description="Part of the run's actual cost")] = None
+    cost: Annotated[Cost | None, Meta(description="Included in the run's actual cost")] = None
 
 
 class IndexProgress(Struct, frozen=True, kw_only=True):
-    """How far the result's loading is."""
+    """How much of the result is in the index."""
 
     parts: int
     of: int
 
 
 class RunQuality(Struct, frozen=True, kw_only=True):
-    """What a run found of movies that users liked who were kept apart."""
+    """How well a run predicts the hidden liked movies of held-out users."""
 
-    measure: Annotated[str, Meta(description="The one that was judged")]
-    users: Annotated[int, Meta(description="How many were asked")]
+    measure: Annotated[str, Meta(description="The measure that was evaluated")]
+    users: Annotated[int, Meta(description="The number of held-out users")]
     recall: Annotated[float, Meta(description="recall@20, hits / min(20, hidden liked movies)")]
-    popularity_recall: Annotated[float, Meta(description="That of the most rated movies")]
+    popularity_recall: Annotated[float, Meta(description="The recall of the most rated movies")]
     lift: Annotated[
-        float, Meta(description="recall / popularity_recall, which runs are compared by")
+        float, Meta(description="recall / popularity_recall, by which runs are compared")
     ]
     lift_error: Annotated[float, Meta(description="Its standard error")]
     popularity_share: Annotated[
-        float, Meta(description="Neighbours that are of the most rated tenth of the movies")
+        float, Meta(description="The share of neighbours among the most rated tenth of the movies")
     ]
 
 
@@ -171,26 +172,24 @@ class Run(Struct, frozen=True, kw_only=True):
     attempt: int
     created_at: str
     updated_at: str
-    timeline: Annotated[dict[str, str], Meta(description="When it entered each state")]
+    timeline: Annotated[dict[str, str], Meta(description="The time at which it entered each state")]
     cluster_id: str | None = None
     log_uri: str | None = None
-    rerun_of: Annotated[str | None, Meta(description="The run that it does again")] = None
-    failed_start: Annotated[FailedStart | None, Meta(description="Why it has a second cluster")] = (
-        None
-    )
+    rerun_of: Annotated[str | None, Meta(description="The run that it repeats")] = None
+    failed_start: Annotated[
+        FailedStart | None, Meta(description="Set if the first cluster failed to start")
+    ] = None
     estimated_cost: Annotated[
-        Cost | None, Meta(description="Of one cluster, before the launch")
+        Cost | None, Meta(description="Of one cluster, computed before the launch")
     ] = None
     actual_cost: Annotated[
-        Cost | None, Meta(description="From launch to the cluster's end; of both, if there are two")
+        Cost | None, Meta(description="From launch to termination, of all its clusters")
     ] = None
-    counts: Annotated[dict[str, int] | None, Meta(description="What the job counted")] = None
-    indexed: Annotated[
-        IndexProgress | None, Meta(description="Parts of the result that are in the index")
-    ] = None
-    quality: Annotated[RunQuality | None, Meta(description="How it judged itself")] = None
+    counts: Annotated[dict[str, int] | None, Meta(description="The job's counts")] = None
+    indexed: Annotated[IndexProgress | None, Meta(description="Progress of indexing")] = None
+    quality: Annotated[RunQuality | None, Meta(description="The job's own evaluation")] = None
     held_back: Annotated[
-        bool | None, Meta(description="Whether it did not go live by itself, for its quality")
+        bool | None, Meta(description="Whether the quality gate kept it from going live")
     ] = None
 
 
@@ -202,12 +201,12 @@ class Runs(Struct, frozen=True, kw_only=True):
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """Whether the API can answer, and from what."""
+    """Whether the API can answer, and from which run."""
 
     status: str
     live_run_id: str | None
-    live_since: Annotated[str | None, Meta(description="When that run went live")]
-    measure: Annotated[str | None, Meta(description="That answers where none is named")]
+    live_since: Annotated[str | None, Meta(description="The time at which that run went live")]
+    measure: Annotated[str | None, Meta(description="The run's default measure")]
     measures: list[str]
 
 
@@ -230,7 +229,7 @@ def run(item: Mapping[str, Any]) -> Run:
 
 
 def health(live: Live | None) -> Health:
-    """What the live pointer says of the API."""
+    """The API's health from the live pointer."""
     return Health(
         status="ok",
         live_run_id=live.run_id if live else None,

@@ -1,4 +1,4 @@
-"""A movie's neighbours as one page of an answer: measure, filters, pages."""
+"""A page of a movie's neighbours: measure, filters and links to other pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -18,107 +18,106 @@ from query.title_search import Hit
 
 type Row = Mapping[str, Any]
 
-# Answers for a movie that the default measure knows no neighbour of, if none was asked for.
+# Used if the request names no measure and the default one has no neighbours of the movie.
 COLD_START_MEASURE = "hybrid"
 
 
-def similar_titles(live: Live, line: Mapping[str, Any], asked: NeighbourQuery) -> SimilarTitles:
+def similar_titles(live: Live, line: Row, query: NeighbourQuery) -> SimilarTitles:
     """A page of a movie's neighbours, the most similar first.
 
     Args:
-        live: the run that is answered from.
+        live: the live run.
         line: the movie's line of `neighbours/`.
-        asked: measure, filters and page.
+        query: measure, filters and page.
 
     Raises:
-        ProblemError: 400, the run has no such measure, or no year can be in the range.
+        ProblemError: 400, the run lacks the measure, or the range of years is empty.
     """
-    measure = resolve_measure(live, asked.measure)
-    _check_years(asked)
+    measure = resolve_measure(live, query.measure)
+    _check_years(query)
     neighbours = index_table.neighbours_of(line, measure)
-    if not neighbours and asked.measure is UNSET:
+    if not neighbours and query.measure is UNSET:
         by_content = index_table.neighbours_of(line, COLD_START_MEASURE)
         measure, neighbours = (COLD_START_MEASURE, by_content) if by_content else (measure, [])
-    found = [row for row in neighbours if _passes(row, asked)]
-    page = found[asked.offset : asked.offset + asked.limit]
+    matches = [row for row in neighbours if _passes(row, query)]
+    page = matches[query.offset : query.offset + query.limit]
+    total, matched = len(neighbours), len(matches)
     return SimilarTitles(
         movie=responses.movie(line),
         run_id=live.run_id,
         measure=measure,
         measures=live.measures,
-        limit=asked.limit,
-        offset=asked.offset,
-        total=len(neighbours),
-        matched=len(found),
+        limit=query.limit,
+        offset=query.offset,
+        total=total,
+        matched=matched,
         similar=[
             SimilarTitle(rank=rank, based_on=_based_on(live, row), **row)
-            for rank, row in enumerate(page, start=asked.offset + 1)
+            for rank, row in enumerate(page, start=query.offset + 1)
         ],
-        reason=None
-        if page
-        else _empty_reason(live, line, asked, measure, len(neighbours), len(found)),
-        links=page_links(asked, len(found)),
+        reason=None if page else _empty_reason(live, line, query, measure, total, matched),
+        links=page_links(query, matched),
     )
 
 
 def similar_by_title(
-    live: Live, line: Mapping[str, Any], hits: Sequence[Hit], asked: SimilarByTitleQuery
+    live: Live, line: Row, hits: Sequence[Hit], query: SimilarByTitleQuery
 ) -> SimilarByTitle:
-    """A page of the neighbours of the movie that a search found first.
+    """A page of the neighbours of the movie that matches a title best.
 
     Args:
-        live: the run that is answered from.
-        line: that movie's line of `neighbours/`.
-        hits: all that the search found; those that match as well as the first are told.
-        asked: measure, filters and page.
+        live: the live run.
+        line: the movie's line of `neighbours/`.
+        hits: all matches, the movie first.
+        query: measure, filters and page.
     """
-    answer = similar_titles(live, line, asked)
-    also = [responses.movie(hit.movie) for hit in hits[1:] if hit.quality == hits[0].quality]
-    return SimilarByTitle(**msgspec.structs.asdict(answer), did_you_mean=also)
+    response = similar_titles(live, line, query)
+    equal = [responses.movie(hit.movie) for hit in hits[1:] if hit.quality == hits[0].quality]
+    return SimilarByTitle(**msgspec.structs.asdict(response), did_you_mean=equal)
 
 
-def resolve_measure(live: Live, wanted: str | UnsetType) -> str:
-    """The measure that is asked for, or the run's default.
+def resolve_measure(live: Live, measure: str | UnsetType) -> str:
+    """The requested measure, or the run's default.
 
     Raises:
-        ProblemError: 400 that names the run's measures.
+        ProblemError: 400, with the run's measures.
     """
-    if wanted is UNSET:
+    if measure is UNSET:
         return live.measure
-    if wanted not in live.measures:
+    if measure not in live.measures:
         allowed = f"one of {', '.join(live.measures)}"
-        said = f"run {live.run_id} has no neighbours by it"
-        raise problems.bad_request(InvalidParameter("measure", said, allowed, wanted[:100]))
-    return wanted
+        detail = f"run {live.run_id} does not have this measure"
+        raise problems.bad_request(InvalidParameter("measure", detail, allowed, measure[:100]))
+    return measure
 
 
-def _check_years(asked: NeighbourQuery) -> None:
-    first, last = asked.year_from, asked.year_to
+def _check_years(query: NeighbourQuery) -> None:
+    first, last = query.year_from, query.year_to
     if first is not UNSET and last is not UNSET and first > last:
         allowed = f"an integer from 0 to {last}"
         raise problems.bad_request(
-            InvalidParameter("year_from", "it is after year_to", allowed, str(first))
+            InvalidParameter("year_from", "later than year_to", allowed, str(first))
         )
 
 
-def _passes(row: Row, asked: NeighbourQuery) -> bool:
-    """Whether a neighbour passes the filters; without a year it passes none on years."""
-    return all(_tests(row, asked))
+def _passes(row: Row, query: NeighbourQuery) -> bool:
+    """Whether a neighbour passes all filters; one without a year fails those on years."""
+    return all(_checks(row, query))
 
 
-def _tests(row: Row, asked: NeighbourQuery) -> Iterator[bool]:
+def _checks(row: Row, query: NeighbourQuery) -> Iterator[bool]:
     year = row["year"]
-    if asked.min_score is not UNSET:
-        yield row["score"] >= asked.min_score
-    if asked.min_co_raters is not UNSET:
-        yield row["co_raters"] >= asked.min_co_raters
-    if asked.year_from is not UNSET:
-        yield year is not None and year >= asked.year_from
-    if asked.year_to is not UNSET:
-        yield year is not None and year <= asked.year_to
-    if asked.genre:
-        wanted = {genre.casefold() for genre in asked.genre}
-        yield not wanted.isdisjoint(genre.casefold() for genre in row["genres"])
+    if query.min_score is not UNSET:
+        yield row["score"] >= query.min_score
+    if query.min_co_raters is not UNSET:
+        yield row["co_raters"] >= query.min_co_raters
+    if query.year_from is not UNSET:
+        yield year is not None and year >= query.year_from
+    if query.year_to is not UNSET:
+        yield year is not None and year <= query.year_to
+    if query.genre:
+        genres = {genre.casefold() for genre in query.genre}
+        yield not genres.isdisjoint(genre.casefold() for genre in row["genres"])
 
 
 def _based_on(live: Live, row: Row) -> Literal["ratings", "content"]:
@@ -127,10 +126,11 @@ def _based_on(live: Live, row: Row) -> Literal["ratings", "content"]:
 
 
 def _empty_reason(
-    live: Live, line: Row, asked: NeighbourQuery, measure: str, total: int, matched: int
+    live: Live, line: Row, query: NeighbourQuery, measure: str, total: int, matched: int
 ) -> str:
+    """Why a page has no rows."""
     if matched:
-        return f"offset {asked.offset} is beyond the {matched} that match"
+        return f"offset {query.offset} is beyond the {matched} that match"
     if total:
         return f"none of its {total} neighbours passes the filters"
     return no_neighbours_reason(live, line, measure)
@@ -138,29 +138,29 @@ def _empty_reason(
 
 def no_neighbours_reason(live: Live, line: Row, measure: str) -> str:
     """Why a movie has no neighbours by a measure."""
-    rated, needed = line["ratings"], live.min_co_raters
-    if rated < needed:
-        return f"{rated} {'user' if rated == 1 else 'users'} rated it; {needed} are needed"
+    raters, needed = line["ratings"], live.min_co_raters
+    if raters < needed:
+        return f"{raters} {'user' if raters == 1 else 'users'} rated it; {needed} are needed"
     if measure == "cosine":
         return (
-            f"no other movie shares {needed} of its {rated} raters"
+            f"no other movie shares {needed} of its {raters} raters"
             f" and scores {live.min_score} or more"
         )
-    return f"no other movie is near it by {measure}"
+    return f"no other movie is similar by {measure}"
 
 
-def page_links(asked: NeighbourQuery, matched: int) -> Links:
-    """The pages around one, as queries that stand in the place of the one that was asked."""
-    given = {
+def page_links(query: NeighbourQuery, matched: int) -> Links:
+    """The pages of a list, as queries that replace the query of the request."""
+    parameters = {
         name: value
-        for name, value in msgspec.to_builtins(asked).items()
+        for name, value in msgspec.to_builtins(query).items()
         if name != "movie_id" and value != ()
     }
 
     def page(offset: int) -> str:
-        return "?" + urlencode(given | {"offset": offset}, doseq=True)
+        return "?" + urlencode(parameters | {"offset": offset}, doseq=True)
 
-    offset, limit = asked.offset, asked.limit
+    offset, limit = query.offset, query.limit
     last = max(matched - 1, 0) // limit * limit
     return Links(
         self=page(offset),

@@ -1,7 +1,8 @@
-"""The titles catalogue of a run: search by title as people type it, in memory.
+"""In-memory search over a run's titles, as people type them.
 
-A query's words are looked up in an index of the words of all titles; each may be the beginning of
-one, for people are still typing. Only where no movie has them all are typing errors allowed for.
+Each word of a query is looked up in an index of the words of all titles, where it may be the prefix
+of a word, because people are still typing. Typing errors are tolerated only if no movie has all the
+words.
 """
 
 import gzip
@@ -18,20 +19,20 @@ from msgspec import json
 from query import title_text
 
 type Movie = dict[str, Any]
-type Index = Mapping[str, Sequence[int]]  # the places of movies in the catalogue
-type Costs = dict[int, int]  # at each place, how many typing errors
+type Index = Mapping[str, Sequence[int]]  # positions of movies in the catalogue
+type Errors = dict[int, int]  # the number of typing errors, by position
 
-EXACT, WORDS, TYPO = range(3)  # how well a title matches, best first
-END = "\U0010ffff"  # sorts behind every letter
-ONE_ERROR_FROM, TWO_ERRORS_FROM = 4, 8  # letters from which on a name may be misspelt so often
+EXACT, WORDS, TYPO = range(3)  # the quality of a match, best first
+LAST_CHARACTER = "\U0010ffff"  # sorts after every letter
+ONE_ERROR_FROM, TWO_ERRORS_FROM = 4, 8  # the lengths of a name from which it may have typing errors
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A movie that a query found.
+    """A movie that matches a query.
 
     Attributes:
-        quality: how well it matches; less is better: EXACT, WORDS, or TYPO and more by errors.
+        quality: EXACT, WORDS, or TYPO plus the number of errors; less is better.
         movie: `movie_id`, `title`, `year`, `genres`, `ratings`.
     """
 
@@ -44,9 +45,9 @@ class Catalogue:
     """The titles of one run.
 
     Attributes:
-        movies: the most rated first; the rest names them by their places here.
+        movies: the most rated first; the indexes below hold positions in this list.
         by_title: the movies of each title, normalised and without spaces.
-        by_word: the movies with each word in a title; a movie's year is one of its words.
+        by_word: the movies of each word in a title; a movie's year counts as a word.
         words: the words, sorted.
         titles_by_length: the titles by their length.
         words_by_length: the words by their length.
@@ -61,109 +62,115 @@ class Catalogue:
 
 
 def load(blob: bytes) -> Catalogue:
-    """Read a titles catalogue.
+    """Load a titles catalogue.
 
     Args:
-        blob: the part of `titles/`: gzip JSON Lines.
+        blob: the part of `titles/`: gzipped JSON Lines.
     """
     movies = json.Decoder().decode_lines(gzip.decompress(blob))
     movies.sort(key=lambda movie: (-movie["ratings"], movie["movie_id"]))
-    named, having = defaultdict(list), defaultdict(list)
-    for place, movie in enumerate(movies):
+    by_title, by_word = defaultdict(list), defaultdict(list)
+    for position, movie in enumerate(movies):
         title, year = movie["title"] or "", str(movie["year"] or "")
         forms = title_text.forms(title)
         for name in {_without_spaces(form) + end for form in forms for end in ("", year)}:
-            named[name].append(place)
+            by_title[name].append(position)
         for word in title_text.words(title, forms) | {year}:
-            having[word].append(place)
-    return Catalogue(movies, named, having, sorted(having), _by_length(named), _by_length(having))
+            by_word[word].append(position)
+    return Catalogue(
+        movies, by_title, by_word, sorted(by_word), _by_length(by_title), _by_length(by_word)
+    )
 
 
 def _by_length(names: Iterable[str]) -> dict[int, list[str]]:
-    sorted_out = defaultdict(list)
+    by_length = defaultdict(list)
     for name in names:
-        sorted_out[len(name)].append(name)
-    return sorted_out
+        by_length[len(name)].append(name)
+    return by_length
 
 
 def search(catalogue: Catalogue, title: str, limit: int, year: int | None = None) -> list[Hit]:
-    """The movies that may be meant by a title: equal titles first, then the most rated.
+    """The movies whose titles match: equal titles first, then the most rated.
 
     Args:
         catalogue: to search in.
-        title: as a person types it, perhaps with the year.
-        limit: at most so many.
-        year: that they have to be of.
+        title: as a person types it, with or without the year.
+        limit: the largest number of movies.
+        year: only movies of this year.
     """
-    wanted = title_text.normalise(title)
+    query = title_text.normalise(title)
     hits: list[Hit] = []
-    for quality, found in _matches(catalogue, wanted) if wanted else ():
-        places = (
-            place for place in found if year is None or catalogue.movies[place]["year"] == year
+    for quality, matches in _matches(catalogue, query) if query else ():
+        positions = (
+            position
+            for position in matches
+            if year is None or catalogue.movies[position]["year"] == year
         )
-        best = nsmallest(limit - len(hits), places)  # the more ratings, the smaller the place
-        hits += [Hit(quality, catalogue.movies[place]) for place in best]
+        best = nsmallest(limit - len(hits), positions)  # more ratings, smaller position
+        hits += [Hit(quality, catalogue.movies[position]) for position in best]
     return hits
 
 
-def _matches(catalogue: Catalogue, wanted: str) -> Iterator[tuple[int, Collection[int]]]:
-    """The movies that match, by quality, the best first."""
-    words, name = wanted.split(), _without_spaces(wanted)
+def _matches(catalogue: Catalogue, query: str) -> Iterator[tuple[int, Collection[int]]]:
+    """The matching movies by quality, the best quality first."""
+    words, name = query.split(), _without_spaces(query)
     equal = catalogue.by_title.get(name, ())
-    beginning = _with_all_words(catalogue, words, _with_prefix).keys() - equal
-    if equal or beginning:
+    with_words = _with_all_words(catalogue, words, _with_prefix).keys() - equal
+    if equal or with_words:
         yield EXACT, equal
-        yield WORDS, beginning
+        yield WORDS, with_words
         return
-    near = _with_all_words(catalogue, words, _with_similar_word) or _fewest_errors(
+    misspelt = _with_all_words(catalogue, words, _with_similar_word) or _fewest_errors(
         _similar_names(name, catalogue.titles_by_length), catalogue.by_title
     )
-    for errors in sorted(set(near.values())):
-        yield TYPO + errors, [place for place in near if near[place] == errors]
+    for errors in sorted(set(misspelt.values())):
+        yield TYPO + errors, [position for position in misspelt if misspelt[position] == errors]
 
 
 def _with_all_words(
-    catalogue: Catalogue, words: Sequence[str], lookup: Callable[[Catalogue, str], Costs]
-) -> Costs:
-    """The movies that have all the words; an article may be missing, unless it comes last.
+    catalogue: Catalogue, words: Sequence[str], lookup: Callable[[Catalogue, str], Errors]
+) -> Errors:
+    """The movies that have all the words.
 
-    The last word may be the beginning of another one, which is not known yet.
+    Articles are optional, except as the last word, which may be the prefix of another one.
     """
-    needed = {word for word in words[:-1] if word not in title_text.ARTICLES} | {words[-1]}
-    found, *others = sorted((lookup(catalogue, word) for word in needed), key=len)
+    required = {word for word in words[:-1] if word not in title_text.ARTICLES} | {words[-1]}
+    found, *others = sorted((lookup(catalogue, word) for word in required), key=len)
     for other in others:
-        found = {place: found[place] + other[place] for place in found if place in other}
+        found = {
+            position: found[position] + other[position] for position in found if position in other
+        }
     return found
 
 
-def _with_prefix(catalogue: Catalogue, word: str) -> Costs:
-    """The movies with a word that begins so."""
-    first, last = (bisect_left(catalogue.words, end) for end in (word, word + END))
-    having = (catalogue.by_word[each] for each in catalogue.words[first:last])
-    return dict.fromkeys(chain.from_iterable(having), 0)
+def _with_prefix(catalogue: Catalogue, prefix: str) -> Errors:
+    """The movies with a word that starts with the prefix."""
+    first, last = (bisect_left(catalogue.words, end) for end in (prefix, prefix + LAST_CHARACTER))
+    positions = (catalogue.by_word[word] for word in catalogue.words[first:last])
+    return dict.fromkeys(chain.from_iterable(positions), 0)
 
 
-def _with_similar_word(catalogue: Catalogue, word: str) -> Costs:
-    """The movies with a word that begins so, or that is this one but for typing errors."""
-    near = _fewest_errors(_similar_names(word, catalogue.words_by_length), catalogue.by_word)
-    return near | _with_prefix(catalogue, word)
+def _with_similar_word(catalogue: Catalogue, word: str) -> Errors:
+    """The movies with a word that starts with this one, or equals it except for typing errors."""
+    similar = _similar_names(word, catalogue.words_by_length)
+    return _fewest_errors(similar, catalogue.by_word) | _with_prefix(catalogue, word)
 
 
-def _fewest_errors(misspelt: Iterable[tuple[int, str]], index: Index) -> Costs:
-    """The movies of misspelt names, with the fewest errors that lead to each."""
-    costs: Costs = {}
-    for errors, name in sorted(misspelt, reverse=True):
-        costs |= dict.fromkeys(index[name], errors)
-    return costs
+def _fewest_errors(names: Iterable[tuple[int, str]], index: Index) -> Errors:
+    """The movies of misspelt names, with the smallest number of errors for each."""
+    fewest: Errors = {}
+    for errors, name in sorted(names, reverse=True):
+        fewest |= dict.fromkeys(index[name], errors)
+    return fewest
 
 
 def _similar_names(name: str, by_length: Mapping[int, Sequence[str]]) -> list[tuple[int, str]]:
-    """The names that differ by one letter, in long ones by two, with the number of errors.
+    """The names with one typing error, or two in long names, each with its number of errors.
 
-    A letter is missing, too many, another one, or has changed places with the next. A name of
-    three letters is too near to others to be misspelt.
+    An error is a missing, additional or wrong letter, or two adjacent letters swapped. Names of up
+    to three letters may have none, because too many others differ from them by one letter.
     """
-    from rapidfuzz import process  # only a query that finds nothing needs it
+    from rapidfuzz import process  # only a query without matches needs it
     from rapidfuzz.distance import OSA
 
     most = 0 if len(name) < ONE_ERROR_FROM else 1 if len(name) < TWO_ERRORS_FROM else 2
@@ -178,5 +185,5 @@ def _similar_names(name: str, by_length: Mapping[int, Sequence[str]]) -> list[tu
     return [(int(errors), each) for each, errors, _ in found]
 
 
-def _without_spaces(form: str) -> str:
-    return form.replace(" ", "")
+def _without_spaces(text: str) -> str:
+    return text.replace(" ", "")

@@ -1,10 +1,10 @@
-"""Titles as people may write them: what two spellings of one title have in common."""
+"""Normalises titles, so that different spellings of one title compare as equal."""
 
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-# MovieLens puts a title's article behind it: `Matrix, The (1999)`, `Cité des enfants perdus, La`.
+# MovieLens puts a title's article last: `Matrix, The (1999)`, `Cité des enfants perdus, La`.
 _ARTICLES = "the a an le la les l' un une il lo gli el los las der die das ein eine de het det den"
 ARTICLES = frozenset(_ARTICLES.split())
 _BRACKETS = re.compile(r"\(([^()]*)\)")
@@ -14,7 +14,7 @@ _TRAILING_ARTICLE = re.compile(rf"^(.+), ({'|'.join(sorted(ARTICLES))})$")
 _INITIALS = re.compile(r"\b(?:\w\.){2,}")
 _COMPOUND = re.compile(r"\w+(?:-\w+)+")
 _WORD = re.compile(r"\w+")
-# Letters that do not decompose into a plain one and a mark; apostrophes part no words.
+# Letters that Unicode does not decompose; apostrophes do not separate words.
 _PLAIN = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "&": " and "}
     | dict.fromkeys("'`\u2018\u2019\u00b4", "")
@@ -22,16 +22,16 @@ _PLAIN = str.maketrans(
 
 
 def normalise(text: str) -> str:
-    """A text as it is compared: words without case, accents and punctuation."""
+    """The words of a text in lower case, without accents and punctuation."""
     return " ".join(_WORD.findall(_plain(text)))
 
 
 def forms(title: str) -> set[str]:
-    """All that a movie may be called, normalised, without its year.
+    """All names of a movie, normalised, without its year.
 
-    `City of Lost Children, The (Cité des enfants perdus, La) (1995)` is `the city of lost
+    `City of Lost Children, The (Cité des enfants perdus, La) (1995)` gives `the city of lost
     children`, `city of lost children`, `la cite des enfants perdus`, `cite des enfants perdus`, and
-    all of it at once.
+    the whole title.
     """
     lower = _YEAR.sub("", title.casefold())
     alternatives = (_AKA.sub("", each.strip()) for each in _BRACKETS.findall(lower))
@@ -40,7 +40,7 @@ def forms(title: str) -> set[str]:
 
 
 def words(title: str, forms: Iterable[str]) -> set[str]:
-    """The words by which a movie may be found; `Spider-Man` is three: spider, man, spiderman."""
+    """The words that find a movie; `Spider-Man` gives spider, man and spiderman."""
     compounds = (each.replace("-", "") for each in _COMPOUND.findall(_plain(title)))
     return {word for form in forms for word in form.split()}.union(compounds)
 
@@ -54,7 +54,7 @@ def _plain(text: str) -> str:
 
 
 def _with_article(name: str) -> Iterator[str]:
-    """A title with its article in front, and without."""
+    """A title with its article at the start, and without it."""
     found = _TRAILING_ARTICLE.match(name.strip())
     if found:
         yield f"{found[2]} {found[1]}"

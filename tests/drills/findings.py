@@ -104,7 +104,7 @@ FINDINGS = [
     Finding(
         "a page's address with a slash at its end breaks its links",
         "it is sent to its one address",
-        ("unit/query/test_addresses.py::test_a_page_with_a_slash_at_its_end_is_sent_to_its_one_address",),
+        ("unit/query/test_addresses.py::test_a_page_with_a_trailing_slash_redirects_to_its_address",),
     ),
     Finding(
         "SAM makes a second stage without limits",
@@ -119,7 +119,7 @@ FINDINGS = [
     Finding(
         "behind a custom domain the path has its base path before it",
         "the path is taken from the resource and its parameters",
-        ("unit/query/test_addresses.py::test_whatever_the_pages_refer_to_is_below_their_address",),
+        ("unit/query/test_addresses.py::test_all_references_of_the_pages_are_below_their_address",),
     ),
     Finding(
         "about one cluster in a hundred does not start",
@@ -147,7 +147,7 @@ FINDINGS = [
         "a stalled connection outlives its function",
         "every call ends before its function",
         ("unit/contracts/test_clients.py::test_a_call_that_is_never_answered_ends_before_its_function",
-         "unit/query/test_index_reader.py::test_a_stalled_dynamodb_is_told_as_a_503_in_time"),
+         "unit/query/test_index_reader.py::test_a_stalled_dynamodb_gives_a_503_in_time"),
     ),
     Finding(
         "one throttled request of EMR costs a message twelve minutes",
@@ -159,9 +159,9 @@ FINDINGS = [
     Finding(
         "BatchGetItem answers in part",
         "what came is kept, the rest asked for",
-        ("unit/query/test_index_reader.py::test_an_answer_in_parts_is_put_together_whatever_the_parts",
-         "unit/query/test_index_reader.py::test_the_largest_recommendation_is_answered_"
-         "though_a_partition_gives_a_megabyte_at_once"),
+        ("unit/query/test_index_reader.py::test_parts_of_an_answer_are_put_together_whatever_the_parts",
+         "unit/query/test_index_reader.py::test_the_largest_recommendation_"
+         "works_with_a_megabyte_at_a_time"),
     ),
     Finding(
         "a message that fails waits twelve minutes, and counts as the function's error",

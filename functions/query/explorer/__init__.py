@@ -1,7 +1,7 @@
-"""The explorer: the page at `/`, one file that has its style and its program in it.
+"""The explorer: the page at `/`, one file with its style and its script inline.
 
-explorer.html, .css and .js are the three sides of it. Its policy lets the browser run and apply
-these alone, ask this API alone, and make no text into HTML.
+It is made from explorer.html, .css and .js. A strict CSP allows only its own script and style, and
+requests to this API only; it forbids turning text into HTML.
 """
 
 import base64
@@ -16,19 +16,19 @@ _FOLDER = Path(__file__).parent
 
 @cache
 def page() -> RawResponse:
-    """The page; read from disk once."""
-    html, style, program = (
+    """The page, read from disk once."""
+    html, style, script = (
         (_FOLDER / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
     )
     html = _inline(html, '<link rel="stylesheet" href="explorer.css">', f"<style>{style}</style>")
     html = _inline(
         html,
         '<script type="module" src="explorer.js"></script>',
-        f'<script type="module">{program}</script>',
+        f'<script type="module">{script}</script>',
     )
     policy = {
         "default-src": "'none'",
-        "script-src": _hash(program),
+        "script-src": _hash(script),
         "style-src": _hash(style),
         "img-src": "data:",
         "connect-src": "'self'",
@@ -39,7 +39,7 @@ def page() -> RawResponse:
         "trusted-types": "'none'",
     }
     headers = {
-        "Content-Security-Policy": "; ".join(f"{what} {who}" for what, who in policy.items()),
+        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
         "Cross-Origin-Opener-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
     }
@@ -47,11 +47,11 @@ def page() -> RawResponse:
 
 
 def _inline(html: str, reference: str, content: str) -> str:
-    """The page with a reference to a file replaced by what the file says."""
+    """The page with a reference to a file replaced by the file's content."""
     before, after = html.split(reference)
     return before + content + after
 
 
 def _hash(text: str) -> str:
-    """The source expression that allows just this text."""
+    """The CSP source expression that allows exactly this text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

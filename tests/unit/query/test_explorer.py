@@ -1,4 +1,4 @@
-"""The explorer's page: whole in itself, and nothing but itself allowed in it."""
+"""The explorer's page: self-contained, and its CSP allows nothing else."""
 
 import base64
 import hashlib
@@ -12,12 +12,12 @@ HTML = PAGE.body.decode()
 
 
 class Page(HTMLParser):
-    """What stands in the page.
+    """The parsed page.
 
     Attributes:
-        ids: of elements, in order.
+        ids: of its elements, in order.
         inlined: the text of each script and style.
-        references: what elements name by address.
+        references: the addresses in its elements.
     """
 
     def __init__(self, html: str) -> None:
@@ -33,7 +33,7 @@ class Page(HTMLParser):
         named = dict(attrs)
         self.ids += [named["id"]] if named.get("id") else []
         self.references += [named[name] or "" for name in ("src", "href") if name in named]
-        assert not named.keys() & {"style", "onclick", "onload"}, "the policy would ignore it"
+        assert not named.keys() & {"style", "onclick", "onload"}, "the CSP would block it"
 
     def handle_data(self, data: str) -> None:
         if self._inside in self.inlined:
@@ -43,7 +43,7 @@ class Page(HTMLParser):
         self._inside = ""
 
 
-def test_the_policy_allows_the_pages_own_style_and_program_alone() -> None:
+def test_the_csp_allows_only_the_pages_own_style_and_script() -> None:
     policy = dict(
         each.split(" ", 1)
         for each in explorer.page().headers["Content-Security-Policy"].split("; ")
@@ -56,7 +56,7 @@ def test_the_policy_allows_the_pages_own_style_and_program_alone() -> None:
     assert policy["require-trusted-types-for"] == "'script'"
 
 
-def test_the_page_refers_to_nothing_but_itself_and_the_api_below_it() -> None:
+def test_the_page_refers_only_to_itself_and_to_the_api_below_it() -> None:
     page = Page(HTML)
     assert [each for each in page.references if not each.startswith(("data:", "?", "#"))] == [
         "docs"
@@ -64,10 +64,10 @@ def test_the_page_refers_to_nothing_but_itself_and_the_api_below_it() -> None:
     assert set(re.findall(r"https?://[^'\"`\s]+", HTML)) == {"http://www.w3.org/2000/svg"}
 
 
-def test_every_element_that_the_program_takes_by_its_id_is_there_once() -> None:
+def test_every_element_id_in_the_script_exists_exactly_once() -> None:
     page = Page(HTML)
-    (program,) = page.inlined["script"]
-    taken = set(re.findall(r'\$\("([\w-]+)"\)', program))
-    assert taken
-    assert taken <= set(page.ids)
+    (script,) = page.inlined["script"]
+    used = set(re.findall(r'\$\("([\w-]+)"\)', script))
+    assert used
+    assert used <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))

@@ -1,4 +1,4 @@
-"""The API: what it answers, and that it never mixes runs or steps back."""
+"""The API: its responses, and that it never mixes runs or returns to an older one."""
 
 import base64
 import gzip
@@ -23,29 +23,29 @@ PARTS = [[movie_line(1, 2, 3), movie_line(2, 1), movie_line(3, ratings=7)]]
 
 @pytest.fixture(autouse=True)
 def cold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test starts with a query function that remembers nothing."""
+    """Every test starts with an empty cache, like a cold start."""
     monkeypatch.setattr(query.reader, "_last", None)
     monkeypatch.setattr(query.reader, "_titles", None)
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where the API is reached.
+    """An address of the API.
 
     Attributes:
-        prefix: what stands before each path in the address.
-        told: how much of it API Gateway leaves in the event's `path`.
+        prefix: precedes each path in the address.
+        in_event: the part of the prefix that API Gateway leaves in the event's `path`.
     """
 
     prefix: str
-    told: str
+    in_event: str
 
 
-STAGE = Address("/v1", told="")  # the API's own address, whose stage `path` is without
+STAGE = Address("/v1", in_event="")  # the API's own address; `path` lacks its stage
 
 
 def event_of(path: str, at: Address = STAGE) -> dict[str, Any]:
-    """The event of a request, with the resource of the template that API Gateway would find."""
+    """The event of a request, with the resource that API Gateway would find in the template."""
     resources = template()["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"]
     for resource in sorted(resources, key=lambda each: ("+" in each, "{" in each)):
         greedy = re.sub(r"{(\w+)\+}", r"(?P<\1>.+)", resource)
@@ -55,7 +55,7 @@ def event_of(path: str, at: Address = STAGE) -> dict[str, Any]:
     request = event("query-similar")
     request |= {
         "resource": resource,
-        "path": at.told + path,
+        "path": at.in_event + path,
         "pathParameters": (found and found.groupdict()) or None,
     }
     request["requestContext"] |= {"resourcePath": resource, "path": at.prefix + path}
@@ -70,7 +70,7 @@ def ask(
     at: Address = STAGE,
     **parameters: str | list[str],
 ) -> dict[str, Any]:
-    """API Gateway's way to the function and back; a problem always has the right form."""
+    """The function's response to a request; checks the form of a problem."""
     request = event_of(path, at)
     given = {name: [value] if isinstance(value, str) else value
              for name, value in parameters.items()}  # fmt: skip
@@ -81,28 +81,28 @@ def ask(
         "headers": {"Accept": "*/*"} | (headers or {}),
         "body": body,
     }
-    answer = json.loads(json.dumps(query.lambda_handler(request, CONTEXT)))  # as Lambda does
-    if answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
-        assert answer["headers"]["Content-Type"] == "application/problem+json"
-        problem = json.loads(answer["body"])
-        assert problem["status"] == answer["statusCode"]
+    response = json.loads(json.dumps(query.lambda_handler(request, CONTEXT)))  # as Lambda does
+    if response["statusCode"] >= HTTPStatus.BAD_REQUEST:
+        assert response["headers"]["Content-Type"] == "application/problem+json"
+        problem = json.loads(response["body"])
+        assert problem["status"] == response["statusCode"]
         assert problem["instance"] == (path.rstrip("/") or "/")
-    return answer
+    return response
 
 
 def get(path: str, **parameters: str | list[str]) -> tuple[int, dict[str, Any]]:
-    """Ask the API; returns status and body."""
-    answer = ask("GET", path, **parameters)
-    return answer["statusCode"], json.loads(answer["body"])
+    """GET; returns status and body."""
+    response = ask("GET", path, **parameters)
+    return response["statusCode"], json.loads(response["body"])
 
 
 def post(path: str, body: Any) -> tuple[int, dict[str, Any]]:
-    """Send the API an object; returns status and body."""
-    answer = ask("POST", path, {"Content-Type": "application/json"}, json.dumps(body))
-    return answer["statusCode"], json.loads(answer["body"])
+    """POST an object as JSON; returns status and body."""
+    response = ask("POST", path, {"Content-Type": "application/json"}, json.dumps(body))
+    return response["statusCode"], json.loads(response["body"])
 
 
-def test_similar_titles_come_with_their_evidence_and_name_the_run(cloud: Cloud) -> None:
+def test_similar_titles_show_their_evidence_and_their_run(cloud: Cloud) -> None:
     run_id = finish_run(cloud, parts=PARTS)
     status, body = get("/movies/1/similar")
     assert status == HTTPStatus.OK
@@ -123,7 +123,7 @@ def test_similar_titles_come_with_their_evidence_and_name_the_run(cloud: Cloud) 
     }
 
 
-def test_limit_cuts_the_list_and_not_the_total(cloud: Cloud) -> None:
+def test_limit_shortens_the_list_but_not_the_total(cloud: Cloud) -> None:
     finish_run(cloud, parts=PARTS)
     _, body = get("/movies/1/similar", limit="1")
     assert (len(body["similar"]), body["total"], body["limit"]) == (1, 2, 1)
@@ -137,7 +137,7 @@ def test_a_movie_without_neighbours_says_why(cloud: Cloud) -> None:
     assert body["reason"] == "7 users rated it; 10 are needed"
 
 
-def test_filters_come_from_the_query_and_genres_may_be_several(cloud: Cloud) -> None:
+def test_the_query_filters_and_may_name_several_genres(cloud: Cloud) -> None:
     finish_run(cloud, parts=PARTS)
     _, body = get("/movies/1/similar", genre=["Western", "drama"], min_score="0.985", limit="1")
     assert [row["movie_id"] for row in body["similar"]] == [2]
@@ -163,7 +163,7 @@ def test_a_run_with_several_measures_answers_by_each(cloud: Cloud) -> None:
     )
 
 
-def test_titles_similar_to_a_title_come_in_one_call(cloud: Cloud) -> None:
+def test_one_call_returns_titles_similar_to_a_title(cloud: Cloud) -> None:
     first, second = movie_line(1, 2), movie_line(2, 1, ratings=9)
     first["title"], second["title"] = "Heat (1995)", "Heat (1972)"
     second["year"] = 1972
@@ -180,7 +180,7 @@ def test_titles_similar_to_a_title_come_in_one_call(cloud: Cloud) -> None:
     assert "with a title like nothing of the kind" in body["detail"]
 
 
-def test_recommendations_say_which_liked_movies_led_to_them(cloud: Cloud) -> None:
+def test_recommendations_name_the_liked_movies_that_led_to_them(cloud: Cloud) -> None:
     run_id = finish_run(cloud, parts=[[movie_line(1, 3, 4), movie_line(2, 4, 1), movie_line(3)]])
     status, body = post("/recommendations", {"liked": [1, 2, 77]})
     assert (status, body["run_id"], body["unknown"]) == (HTTPStatus.OK, run_id, [77])
@@ -192,7 +192,7 @@ def test_recommendations_say_which_liked_movies_led_to_them(cloud: Cloud) -> Non
     assert (second["movie_id"], second["rank"]) == (3, 2)
 
 
-def test_every_id_in_an_answer_can_itself_be_asked_for(cloud: Cloud) -> None:
+def test_every_id_in_a_response_has_a_response_of_its_own(cloud: Cloud) -> None:
     finish_run(cloud, parts=PARTS)
     _, body = get("/movies/1/similar")
     for row in body["similar"]:
@@ -209,7 +209,7 @@ def test_every_id_in_an_answer_can_itself_be_asked_for(cloud: Cloud) -> None:
         ("/movies/1/similar/x", {}, 404, "no route /movies/1/similar/x"),
     ],
 )
-def test_what_is_not_there_is_said_so(
+def test_a_missing_thing_is_a_404_that_names_it(
     cloud: Cloud, path: str, parameters: dict[str, str], status: int, detail: str
 ) -> None:
     finish_run(cloud, parts=PARTS)
@@ -241,7 +241,7 @@ def test_what_is_not_there_is_said_so(
         ("/health", {"x": "1"}, "x", "1", "none"),
     ],
 )
-def test_a_bad_request_is_told_parameter_value_and_what_is_allowed(
+def test_a_bad_request_gets_the_parameter_its_value_and_the_allowed_values(
     path: str, parameters: dict, parameter: str, value: str | None, allowed: str
 ) -> None:
     status, body = get(path, **parameters)
@@ -252,10 +252,10 @@ def test_a_bad_request_is_told_parameter_value_and_what_is_allowed(
     assert body["detail"].startswith(f"{parameter}: ")
 
 
-def test_all_faults_of_a_request_are_told_at_once() -> None:
+def test_all_errors_of_a_request_are_reported_at_once() -> None:
     _, body = get("/movies/0/similar", limit="x", min_score="y", nonsense="z")
-    faults = {error["parameter"] for error in body["errors"]}
-    assert faults == {"movie_id", "limit", "min_score", "nonsense"}
+    invalid = {error["parameter"] for error in body["errors"]}
+    assert invalid == {"movie_id", "limit", "min_score", "nonsense"}
 
 
 @pytest.mark.parametrize(
@@ -273,14 +273,16 @@ def test_all_faults_of_a_request_are_told_at_once() -> None:
         ('{"liked": [1, 2], "disliked": [2, 3]}', "disliked", "2"),
     ],
 )
-def test_a_bad_body_is_told_what_is_wrong(body: str, parameter: str, value: str | None) -> None:
-    answer = ask("POST", "/recommendations", {"content-type": "application/json"}, body)
-    assert answer["statusCode"] == HTTPStatus.BAD_REQUEST
-    (error,) = json.loads(answer["body"])["errors"]
+def test_a_bad_body_gets_the_field_that_is_wrong(
+    body: str, parameter: str, value: str | None
+) -> None:
+    response = ask("POST", "/recommendations", {"content-type": "application/json"}, body)
+    assert response["statusCode"] == HTTPStatus.BAD_REQUEST
+    (error,) = json.loads(response["body"])["errors"]
     assert (error["parameter"], error.get("value")) == (parameter, value)
 
 
-def test_a_body_that_is_too_large_or_no_json_is_refused() -> None:
+def test_a_body_that_is_too_large_or_not_json_is_refused() -> None:
     large = ask("POST", "/recommendations", body=" " * 65_537)
     assert large["statusCode"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     form = ask("POST", "/recommendations", {"Content-Type": "text/plain"}, "liked=1")
@@ -296,15 +298,15 @@ def test_a_body_that_is_too_large_or_no_json_is_refused() -> None:
         ("PATCH", "/recommendations", "OPTIONS, POST"),
     ],
 )
-def test_a_method_that_is_not_possible_is_told_which_are(
+def test_a_method_that_is_not_allowed_gets_those_that_are(
     method: str, path: str, allow: str
 ) -> None:
-    answer = ask(method, path)
-    assert answer["statusCode"] == HTTPStatus.METHOD_NOT_ALLOWED
-    assert answer["headers"]["Allow"] == allow
+    response = ask(method, path)
+    assert response["statusCode"] == HTTPStatus.METHOD_NOT_ALLOWED
+    assert response["headers"]["Allow"] == allow
 
 
-def test_another_sites_page_may_ask(cloud: Cloud) -> None:
+def test_pages_of_other_sites_may_call_the_api(cloud: Cloud) -> None:
     finish_run(cloud, parts=PARTS)
     before = ask("OPTIONS", "/recommendations", {"Origin": "https://example.org"})
     assert before["statusCode"] == HTTPStatus.NO_CONTENT
@@ -321,26 +323,26 @@ def test_head_is_get_without_the_body(cloud: Cloud) -> None:
     assert head["headers"] == got["headers"]
 
 
-def test_what_has_not_changed_is_not_sent_again(cloud: Cloud) -> None:
+def test_an_unchanged_response_is_not_sent_again(cloud: Cloud) -> None:
     finish_run(cloud, 0, PARTS)
     paths = ["/movies/1/similar", "/movies/1", "/movies", "/similar"]
-    asked = {
+    parameters = {
         path: {"title": "movie 1"} if path in ("/movies", "/similar") else {} for path in paths
     }
-    etags = {path: ask("GET", path, **asked[path])["headers"]["ETag"] for path in paths}
+    etags = {path: ask("GET", path, **parameters[path])["headers"]["ETag"] for path in paths}
     for path in paths:
-        again = ask("GET", path, {"If-None-Match": f'"x", {etags[path]}'}, **asked[path])
+        again = ask("GET", path, {"If-None-Match": f'"x", {etags[path]}'}, **parameters[path])
         assert (again["statusCode"], again["body"]) == (HTTPStatus.NOT_MODIFIED, "")
         assert again["headers"]["ETag"] == etags[path]
     assert ask("GET", paths[0], limit="9")["headers"]["ETag"] != etags[paths[0]]
     finish_run(cloud, 1, PARTS)
     for path in paths:
-        new = ask("GET", path, {"If-None-Match": etags[path]}, **asked[path])
+        new = ask("GET", path, {"If-None-Match": etags[path]}, **parameters[path])
         assert new["statusCode"] == HTTPStatus.OK
         assert new["headers"]["ETag"] != etags[path]
 
 
-def test_answers_say_how_long_they_may_be_kept(cloud: Cloud) -> None:
+def test_responses_say_how_long_clients_may_keep_them(cloud: Cloud) -> None:
     finish_run(cloud, parts=PARTS)
     kept = {path: ask("GET", path)["headers"]["Cache-Control"]
             for path in ("/movies/1/similar", "/runs", "/health", "/movies/0")}  # fmt: skip
@@ -352,7 +354,7 @@ def test_answers_say_how_long_they_may_be_kept(cloud: Cloud) -> None:
     }
 
 
-def test_the_pages_of_a_list_are_in_the_headers(cloud: Cloud) -> None:
+def test_the_headers_link_the_pages_of_a_list(cloud: Cloud) -> None:
     finish_run(cloud, parts=PARTS)
     headers = ask("GET", "/movies/1/similar", limit="1")["headers"]
     assert headers["X-Total-Count"] == "2"
@@ -360,7 +362,7 @@ def test_the_pages_of_a_list_are_in_the_headers(cloud: Cloud) -> None:
     assert 'rel="prev"' not in headers["Link"]
 
 
-def test_a_large_answer_goes_compressed_to_whom_takes_it(cloud: Cloud) -> None:
+def test_a_large_response_is_compressed_for_clients_that_accept_it(cloud: Cloud) -> None:
     finish_run(cloud, parts=[[movie_line(1, *range(2, 40)), movie_line(2)]])
     plain = ask("GET", "/movies/1/similar", limit="50")
     assert "Content-Encoding" not in plain["headers"]
@@ -385,7 +387,7 @@ def test_a_body_may_come_as_base64(cloud: Cloud) -> None:
     assert query.lambda_handler(request, CONTEXT)["statusCode"] == HTTPStatus.OK
 
 
-def test_an_error_of_ours_tells_nothing_of_the_inside(
+def test_an_internal_error_reveals_nothing_about_the_code(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     finish_run(cloud, parts=PARTS)
@@ -396,20 +398,20 @@ def test_an_error_of_ours_tells_nothing_of_the_inside(
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_hostile_titles_come_as_they_are_in_json_that_no_browser_takes_for_a_page(
+def test_hostile_titles_stay_unchanged_in_json_that_no_browser_shows_as_a_page(
     cloud: Cloud,
 ) -> None:
     title = '<img src=x onerror="alert(1)">\x00\x1b[31m\u2028\u202e"\' (1995)'
     finish_run(cloud, parts=[[movie_line(1) | {"title": title}]])
-    answer = ask("GET", "/movies/1")
-    assert json.loads(answer["body"])["title"] == title
-    assert answer["headers"]["Content-Type"] == "application/json"
-    assert answer["headers"]["X-Content-Type-Options"] == "nosniff"
+    response = ask("GET", "/movies/1")
+    assert json.loads(response["body"])["title"] == title
+    assert response["headers"]["Content-Type"] == "application/json"
+    assert response["headers"]["X-Content-Type-Options"] == "nosniff"
     assert get("/movies", title="img src x onerror")[1]["movies"][0]["title"] == title
 
 
 def metrics_of(out: str) -> list[dict[str, Any]]:
-    """The lines on stdout from which CloudWatch makes metrics."""
+    """The lines on stdout that CloudWatch turns into metrics."""
     return [json.loads(line) for line in out.splitlines() if '"_aws"' in line]
 
 
@@ -425,22 +427,22 @@ def test_latency_and_search_misses_are_metrics(
     get("/movies", title="nothing of the kind")
     (missed,) = metrics_of(capsys.readouterr().out)
     assert missed["SearchMisses"] == [1.0]
-    said = vars(caplog.records[-1])
-    assert (said["run_id"], said["title"]) == (run_id, "nothing of the kind")
+    record = vars(caplog.records[-1])
+    assert (record["run_id"], record["title"]) == (run_id, "nothing of the kind")
 
 
-def test_the_page_for_people_is_there_whatever_its_address_asks_for(cloud: Cloud) -> None:  # noqa: ARG001
+def test_the_explorer_is_served_whatever_the_query_of_its_address(cloud: Cloud) -> None:  # noqa: ARG001
     request = event_of("/")
     request["queryStringParameters"] = {"movie": "1", "genre": "Drama"}
     request["multiValueQueryStringParameters"] = {"movie": ["1"], "genre": ["Crime", "Drama"]}
-    answer = query.lambda_handler(request, CONTEXT)
-    assert answer["statusCode"] == HTTPStatus.OK
-    assert answer["headers"]["Content-Type"] == "text/html; charset=utf-8"
-    assert "Content-Security-Policy" in answer["headers"]
-    assert answer["body"].startswith("<!doctype html>")
+    response = query.lambda_handler(request, CONTEXT)
+    assert response["statusCode"] == HTTPStatus.OK
+    assert response["headers"]["Content-Type"] == "text/html; charset=utf-8"
+    assert "Content-Security-Policy" in response["headers"]
+    assert response["body"].startswith("<!doctype html>")
 
 
-def test_before_the_first_run_the_api_says_that_nothing_is_live(cloud: Cloud) -> None:  # noqa: ARG001
+def test_before_the_first_run_the_api_says_that_no_run_is_live(cloud: Cloud) -> None:  # noqa: ARG001
     for path in ("/movies/1", "/movies/1/similar"):
         status, body = get(path)
         assert status == HTTPStatus.SERVICE_UNAVAILABLE
@@ -451,7 +453,7 @@ def test_before_the_first_run_the_api_says_that_nothing_is_live(cloud: Cloud) ->
     assert get("/runs") == (HTTPStatus.OK, {"live_run_id": None, "runs": []})
 
 
-def test_movies_are_found_by_title(cloud: Cloud) -> None:
+def test_a_search_finds_movies_by_title(cloud: Cloud) -> None:
     finish_run(cloud, parts=PARTS)
     _, body = get("/movies", title="movie 2")
     assert [movie["movie_id"] for movie in body["movies"]] == [2]
@@ -468,7 +470,7 @@ def test_runs_are_listed_newest_first_with_counts(cloud: Cloud) -> None:
     assert run["indexed"] == {"parts": 2, "of": 2}
 
 
-def test_a_new_live_run_is_answered_from_at_once(cloud: Cloud) -> None:
+def test_responses_come_from_a_new_live_run_at_once(cloud: Cloud) -> None:
     finish_run(cloud, 0, PARTS)
     get("/movies/1/similar")
     get("/movies", title="movie")
@@ -495,7 +497,7 @@ def test_a_warm_request_reads_dynamodb_once(cloud: Cloud, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "name", [f"query-{kind}" for kind in ("similar", "movie", "search", "runs", "run", "health")]
 )
-def test_the_sample_events_are_answered(cloud: Cloud, name: str) -> None:
+def test_the_sample_events_get_a_response(cloud: Cloud, name: str) -> None:
     line = movie_line(1, 2) | {"title": "Toy Story (1995)"}
     finish_run(cloud, parts=[[line, movie_line(2, 1)]])
     created = datetime(2026, 11, 23, 12, 5, tzinfo=UTC)

@@ -26,12 +26,12 @@ print(json.dumps(files))
 
 def test_the_http_layer_loads_no_other_module_of_the_project() -> None:
     functions = ROOT / "functions"
-    answer = subprocess.run(
+    response = subprocess.run(
         [sys.executable, "-c", LOADED], cwd=functions, capture_output=True, text=True, check=True
     )
     loaded = {
         name
-        for name, path in json.loads(answer.stdout).items()
+        for name, path in json.loads(response.stdout).items()
         if path and path.startswith(f"{functions}/")
     }
     assert "query.http.openapi" in loaded

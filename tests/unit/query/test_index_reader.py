@@ -1,4 +1,4 @@
-"""The reader, from a table that answers in parts, late or not at all: all of one run, in time."""
+"""The index reader and a table that answers in parts, late or never: one run, and in time."""
 
 import json
 import math
@@ -37,18 +37,18 @@ from tests.unit.runs.test_indexer import finish_run
 GATEWAY_WAITS = 29  # seconds, for a function behind a REST API
 MEGABYTE = 1 << 20
 RUNS = [f"2026112{number}T120000000Z-{number:08x}" for number in range(4)]
-# Movies of each run; one is in all of them, one in none.
+# The movies of each run; one movie is in all of them, one in none.
 MOVIES = [{1, 2, 3, 4}, {1, 3, 4, 5}, {1, 2, 5}, {1, 4, 6}]
-ASKED = range(1, 8)
+IDS = range(1, 8)
 
 
 @dataclass
 class Clock:
-    """Time that passes only while somebody sleeps.
+    """A clock that moves only during sleeps.
 
     Attributes:
         now: seconds.
-        naps: how long each sleep was.
+        naps: the length of each sleep in seconds.
     """
 
     now: float = 0
@@ -78,12 +78,11 @@ def pointer_at(run: int, moved: int = 0) -> dict[str, Any]:
 
 @dataclass
 class Table:
-    """The index table, and DynamoDB's BatchGetItem of it as it may be: in parts.
+    """The index table with a BatchGetItem that answers in parts.
 
     Attributes:
-        answered: for each call in turn, which of the asked keys it answers, by their place; all
-            of them when the list is used up.
-        promoted: for each call in turn, the run that goes live before it, or None.
+        answered: for each call, the positions of the keys that it answers; later calls answer all.
+        promoted: for each call, the run that goes live before it, or None.
     """
 
     answered: list[set[int]]
@@ -94,7 +93,7 @@ class Table:
     calls: list[list[str]] = field(default_factory=list)
 
     def items(self) -> dict[str, dict[str, Any]]:
-        """What is there: the live run and the one before it, and the pointer."""
+        """The stored items: those of the live run and of the one before it, and the pointer."""
         kept = {
             key["pk"]: index_table.to_item(RUNS[run], movie_line(movie) | {"year": run})
             for run in (self.live, self.previous)
@@ -104,27 +103,27 @@ class Table:
         return {LIVE: pointer_at(self.live, len(self.were_live)), **kept}
 
     def batch_get_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
-        ((name, asked),) = RequestItems.items()
-        assert asked["ConsistentRead"]
-        keys = [key["pk"] for key in asked["Keys"]]
+        ((name, request),) = RequestItems.items()
+        assert request["ConsistentRead"]
+        keys = [key["pk"] for key in request["Keys"]]
         assert len(keys) == len(set(keys)) <= 100
         self.calls.append(keys)
         run = self.promoted.pop(0) if self.promoted else None
         if run not in (None, self.live):
             self.previous, self.live = self.live, run
             self.were_live.append(run)
-        places = self.answered.pop(0) if self.answered else set(range(len(keys)))
-        there = self.items()
-        read = [key for place, key in enumerate(keys) if place in places]
+        positions = self.answered.pop(0) if self.answered else set(range(len(keys)))
+        stored = self.items()
+        read = [key for position, key in enumerate(keys) if position in positions]
         left = [{"pk": key} for key in keys if key not in read]
         return {
-            "Responses": {name: [there[key] for key in read if key in there]},
-            "UnprocessedKeys": {name: asked | {"Keys": left}} if left else {},
+            "Responses": {name: [stored[key] for key in read if key in stored]},
+            "UnprocessedKeys": {name: request | {"Keys": left}} if left else {},
         }
 
 
 def reader_of(table: Any, run: int = 0) -> Reader:
-    """A reader that believes a run to be live."""
+    """A reader that last saw this run live."""
     made = Reader(table, "IndexTable", "results")
     pointer = pointer_at(run)
     del pointer["pk"]
@@ -132,18 +131,18 @@ def reader_of(table: Any, run: int = 0) -> Reader:
     return made
 
 
-PLACES = st.sets(st.integers(0, len(ASKED)))  # the pointer is asked for, too
-IDS = st.sets(st.sampled_from(ASKED), min_size=1).map(sorted)
+POSITIONS = st.sets(st.integers(0, len(IDS)))  # the pointer is read, too
+SOME_IDS = st.sets(st.sampled_from(IDS), min_size=1).map(sorted)
 
 
 def lines_of(run: int, ids: Collection[int]) -> dict[int, dict[str, Any]]:
-    """All that a run has of some movies."""
+    """A run's lines of those of the movies that it has."""
     return {id: movie_line(id) | {"year": run} for id in MOVIES[run] & set(ids)}
 
 
 @settings(max_examples=300)
-@given(ids=IDS, answered=st.lists(PLACES, max_size=12))
-def test_an_answer_in_parts_is_put_together_whatever_the_parts(
+@given(ids=SOME_IDS, answered=st.lists(POSITIONS, max_size=12))
+def test_parts_of_an_answer_are_put_together_whatever_the_parts(
     ids: list[int], answered: list[set[int]]
 ) -> None:
     table = Table(answered)
@@ -152,48 +151,48 @@ def test_an_answer_in_parts_is_put_together_whatever_the_parts(
         pointer, lines = reader_of(table).movies(ids)
     assert (pointer.run_id, lines) == (RUNS[0], lines_of(0, ids))
     for before, after in zip(table.calls, table.calls[1:], strict=False):
-        assert set(after) <= set(before), "what came is not asked for again"
+        assert set(after) <= set(before), "keys that were read are not read again"
 
 
 @settings(max_examples=1000)
 @given(
-    ids=IDS,
-    believed=st.sampled_from(range(len(RUNS))),
-    answered=st.lists(PLACES, max_size=8),
+    ids=SOME_IDS,
+    last=st.sampled_from(range(len(RUNS))),
+    answered=st.lists(POSITIONS, max_size=8),
     promoted=st.lists(st.sampled_from([None, *range(len(RUNS))]), max_size=8),
 )
-def test_an_answer_in_parts_is_of_one_run_that_was_live_meanwhile(
-    ids: list[int], believed: int, answered: list[set[int]], promoted: list[int | None]
+def test_parts_of_an_answer_come_from_one_run_that_was_live_meanwhile(
+    ids: list[int], last: int, answered: list[set[int]], promoted: list[int | None]
 ) -> None:
-    moves = [place for place, run in enumerate(promoted) if run is not None]
-    for place in moves[1:]:  # a pointer that moves more often may be told as a 503
-        promoted[place] = None
+    moves = [call for call, run in enumerate(promoted) if run is not None]
+    for call in moves[1:]:  # a pointer that moves more often may end in a 503
+        promoted[call] = None
     table = Table(answered, promoted)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index_reader, "time", Clock())
-        pointer, lines = reader_of(table, believed).movies(ids)
+        pointer, lines = reader_of(table, last).movies(ids)
     run = RUNS.index(pointer.run_id)
     assert run in table.were_live
     assert lines == lines_of(run, ids)
 
 
-def test_what_came_is_kept_and_only_what_is_left_asked_for(clock: Clock) -> None:
+def test_only_unprocessed_keys_are_read_again(clock: Clock) -> None:
     table = Table([{0, 1, 2, 3}, {0, 2}])
-    reader_of(table).movies(ASKED)
-    keys = [f"{RUNS[0]}#{movie}" for movie in ASKED]
+    reader_of(table).movies(IDS)
+    keys = [f"{RUNS[0]}#{movie}" for movie in IDS]
     assert table.calls == [[LIVE, *keys], [LIVE, *keys[3:]], [LIVE, keys[3], *keys[5:]]]
     assert max(clock.naps) <= index_reader.FIRST_BACKOFF
 
 
-def test_that_a_movie_is_not_there_counts_only_together_with_the_pointer(clock: Clock) -> None:  # noqa: ARG001
-    # Two other runs go live and the first is removed while the rest of it is left to read.
+def test_a_missing_movie_counts_only_in_an_answer_with_the_pointer(clock: Clock) -> None:  # noqa: ARG001
+    # Two other runs go live and the first one is removed before all of it is read.
     table = Table([{0, 1}, set(), set(range(1, 9))], promoted=[None, 2, 3])
-    pointer, lines = reader_of(table).movies(ASKED)
+    pointer, lines = reader_of(table).movies(IDS)
     assert (pointer.run_id, set(lines)) == (RUNS[3], MOVIES[3])
 
 
-class Deaf:
-    """A table that hands back whatever it is asked."""
+class BusyTable:
+    """A table that leaves every key unprocessed."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -205,17 +204,17 @@ class Deaf:
 
 @pytest.mark.drill(
     "Dependencies",
-    injected="DynamoDB hands back every key of every BatchGetItem",
-    promised="it is asked less and less often and given up in time: a 503 that says to try again",
+    injected="DynamoDB leaves every key of every BatchGetItem unprocessed",
+    promised="the reads back off and stop in time, with a 503 that says to try again",
 )
-def test_a_table_that_never_answers_is_asked_less_and_less_and_given_up_in_time(
+def test_reads_of_a_table_that_never_answers_back_off_and_stop_in_time(
     clock: Clock, observed: Observed
 ) -> None:
-    table = Deaf()
-    asking = reader_of(table)
-    asking.start_request()
+    table = BusyTable()
+    reader = reader_of(table)
+    reader.start_request()
     with pytest.raises(ProblemError) as raised:
-        asking.movies(ASKED)
+        reader.movies(IDS)
     assert raised.value.status == HTTPStatus.SERVICE_UNAVAILABLE
     assert raised.value.headers["Retry-After"]
     assert DEADLINE <= clock.now <= DEADLINE + index_reader.MAX_BACKOFF
@@ -224,20 +223,20 @@ def test_a_table_that_never_answers_is_asked_less_and_less_and_given_up_in_time(
         for number in range(1, 99)
     ]
     assert all(nap <= most for nap, most in zip(clock.naps, longest, strict=False))
-    assert len(set(clock.naps)) > len(clock.naps) / 2, "at spread times"
+    assert len(set(clock.naps)) > len(clock.naps) / 2, "the waits are random"
     assert table.calls == len(clock.naps) < 60
     observed(table.calls, f"503 after {clock.now:.1f} s")
 
 
-def test_a_lost_pointer_is_told_at_once(clock: Clock) -> None:
+def test_a_lost_pointer_is_reported_at_once(clock: Clock) -> None:
     table = SimpleNamespace(batch_get_item=lambda **_: {"Responses": {}, "UnprocessedKeys": {}})
     with pytest.raises(ProblemError, match="the index did not answer"):
-        reader_of(table).movies(ASKED)
+        reader_of(table).movies(IDS)
     assert clock.naps == []
 
 
 def heavy_line(movie_id: int, others: int) -> dict[str, Any]:
-    """A movie with as many neighbours as a run may keep, by six measures, that compress badly."""
+    """A movie with many neighbours by six measures, which compress badly."""
     dice = random.Random(movie_id)
     line = movie_line(movie_id, *range(1000, 1000 + others))
     for other in line["others"]:
@@ -245,7 +244,8 @@ def heavy_line(movie_id: int, others: int) -> dict[str, Any]:
     measures = ("cosine", "damped", "full-cosine", "jaccard", "ease", "hybrid")
     line["neighbours"] = {
         measure: [
-            [place, dice.random(), dice.randrange(9999), dice.random()] for place in range(others)
+            [position, dice.random(), dice.randrange(9999), dice.random()]
+            for position in range(others)
         ]
         for measure in measures
     }
@@ -253,19 +253,19 @@ def heavy_line(movie_id: int, others: int) -> dict[str, Any]:
 
 
 def size_of(item: dict[str, Any]) -> int:
-    """An item's bytes, as DynamoDB counts them, of the attributes that weigh."""
+    """An item's size in bytes as DynamoDB counts it, without its overhead."""
     return sum(len(name) + len(bytes(value) if name == "movie" else str(value))
                for name, value in item.items())  # fmt: skip
 
 
 @dataclass
 class Partition:
-    """An index table of one partition, which gives so many bytes at once.
+    """An index table of one partition, which limits the size of an answer.
 
     Attributes:
         items: by their `pk`.
-        most: bytes.
-        calls: how many keys each asked for.
+        most: bytes of an answer.
+        calls: the number of keys in each.
     """
 
     items: dict[str, dict[str, Any]]
@@ -273,27 +273,27 @@ class Partition:
     calls: list[int] = field(default_factory=list)
 
     def batch_get_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
-        ((name, asked),) = RequestItems.items()
-        self.calls.append(len(asked["Keys"]))
+        ((name, request),) = RequestItems.items()
+        self.calls.append(len(request["Keys"]))
         size, read, left = 0, [], []
-        for key in asked["Keys"]:
+        for key in request["Keys"]:
             item = self.items[key["pk"]]
             size += size_of(item)
             (read if size <= self.most else left).append(item)
         keys = [{"pk": item["pk"]} for item in left]
         return {
             "Responses": {name: read},
-            "UnprocessedKeys": {name: asked | {"Keys": keys}} if left else {},
+            "UnprocessedKeys": {name: request | {"Keys": keys}} if left else {},
         }
 
 
 @pytest.mark.drill(
     "Dependencies",
-    injected="BatchGetItem gives a megabyte at once, of 90 movies with 500 neighbours by each of "
-    "six measures",
-    promised="the largest recommendation is answered, as from one answer that has it all",
+    injected="BatchGetItem returns one megabyte at a time, of 90 movies with 500 neighbours "
+    "by each of six measures",
+    promised="the largest recommendation gets the same response as from one complete answer",
 )
-def test_the_largest_recommendation_is_answered_though_a_partition_gives_a_megabyte_at_once(
+def test_the_largest_recommendation_works_with_a_megabyte_at_a_time(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, observed: Observed
 ) -> None:
     ids = list(range(1, 91))
@@ -311,7 +311,7 @@ def test_the_largest_recommendation_is_answered_though_a_partition_gives_a_megab
     assert recommend(in_parts) == whole
     assert (whole[0], len(whole[1]["recommendations"])) == (HTTPStatus.OK, 50)
     assert len(in_parts.calls) > 6
-    assert clock.now < 1, "no wait to speak of where each call brings something"
+    assert clock.now < 1, "almost no wait while every call brings items"
     megabytes = sum(map(size_of, items.values())) / MEGABYTE
     observed(len(in_parts.calls) - 1, f"200, {megabytes:.0f} MB in {len(in_parts.calls)} parts")
 
@@ -320,9 +320,9 @@ def test_the_largest_recommendation_is_answered_though_a_partition_gives_a_megab
 
 
 def call_seconds() -> float:
-    """The longest that one call of the query function takes: attempts, waits between, a body.
+    """The longest time of one call to AWS: attempts, waits between them, and a body.
 
-    One address is tried for a connection; each of S3's would be tried in turn.
+    This assumes one address to connect to; S3 has several, which would be tried in turn.
     """
     resources = template()["Resources"]
     shared = template()["Globals"]["Function"]["Environment"]["Variables"]
@@ -338,7 +338,7 @@ def call_seconds() -> float:
 
 
 def function_seconds() -> int:
-    """How long the query function may run and anybody waits for it."""
+    """The time until the query function is stopped or API Gateway gives up."""
     own = template()["Resources"]["QueryFunction"]["Properties"]
     allowed = own.get("Timeout", template()["Globals"]["Function"]["Timeout"])
     return min(allowed, GATEWAY_WAITS)
@@ -358,7 +358,7 @@ ROUTES: dict[str, Route] = {
 
 
 def answer_of(route: str) -> dict[str, Any]:
-    """What the API answers at a route."""
+    """The API's response at a route."""
     path, parameters, body = ROUTES[route]
     if body is None:
         return ask("GET", path, **parameters)
@@ -372,18 +372,18 @@ def test_every_client_of_the_query_function_gives_up_in_time() -> None:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("brisk", [0, 1, 2, 3], ids=lambda calls: f"{calls} calls before")
-def test_the_slowest_request_is_answered_before_anybody_gives_up(
-    cloud: Cloud, clock: Clock, monkeypatch: pytest.MonkeyPatch, route: str, brisk: int
+@pytest.mark.parametrize("calls_before", [0, 1, 2, 3], ids=lambda calls: f"{calls} calls before")
+def test_the_slowest_request_gets_a_response_before_api_gateway_gives_up(
+    cloud: Cloud, clock: Clock, monkeypatch: pytest.MonkeyPatch, route: str, calls_before: int
 ) -> None:
-    """Some calls take all the time that others may begin in, and then all are as slow as can be."""
+    """A few calls take the time up to the deadline; the next ones are as slow as possible."""
     finish_run(cloud, parts=[[movie_line(1, 2), movie_line(2, 1)]])
-    seconds = [(DEADLINE - 0.01) / brisk] * brisk if brisk else []
-    carry_out = BaseClient._make_api_call
+    seconds = [(DEADLINE - 0.01) / calls_before] * calls_before if calls_before else []
+    call = BaseClient._make_api_call
 
     def slowly(client: Any, operation: str, parameters: dict) -> Any:
         clock.now += seconds.pop(0) if seconds else call_seconds()
-        return carry_out(client, operation, parameters)
+        return call(client, operation, parameters)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", slowly)
     query.reader._last = query.reader._titles = None
@@ -392,20 +392,20 @@ def test_the_slowest_request_is_answered_before_anybody_gives_up(
         HTTPStatus.NOT_FOUND,
         HTTPStatus.SERVICE_UNAVAILABLE,
     }
-    own_work = 5  # seconds, far more than any answer takes to compute
+    own_work = 5  # seconds, far more than any response takes to compute
     assert clock.now + own_work <= function_seconds()
 
 
 @contextmanager
-def nobody() -> Iterator[str]:
-    """The address of a server that takes connections and says nothing."""
+def silent() -> Iterator[str]:
+    """The address of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @contextmanager
-def gone() -> Iterator[str]:
-    """An address where nobody listens."""
+def unreachable() -> Iterator[str]:
+    """An address without a server."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
     yield address
@@ -413,7 +413,7 @@ def gone() -> Iterator[str]:
 
 @contextmanager
 def breaking_off() -> Iterator[str]:
-    """The address of a server that says a fifth of what it promised."""
+    """The address of a server that sends a fifth of the body it announces."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -438,13 +438,13 @@ FAST = PROMPT.merge(Config(connect_timeout=0.05, read_timeout=0.05))
 
 @pytest.mark.drill(
     "Dependencies",
-    injected="DynamoDB takes connections and says nothing, is not there, or breaks off its "
-    "answers, at each of the API's questions",
+    injected="DynamoDB accepts connections and never answers, is unreachable, or breaks off its "
+    "answers, at each route of the API",
     promised="a 503 that says to try again, well before API Gateway gives up",
 )
-@pytest.mark.parametrize("fault", [nobody, gone, breaking_off])
+@pytest.mark.parametrize("fault", [silent, unreachable, breaking_off])
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_stalled_dynamodb_is_told_as_a_503_in_time(
+def test_a_stalled_dynamodb_gives_a_503_in_time(
     monkeypatch: pytest.MonkeyPatch, observed: Observed, fault: Any, route: str
 ) -> None:
     monkeypatch.setattr(botocore.endpoint, "time", Clock())  # it sleeps between its attempts
@@ -458,13 +458,13 @@ def test_a_stalled_dynamodb_is_told_as_a_503_in_time(
 
 @pytest.mark.drill(
     "Dependencies",
-    injected="S3 takes connections and says nothing, is not there, or breaks off its answers, when "
-    "titles are asked for",
+    injected="S3 accepts connections and never answers, is unreachable, or breaks off its answers, "
+    "in a search by title",
     promised="a 503 that says to try again, well before API Gateway gives up",
 )
-@pytest.mark.parametrize("fault", [nobody, gone, breaking_off])
+@pytest.mark.parametrize("fault", [silent, unreachable, breaking_off])
 @pytest.mark.parametrize("route", ["search", "similar to a title"])
-def test_a_stalled_s3_is_told_as_a_503_in_time(
+def test_a_stalled_s3_gives_a_503_in_time(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, observed: Observed, fault: Any, route: str
 ) -> None:
     finish_run(cloud, parts=[[movie_line(1, 2), movie_line(2, 1)]])
@@ -477,7 +477,7 @@ def test_a_stalled_s3_is_told_as_a_503_in_time(
 
 
 def assert_unavailable(route: str) -> None:
-    """Fail where a route does not say, and soon, that it is to be asked again."""
+    """Fail unless a route soon returns a 503 that says when to try again."""
     began = time.monotonic()
     answer = answer_of(route)
     assert time.monotonic() - began < DEADLINE

@@ -1,4 +1,4 @@
-"""The API's document and its page: valid, complete, and true to what is answered."""
+"""The OpenAPI document and its page: valid, complete, and true to the responses."""
 
 import json
 import re
@@ -23,25 +23,25 @@ JSON_ROUTES = [route for route in query.app.routes if route.response_model is no
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    """The document as it is served."""
+    """The document as the API serves it."""
     return get("/openapi.json")[1]
 
 
 def conforms(document: dict[str, Any], name: str, value: Any) -> None:
-    """Fail where a value is not what the document's schema of that name says."""
+    """Fail if a value does not conform to the schema of that name."""
     schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
     jsonschema.Draft202012Validator(schema).validate(value)
 
 
 def test_the_document_is_valid_and_has_every_route(document: dict[str, Any]) -> None:
     validate(document)
-    told = {
+    described = {
         (method.upper(), path) for path, methods in document["paths"].items() for method in methods
     }
-    assert told == {(route.method, route.path) for route in JSON_ROUTES}
+    assert described == {(route.method, route.path) for route in JSON_ROUTES}
 
 
-def test_every_parameter_and_operation_says_what_it_is_for(document: dict[str, Any]) -> None:
+def test_every_parameter_and_operation_has_a_description(document: dict[str, Any]) -> None:
     for methods in document["paths"].values():
         for operation in methods.values():
             assert operation["summary"]
@@ -50,7 +50,7 @@ def test_every_parameter_and_operation_says_what_it_is_for(document: dict[str, A
                 assert parameter["description"], parameter["name"]
 
 
-def test_what_is_required_is_said_to_be_so(document: dict[str, Any]) -> None:
+def test_exactly_the_required_parameters_are_marked_as_required(document: dict[str, Any]) -> None:
     required = {
         (path, parameter["in"], parameter["name"])
         for path, methods in document["paths"].items()
@@ -67,7 +67,7 @@ def test_what_is_required_is_said_to_be_so(document: dict[str, Any]) -> None:
     assert document["components"]["schemas"]["RecommendationRequest"]["required"] == ["liked"]
 
 
-def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
+def test_every_example_conforms_to_its_schema(document: dict[str, Any]) -> None:
     contents = [
         content
         for methods in document["paths"].values()
@@ -83,7 +83,7 @@ def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
     conforms(document, "Problem", problem["example"])
 
 
-def test_answers_fit_their_schemas(cloud: Cloud, document: dict[str, Any]) -> None:
+def test_responses_conform_to_their_schemas(cloud: Cloud, document: dict[str, Any]) -> None:
     line = movie_line(1, 2) | {"title": None, "year": None}
     run_id = finish_run(cloud, parts=[[line, movie_line(2, 1)]])
     for path, parameters, name in [
@@ -102,12 +102,12 @@ def test_answers_fit_their_schemas(cloud: Cloud, document: dict[str, Any]) -> No
     conforms(document, "Problem", get("/movies/0")[1])
 
 
-def test_the_page_asks_nobody_else_for_anything() -> None:
+def test_the_page_loads_nothing_from_other_servers() -> None:
     page = ask("GET", "/docs")
     assert page["headers"]["Content-Type"] == "text/html; charset=utf-8"
     assert "default-src 'self'" in page["headers"]["Content-Security-Policy"]
-    named = re.findall(r'(?:src|href|url: )=?"?([^">\s,]+)', page["body"])
-    assert {name for name in named if not name.startswith("data:")} == {
+    references = re.findall(r'(?:src|href|url: )=?"?([^">\s,]+)', page["body"])
+    assert {name for name in references if not name.startswith("data:")} == {
         "docs/swagger-ui.min.css",
         "docs/swagger-ui-bundle.min.js",
         "openapi.json",
@@ -118,12 +118,12 @@ def test_the_page_asks_nobody_else_for_anything() -> None:
     assert ask("GET", "/docs/..%2Fhtml.py")["statusCode"] == HTTPStatus.NOT_FOUND
 
 
-def test_swagger_ui_fits_what_lambda_may_answer() -> None:
+def test_swagger_ui_fits_into_the_largest_response_of_lambda() -> None:
     for name in swagger.CONTENT_TYPES:
         assert Path(swagger.ASSETS / name).stat().st_size < 6_291_456
 
 
-def test_the_document_comes_of_the_routes(document: dict[str, Any]) -> None:
+def test_the_document_is_made_from_the_routes(document: dict[str, Any]) -> None:
     assert json.loads(json.dumps(openapi.document(query.INFO, query.app.routes[:1], EXAMPLES)))[
         "paths"
     ] == {"/movies/{movie_id}/similar": document["paths"]["/movies/{movie_id}/similar"]}

@@ -1,4 +1,4 @@
-"""A page of neighbours: measures, filters, pages and why there is nothing, without AWS."""
+"""A page of neighbours: measures, filters, links and reasons, without AWS."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,7 +23,7 @@ LIVE = Live(
     retired=None,
     promoted_at="2026-11-23T12:15:00.000Z",
 )
-# id, year, genres; and below: place, score, co-raters, cosine
+# id, year, genres; below: position, score, co-raters, cosine
 OTHERS = [(2, 1999, ["Animation", "Comedy"]), (3, 1937, ["Crime"]), (4, None, ["Comedy"]),
           (5, 2008, [])]  # fmt: skip
 LINE = {
@@ -44,16 +44,16 @@ LINE = {
 }
 
 
-def ask(**asked: Any) -> dict[str, Any]:
-    """The answer as a caller gets it."""
-    return to_builtins(similar.similar_titles(LIVE, LINE, SimilarQuery(movie_id=1, **asked)))
+def ask(**query: Any) -> dict[str, Any]:
+    """The response as JSON."""
+    return to_builtins(similar.similar_titles(LIVE, LINE, SimilarQuery(movie_id=1, **query)))
 
 
-def ids(answer: dict[str, Any]) -> list[int]:
-    return [row["movie_id"] for row in answer["similar"]]
+def ids(response: dict[str, Any]) -> list[int]:
+    return [row["movie_id"] for row in response["similar"]]
 
 
-def test_the_default_measure_answers_where_none_is_named_and_cosine_is_always_cosine() -> None:
+def test_without_a_measure_the_default_is_used_and_cosine_is_always_the_cosine() -> None:
     assert (ask()["measure"], ids(ask())) == ("damped", [2, 3, 4])
     cosine = ask(measure="cosine")
     assert (cosine["measure"], ids(cosine)) == ("cosine", [4, 3, 2])
@@ -61,7 +61,7 @@ def test_the_default_measure_answers_where_none_is_named_and_cosine_is_always_co
     assert all(row["score"] == row["cosine"] for row in cosine["similar"])
 
 
-def test_an_unknown_measure_is_told_which_there_are() -> None:
+def test_an_unknown_measure_gets_the_list_of_known_ones() -> None:
     with pytest.raises(ProblemError) as caught:
         ask(measure="best")
     (error,) = caught.value.errors
@@ -69,7 +69,7 @@ def test_an_unknown_measure_is_told_which_there_are() -> None:
     assert error.allowed == "one of damped, cosine, hybrid"
 
 
-def test_rows_say_what_they_are_based_on() -> None:
+def test_rows_name_the_source_of_their_score() -> None:
     based = {row["movie_id"]: row["based_on"] for row in ask(measure="hybrid")["similar"]}
     assert based == {2: "ratings", 5: "content", 3: "ratings"}
 
@@ -87,25 +87,25 @@ def test_rows_say_what_they_are_based_on() -> None:
         ({"year_to": 1999, "genre": ("Comedy",), "min_co_raters": 1}, [2]),
     ],
 )
-def test_filters_keep_what_passes_all_of_them(filters: dict[str, Any], kept: list[int]) -> None:
-    answer = ask(**filters)
-    assert ids(answer) == kept
-    assert (answer["matched"], answer["total"]) == (len(kept), 3)
-    assert [row["rank"] for row in answer["similar"]] == list(range(1, len(kept) + 1))
+def test_filters_keep_rows_that_pass_all_of_them(filters: dict[str, Any], kept: list[int]) -> None:
+    response = ask(**filters)
+    assert ids(response) == kept
+    assert (response["matched"], response["total"]) == (len(kept), 3)
+    assert [row["rank"] for row in response["similar"]] == list(range(1, len(kept) + 1))
 
 
-def test_years_that_leave_none_are_a_bad_request() -> None:
-    with pytest.raises(ProblemError, match="year_from: it is after year_to"):
+def test_an_empty_range_of_years_is_a_bad_request() -> None:
+    with pytest.raises(ProblemError, match="year_from: later than year_to"):
         ask(year_from=2000, year_to=1999)
 
 
-def test_a_title_that_hardly_anybody_rated_is_answered_by_content_and_says_so() -> None:
+def test_a_title_with_few_ratings_gets_neighbours_by_content_and_says_so() -> None:
     cold = LINE | {"ratings": 1, "neighbours": {"hybrid": [[3, 0.7, 0, None]]}}
-    answer = similar.similar_titles(LIVE, cold, SimilarQuery(movie_id=1))
-    assert (answer.measure, answer.total) == ("hybrid", 1)
-    assert [row.based_on for row in answer.similar] == ["content"]
-    asked = similar.similar_titles(LIVE, cold, SimilarQuery(movie_id=1, measure="damped"))
-    assert (asked.measure, asked.similar) == ("damped", []), "a measure that is named answers"
+    response = similar.similar_titles(LIVE, cold, SimilarQuery(movie_id=1))
+    assert (response.measure, response.total) == ("hybrid", 1)
+    assert [row.based_on for row in response.similar] == ["content"]
+    named = similar.similar_titles(LIVE, cold, SimilarQuery(movie_id=1, measure="damped"))
+    assert (named.measure, named.similar) == ("damped", []), "a named measure is used"
 
 
 def test_an_empty_page_says_why() -> None:
@@ -119,23 +119,23 @@ def test_an_empty_page_says_why() -> None:
     assert cosine.reason == "no other movie shares 10 of its 300 raters and scores 0.95 or more"
 
 
-def follow(answer: dict[str, Any], link: str) -> dict[str, Any]:
-    """Follow a link as a browser would; only one value of each parameter is given here."""
-    url = urljoin("https://api.example/v1/movies/1/similar?x=1", answer["links"][link])
+def follow(response: dict[str, Any], link: str) -> dict[str, Any]:
+    """Follow a link as a browser would; each parameter here has one value."""
+    url = urljoin("https://api.example/v1/movies/1/similar?x=1", response["links"][link])
     assert urlsplit(url).path == "/v1/movies/1/similar"
-    given = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
-    numbers = {name: int(given[name]) for name in ("limit", "offset")}
-    genre = {"genre": (given["genre"],)} if "genre" in given else {}
-    return ask(**numbers, **genre, measure=given.get("measure", UNSET))
+    values = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+    numbers = {name: int(values[name]) for name in ("limit", "offset")}
+    genre = {"genre": (values["genre"],)} if "genre" in values else {}
+    return ask(**numbers, **genre, measure=values.get("measure", UNSET))
 
 
-@pytest.mark.parametrize("asked", [{}, {"measure": "cosine"}, {"genre": ("comedy",)}])
+@pytest.mark.parametrize("query", [{}, {"measure": "cosine"}, {"genre": ("comedy",)}])
 @pytest.mark.parametrize("limit", [1, 2, 3, 50])
-def test_the_links_lead_through_every_row_once_and_back(asked: dict, limit: int) -> None:
-    pages = [ask(limit=limit, **asked)]
+def test_the_links_lead_through_every_row_once_and_back(query: dict, limit: int) -> None:
+    pages = [ask(limit=limit, **query)]
     while "next" in pages[-1]["links"]:
         pages.append(follow(pages[-1], "next"))
-    everything = ask(limit=50, **asked)
+    everything = ask(limit=50, **query)
     assert [row for page in pages for row in page["similar"]] == everything["similar"]
     assert follow(pages[0], "last") == pages[-1]
     assert follow(pages[-1], "first") == pages[0]
@@ -144,11 +144,11 @@ def test_the_links_lead_through_every_row_once_and_back(asked: dict, limit: int)
     assert "prev" not in pages[0]["links"]
 
 
-def test_behind_the_end_a_link_leads_back_to_the_last_page() -> None:
+def test_beyond_the_end_a_link_leads_back_to_the_last_page() -> None:
     assert follow(ask(limit=2, offset=40), "prev") == ask(limit=2, offset=2)
 
 
-def test_a_run_without_ratings_of_a_measure_says_so() -> None:
+def test_a_movie_without_neighbours_by_a_measure_says_so() -> None:
     live = replace(LIVE, measures=["damped", "ease"])
-    answer = similar.similar_titles(live, LINE, SimilarQuery(movie_id=1, measure="ease"))
-    assert (answer.total, answer.reason) == (0, "no other movie is near it by ease")
+    response = similar.similar_titles(live, LINE, SimilarQuery(movie_id=1, measure="ease"))
+    assert (response.total, response.reason) == (0, "no other movie is similar by ease")

@@ -54,12 +54,12 @@ def search(query: str, limit: int = 10, year: int | None = None) -> list[int]:
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        # an equal title first, then the most rated
+        # equal titles first, then the most rated
         ("toy story", [1, 5]),
         ("story", [5, 1, 7]),
         ("heat", [21, 20]),
         ("the heat", [21, 20]),
-        # the year tells them apart
+        # the year distinguishes equal titles
         ("Toy Story (1995)", [1]),
         ("les misérables (1995)", [3]),
         ("miserables 1998", [4]),
@@ -80,7 +80,7 @@ def search(query: str, limit: int = 10, year: int | None = None) -> list[int]:
         ("la cité des enfants perdus", [8]),
         ("se7en", [9]),
         ("shichinin no samurai", [10]),
-        # another order, words that are still being typed, spaces
+        # any order, prefixes of words, missing spaces
         ("story toy", [5, 1]),
         ("sto to", [5, 1]),
         ("juras", [16]),
@@ -88,7 +88,7 @@ def search(query: str, limit: int = 10, year: int | None = None) -> list[int]:
         ("spiderman", [11]),
         ("spider man", [11]),
         ("toystory", [1]),
-        # typing errors: another letter, one too many, one too few, two that changed places
+        # typing errors: a wrong, additional or missing letter, or two swapped
         ("natrix", [2]),
         ("mattrix", [2]),
         ("matix", [2]),
@@ -104,11 +104,11 @@ def search(query: str, limit: int = 10, year: int | None = None) -> list[int]:
         ("\x00\ud83c", []),
     ],
 )
-def test_titles_are_found_as_people_type_them(query: str, found: list[int]) -> None:
+def test_search_finds_titles_as_people_type_them(query: str, found: list[int]) -> None:
     assert search(query) == found
 
 
-def test_an_equal_title_stands_before_a_more_rated_one() -> None:
+def test_an_equal_title_precedes_a_more_rated_one() -> None:
     assert search("toy story")[0] == 1
     assert TITLES[5][1] > TITLES[1][1]
 
@@ -117,19 +117,19 @@ def test_the_limit_keeps_the_best() -> None:
     assert search("story", limit=1) == [5]
 
 
-def test_a_year_keeps_the_movies_of_that_year_only() -> None:
+def test_a_year_keeps_only_the_movies_of_that_year() -> None:
     assert search("heat", year=1995) == [20]
     assert search("heat", year=1996) == []
 
 
 @pytest.mark.parametrize("movie_id", [movie_id for movie_id, (title, _) in TITLES.items() if title])
-def test_every_title_finds_its_movie_first_however_it_is_written(movie_id: int) -> None:
+def test_every_title_finds_its_movie_first_in_any_case(movie_id: int) -> None:
     title = TITLES[movie_id][0] or ""
     for written in (title, title.upper(), title.lower(), f" {title}! "):
         assert search(written)[0] == movie_id
 
 
-def test_a_title_that_has_the_words_is_no_typing_error() -> None:
+def test_a_title_with_all_the_words_does_not_count_as_a_typing_error() -> None:
     qualities = [hit.quality for hit in title_search.search(CATALOGUE, "toy story", 10)]
     assert qualities == [title_search.EXACT, title_search.WORDS]
     assert [hit.quality for hit in title_search.search(CATALOGUE, "juras", 10)] == [
@@ -137,13 +137,13 @@ def test_a_title_that_has_the_words_is_no_typing_error() -> None:
     ]
 
 
-def test_a_typing_error_changes_nothing_where_a_title_matches_without_one() -> None:
+def test_typing_errors_are_not_tolerated_if_a_title_matches_without_them() -> None:
     close = loaded({1: ("Alien (1979)", 1), 2: ("Allen (1980)", 900)})
     (hit,) = title_search.search(close, "alien", 10)
     assert hit.movie["movie_id"] == 1
     assert hit.quality == title_search.EXACT
 
 
-def test_fewer_errors_stand_before_more_and_before_popularity() -> None:
+def test_fewer_errors_precede_more_errors_and_popularity() -> None:
     near = loaded({1: ("Terminator (1984)", 1), 2: ("Terminators (1990)", 900)})
     assert [hit.movie["movie_id"] for hit in title_search.search(near, "terminatr", 10)] == [1, 2]
