@@ -148,7 +148,7 @@ def cold(built: Path) -> str:
         "boto3 and its DynamoDB client, which every function needs": (
             "import boto3; boto3.resource('dynamodb')"
         ),
-        "the query function, all of it": "import query",
+        "the query function, all of it": "import query.handler",
     }
     rows: Table = []
     taken = {what: _starts(step, built) for what, step in steps.items()}
