@@ -33,7 +33,7 @@ type Line = dict[str, Any]
 
 
 def about(movie_id: int) -> Line:
-    """A movie: odd ones are dramas of 1990, even ones comedies of 1980, some have other titles."""
+    """A movie: odd ids are dramas of 1990, even ones comedies of 1980, except for two."""
     year = 1980 + movie_id % 2 * 10
     titled = {MATRIX: ("Matrix, The (1999)", 1999), 3: (HOSTILE, 2001)}
     title, year = titled.get(movie_id, (f"Film {movie_id} ({year})", year))
@@ -44,7 +44,7 @@ def about(movie_id: int) -> Line:
 def line(
     movie_id: int, ratings: int, **neighbours: list[tuple[int, float, int, float | None]]
 ) -> Line:
-    """A line of `neighbours/`; of each measure's rows the id, score, co-raters and cosine."""
+    """A line of `neighbours/`; each measure's rows are id, score, co-raters and cosine."""
     others = sorted({row[0] for rows in neighbours.values() for row in rows})
     return about(movie_id) | {
         "ratings": ratings,
@@ -116,45 +116,45 @@ def run_id(cloud: Cloud, chromium: Browser) -> str:  # noqa: ARG001
 
 @dataclass
 class Tab:
-    """A page of the browser, and what went on in it.
+    """A page of the browser with its log.
 
     Attributes:
-        page: it.
+        page: the browser's page.
         url: of the explorer, without a query.
-        said: errors and warnings of its console, but for those of answers that are errors.
-        asked: the addresses that it asked for.
+        warnings: errors and warnings on its console, except for failed requests.
+        requested: the URLs of its requests.
     """
 
     page: Page
     url: str
-    said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.page.on("console", self._note)
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("pageerror", lambda error: self.warnings.append(str(error)))
+        self.page.on("request", lambda request: self.requested.append(request.url))
 
     def _note(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
-            self.said.append(message.text)
+            self.warnings.append(message.text)
 
     def open(self, query: str = "") -> None:
-        """Go to an address, and wait until what it asks for is there."""
+        """Open an address and wait for its view."""
         self.page.goto(f"{self.url}{query}")
         self.settle()
 
     def settle(self) -> None:
-        """Wait until what was asked for is shown."""
+        """Wait until the view is complete."""
         expect(self.page.locator("main")).not_to_have_attribute("aria-busy", "true")
         expect(self.page.locator("main h1:visible")).to_have_count(1)
 
     def query(self) -> dict[str, list[str]]:
-        """What the address asks for."""
+        """The parameters of the address."""
         return parse_qs(urlsplit(self.page.url).query)
 
     def heading(self) -> Locator:
-        """What is shown."""
+        """The heading of the view."""
         return self.page.locator("main h1:visible")
 
     def titles(self, number: int = 0) -> list[str]:
@@ -164,7 +164,7 @@ class Tab:
 
 @pytest.fixture
 def new_tab(cloud: Cloud, chromium: Browser) -> Iterator[Callable[..., Tab]]:
-    """Makes tabs, each of a window of its own; whatever they did was clean."""
+    """Opens tabs in windows of their own; fails if one logged a warning or left the origin."""
     tabs: list[Tab] = []
 
     def make(**settings: Any) -> Tab:
@@ -175,8 +175,8 @@ def new_tab(cloud: Cloud, chromium: Browser) -> Iterator[Callable[..., Tab]]:
     yield make
     for tab in tabs:
         tab.page.context.close()
-        assert tab.said == []
-        assert {f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" for url in tab.asked} == {
+        assert tab.warnings == []
+        assert {f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" for url in tab.requested} == {
             cloud.access.endpoint
         }, "a request left the origin"
 
@@ -203,7 +203,7 @@ def test_typing_suggests_and_enter_opens_the_best_match(tab: Tab) -> None:
     assert tab.page.title() == "Similar to The Matrix"
 
 
-def test_the_arrows_choose_among_suggestions_and_escape_leaves_them(tab: Tab) -> None:
+def test_arrow_keys_move_through_suggestions_and_escape_closes_them(tab: Tab) -> None:
     tab.open()
     field = tab.page.get_by_role("combobox", name="Find a movie")
     field.press_sequentially("film")
@@ -230,34 +230,34 @@ def test_the_arrows_choose_among_suggestions_and_escape_leaves_them(tab: Tab) ->
     expect(tab.heading()).to_have_text(f"Similar to {chosen}")
 
 
-def test_a_title_that_is_not_there_is_said_so(tab: Tab) -> None:
+def test_an_unknown_title_gets_a_message(tab: Tab) -> None:
     tab.open()
     field = tab.page.get_by_role("combobox", name="Find a movie")
     field.press_sequentially("qqqqqqqq")
-    expect(tab.page.get_by_text("No title is like “qqqqqqqq”")).to_be_visible()
+    expect(tab.page.get_by_text("No title matches “qqqqqqqq”")).to_be_visible()
     field.press("Enter")
     expect(tab.heading()).to_have_text("Find movies like one you know")
 
 
-def test_walking_changes_the_address_and_back_returns_to_where_one_was(tab: Tab) -> None:
+def test_following_links_changes_the_address_and_back_restores_the_view(tab: Tab) -> None:
     tab.open("?movie=1")
     tab.page.get_by_role("link", name="Film 2", exact=True).click()
     expect(tab.heading()).to_have_text("Similar to Film 2")
     expect(tab.heading()).to_be_focused()
     assert tab.query() == {"movie": ["2"]}
-    way = tab.page.get_by_role("navigation", name="The way here")
-    expect(way.get_by_role("link")).to_have_text(["The Matrix"])
+    path = tab.page.get_by_role("navigation", name="Your path")
+    expect(path.get_by_role("link")).to_have_text(["The Matrix"])
 
     tab.page.go_back()
     expect(tab.heading()).to_have_text("Similar to The Matrix")
     expect(tab.page.get_by_role("link", name="Film 2", exact=True)).to_be_focused()
-    expect(way.get_by_role("link")).to_have_count(0)
+    expect(path.get_by_role("link")).to_have_count(0)
 
     tab.page.go_forward()
     expect(tab.heading()).to_have_text("Similar to Film 2")
-    way.get_by_role("link", name="The Matrix").click()
+    path.get_by_role("link", name="The Matrix").click()
     expect(tab.heading()).to_have_text("Similar to The Matrix")
-    expect(way.get_by_role("link")).to_have_count(0)
+    expect(path.get_by_role("link")).to_have_count(0)
 
 
 def test_a_row_has_rank_title_year_genres_score_and_co_raters(tab: Tab) -> None:
@@ -275,7 +275,7 @@ def test_a_row_has_rank_title_year_genres_score_and_co_raters(tab: Tab) -> None:
     expect(rows.nth(20).get_by_role("link")).to_be_focused()
 
 
-def test_two_measures_stand_side_by_side_and_tell_what_they_share(tab: Tab) -> None:
+def test_two_measures_appear_side_by_side_with_the_titles_they_share(tab: Tab) -> None:
     tab.open("?movie=1")
     tab.page.get_by_label("Compare with").select_option("jaccard")
     lists = tab.page.locator(".lists section")
@@ -285,7 +285,7 @@ def test_two_measures_stand_side_by_side_and_tell_what_they_share(tab: Tab) -> N
         "25 titles in both lists"
     )
     assert tab.query() == {"movie": ["1"], "measure": ["cosine"], "beside": ["jaccard"]}
-    # By Jaccard film 31 is the first, which is the thirtieth by cosine.
+    # Film 31 is first by Jaccard and thirtieth by cosine.
     expect(lists.nth(1).get_by_role("listitem").first).to_contain_text("#30 by Cosine")
     boxes = [lists.nth(number).bounding_box() for number in (0, 1)]
     assert boxes[0]
@@ -295,7 +295,7 @@ def test_two_measures_stand_side_by_side_and_tell_what_they_share(tab: Tab) -> N
     expect(lists).to_have_count(1)
 
 
-def test_a_shared_address_shows_another_person_the_same(
+def test_a_shared_address_shows_another_person_the_same_view(
     tab: Tab, new_tab: Callable[..., Tab]
 ) -> None:
     tab.open("?movie=1")
@@ -318,7 +318,7 @@ def test_a_shared_address_shows_another_person_the_same(
     expect(other.page.get_by_role("button", name="Filter: Drama, from 1985")).to_be_visible()
 
 
-def test_filters_that_leave_nothing_can_be_cleared_at_once(tab: Tab) -> None:
+def test_filters_without_matches_can_be_cleared_at_once(tab: Tab) -> None:
     tab.open("?movie=1&genre=Comedy&year_from=1985")
     expect(tab.page.get_by_text("Nothing matches the filters")).to_be_visible()
     tab.page.get_by_role("button", name="Clear filters").first.click()
@@ -326,47 +326,45 @@ def test_filters_that_leave_nothing_can_be_cleared_at_once(tab: Tab) -> None:
     assert tab.query() == {"movie": ["1"]}
 
 
-def test_a_movie_without_neighbours_says_why_and_what_else_to_try(tab: Tab) -> None:
+def test_a_movie_without_neighbours_says_why_and_suggests_other_measures(tab: Tab) -> None:
     tab.open(f"?movie={RARE}&measure=jaccard")
     expect(tab.page.get_by_text("7 users rated it; 10 are needed")).to_be_visible()
     tab.page.get_by_role("link", name="Hybrid").click()
     expect(tab.page.get_by_role("listitem").filter(has_text="The Matrix")).to_contain_text(
-        "alike in content"
+        "similar content"
     )
 
 
-def test_a_movie_that_hardly_anybody_rated_is_shown_by_content(tab: Tab) -> None:
+def test_a_movie_with_few_ratings_gets_neighbours_by_content(tab: Tab) -> None:
     tab.open(f"?movie={RARE}")
     expect(tab.page.get_by_role("heading", name="Hybrid")).to_be_visible()
     expect(tab.page.get_by_role("listitem").filter(has_text="The Matrix")).to_contain_text(
-        "alike in content"
+        "similar content"
     )
 
 
 @pytest.mark.parametrize(
-    ("query", "title", "told"),
+    ("query", "title", "text"),
     [
-        ("?movie=99999", "There is no such movie", "no movie 99999"),
-        ("?movie=the+matrix", "There is no such movie", "no movie the matrix"),
-        ("?movie=1&measure=taste", "The API does not know", "cosine, jaccard, hybrid"),
-        ("?movie=1&year_from=soon", "The API does not know", "year_from"),
+        ("?movie=99999", "Movie not found", "no movie 99999"),
+        ("?movie=the+matrix", "Movie not found", "no movie the matrix"),
+        ("?movie=1&measure=taste", "This address is invalid", "cosine, jaccard, hybrid"),
+        ("?movie=1&year_from=soon", "This address is invalid", "year_from"),
     ],
 )
-def test_an_address_that_leads_nowhere_tells_what_to_do(
-    tab: Tab, query: str, title: str, told: str
-) -> None:
+def test_an_invalid_address_says_what_to_do(tab: Tab, query: str, title: str, text: str) -> None:
     tab.open(query)
     expect(tab.heading()).to_contain_text(title)
-    expect(tab.page.locator("#problem-text")).to_contain_text(told, ignore_case=True)
+    expect(tab.page.locator("#problem-text")).to_contain_text(text, ignore_case=True)
     tab.page.locator("#problem-actions > *").click()
     expect(
         tab.page.get_by_role("combobox", name="Find a movie")
-        if "no such" in title
+        if "not found" in title
         else tab.page.get_by_role("heading", name="Similar to The Matrix")
     ).to_be_focused()
 
 
-def test_a_title_is_shown_as_it_is_whatever_it_holds(tab: Tab) -> None:
+def test_a_hostile_title_is_shown_as_text(tab: Tab) -> None:
     tab.open("?movie=1")
     expect(tab.page.get_by_role("link", name="<img src=x")).to_be_visible()
     tab.page.get_by_role("link", name="<img src=x").click()
@@ -376,7 +374,7 @@ def test_a_title_is_shown_as_it_is_whatever_it_holds(tab: Tab) -> None:
 
 
 @pytest.mark.parametrize("status", [0, 429, 500, 503])
-def test_an_api_that_fails_is_told_of_and_can_be_tried_again(tab: Tab, status: int) -> None:
+def test_a_failing_api_gets_a_message_and_can_be_tried_again(tab: Tab, status: int) -> None:
     def fail(route: Any) -> None:
         problem = {"title": "-", "status": status, "detail": "try again"}
         if status:
@@ -416,7 +414,7 @@ def test_before_the_first_run_the_page_waits_for_it(tab: Tab) -> None:
     expect(tab.page.locator("#run-line")).to_contain_text(FOLDER)
 
 
-def test_the_live_run_is_told_and_a_new_one_shows_by_itself(
+def test_the_page_shows_the_live_run_and_switches_to_a_new_one(
     tab: Tab, world: World, run_id: str
 ) -> None:
     tab.open("?movie=2")
@@ -433,7 +431,7 @@ def test_the_live_run_is_told_and_a_new_one_shows_by_itself(
 
 @pytest.fixture
 def key(cloud: Cloud, run_id: str) -> Iterator[str]:  # noqa: ARG001
-    """An API key, without which the API answers nothing but its page meanwhile."""
+    """An API key, which every route except the pages requires during the test."""
     gateway = cloud.client("apigateway")
     api = urlsplit(cloud.api_url).path.split("/")[-2]
     made = gateway.create_api_key(name="explorer", enabled=True)
@@ -445,18 +443,18 @@ def key(cloud: Cloud, run_id: str) -> Iterator[str]:  # noqa: ARG001
     path = {"path": "/apiKeyRequired"}
     gateway.update_method(**method, patchOperations=[path | {"op": "replace", "value": "true"}])
     yield made["value"]
-    # The emulator takes any text, also "false", for a yes.
+    # The emulator treats any text as true, even "false".
     gateway.update_method(**method, patchOperations=[path | {"op": "remove"}])
 
 
-def test_an_api_that_asks_for_a_key_is_given_it_by_the_page(tab: Tab, key: str) -> None:
+def test_the_page_asks_for_the_key_of_an_api_that_requires_one(tab: Tab, key: str) -> None:
     tab.open("?movie=1")
-    expect(tab.heading()).to_have_text("This API asks for a key")
+    expect(tab.heading()).to_have_text("This API requires a key")
     field = tab.page.get_by_label("API key")
     expect(field).to_be_focused()
     field.fill("a wrong one")
     field.press("Enter")
-    expect(tab.page.get_by_text("It did not take the one it was given")).to_be_visible()
+    expect(tab.page.get_by_text("The API rejected this key")).to_be_visible()
     field.fill(key)
     field.press("Enter")
     expect(tab.heading()).to_have_text("Similar to The Matrix")
@@ -469,7 +467,7 @@ def test_an_api_that_asks_for_a_key_is_given_it_by_the_page(tab: Tab, key: str) 
 @pytest.mark.parametrize(
     "query", ["", "?movie=1&measure=cosine&beside=jaccard&genre=Drama", "?movie=99999"]
 )
-def test_nothing_stands_in_the_way_of_any_reader(
+def test_the_page_is_accessible(
     new_tab: Callable[..., Tab],
     run_id: str,  # noqa: ARG001
     scheme: str,
@@ -493,7 +491,7 @@ def test_nothing_stands_in_the_way_of_any_reader(
 
 @pytest.mark.parametrize("width", [320, 390])
 @pytest.mark.parametrize("query", ["", "?movie=1&measure=cosine&beside=jaccard"])
-def test_a_phone_needs_no_scrolling_to_the_side(
+def test_a_phone_needs_no_horizontal_scrolling(
     new_tab: Callable[..., Tab],
     run_id: str,  # noqa: ARG001
     width: int,
@@ -507,7 +505,7 @@ def test_a_phone_needs_no_scrolling_to_the_side(
     assert tab.page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_everything_can_be_done_without_a_mouse(tab: Tab) -> None:
+def test_everything_works_without_a_mouse(tab: Tab) -> None:
     tab.open()
     keys = tab.page.keyboard
     expect(tab.page.get_by_role("combobox", name="Find a movie")).to_be_focused()

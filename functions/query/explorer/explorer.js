@@ -1,24 +1,24 @@
-// The explorer's program. The address says what is shown: `viewOf` reads it, `show` asks the API for
-// it and draws it. What the API says reaches the page as text alone; the page's policy allows no more.
+// The explorer's script. The address determines the view: `viewOf` parses it, `show` fetches its data
+// from the API and draws it. All data reaches the page as text; the page's CSP forbids anything else.
 
-const ROOT = location.pathname.replace(/\/*$/, "/"); // API Gateway answers without the slash, too
+const ROOT = location.pathname.replace(/\/*$/, "/"); // API Gateway also answers without the slash
 const LOCALE = "en-GB";
-const PAGE = 50; // rows that the API gives at most at once
-const FIRST = 20; // rows shown until somebody wants more
+const PAGE = 50; // the API's largest page
+const FIRST = 20; // rows shown at first
 const SUGGESTIONS = 8;
-const TRAIL = 5; // movies that the way here names
-const TYPING = 120; // milliseconds without a key until suggestions are asked for
-const SOON = 5_000; // milliseconds until an unfinished run is looked at again
+const TRAIL = 5; // movies on the path to the current one
+const TYPING = 120; // milliseconds without a key stroke before suggestions are fetched
+const SOON = 5_000; // milliseconds before an unfinished run is fetched again
 const KEY = "api-key";
-const UNDER_WAY = new Set(["CHECKING", "LAUNCHING", "STARTING", "RUNNING", "INDEXING"]);
+const IN_PROGRESS = new Set(["CHECKING", "LAUNCHING", "STARTING", "RUNNING", "INDEXING"]);
 const MEASURES = {
-  cosine: ["Cosine", "How alike those who rated both have rated them."],
-  damped: ["Damped cosine", "Cosine, believed less where few rated both."],
-  "full-cosine": ["Full cosine", "Cosine over everybody who rated either."],
-  jaccard: ["Jaccard", "Those who rated both, among all who rated either."],
-  ease: ["EASE", "Who rates this one rates these: learned from all ratings at once."],
-  hybrid: ["Hybrid", "EASE; the fewer the ratings, the more content."],
-  als: ["ALS", "Tastes in common, learned from all ratings at once."],
+  cosine: ["Cosine", "How similarly the users who rated both have rated them."],
+  damped: ["Damped cosine", "Cosine, shrunk towards 0 if few users rated both."],
+  "full-cosine": ["Full cosine", "Cosine over all users who rated either."],
+  jaccard: ["Jaccard", "The share of users who rated both among those who rated either."],
+  ease: ["EASE", "Users who rate this title also rate these, learned from all ratings."],
+  hybrid: ["Hybrid", "EASE blended with content, which weighs more if there are few ratings."],
+  als: ["ALS", "Shared tastes, learned from all ratings."],
 };
 
 const $ = (id) => document.getElementById(id);
@@ -28,14 +28,14 @@ const edge = new Intl.NumberFormat(LOCALE, { maximumSignificantDigits: 4 });
 const day = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium" });
 const moment = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "short" });
 
-let live = null; // the live run, as far as is known
+let live = null; // the live run when it was last fetched
 
 // ---- The API -----------------------------------------------------------------------------------
 
 class Failure extends Error {
   constructor(status, message) {
     super(message);
-    this.status = status; // of HTTP; 0 where there was no answer
+    this.status = status; // the HTTP status; 0 if there was no response
   }
 }
 
@@ -46,28 +46,28 @@ async function ask(address, { fresh = false, signal } = {}) {
   try {
     response = await fetch(ROOT + address, { headers, signal, cache: fresh ? "no-cache" : "default" });
   } catch (error) {
-    throw signal?.aborted ? error : new Failure(0, "there was no answer");
+    throw signal?.aborted ? error : new Failure(0, "no response");
   }
   const body = await response.json().catch(() => null);
   if (response.ok && body) return body;
-  const faults = body?.errors?.map((fault) => `${fault.parameter}: ${fault.detail} (allowed: ${fault.allowed})`);
-  throw new Failure(response.status, faults?.join("; ") ?? body?.detail ?? body?.message ?? response.statusText);
+  const invalid = body?.errors?.map(({ parameter, detail, allowed }) => `${parameter}: ${detail} (allowed: ${allowed})`);
+  throw new Failure(response.status, invalid?.join("; ") ?? body?.detail ?? body?.message ?? response.statusText);
 }
 
-/** Answers of one and the same run, the live one, even while another run goes live. */
-async function askTogether(addresses) {
-  for (const fresh of [false, true, true]) { // the browser may have kept what an earlier run answered
-    const answers = await Promise.all(addresses.map((address) => ask(address, { fresh })));
-    const runs = new Set(answers.map((answer) => answer.run_id));
+/** Responses that all come from the live run, even while another run goes live. */
+async function fetchFromOneRun(addresses) {
+  for (const fresh of [false, true, true]) { // the browser may have cached a response of an earlier run
+    const responses = await Promise.all(addresses.map((address) => ask(address, { fresh })));
+    const runs = new Set(responses.map((response) => response.run_id));
     if (!fresh && live) runs.add(live.run_id);
-    if (runs.size === 1) return answers;
+    if (runs.size === 1) return responses;
   }
   throw new Failure(503, "another run is going live");
 }
 
 // ---- Addresses ---------------------------------------------------------------------------------
 
-const NOWHERE = { movie: "", measure: "", beside: "", genres: [], from: "", to: "" };
+const EMPTY_VIEW = { movie: "", measure: "", beside: "", genres: [], from: "", to: "" };
 
 function viewOf(search) {
   const query = new URLSearchParams(search);
@@ -106,7 +106,7 @@ function similarAddress(view, measure, filters, offset = 0) {
 
 // ---- Words -------------------------------------------------------------------------------------
 
-/** `Matrix, The (1999)` as people say it: `The Matrix`. */
+/** The title without its year and with its article first: `The Matrix` for `Matrix, The (1999)`. */
 function nameOf({ title, movie_id: id }) {
   if (!title) return `Movie ${id}`;
   const plain = title.replace(/\s*\(\d{4}[^)]*\)\s*$/, "") || title;
@@ -142,7 +142,7 @@ function button(text, action, kind) {
   return made;
 }
 
-/** A link that can be copied and opened elsewhere; here it needs no new page. */
+/** A link to a view: a click changes the view without loading a new page. */
 function linkTo(view, trail, ...children) {
   const made = element("a", { href: addressOf(view) }, ...children);
   made.addEventListener("click", (event) => follow(event, view, trail));
@@ -155,16 +155,16 @@ function follow(event, view, trail) {
   travel(view, trail);
 }
 
-// ---- Going from view to view ---------------------------------------------------------------------
+// ---- Navigation ----------------------------------------------------------------------------------
 
-let shown = null; // the movie that is shown, for the way here
-let isWaiting = false; // for a first run to go live
-let turn = 0; // of the last view that was asked for
+let shown = null; // the current movie
+let isWaiting = false; // for the first run to go live
+let turn = 0; // the number of the latest view
 
 const trailOf = () => history.state?.trail ?? [];
 
-/** The way to the next movie: the one that is shown comes last. */
-function trailOnwards() {
+/** The path to the next movie, which ends with the current one. */
+function trailToNext() {
   if (!shown) return [];
   return [...trailOf(), { movie: String(shown.movie_id), name: nameOf(shown) }].slice(-TRAIL);
 }
@@ -175,18 +175,18 @@ function travel(view, trail) {
   return show({ focus: "heading" });
 }
 
-/** The same movie, seen otherwise. */
+/** Show the same movie with other settings. */
 function change(changes) {
   const view = { ...viewOf(location.search), ...changes };
   history.pushState(history.state, "", addressOf(view));
   return show();
 }
 
-function walkTo(movie) {
-  return travel({ ...viewOf(location.search), movie: String(movie.movie_id) }, trailOnwards());
+function goTo(movie) {
+  return travel({ ...viewOf(location.search), movie: String(movie.movie_id) }, trailToNext());
 }
 
-/** Draw what the address says; `focus` is "heading", or the id of the movie that one comes from. */
+/** Draw the view of the address; `focus` is "heading", or the id of the movie to focus in the list. */
 async function show({ focus } = {}) {
   const mine = ++turn;
   const view = viewOf(location.search);
@@ -216,7 +216,7 @@ function only(id, title, isWide = false) {
 // ---- Welcome and problems ------------------------------------------------------------------------
 
 async function welcome(view) {
-  const [{ movies }] = await askTogether([`movies?${queryOf([["title", "the"], ["limit", SUGGESTIONS]])}`]);
+  const [{ movies }] = await fetchFromOneRun([`movies?${queryOf([["title", "the"], ["limit", SUGGESTIONS]])}`]);
   return () => {
     only("welcome", "Similar titles");
     $("popular-heading").hidden = movies.length === 0;
@@ -229,20 +229,20 @@ async function welcome(view) {
 }
 
 function problem(view, error) {
-  if (error.status === 401 || error.status === 403) return keyWanted;
+  if (error.status === 401 || error.status === 403) return askForKey;
   if (!(error instanceof Failure)) console.error(error);
   const again = () => button("Try again", () => show({ focus: "heading" }), "primary");
-  const bare = { ...NOWHERE, movie: view.movie };
+  const bare = { ...EMPTY_VIEW, movie: view.movie };
   const search = () => button("Search for a title", () => $("title").focus(), "primary");
   const [title, text, ...actions] = {
-    0: ["The API does not answer", "Perhaps the connection is interrupted.", again],
-    400: ["The API does not know what this address asks for", sentence(error.message),
+    0: ["The API does not answer", "Your connection may be interrupted.", again],
+    400: ["This address is invalid", sentence(error.message),
       ...(addressOf(bare) === addressOf(view) ? [] : [() => linkTo(bare, [], "Show the movie without measure and filters")])],
-    404: ["There is no such movie",
-      `The live run has no movie ${view.movie}. Ids belong to a data set, and another one may have gone live since this address was made.`, search],
-    429: ["Too many requests", "The API takes only so many at a time. Wait a moment.", again],
+    404: ["Movie not found",
+      `The live run has no movie ${view.movie}. Another data set, with other ids, may have gone live since this address was created.`, search],
+    429: ["Too many requests", "The API limits their number. Wait a moment.", again],
     503: live ? ["The index is busy", sentence(error.message), again]
-      : ["No run is live yet", "Drop a MovieLens folder into the datasets bucket. This page shows its titles as soon as they are there.", again],
+      : ["No run is live yet", "Drop a MovieLens folder into the datasets bucket. This page shows its titles as soon as they are available.", again],
   }[error.status] ?? ["Something went wrong", sentence(error.message), again];
   return () => {
     only("problem", `${title} – Similar titles`);
@@ -254,12 +254,12 @@ function problem(view, error) {
   };
 }
 
-function keyWanted() {
+function askForKey() {
   const was = sessionStorage.getItem(KEY);
-  only("key", "A key is needed – Similar titles");
+  only("key", "Key required – Similar titles");
   $("key-text").textContent = was
-    ? "It did not take the one it was given. Look for a slip, or ask whoever runs it for another."
-    : "Whoever runs it can give you one. It stays in this tab until you close it.";
+    ? "The API rejected this key. Check it for typing errors, or ask the API's operator for another one."
+    : "The API's operator can give you one. This tab keeps it until you close it.";
   $("key-value").focus();
 }
 
@@ -273,13 +273,13 @@ $("key").addEventListener("submit", (event) => {
 
 // ---- A movie -----------------------------------------------------------------------------------
 
-/** A list of neighbours: `whole` without filters, `answer` with them, `rows` as far as loaded. */
+/** Fetch the lists of neighbours: `whole` without filters, `answer` with them, `rows` loaded so far. */
 async function movie(view) {
-  if (!/^\d+$/.test(view.movie)) throw new Failure(404, "an id is a number");
+  if (!/^\d+$/.test(view.movie)) throw new Failure(404, "ids are numbers");
   const measures = view.beside ? [view.measure, view.beside] : [view.measure];
   const filters = filtersOf(view);
   const wanted = isFiltered(view) ? [[], filters] : [[]];
-  const answers = await askTogether(
+  const answers = await fetchFromOneRun(
     measures.flatMap((measure) => wanted.map((each) => similarAddress(view, measure, each))),
   );
   const lists = measures.map((_, place) => {
@@ -287,7 +287,7 @@ async function movie(view) {
     const answer = answers[(place + 1) * wanted.length - 1];
     return { whole, answer, rows: answer.similar, scale: scaleOf(whole.similar) };
   });
-  if (lists[0].answer.measure === lists[1]?.answer.measure) lists.pop(); // one was named, one is the run's own
+  if (lists[0].answer.measure === lists[1]?.answer.measure) lists.pop(); // one by its name, one as the default
   return () => drawMovie(view, lists);
 }
 
@@ -327,7 +327,7 @@ function drawControls(view, lists) {
   }
   const chips = [...counts].sort(([a], [b]) => a.localeCompare(b));
   const drawn = $("genres").dataset.drawn;
-  if (drawn !== JSON.stringify(chips)) { // else the focus stays where it is
+  if (drawn !== JSON.stringify(chips)) { // otherwise keep the elements, and the focus
     $("genres").dataset.drawn = JSON.stringify(chips);
     $("genres").replaceChildren(...chips.map(([genre, count]) => element(
       "label", null, element("input", { type: "checkbox", value: genre }), genre, span("count", number.format(count)),
@@ -368,7 +368,7 @@ function drawList(view, list, also, redraw) {
   const { measure, matched } = list.answer;
   const count = Math.min(list.count ?? FIRST, list.rows.length);
   const id = `list-${measure}`;
-  const scale = count && list.scale.from > 0 ? span("scale", `Bars begin at ${edge.format(list.scale.from)}.`) : "";
+  const scale = count && list.scale.from > 0 ? span("scale", `Bars start at ${edge.format(list.scale.from)}.`) : "";
   const parts = [
     element("div", { class: "about" },
       element("h2", { id }, labelOf(measure)),
@@ -395,7 +395,7 @@ function drawList(view, list, also, redraw) {
   return element("section", { "aria-labelledby": id }, ...parts);
 }
 
-/** Show all rows that are loaded or, where they are shown, load the next ones. */
+/** Show all loaded rows or, if they are already shown, load the next ones. */
 async function loadMore(view, list, count) {
   if (count === list.rows.length) {
     const next = await ask(similarAddress(view, list.answer.measure, filtersOf(view), count));
@@ -406,12 +406,12 @@ async function loadMore(view, list, count) {
 }
 
 function drawRow(view, row, scale, also) {
-  const link = linkTo({ ...view, movie: String(row.movie_id) }, trailOnwards(), nameOf(row));
+  const link = linkTo({ ...view, movie: String(row.movie_id) }, trailToNext(), nameOf(row));
   link.dataset.movie = row.movie_id;
   const bar = element("i");
   bar.style.setProperty("--share", String(shareOf(row.score, scale)));
   const rank = also?.ranks.get(row.movie_id);
-  const evidence = row.based_on === "content" ? "alike in content" : `${number.format(row.co_raters)} rated both`;
+  const evidence = row.based_on === "content" ? "similar content" : `${number.format(row.co_raters)} rated both`;
   const exact = element("span", { class: "score", title: String(row.score) }, score.format(row.score));
   return element("li", null,
     span("rank", String(row.rank)),
@@ -422,7 +422,7 @@ function drawRow(view, row, scale, also) {
       element("div", { class: "bar", "aria-hidden": "true" }, bar), exact, span("evidence", evidence)));
 }
 
-/** Bars of close scores would all look alike: those begin a little below the last one's. */
+/** The range of the bars: if scores are close, it starts a little below the lowest one. */
 function scaleOf(rows) {
   const to = rows[0]?.score ?? 1;
   const low = rows.at(-1)?.score ?? 0;
@@ -434,21 +434,21 @@ function scaleOf(rows) {
 const shareOf = (value, { from, to }) => Math.min(1, Math.max(0, (value - from) / (to - from || 1)));
 
 function drawNone(view, { answer, whole }) {
-  const said = element("div", { class: "none" });
+  const made = element("div", { class: "none" });
   if (whole.total > 0) {
-    said.append(
-      element("p", null, `The filters leave none of its ${counted(whole.total, "similar title", "similar titles")}.`),
+    made.append(
+      element("p", null, `None of its ${counted(whole.total, "similar title", "similar titles")} matches the filters.`),
       element("p", null, button("Clear filters", clearFilters)),
     );
-    return said;
+    return made;
   }
-  said.append(element("p", null, `No similar titles: ${sentence(answer.reason ?? "nothing is near it").replace(/^[A-Z]/, (letter) => letter.toLowerCase())}`));
+  made.append(element("p", null, `No similar titles: ${sentence(answer.reason ?? "no other movie is similar").replace(/^[A-Z]/, (letter) => letter.toLowerCase())}`));
   const others = answer.measures.filter((measure) => measure !== answer.measure);
   if (others.length) {
     const links = others.flatMap((measure) => [", ", linkTo({ ...view, measure, beside: "" }, trailOf(), labelOf(measure))]);
-    said.append(element("p", null, "Another measure may know some: ", ...links.slice(1)));
+    made.append(element("p", null, "Try another measure: ", ...links.slice(1)));
   }
-  return said;
+  return made;
 }
 
 // ---- Controls ----------------------------------------------------------------------------------
@@ -469,14 +469,14 @@ for (const input of [$("year-from"), $("year-to")]) {
   input.addEventListener("change", () => {
     const [from, to] = [$("year-from").value, $("year-to").value];
     const isBackwards = from && to && Number(from) > Number(to);
-    $("year-to").setCustomValidity(isBackwards ? `Give ${from} or a later year` : "");
+    $("year-to").setCustomValidity(isBackwards ? `Enter ${from} or a later year` : "");
     if ($("controls").reportValidity()) change({ from, to });
   });
 }
 
 function clearFilters() {
   $("year-to").setCustomValidity("");
-  $("filter").focus(); // the button that was pressed goes away
+  $("filter").focus(); // the pressed button disappears
   change({ genres: [], from: "", to: "" });
 }
 
@@ -489,28 +489,28 @@ $("filter").addEventListener("click", () => openFilters($("filters").hidden));
 $("clear").addEventListener("click", clearFilters);
 $("controls").addEventListener("submit", (event) => event.preventDefault());
 
-// ---- Search: a combobox with a list, after the ARIA Authoring Practices --------------------------
+// ---- Search: a combobox with a list, as in the ARIA Authoring Practices --------------------------
 
 const input = $("title");
-let suggestions = { title: null, movies: [] }; // what was found for which title
-let active = -1; // the suggestion that the arrows stand at
+let suggestions = { title: null, movies: [] }; // the movies found for a title
+let active = -1; // the position of the marked suggestion
 let typing; // timer
-let asking = new AbortController();
+let pending = new AbortController();
 
 async function suggest() {
   clearTimeout(typing);
-  asking.abort();
+  pending.abort();
   const title = input.value.trim();
-  if (title === "") return forgetSuggestions();
-  asking = new AbortController();
+  if (title === "") return clearSuggestions();
+  pending = new AbortController();
   try {
-    const { movies } = await ask(`movies?${queryOf([["title", title], ["limit", SUGGESTIONS]])}`, asking);
+    const { movies } = await ask(`movies?${queryOf([["title", title], ["limit", SUGGESTIONS]])}`, pending);
     suggestions = { title, movies };
     drawSuggestions();
   } catch (error) {
     if (error.name === "AbortError") return;
-    forgetSuggestions();
-    if (error.status === 403 || error.status === 401) keyWanted();
+    clearSuggestions();
+    if (error.status === 403 || error.status === 401) askForKey();
     else $("found").textContent = error.status === 503 ? "No run is live yet." : "The API does not answer; try again.";
   }
 }
@@ -525,8 +525,8 @@ function drawSuggestions() {
   }));
   open(movies.length > 0);
   $("found").textContent = movies.length
-    ? `${counted(movies.length, "movie", "movies")}; up and down to choose`
-    : `No title is like “${title}”. Fewer letters find more.`;
+    ? `${counted(movies.length, "movie", "movies")}; use the arrow keys to choose`
+    : `No title matches “${title}”. Try fewer letters.`;
 }
 
 function open(isOpen) {
@@ -543,9 +543,9 @@ function mark(place) {
   $(`suggestion-${place}`).scrollIntoView({ block: "nearest" });
 }
 
-function forgetSuggestions() {
+function clearSuggestions() {
   clearTimeout(typing);
-  asking.abort();
+  pending.abort();
   suggestions = { title: null, movies: [] };
   $("found").textContent = "";
   open(false);
@@ -553,12 +553,12 @@ function forgetSuggestions() {
 
 function choose(movie) {
   input.value = "";
-  forgetSuggestions();
+  clearSuggestions();
   input.blur();
-  walkTo(movie);
+  goTo(movie);
 }
 
-/** The marked suggestion or, where none is, the best match of what stands in the field. */
+/** Choose the marked suggestion, or the best match of the field's text. */
 async function chooseBest() {
   if (active >= 0) return choose(suggestions.movies[active]);
   if (suggestions.title !== input.value.trim()) await suggest();
@@ -576,19 +576,19 @@ input.addEventListener("keydown", async (event) => {
   const isOpen = !$("suggestions").hidden;
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (step && isOpen) {
-    // From the field at the one end back to the field at the other.
+    // After the last suggestion, and before the first one, comes the field itself.
     mark(((active + 1 + step + count + 1) % (count + 1)) - 1);
   } else if (step) await suggest();
   else if (event.key === "Escape" && isOpen) open(false);
   else if (event.key === "Escape") {
     input.value = "";
-    forgetSuggestions();
+    clearSuggestions();
   } else return;
   event.preventDefault();
 });
 
 input.addEventListener("blur", () => open(false));
-$("suggestions").addEventListener("mousedown", (event) => event.preventDefault()); // the field keeps the focus
+$("suggestions").addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus in the field
 $("search").addEventListener("submit", (event) => {
   event.preventDefault();
   chooseBest();
@@ -596,11 +596,11 @@ $("search").addEventListener("submit", (event) => {
 
 // ---- The live run ------------------------------------------------------------------------------
 
-let looking; // timer
+let polling; // timer
 
-/** Look which run is live; where another one has become it, what is shown comes from it. */
+/** Fetch the live run; if it has changed, draw the view again from the new one. */
 async function refreshRun() {
-  clearTimeout(looking);
+  clearTimeout(polling);
   const before = live?.run_id;
   let latest;
   try {
@@ -608,11 +608,11 @@ async function refreshRun() {
     const id = latest.live_run_id;
     live = id && (latest.runs.find((run) => run.run_id === id) ?? (await ask(`runs/${id}`, { fresh: true })));
   } catch {
-    return; // whoever asks for titles is told what is wrong
+    return; // requests for titles show the error
   }
   drawRun(latest.runs[0]);
   const newest = latest.runs[0];
-  if (!live || UNDER_WAY.has(newest?.state)) looking = setTimeout(refreshRun, SOON);
+  if (!live || IN_PROGRESS.has(newest?.state)) polling = setTimeout(refreshRun, SOON);
   if (live && live.run_id !== before && (before || isWaiting)) show();
 }
 
@@ -632,12 +632,12 @@ function drawRun(newest) {
     : [];
   $("run-facts").replaceChildren(...facts.flatMap(([name, value]) => [element("dt", null, name), element("dd", null, value)]));
   const isOther = newest && newest.run_id !== id;
-  const isComing = isOther && UNDER_WAY.has(newest.state);
+  const isComing = isOther && IN_PROGRESS.has(newest.state);
   const hasFailed = isOther && newest.state === "FAILED";
   $("run-coming").hidden = !(isComing || hasFailed);
   $("run-coming").textContent = isComing
-    ? `A run of ${newest.folder} is under way: ${newest.state} since ${moment.format(new Date(newest.updated_at))}.`
-    : hasFailed ? `The latest run, of ${newest.folder}, failed: ${sentence(newest.reason ?? "no reason is known")}` : "";
+    ? `A run of ${newest.folder} is in progress: ${newest.state} since ${moment.format(new Date(newest.updated_at))}.`
+    : hasFailed ? `The latest run, of ${newest.folder}, failed: ${sentence(newest.reason ?? "unknown reason")}` : "";
 }
 
 // ---- The window --------------------------------------------------------------------------------
@@ -651,7 +651,7 @@ $("run").addEventListener("keydown", (event) => {
   $("run").querySelector("summary").focus();
 });
 $("docs").href = `${ROOT}docs`;
-$("home").addEventListener("click", (event) => follow(event, NOWHERE, []));
+$("home").addEventListener("click", (event) => follow(event, EMPTY_VIEW, []));
 addEventListener("popstate", () => show({ focus: shown ? String(shown.movie_id) : "heading" }));
 document.addEventListener("visibilitychange", () => document.hidden || refreshRun());
 
