@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import boto3
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Route, expect
 
 import runs
 from local.cloud import Cloud
@@ -393,6 +393,33 @@ def test_a_failing_api_gets_a_message_and_can_be_tried_again(tab: Tab, status: i
     )
     tab.page.unroute("**/similar*")
     tab.page.get_by_role("button", name="Try again").click()
+    expect(tab.heading()).to_have_text("Similar to The Matrix")
+    expect(tab.heading()).to_be_focused()
+
+
+def test_a_view_that_is_fetched_again_still_gets_the_focus(tab: Tab) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    def release() -> None:
+        released, held[:] = list(held), []
+        for route in released:
+            route.continue_()
+
+    tab.page.route("**/runs*", hold)
+    tab.page.route("**/similar*", lambda route: route.fulfill(status=503, json={"detail": "busy"}))
+    tab.open("?movie=1")
+    expect(tab.heading()).to_have_text("No run is live yet")
+    tab.page.unroute("**/similar*")
+    again = tab.page.get_by_role("button", name="Try again")
+    with tab.page.expect_request("**/similar*"):  # never answered
+        tab.page.route("**/similar*", lambda _: None)
+        again.click()
+    tab.page.unroute("**/similar*")
+    with tab.page.expect_request("**/similar*"):  # for the live run, which the page now knows
+        release()
     expect(tab.heading()).to_have_text("Similar to The Matrix")
     expect(tab.heading()).to_be_focused()
 

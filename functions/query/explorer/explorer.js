@@ -160,6 +160,7 @@ function follow(event, view, trail) {
 let shown = null; // the current movie
 let isWaiting = false; // for the first run to go live
 let turn = 0; // the number of the latest view
+let nextFocus = null; // kept if a later view replaces one that is not drawn yet
 
 const trailOf = () => history.state?.trail ?? [];
 
@@ -189,6 +190,7 @@ function goTo(movie) {
 /** Draw the view of the address; `focus` is "heading", or the id of the movie to focus in the list. */
 async function show({ focus } = {}) {
   const mine = ++turn;
+  nextFocus = focus ?? nextFocus;
   const view = viewOf(location.search);
   $("main").setAttribute("aria-busy", "true");
   let draw;
@@ -200,9 +202,10 @@ async function show({ focus } = {}) {
   if (mine !== turn) return;
   draw();
   $("main").removeAttribute("aria-busy");
-  const from = focus && document.querySelector(`.rows a[data-movie="${CSS.escape(focus)}"]`);
+  const from = nextFocus && document.querySelector(`.rows a[data-movie="${CSS.escape(nextFocus)}"]`);
   if (from) from.focus();
-  else if (focus) document.querySelector("main > :is(section, article, form):not([hidden]) h1")?.focus();
+  else if (nextFocus) document.querySelector("main > :is(section, article, form):not([hidden]) h1")?.focus();
+  nextFocus = null;
 }
 
 function only(id, title, isWide = false) {
