@@ -32,7 +32,7 @@ LIVE = index_table.LIVE_KEY["pk"]
 
 @dataclass
 class Reader:
-    """Reads the live run and caches what cannot change.
+    """Reads the live run and caches immutable data.
 
     Attributes:
         dynamodb: the resource.

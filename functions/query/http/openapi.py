@@ -121,7 +121,7 @@ def _success(route: Route, examples: Examples) -> dict[str, Any]:
 
 def _error(status: int, examples: Examples) -> dict[str, Any]:
     content = _content(Problem, examples, problems.CONTENT_TYPE)
-    if status != HTTPStatus.BAD_REQUEST:  # of which alone the example is
+    if status != HTTPStatus.BAD_REQUEST:  # the example is a bad request
         del content[problems.CONTENT_TYPE]["example"]
     return {"description": HTTPStatus(status).phrase, "content": content}
 

@@ -1,4 +1,4 @@
-"""The HTTP layer: it knows nothing about movies, and builds at import whatever it can."""
+"""The HTTP layer: it knows nothing about movies, and builds its schemas at import."""
 
 import json
 import subprocess

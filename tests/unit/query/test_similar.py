@@ -114,8 +114,8 @@ def test_an_empty_page_says_why() -> None:
     few = LINE | {"ratings": 1, "neighbours": {}}
     reason = similar.similar_titles(LIVE, few, SimilarQuery(movie_id=1)).reason
     assert reason == "1 user rated it; 10 are needed"
-    alone = LINE | {"neighbours": {}}
-    cosine = similar.similar_titles(LIVE, alone, SimilarQuery(movie_id=1, measure="cosine"))
+    isolated = LINE | {"neighbours": {}}
+    cosine = similar.similar_titles(LIVE, isolated, SimilarQuery(movie_id=1, measure="cosine"))
     assert cosine.reason == "no other movie shares 10 of its 300 raters and scores 0.95 or more"
 
 
