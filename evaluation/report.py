@@ -79,8 +79,8 @@ def _against_published(figures: Figures) -> str:
     header = "model", "published R@20", "MAP@20", "here R@20", "MAP@20"
     return (
         f"{_table(header, rows)}\n\nVerdict: {verdict}.\n\n"
-        f"The default measure, {DEFAULT}, has {recall[DEFAULT]:.4f} of at least {published.TARGET} "
-        "that was looked for. "
+        f"The default measure, {DEFAULT}, reaches a recall@20 of {recall[DEFAULT]:.4f}; "
+        f"the goal was at least {published.TARGET}. "
         f"Measures not above popularity in this protocol: {', '.join(below) or 'none'}."
     )
 
