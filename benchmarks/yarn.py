@@ -32,7 +32,7 @@ from local.cloud import free_ports
 from local.emr.metadata import Credentials, InstanceMetadata
 from local.supervised import Guarded
 from local.yarn.nodes import Yarn, yarn_nodes
-from s3_keys import code_prefix, environment_key, input_prefix, prefix
+from s3_keys import code_prefix, environment_key, input_prefix, run_prefix
 from tests.unit.launcher.test_cluster_request import SETTINGS
 from tools.job_archive import ensure, named
 
@@ -165,7 +165,7 @@ def on_yarn(
             raise RuntimeError(
                 step.said("stderr")[-1500:] + (driver.read_text()[-3000:] if driver else "")
             )
-        manifest = json.loads((bucket / prefix(RUN_ID) / "manifest.json").read_text())
+        manifest = json.loads((bucket / run_prefix(RUN_ID) / "manifest.json").read_text())
     shutil.rmtree(nodes)
     shutil.rmtree(scratch / "step")
     return seconds, manifest["timings"], dict(memory.peaks)

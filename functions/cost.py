@@ -36,11 +36,11 @@ class Cost:
         return Cost(self.node_hours + other.node_hours, Decimal(usd) if usd is not None else None)
 
     @classmethod
-    def kept(cls, told: Mapping[str, Any]) -> "Cost":
+    def from_item(cls, item: Mapping[str, Any]) -> "Cost":
         """A cost as the runs table has kept it."""
-        return cls(told["node_hours"], told["usd"])
+        return cls(item["node_hours"], item["usd"])
 
-    def told(self) -> dict[str, Any]:
+    def to_item(self) -> dict[str, Any]:
         """As the runs table keeps it."""
         return {"node_hours": self.node_hours, "usd": self.usd, "priced_at": PRICED_AT}
 

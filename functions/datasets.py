@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 # An upload that was started longer ago than this counts as given up.
-ABANDONED = timedelta(hours=24)
+ABANDONED_AFTER = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def list_folder(s3: "S3Client", bucket: str, prefix: str, now: datetime) -> Fold
         s3: client.
         bucket: the datasets bucket.
         prefix: the folder, with its trailing slash (empty: the bucket's root).
-        now: the current time in UTC; older uploads than `ABANDONED` are not waited for.
+        now: the current time in UTC; older uploads than `ABANDONED_AFTER` are not waited for.
     """
     pages = s3.get_paginator("list_objects_v2").paginate(
         Bucket=bucket, Prefix=prefix, Delimiter="/"
@@ -125,12 +125,12 @@ def list_folder(s3: "S3Client", bucket: str, prefix: str, now: datetime) -> Fold
         for page in uploads
         for upload in page.get("Uploads", [])
         if folder_of(upload["Key"]) == prefix
-        and now - upload["Initiated"].astimezone(UTC) < ABANDONED
+        and now - upload["Initiated"].astimezone(UTC) < ABANDONED_AFTER
     )
     return Folder(bucket, prefix, tuple(sorted(files, key=lambda file: file.key)), uploading)
 
 
-def fingerprint(files: Sequence[DatasetFile]) -> str:
+def fingerprint_of(files: Sequence[DatasetFile]) -> str:
     """What tells one data set from another: SHA-256 over key, ETag and size of its files.
 
     Returns:
@@ -142,7 +142,7 @@ def fingerprint(files: Sequence[DatasetFile]) -> str:
     return digest.hexdigest()
 
 
-def files_that_matter(folder: Folder) -> list[DatasetFile]:
+def dataset_files(folder: Folder) -> list[DatasetFile]:
     """The files of a folder's complete formats; half of another format is no data."""
     names = {name for format in formats_in(folder.names) for name in format.files}
     return [file for file in folder.files if file.name in names]

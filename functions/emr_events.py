@@ -11,17 +11,17 @@ from s3_keys import run_id_of_name
 COMPLETED = "ALL_STEPS_COMPLETED"
 # Of clusters that fail to start: EC2's or EMR's own trouble, which most often passes. Quotas and
 # faults of the request are VALIDATION_ERROR.
-PASSING = frozenset({"BOOTSTRAP_FAILURE", "INTERNAL_ERROR", "INSTANCE_FAILURE"})
+TRANSIENT = frozenset({"BOOTSTRAP_FAILURE", "INTERNAL_ERROR", "INSTANCE_FAILURE"})
 
 
 @dataclass(frozen=True)
-class Reading:
+class ClusterEvent:
     """One event, read.
 
     Attributes:
         run_id: the run whose cluster or step it is.
         cluster_id: the cluster.
-        news: `running`, `failed`, or None where the run's state does not depend on it.
+        status: `running`, `failed`, or None where the run's state does not depend on it.
         reason: why it failed, in EMR's words.
         code: of that reason, where it is a cluster's.
         ended_at: when the cluster ended, ISO 8601, where it is that what it says.
@@ -30,14 +30,14 @@ class Reading:
 
     run_id: str
     cluster_id: str
-    news: Literal["running", "failed"] | None
+    status: Literal["running", "failed"] | None
     reason: str = ""
     code: str = ""
     ended_at: str | None = None
     failed_step: str | None = None
 
 
-def read(event: Mapping[str, Any], stack: str) -> Reading | None:
+def parse(event: Mapping[str, Any], stack: str) -> ClusterEvent | None:
     """Read an EMR Step Status Change or EMR Cluster State Change.
 
     Args:
@@ -56,16 +56,16 @@ def read(event: Mapping[str, Any], stack: str) -> Reading | None:
         # A step that is CANCELLED never knows why. It is so before its cluster ends, which does.
         if state == "FAILED":
             reason = f"the step FAILED: {detail['message']}"
-            return Reading(run_id, cluster_id, "failed", reason, failed_step=detail["stepId"])
-        return Reading(run_id, cluster_id, "running" if state == "RUNNING" else None)
+            return ClusterEvent(run_id, cluster_id, "failed", reason, failed_step=detail["stepId"])
+        return ClusterEvent(run_id, cluster_id, "running" if state == "RUNNING" else None)
     if state in {"TERMINATED", "TERMINATED_WITH_ERRORS"}:
         why = _reason(detail.get("stateChangeReason"))
         if state == "TERMINATED_WITH_ERRORS" or why.get("code") != COMPLETED:
             reason = f"the cluster {state}: {why.get('code')}: {why.get('message')}"
             code = str(why.get("code"))
-            return Reading(run_id, cluster_id, "failed", reason, code, ended_at=event["time"])
-        return Reading(run_id, cluster_id, None, ended_at=event["time"])
-    return Reading(run_id, cluster_id, None)
+            return ClusterEvent(run_id, cluster_id, "failed", reason, code, ended_at=event["time"])
+        return ClusterEvent(run_id, cluster_id, None, ended_at=event["time"])
+    return ClusterEvent(run_id, cluster_id, None)
 
 
 def _reason(text: str | None) -> dict[str, str]:

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
 LIVE_KEY: Mapping[str, str] = {"pk": "LIVE"}
-BATCH = 25  # requests that one BatchWriteItem takes
+BATCH_SIZE = 25  # requests that one BatchWriteItem takes
 # Seconds for which DynamoDB may hand back what a part is to write. A new table takes some 4,000
 # write units a second; a part of ml-10M100K has 7,000, with 500 neighbours ten times as many.
-PATIENCE = 60.0
-FIRST_WAIT = 0.05  # seconds at the most, doubled each time that nothing is taken
-LONGEST_WAIT = 2.0
+WRITE_TIMEOUT = 60.0
+FIRST_PAUSE = 0.05  # seconds at the most, doubled each time that nothing is taken
+LONGEST_PAUSE = 2.0
 # What DynamoDB says where it takes nothing of a batch at all.
-BUSY = frozenset(
+THROTTLING_CODES = frozenset(
     {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
 )
 
@@ -86,24 +86,24 @@ def _send(table: "Table", requests: Iterable[Any]) -> None:
 
     boto3's batch_writer would send it again at once and without end.
     """
-    end = time.monotonic() + PATIENCE
-    for batch in batched(requests, BATCH, strict=False):
+    end = time.monotonic() + WRITE_TIMEOUT
+    for batch in batched(requests, BATCH_SIZE, strict=False):
         left, failures = list(batch), 0
-        while rest := _write_some(table, left):
+        while rest := _write_batch(table, left):
             failures = failures + 1 if len(rest) == len(left) else 0
             left = rest
-            pause = random.uniform(0.5, 1) * min(FIRST_WAIT * 2**failures, LONGEST_WAIT)  # noqa: S311
+            pause = random.uniform(0.5, 1) * min(FIRST_PAUSE * 2**failures, LONGEST_PAUSE)  # noqa: S311
             if time.monotonic() + pause > end:
                 raise BusyTableError(table.name)
             time.sleep(pause)
 
 
-def _write_some(table: "Table", requests: list[Any]) -> list[Any]:
+def _write_batch(table: "Table", requests: list[Any]) -> list[Any]:
     """Send one batch; returns what DynamoDB did not take."""
     try:
         answer = table.meta.client.batch_write_item(RequestItems={table.name: requests})
     except ClientError as error:
-        if error.response["Error"]["Code"] not in BUSY:
+        if error.response["Error"]["Code"] not in THROTTLING_CODES:
             raise
         return requests
     return answer.get("UnprocessedItems", {}).get(table.name, [])

@@ -13,7 +13,7 @@ from runs import Run, State
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
-ATTEMPTS = 5  # moves of the pointer that may get in each other's way
+MAX_ATTEMPTS = 5  # moves of the pointer that may get in each other's way
 
 
 class HeldBackError(Exception):
@@ -21,7 +21,7 @@ class HeldBackError(Exception):
 
 
 @dataclass(frozen=True)
-class Live:
+class LivePointer:
     """The live pointer.
 
     Attributes:
@@ -47,21 +47,21 @@ class Live:
     promoted_at: str
 
 
-def from_item(item: Mapping[str, Any]) -> Live:
+def from_item(item: Mapping[str, Any]) -> LivePointer:
     """The pointer that an item of the index table holds."""
-    values = {name: item[name] for name in Live.__dataclass_fields__}
-    return Live(**values | {"min_co_raters": int(values["min_co_raters"])})
+    values = {name: item[name] for name in LivePointer.__dataclass_fields__}
+    return LivePointer(**values | {"min_co_raters": int(values["min_co_raters"])})
 
 
-def read(index_table: "Table") -> Live | None:
+def read(index_table: "Table") -> LivePointer | None:
     """The live pointer, or None before the first run went live."""
     item = index_table.get_item(Key=dict(LIVE_KEY), ConsistentRead=True).get("Item")
     return from_item(item) if item else None
 
 
-def following(current: Live | None, run: Run, now: datetime) -> Live:
+def next_pointer(current: LivePointer | None, run: Run, now: datetime) -> LivePointer:
     """Where the pointer goes when a run is made live: what was live is kept, its elder retired."""
-    return Live(
+    return LivePointer(
         run_id=run["run_id"],
         measure=run["measure"],
         measures=run["measures"],
@@ -74,27 +74,31 @@ def following(current: Live | None, run: Run, now: datetime) -> Live:
     )
 
 
-def refuse_worse(runs_table: "Table", current: Live | None, run: Run, most_loss: float) -> None:
+def check_not_worse(
+    runs_table: "Table", current: LivePointer | None, run: Run, max_loss: float
+) -> None:
     """See that a run is not worse than the live one whose place it would take by itself.
 
     Args:
         runs_table: the runs table.
         current: the pointer.
         run: the run that is to be promoted.
-        most_loss: see `gate.why_worse`.
+        max_loss: see `quality_gate.regression_reason`.
 
     Raises:
         HeldBackError: it is.
     """
     if current is None or run["run_id"] <= current.run_id or run.get("promoted_by_hand"):
         return
-    if reason := quality_gate.why_worse(run, runs.get(runs_table, current.run_id), most_loss):
+    if reason := quality_gate.regression_reason(
+        run, runs.get(runs_table, current.run_id), max_loss
+    ):
         raise HeldBackError(reason)
 
 
 def promote(
-    runs_table: "Table", index_table: "Table", run: Run, now: datetime, most_loss: float
-) -> Live:
+    runs_table: "Table", index_table: "Table", run: Run, now: datetime, max_loss: float
+) -> LivePointer:
     """Make an indexed run the live one, in one transaction; doing it again changes nothing.
 
     The pointer never goes backwards by itself: a run that was dropped before the live one is
@@ -105,7 +109,7 @@ def promote(
         index_table: where the pointer moves.
         run: in state INDEXING, with all its parts in the index.
         now: the current time.
-        most_loss: see `gate.why_worse`.
+        max_loss: see `quality_gate.regression_reason`.
 
     Returns:
         The pointer afterwards: at this run, or at the later one that is live already.
@@ -114,7 +118,7 @@ def promote(
         HeldBackError: the run is worse than the live one, and nobody asked for it.
         RunError: the pointer kept moving, or the run is in no state to be promoted.
     """
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         current = read(index_table)
         if current is not None and current.run_id == run["run_id"]:
             # It is so already, or was indexed anew while the pointer stood at it.
@@ -126,14 +130,14 @@ def promote(
         if current is not None and run["run_id"] < current.run_id and not is_by_hand:
             _supersede(runs_table, run["run_id"], current.run_id, now)
             return current
-        refuse_worse(runs_table, current, run, most_loss)
-        target = following(current, run, now)
+        check_not_worse(runs_table, current, run, max_loss)
+        target = next_pointer(current, run, now)
         if _move(runs_table, index_table, current, target, State.INDEXING):
             return target
     raise runs.RunError(f"the live pointer could not be moved to run {run['run_id']}")
 
 
-def roll_back(runs_table: "Table", index_table: "Table", now: datetime) -> Live:
+def roll_back(runs_table: "Table", index_table: "Table", now: datetime) -> LivePointer:
     """Make the run that was live before the live one again, at once: its items are still there.
 
     The run that was live is kept in its turn, so that rolling back twice changes nothing.
@@ -144,12 +148,12 @@ def roll_back(runs_table: "Table", index_table: "Table", now: datetime) -> Live:
     Raises:
         RunError: there is no run to go back to, or the pointer kept moving.
     """
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         current = read(index_table)
         before = runs.get(runs_table, current.previous) if current and current.previous else None
         if current is None or before is None:
             raise runs.RunError("there is no run before the live one to go back to")
-        target = replace(following(current, before, now), retired=None)
+        target = replace(next_pointer(current, before, now), retired=None)
         if _move(runs_table, index_table, current, target, State.SUPERSEDED):
             return target
     raise runs.RunError("the live pointer kept moving; try again")
@@ -169,8 +173,8 @@ def _supersede(runs_table: "Table", run_id: str, by: str, now: datetime) -> None
 def _move(
     runs_table: "Table",
     index_table: "Table",
-    current: Live | None,
-    target: Live,
+    current: LivePointer | None,
+    target: LivePointer,
     source: State,
 ) -> bool:
     pointer: dict[str, Any] = {

@@ -5,11 +5,11 @@ from typing import Any
 
 from runs import State
 
-NOTICED = frozenset({State.LIVE, State.FAILED})
-SUBJECT = 99  # characters that SNS takes at the most, none of them a control character
+NOTIFIED = frozenset({State.LIVE, State.FAILED})
+MAX_SUBJECT = 99  # characters that SNS takes at the most, none of them a control character
 
 
-def notice(run: Mapping[str, Any], stack: str) -> tuple[str, str]:
+def run_message(run: Mapping[str, Any], stack: str) -> tuple[str, str]:
     """What to tell of a run that went live or failed.
 
     Args:
@@ -57,7 +57,7 @@ def notice(run: Mapping[str, Any], stack: str) -> tuple[str, str]:
 
 def subject(text: str) -> str:
     """A text as SNS takes it for a subject; a folder may be called anything."""
-    return "".join(each if each.isprintable() else "?" for each in text)[:SUBJECT]
+    return "".join(each if each.isprintable() else "?" for each in text)[:MAX_SUBJECT]
 
 
 def _quality(quality: Mapping[str, Any] | None) -> list[str]:
@@ -70,7 +70,7 @@ def _quality(quality: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def swept(reason: str, run_id: str, stack: str) -> tuple[str, str]:
+def sweep_message(reason: str, run_id: str, stack: str) -> tuple[str, str]:
     """What to tell of a cluster that the sweep has ended."""
     text = (
         f"The sweep ended a cluster of run {run_id}: {reason}.\n\n"

@@ -8,10 +8,10 @@ from runs import Run
 from spark.contracts.quality import Quality
 
 DIGITS = Decimal("0.0001")
-ERRORS = 2  # standard errors of the difference that are taken for chance
+STANDARD_ERRORS = 2  # standard errors of the difference that are taken for chance
 
 
-def told(quality: Quality) -> dict[str, Any] | None:
+def to_item(quality: Quality) -> dict[str, Any] | None:
     """What the runs table keeps of a run's figures; None where too few users could be asked."""
     figures = quality.default
     if figures is None or quality.popularity_recall is None:
@@ -27,7 +27,7 @@ def told(quality: Quality) -> dict[str, Any] | None:
     }
 
 
-def why_worse(run: Run, live: Run | None, most: float) -> str | None:
+def regression_reason(run: Run, live: Run | None, max_loss: float) -> str | None:
     """Why a run must not take the live one's place by itself, or None where it may.
 
     Compared is what each finds of hidden liked movies, as a multiple of what the most rated movies
@@ -35,9 +35,9 @@ def why_worse(run: Run, live: Run | None, most: float) -> str | None:
     be chance in the choice of users is no loss.
 
     Args:
-        run: with its `quality`, see `told`.
+        run: with its `quality`, see `to_item`.
         live: the same of the live run.
-        most: share of the live run's figure that may be lost.
+        max_loss: share of the live run's figure that may be lost.
 
     Returns:
         The reason, with the figures; None also where one of the two has none.
@@ -45,15 +45,15 @@ def why_worse(run: Run, live: Run | None, most: float) -> str | None:
     ours, theirs = run.get("quality"), (live or {}).get("quality")
     if live is None or not ours or not theirs:
         return None
-    chance = ERRORS * math.hypot(ours["lift_error"], theirs["lift_error"])
+    chance = STANDARD_ERRORS * math.hypot(ours["lift_error"], theirs["lift_error"])
     loss = float(theirs["lift"] - ours["lift"])
-    if loss - chance <= most * float(theirs["lift"]):
+    if loss - chance <= max_loss * float(theirs["lift"]):
         return None
     return (
         f"quality: by {ours['measure']} it finds {ours['lift']:.2f} times what the most rated "
         f"movies find (recall@20 {ours['recall']:.3f}, {ours['users']} users), the live run "
         f"{live['run_id']} {theirs['lift']:.2f} times by {theirs['measure']} (recall@20 "
-        f"{theirs['recall']:.3f}): worse by more than MaxQualityLoss {most:g}"
+        f"{theirs['recall']:.3f}): worse by more than MaxQualityLoss {max_loss:g}"
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Seconds at the most, after no failure of a message, one, two, and so on. Most faults pass at once;
 # others last for a while. After five deliveries SQS sets the message aside (maxReceiveCount).
-WAITS = (0, 5, 60, 720, 1440, 0)
+DELAYS = (0, 5, 60, 720, 1440, 0)
 
 
 class PostponedError(Exception):
@@ -64,18 +64,18 @@ class RedeliveryProcessor(BatchProcessor):
     def failure_handler(self, record: SQSRecord, exception: ExceptionInfo) -> FailureResponse:
         """Log why a message failed, and set when it comes back."""
         _, error, _ = exception
-        wait = wait_seconds(attempts(record))
+        wait = delay_seconds(attempts(record))
         seconds = math.ceil(error.seconds if isinstance(error, PostponedError) else wait)
-        told = {
+        fields = {
             "message_id": record.message_id,
             "attempts": attempts(record),
             "again_in": seconds,
             "reason": f"{type(error).__name__}: {error}",
         }
         if isinstance(error, TooEarlyError):
-            self._log.info("message too early", extra=told)
+            self._log.info("message too early", extra=fields)
         else:
-            self._log.error("message failed", extra=told, exc_info=error)
+            self._log.error("message failed", extra=fields, exc_info=error)
         try:
             self._sqs.change_message_visibility(
                 QueueUrl=self._queue_url,
@@ -92,10 +92,10 @@ def attempts(record: SQSRecord) -> int:
     return int(record.attributes.approximate_receive_count)
 
 
-def wait_seconds(failures: int) -> float:
+def delay_seconds(failures: int) -> float:
     """How long a message waits after so many failures.
 
     With jitter, so that messages that failed together do not come back together.
     """
-    longest = WAITS[min(failures, len(WAITS) - 1)]
+    longest = DELAYS[min(failures, len(DELAYS) - 1)]
     return random.uniform(0.75 * longest, longest)  # noqa: S311

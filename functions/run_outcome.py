@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import runs
 from cost import Cost, cost
-from emr_events import PASSING, Reading
+from emr_events import TRANSIENT, ClusterEvent
 from runs import Run, State
 from s3_keys import failure_key, manifest_key
 
@@ -73,12 +73,12 @@ def step_failure(emr: "EMRClient", cluster_id: str, step_id: str) -> str | None:
     return f"the step FAILED: {message}" + (f"; spark-submit's log: {log}" if log else "")
 
 
-def start_again(
+def request_second_cluster(
     runs_table: "Table",
     emr: "EMRClient",
     sqs: "SQSClient",
     launch_queue_url: str,
-    ended: Reading,
+    ended: ClusterEvent,
 ) -> bool:
     """Launch the second cluster of a run, if the first one failed to start and that may pass.
 
@@ -93,7 +93,7 @@ def start_again(
         Whether the run waits for its second cluster.
     """
     run = runs.get(runs_table, ended.run_id)
-    if ended.code not in PASSING or ended.ended_at is None or run is None:
+    if ended.code not in TRANSIENT or ended.ended_at is None or run is None:
         return False
     first = run.get("failed_start", {}).get("cluster_id")
     if run["state"] not in {State.LAUNCHING, State.STARTING} or first not in {
@@ -109,9 +109,9 @@ def start_again(
         failed = {
             "cluster_id": ended.cluster_id,
             "reason": ended.reason,
-            "cost": spent.told() if spent else None,
+            "cost": spent.to_item() if spent else None,
         }
-        if not runs.start_again(runs_table, ended.run_id, failed, datetime.now(UTC)):
+        if not runs.await_second_cluster(runs_table, ended.run_id, failed, datetime.now(UTC)):
             return False
     elif run["state"] != State.LAUNCHING:
         return False  # it has its second cluster, and this is late news of the first
@@ -136,9 +136,9 @@ def note_cost(runs_table: "Table", run_id: str, cluster_id: str, ended_at: datet
         return  # what the first one cost is kept with it
     spent = _spent(run, ended_at)
     if spent and first and first["cost"]:
-        spent += Cost.kept(first["cost"])
+        spent += Cost.from_item(first["cost"])
     if spent:
-        runs.note(runs_table, run_id, actual_cost=spent.told())
+        runs.set_attributes(runs_table, run_id, actual_cost=spent.to_item())
 
 
 def _spent(run: Run, ended_at: datetime) -> Cost | None:

@@ -49,7 +49,7 @@ NEXT: Mapping[State, frozenset[State]] = {
 
 BEFORE_LAUNCH = frozenset({State.CHECKING, State.LAUNCHING})
 ON_CLUSTER = frozenset({State.LAUNCHING, State.STARTING, State.RUNNING})
-ENDED = frozenset({State.LIVE, State.SUPERSEDED, State.FAILED})
+FINAL = frozenset({State.LIVE, State.SUPERSEDED, State.FAILED})
 
 # Seconds at the most between attempts to change an item that a transaction holds. The SDK repeats
 # no TransactionConflictException; transactions of ours are over in milliseconds.
@@ -155,11 +155,11 @@ def newest_live(table: "Table") -> Run | None:
 
 def unsettled(table: "Table") -> list[Run]:
     """All runs that are still on their way or may have items in the index, the newest first."""
-    is_on_its_way = ~Attr("state").is_in(sorted(ENDED))
+    is_on_its_way = ~Attr("state").is_in(sorted(FINAL))
     return list(_newest_first(table, is_on_its_way | Attr("in_index").eq(True)))
 
 
-def of_dataset(table: "Table", fingerprint: str) -> Run | None:
+def for_dataset(table: "Table", fingerprint: str) -> Run | None:
     """The run that a data set belongs to, or None where it is new."""
     claim = table.get_item(Key=_dataset_key(fingerprint), ConsistentRead=True).get("Item")
     return get(table, str(claim["run_id"])) if claim else None
@@ -296,7 +296,7 @@ def advance(
     return _update(table, run_id, changes, condition, entered=(to, format_time(now)))
 
 
-def start_again(
+def await_second_cluster(
     table: "Table", run_id: str, failed_start: Mapping[str, object], now: datetime
 ) -> bool:
     """Have a run wait for its second cluster, because the first one failed to start.
@@ -356,17 +356,17 @@ def transition(
     }
 
 
-def note(table: "Table", run_id: str, **fields: object) -> bool:
+def set_attributes(table: "Table", run_id: str, **fields: object) -> bool:
     """Note something on a run whatever its state; False where there is no such run."""
     return _update(table, run_id, fields, Attr("pk").exists())
 
 
-def handed_over(table: "Table", run_id: str, now: datetime) -> None:
+def count_index_attempt(table: "Table", run_id: str, now: datetime) -> None:
     """Note that a run was handed to the indexer once more."""
-    _persistently(
+    _retry_conflicts(
         lambda: table.update_item(
             Key=run_key(run_id),
-            UpdateExpression="SET updated_at = :at ADD handed_over :one",
+            UpdateExpression="SET updated_at = :at ADD index_attempts :one",
             ExpressionAttributeValues={":at": format_time(now), ":one": 1},
         )
     )
@@ -397,17 +397,17 @@ def reindex(table: "Table", run_id: str, source: State, now: datetime) -> bool:
     if source == State.FAILED:
         condition &= Attr("held_back").eq(True)
     entered = State.INDEXING, format_time(now)
-    done = "parts_indexed", "parts_removed", "handed_over", "reason"
+    done = "parts_indexed", "parts_removed", "index_attempts", "reason"
     return _update(table, run_id, changes, condition, entered, remove=done)
 
 
-def part_indexed(table: "Table", run_id: str, part: str) -> Run:
+def record_indexed_part(table: "Table", run_id: str, part: str) -> Run:
     """Note that a part of a run's result is in the index; noting it again changes nothing.
 
     Returns:
         The run as it is now, with all its parts that are in the index as `parts_indexed`.
     """
-    answer = _persistently(
+    answer = _retry_conflicts(
         lambda: table.update_item(
             Key=run_key(run_id),
             UpdateExpression=(
@@ -420,14 +420,14 @@ def part_indexed(table: "Table", run_id: str, part: str) -> Run:
     return answer["Attributes"]
 
 
-def part_removed(table: "Table", run_id: str, part: str) -> None:
+def record_removed_part(table: "Table", run_id: str, part: str) -> None:
     """Note that a part of an ended run is out of the index; of the last one, that all are.
 
     Of a run that is being indexed anew, or live, nothing is noted.
     """
     has_ended = Attr("state").is_in([State.FAILED.value, State.SUPERSEDED.value])
     try:
-        answer = _persistently(
+        answer = _retry_conflicts(
             lambda: table.update_item(
                 Key=run_key(run_id),
                 UpdateExpression="ADD parts_removed :part",
@@ -475,7 +475,7 @@ def _update(
     names |= {f"#r{index}": name for index, name in enumerate(remove)}
     removal = " REMOVE " + ", ".join(f"#r{index}" for index in range(len(remove))) if remove else ""
     try:
-        _persistently(
+        _retry_conflicts(
             lambda: table.update_item(
                 Key=run_key(run_id),
                 UpdateExpression="SET " + ", ".join(assignments) + removal,
@@ -489,7 +489,7 @@ def _update(
     return True
 
 
-def _persistently[T](write: Callable[[], T]) -> T:
+def _retry_conflicts[T](write: Callable[[], T]) -> T:
     """What a write gives, which is repeated while a transaction holds its item."""
     for pause in CONFLICT_PAUSES:
         try:

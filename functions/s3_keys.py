@@ -7,19 +7,19 @@ from spark.contracts.manifest import FAILURE, MANIFEST
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}Z-[0-9a-f]{8}")
 
 
-def prefix(run_id: str) -> str:
+def run_prefix(run_id: str) -> str:
     """The prefix that holds everything of one run; it ends with a slash."""
     return f"runs/{run_id}/"
 
 
 def input_prefix(run_id: str) -> str:
     """Where the launcher copies the data set's files, so that a later drop cannot change them."""
-    return f"{prefix(run_id)}input/"
+    return f"{run_prefix(run_id)}input/"
 
 
 def code_prefix(run_id: str) -> str:
     """Where the launcher writes the job's code, so that a deploy cannot change a running job."""
-    return f"{prefix(run_id)}code/"
+    return f"{run_prefix(run_id)}code/"
 
 
 def environment_key(sha256: str) -> str:
@@ -29,12 +29,12 @@ def environment_key(sha256: str) -> str:
 
 def manifest_key(run_id: str) -> str:
     """The key whose creation says that a run's result is complete."""
-    return prefix(run_id) + MANIFEST
+    return run_prefix(run_id) + MANIFEST
 
 
 def failure_key(run_id: str) -> str:
     """Where the job writes why it could not compute."""
-    return prefix(run_id) + FAILURE
+    return run_prefix(run_id) + FAILURE
 
 
 def is_run_id(text: str) -> bool:

@@ -13,13 +13,13 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from clients import BOUNDED
-from control.operations import Promotion
+from control.operations import Operations
 from runs import RunError
 from s3_keys import is_run_id
 
 logger = Logger()
 dynamodb = boto3.resource("dynamodb", config=BOUNDED)
-promotion = Promotion(
+operations = Operations(
     s3=boto3.client("s3", config=BOUNDED),
     sqs=boto3.client("sqs", config=BOUNDED),
     runs_table=dynamodb.Table(os.environ["RUNS_TABLE"]),
@@ -50,12 +50,12 @@ def carry_out(command: object, run_id: object) -> str:
     """
     now = datetime.now(UTC)
     if command == "rollback":
-        return promotion.roll_back(now)
+        return operations.roll_back(now)
     if command == "rebuild":
-        return promotion.rebuild(now)
+        return operations.rebuild(now)
     if command not in {"promote", "rerun"}:
         known = "rollback, promote, rebuild and rerun"
         raise RunError(f"unknown command {command!r}: {known} are known")
     if not isinstance(run_id, str) or not is_run_id(run_id):
         raise RunError(f"{run_id!r} is no run id; GET /runs lists them")
-    return promotion.promote(run_id, now) if command == "promote" else promotion.rerun(run_id)
+    return operations.promote(run_id, now) if command == "promote" else operations.rerun(run_id)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import live_pointer
 import runs
-from runs import ENDED, RunError, State
-from s3_keys import manifest_key, prefix
+from runs import FINAL, RunError, State
+from s3_keys import manifest_key, run_prefix
 from spark.contracts.manifest import Manifest, ManifestError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Promotion:
+class Operations:
     """Carries out what an operator asks for.
 
     Attributes:
@@ -71,7 +71,7 @@ class Promotion:
                 f"run {run_id} is {run['state']}; only a run that is SUPERSEDED or was held back "
                 "can be promoted"
             )
-        self._index_anew(run_id, State.FAILED if is_held_back else State.SUPERSEDED, now)
+        self._reindex(run_id, State.FAILED if is_held_back else State.SUPERSEDED, now)
         return f"{run_id} is being indexed and goes live then"
 
     def rebuild(self, now: datetime) -> str:
@@ -83,7 +83,7 @@ class Promotion:
         run = runs.newest_live(self.runs_table)
         if run is None:
             raise RunError("the runs table has no LIVE run to index anew; GET /runs lists them")
-        self._index_anew(run["run_id"], State.LIVE, now)
+        self._reindex(run["run_id"], State.LIVE, now)
         return f"{run['run_id']} is being indexed anew from its result"
 
     def rerun(self, run_id: str) -> str:
@@ -93,7 +93,7 @@ class Promotion:
             RunError: the run is not there, has not ended, or never came to a cluster.
         """
         run = self._run(run_id)
-        if run["state"] not in ENDED:
+        if run["state"] not in FINAL:
             raise RunError(
                 f"run {run_id} is {run['state']}; only a run that has ended can be rerun"
             )
@@ -104,7 +104,7 @@ class Promotion:
         )
         return f"a rerun of {run_id} was asked for"
 
-    def _index_anew(self, run_id: str, source: State, now: datetime) -> None:
+    def _reindex(self, run_id: str, source: State, now: datetime) -> None:
         self._check_result(run_id)
         runs.reindex(self.runs_table, run_id, source, now)
         # In the words of S3: the indexer takes it for the manifest's first event.
@@ -121,11 +121,11 @@ class Promotion:
         except ManifestError as error:
             raise RunError(f"the result of run {run_id} cannot be used: {error}") from error
         pages = self.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=prefix(run_id)
+            Bucket=self.bucket, Prefix=run_prefix(run_id)
         )
         there = {item["Key"] for page in pages for item in page.get("Contents", [])}
         parts = [part.name for part in (*manifest.neighbours, manifest.titles)]
-        gone = [name for name in parts if prefix(run_id) + name not in there]
+        gone = [name for name in parts if run_prefix(run_id) + name not in there]
         if gone:
             raise RunError(f"of the result of run {run_id} {', '.join(gone[:3])} is not there")
 

@@ -35,7 +35,7 @@ indexer = Indexer(
     index_table=dynamodb.Table(os.environ["INDEX_TABLE"]),
     bucket=os.environ["RESULTS_BUCKET"],
     queue_url=queue_url,
-    most_loss=float(os.environ["MAX_QUALITY_LOSS"]),
+    max_loss=float(os.environ["MAX_QUALITY_LOSS"]),
 )
 
 
@@ -55,8 +55,8 @@ def record_handler(record: SQSRecord) -> None:
             logger.warning("not a run's manifest", key=message["detail"]["object"]["key"])
             return
         logger.append_keys(run_id=run_id)
-        logger.info("manifest handled", outcome=indexer.begin(run_id, now))
+        logger.info("manifest handled", outcome=indexer.start(run_id, now))
     else:
         task = PartTask(**message)
         logger.append_keys(run_id=task.run_id, part=task.part["name"])
-        logger.info("part handled", outcome=indexer.carry_out(task, now))
+        logger.info("part handled", outcome=indexer.process_part(task, now))

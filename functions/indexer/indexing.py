@@ -16,7 +16,7 @@ import live_pointer
 import quality_gate
 import runs
 from runs import ON_CLUSTER, State
-from s3_keys import manifest_key, prefix
+from s3_keys import manifest_key, run_prefix
 from spark.contracts.manifest import Manifest, ManifestError, Part
 from spark.contracts.quality import Quality, QualityError
 
@@ -58,7 +58,7 @@ class Indexer:
         index_table: the index table.
         bucket: the results bucket.
         queue_url: of the queue that part tasks go to.
-        most_loss: of the live run's quality that a run may lose, see `gate.why_worse`.
+        max_loss: see `quality_gate.regression_reason`.
     """
 
     s3: "S3Client"
@@ -67,9 +67,9 @@ class Indexer:
     index_table: "Table"
     bucket: str
     queue_url: str
-    most_loss: float
+    max_loss: float
 
-    def begin(self, run_id: str, now: datetime) -> str:
+    def start(self, run_id: str, now: datetime) -> str:
         """Check a run's manifest, catalogue and quality, and hand out its parts.
 
         Returns:
@@ -100,22 +100,22 @@ class Indexer:
             measures=list(manifest.measures),
             min_co_raters=int(manifest.parameters["min_co_raters"] or 0),
             min_score=str(manifest.parameters["min_score"]),
-            titles=prefix(run_id) + manifest.titles.name,
+            titles=run_prefix(run_id) + manifest.titles.name,
             parts=len(manifest.neighbours),
             quality=quality,
             in_index=True,
         )
         run = run | {"quality": quality}
         try:
-            live_pointer.refuse_worse(
-                self.runs_table, live_pointer.read(self.index_table), run, self.most_loss
+            live_pointer.check_not_worse(
+                self.runs_table, live_pointer.read(self.index_table), run, self.max_loss
             )
         except live_pointer.HeldBackError as error:
             return self._hold_back(run_id, str(error), now)
         self._send("load", run_id, manifest)
         return f"handed out {len(manifest.neighbours)} parts"
 
-    def carry_out(self, task: PartTask, now: datetime) -> str:
+    def process_part(self, task: PartTask, now: datetime) -> str:
         """Load a part into the index or remove it; the last one to be loaded promotes the run.
 
         Returns:
@@ -133,7 +133,7 @@ class Indexer:
         except PartError as error:
             self._fail(task.run_id, str(error), now)
             return f"failed: {error}"
-        run = runs.part_indexed(self.runs_table, task.run_id, part.name)
+        run = runs.record_indexed_part(self.runs_table, task.run_id, part.name)
         if run["state"] != State.INDEXING:
             self._clear_again(task.run_id)  # what was cleared before this part was in
             return "too late: the run's indexing has ended"
@@ -145,7 +145,7 @@ class Indexer:
     def _promote(self, run: runs.Run, now: datetime) -> str:
         try:
             pointer = live_pointer.promote(
-                self.runs_table, self.index_table, run, now, self.most_loss
+                self.runs_table, self.index_table, run, now, self.max_loss
             )
         except live_pointer.HeldBackError as error:  # what is live has changed since the run began
             return self._hold_back(run["run_id"], str(error), now)
@@ -169,7 +169,7 @@ class Indexer:
         try:
             self._send("remove", run_id, self._manifest(run_id))
         except ManifestError:
-            runs.note(self.runs_table, run_id, in_index=False)
+            runs.set_attributes(self.runs_table, run_id, in_index=False)
 
     def _clear_again(self, run_id: str) -> None:
         """Clear what whoever ended the run's indexing may have died before it could clear."""
@@ -191,7 +191,7 @@ class Indexer:
             outcome = "removed"
         except PartError as error:
             outcome = f"nothing to remove, it was never loaded: {error}"
-        runs.part_removed(self.runs_table, run_id, part.name)
+        runs.record_removed_part(self.runs_table, run_id, part.name)
         return outcome
 
     def _send(self, action: Literal["load", "remove"], run_id: str, manifest: Manifest) -> None:
@@ -223,11 +223,11 @@ class Indexer:
         """What the runs table keeps of the run's quality.json."""
         if manifest.quality is None:
             return None
-        return quality_gate.told(Quality.from_json(self._bytes(run_id, manifest.quality)))
+        return quality_gate.to_item(Quality.from_json(self._bytes(run_id, manifest.quality)))
 
     def _bytes(self, run_id: str, part: Part) -> bytes:
         """A part as it is, checked against the manifest."""
-        key = prefix(run_id) + part.name
+        key = run_prefix(run_id) + part.name
         try:
             blob = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         except self.s3.exceptions.NoSuchKey as error:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from launcher.containers import containers
-from s3_keys import code_prefix, environment_key, input_prefix, prefix
+from s3_keys import code_prefix, environment_key, input_prefix, run_prefix
 
 if TYPE_CHECKING:
     from mypy_boto3_emr import EMRClient
@@ -127,7 +127,7 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
         "--dataset",
         results + input_prefix(run_id),
         "--output",
-        results + prefix(run_id),
+        results + run_prefix(run_id),
         "--min-co-raters",
         str(settings.min_co_raters),
         "--min-score",
@@ -279,7 +279,7 @@ def disk_gib(ratings_bytes: int, core_nodes: int) -> int:
     return DISK_GIB + math.ceil(SHUFFLE_PER_BYTE * ratings_bytes / core_nodes / 2**30)
 
 
-def size_of(request: Mapping[str, Any]) -> tuple[str, int]:
+def cluster_size(request: Mapping[str, Any]) -> tuple[str, int]:
     """The instance type and the number of nodes that a request asks for."""
     groups = request["Instances"]["InstanceGroups"]
     return groups[0]["InstanceType"], sum(group["InstanceCount"] for group in groups)
@@ -293,7 +293,7 @@ def idle_seconds(request: Mapping[str, Any]) -> int:
 
 
 def find_cluster(
-    emr: "EMRClient", name: str, since: datetime, but_not: str | None = None
+    emr: "EMRClient", name: str, since: datetime, excluding: str | None = None
 ) -> str | None:
     """The id of the cluster of a name, whatever its state, or None.
 
@@ -304,11 +304,11 @@ def find_cluster(
         emr: client.
         name: of the cluster.
         since: no cluster of that name can be older.
-        but_not: id of a cluster of that name that failed to start.
+        excluding: id of a cluster of that name that failed to start.
     """
     pages = emr.get_paginator("list_clusters").paginate(CreatedAfter=since)
     found = (item["Id"] for page in pages for item in page["Clusters"] if item["Name"] == name)
-    return next((id for id in found if id != but_not), None)
+    return next((id for id in found if id != excluding), None)
 
 
 def _instance_group(

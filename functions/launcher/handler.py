@@ -24,10 +24,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import runs
 from clients import BOUNDED, ONCE, SLOW
-from datasets import Folder, files_that_matter, fingerprint, folder_of, list_folder
+from datasets import Folder, dataset_files, fingerprint_of, folder_of, list_folder
 from launcher import launch
 from launcher.cluster_request import ClusterSettings
-from redelivery import PostponedError, RedeliveryProcessor, TooEarlyError, attempts, wait_seconds
+from redelivery import PostponedError, RedeliveryProcessor, TooEarlyError, attempts, delay_seconds
 
 logger = Logger()
 s3 = boto3.client("s3", config=SLOW)
@@ -88,19 +88,19 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
 def record_handler(record: SQSRecord) -> None:
     """Do what one message asks for: launch what was dropped, rerun a run, start one again."""
     event = json.loads(record.body)
-    early = wait_seconds(attempts(record) - 1)  # this delivery has not failed if it is too early
+    early = delay_seconds(attempts(record) - 1)  # this delivery has not failed if it is too early
     start: Callable[[], launch.Outcome]
     if run_id := event.get("rerun") or event.get("second_cluster"):
         run = runs.get(runs_table, run_id)
         if run is None:
             logger.warning("no such run", run_id=run_id)
             return
-        mark = run["fingerprint"]
+        fingerprint = run["fingerprint"]
         if "rerun" in event:
-            asked_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
-            start = partial(launcher.rerun, run_id, asked_at)
+            requested_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
+            start = partial(launcher.rerun, run_id, requested_at)
         else:
-            start = partial(launcher.start_again, run_id)
+            start = partial(launcher.launch_second_cluster, run_id)
     else:
         bucket, key = event["detail"]["bucket"]["name"], event["detail"]["object"]["key"]
         prefix = folder_of(key)
@@ -110,18 +110,18 @@ def record_handler(record: SQSRecord) -> None:
         folder = folder_to_launch(bucket, prefix, dropped_at, early)
         if folder is None:
             return
-        mark = fingerprint(files_that_matter(folder))
+        fingerprint = fingerprint_of(dataset_files(folder))
         start = partial(launcher.launch, folder, dropped_at)
     try:
         outcome = start()
     except Exception as error:
-        if (left := lease_left(mark)) is None:
+        if (left := lease_left(fingerprint)) is None:
             raise
-        wait = max(left, wait_seconds(attempts(record)))
+        wait = max(left, delay_seconds(attempts(record)))
         raise LaunchError(f"{type(error).__name__}: {error}", wait) from error
     logger.info("launch handled", run_id=outcome.run_id, action=outcome.action)
     came_back = attempts(record) > 1
-    if came_back and outcome.action == "skipped" and (left := lease_left(mark)) is not None:
+    if came_back and outcome.action == "skipped" and (left := lease_left(fingerprint)) is not None:
         # The lease may belong to a launcher that failed on this very message. If the message were
         # deleted now, nobody would resume the run.
         raise LeasedError(f"run {outcome.run_id} has no cluster yet", min(left, early))
@@ -152,16 +152,16 @@ def folder_to_launch(bucket: str, prefix: str, dropped_at: datetime, early: floa
     return folder
 
 
-def lease_left(mark: str) -> float | None:
+def lease_left(fingerprint: str) -> float | None:
     """Seconds until the lease on a data set's run ends.
 
     Args:
-        mark: the data set's fingerprint.
+        fingerprint: the data set's fingerprint.
 
     Returns:
         None where no run of it is waiting for a cluster.
     """
-    run = runs.of_dataset(runs_table, mark)
+    run = runs.for_dataset(runs_table, fingerprint)
     if run is None or run["state"] not in runs.BEFORE_LAUNCH:
         return None
     return (runs.parse_time(run["lease_until"]) - datetime.now(UTC)).total_seconds()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHUNK = 64 * 1024
 # What S3 answers where a file is not the one that was asked for.
 REPLACED = frozenset({"PreconditionFailed", "NoSuchKey", "412"})
-SHOWN = 120  # characters of a bad line that a report quotes
+MAX_QUOTED = 120  # characters of a bad line that a report quotes
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Finding:
         file: the file's name.
         lines: whole lines in the sample.
         defects: how many of them have each kind of defect.
-        samples: up to three bad lines, cut to `SHOWN` characters, each with its byte offset.
+        samples: up to three bad lines, cut to `MAX_QUOTED` characters, each with its byte offset.
     """
 
     file: str
@@ -45,11 +45,11 @@ class Finding:
     samples: tuple[dict[str, str | int], ...]
 
     @property
-    def is_hopeless(self) -> bool:
+    def is_unusable(self) -> bool:
         """Whether the file cannot be what its name says."""
         return self.lines == 0 or sum(self.defects.values()) > HOPELESS_SHARE * self.lines
 
-    def sentence(self) -> str:
+    def describe(self) -> str:
         """The finding for a person."""
         if self.lines == 0:
             return f"{self.file} has no line of data"
@@ -103,7 +103,7 @@ class ReplacedError(DatasetError):
 
 
 class IntakeError(DatasetError):
-    """A data set that the intake check found hopeless.
+    """A data set that the intake check found unusable.
 
     Attributes:
         findings: what the samples say.
@@ -140,7 +140,7 @@ def examine(
         lines=len(lines),
         defects=dict(Counter(defect for _, _, defect in bad)),
         samples=tuple(
-            {"offset": offset, "line": line[:SHOWN], "defect": defect}
+            {"offset": offset, "line": line[:MAX_QUOTED], "defect": defect}
             for offset, line, defect in bad[:3]
         ),
     )
@@ -159,9 +159,9 @@ def check(s3: "S3Client", dataset: Dataset) -> list[Finding]:
         _examine_file(s3, dataset, dataset.ratings, rating_defect),
         _examine_file(s3, dataset, dataset.movies, movie_defect),
     ]
-    hopeless = [finding.sentence() for finding in findings if finding.is_hopeless]
-    if hopeless:
-        raise IntakeError("; ".join(hopeless), findings)
+    unusable = [finding.describe() for finding in findings if finding.is_unusable]
+    if unusable:
+        raise IntakeError("; ".join(unusable), findings)
     return findings
 
 

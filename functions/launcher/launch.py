@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 import runs
 from cost import BudgetError, check_budget, estimate
-from datasets import Dataset, Folder, dataset, files_that_matter, fingerprint
+from datasets import Dataset, Folder, dataset, dataset_files, fingerprint_of
 from instance_types import UnknownInstanceTypeError
 from launcher import intake
 from launcher.cluster_request import (
@@ -26,15 +26,15 @@ from launcher.cluster_request import (
     ClusterSettings,
     cluster_name,
     cluster_request,
+    cluster_size,
     find_cluster,
     idle_seconds,
     log_uri,
     security_configuration,
     security_configuration_name,
-    size_of,
 )
 from launcher.intake import REPLACED, IntakeError, ReplacedError
-from runs import BEFORE_LAUNCH, ENDED, Launch, Resume, Run, Skip, State, parse_time
+from runs import BEFORE_LAUNCH, FINAL, Launch, Resume, Run, Skip, State, parse_time
 from s3_keys import code_prefix, environment_key, input_prefix
 from spark.contracts.movielens import DatasetError
 
@@ -49,7 +49,9 @@ LEASE = timedelta(minutes=4)
 JOB_FOLDER = Path(__file__).parent.parent / "spark"
 MAX_COPY = 5 * 2**30  # bytes; what one CopyObject takes
 # What EMR answers when it does not take the request as it is: asking again cannot help.
-REFUSALS = frozenset({"ValidationException", "InvalidRequestException", "AccessDeniedException"})
+REFUSAL_CODES = frozenset(
+    {"ValidationException", "InvalidRequestException", "AccessDeniedException"}
+)
 THROTTLED = "ThrottlingException"
 
 
@@ -67,7 +69,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedRun:
     """What is known of a run before its cluster is asked for.
 
     Attributes:
@@ -119,7 +121,7 @@ def package() -> bytes:
 
 
 # What no other attempt cures: the run fails with the reason, before anything is paid for.
-UNLAUNCHABLE = (
+PERMANENT_ERRORS = (
     DatasetError,
     EnvironmentMissingError,
     ClusterRefusedError,
@@ -159,43 +161,45 @@ class Launcher:
         decision = self._claim(folder, dropped_at)
         if isinstance(decision, Skip):
             return Outcome("skipped", decision.run["run_id"])
-        return self._start(
-            decision.run, lambda: self._first_request(decision.run["run_id"], folder)
-        )
+        return self._start(decision.run, lambda: self._new_request(decision.run["run_id"], folder))
 
-    def rerun(self, run_id: str, asked_at: datetime) -> Outcome:
+    def rerun(self, run_id: str, requested_at: datetime) -> Outcome:
         """Give a data set a new run that does what an ended run of it did: same input, same code.
 
         Args:
             run_id: the run to do again.
-            asked_at: when that was asked for; the same request coming twice makes one run.
+            requested_at: when that was asked for; the same request coming twice makes one run.
 
         Raises:
             botocore.exceptions.ClientError: AWS did not do its part; the message shall come back.
         """
-        model = runs.get(self.runs_table, run_id)
-        if model is None or "request" not in model:
+        original = runs.get(self.runs_table, run_id)
+        if original is None or "request" not in original:
             return Outcome("skipped", run_id)
         now = datetime.now(UTC)
-        current = runs.of_dataset(self.runs_table, model["fingerprint"]) or model
-        is_ours = current.get("rerun_of") == run_id and parse_time(current["created_at"]) > asked_at
+        current = runs.for_dataset(self.runs_table, original["fingerprint"]) or original
+        is_ours = (
+            current.get("rerun_of") == run_id and parse_time(current["created_at"]) > requested_at
+        )
         if is_ours:
-            decision = runs.decide(current, asked_at, now)
+            decision = runs.decide(current, requested_at, now)
             if not isinstance(decision, Resume) or not runs.take_over(
                 self.runs_table, current, now, LEASE
             ):
                 return Outcome("skipped", current["run_id"])
-        elif current["state"] not in ENDED:
+        elif current["state"] not in FINAL:
             return Outcome("skipped", current["run_id"])
         else:
-            mark, folder = model["fingerprint"], model["folder"]
-            made = runs.claim(self.runs_table, mark, folder, current, now, LEASE, rerun_of=run_id)
+            fingerprint, folder = original["fingerprint"], original["folder"]
+            made = runs.claim(
+                self.runs_table, fingerprint, folder, current, now, LEASE, rerun_of=run_id
+            )
             if made is None:
                 return Outcome("skipped", current["run_id"])
             current = made
-        return self._start(current, lambda: self._same_request(current["run_id"], model))
+        return self._start(current, lambda: self._cloned_request(current["run_id"], original))
 
-    def start_again(self, run_id: str) -> Outcome:
+    def launch_second_cluster(self, run_id: str) -> Outcome:
         """Launch the second cluster of a run whose first one failed to start; never a third.
 
         Args:
@@ -212,17 +216,17 @@ class Launcher:
             return Outcome("skipped", run_id)
         try:
             cluster_id = self._cluster(run, json.loads(run["request"]))
-        except UNLAUNCHABLE as error:
+        except PERMANENT_ERRORS as error:
             return self._failed(run_id, error)
         return self._launched(run_id, cluster_id)
 
-    def _start(self, run: Run, prepare: Callable[[], Prepared]) -> Outcome:
+    def _start(self, run: Run, prepare: Callable[[], PreparedRun]) -> Outcome:
         """Prepare a run that is ours and launch its cluster."""
         run_id: str = run["run_id"]
         try:
             self._check_environment()
             prepared = prepare()
-            instance_type, nodes = size_of(prepared.request)
+            instance_type, nodes = cluster_size(prepared.request)
             idle = idle_seconds(prepared.request)
             expected = estimate(instance_type, nodes, prepared.ratings_bytes, idle)
             check_budget(expected, self.settings.max_run_cost)
@@ -232,13 +236,13 @@ class Launcher:
                 State.LAUNCHING,
                 datetime.now(UTC),
                 request=json.dumps(prepared.request),
-                estimated_cost=expected.told(),
+                estimated_cost=expected.to_item(),
                 intake=prepared.intake,
                 instance_type=instance_type,
                 nodes=nodes,
             )
             cluster_id = self._cluster(run, prepared.request)
-        except UNLAUNCHABLE as error:
+        except PERMANENT_ERRORS as error:
             return self._failed(run_id, error)
         return self._launched(run_id, cluster_id)
 
@@ -262,7 +266,7 @@ class Launcher:
         )
         return Outcome("launched", run_id)
 
-    def _first_request(self, run_id: str, folder: Folder) -> Prepared:
+    def _new_request(self, run_id: str, folder: Folder) -> PreparedRun:
         """Check a folder, put it and the code under the run's prefix; what to ask of EMR."""
         data = dataset(folder)
         findings = intake.check(self.s3, data)
@@ -270,9 +274,9 @@ class Launcher:
         self._put_code(run_id)
         size = data.ratings.size
         request = cluster_request(self.settings, run_id, size)
-        return Prepared(request, size, [asdict(each) for each in findings])
+        return PreparedRun(request, size, [asdict(each) for each in findings])
 
-    def _same_request(self, run_id: str, model: Run) -> Prepared:
+    def _cloned_request(self, run_id: str, original: Run) -> PreparedRun:
         """Copy another run's input and code; what was asked of EMR for it, under the new name.
 
         Raises:
@@ -280,8 +284,8 @@ class Launcher:
         """
         bucket, size = self.settings.results_bucket, 0
         for old, new in (
-            (input_prefix(model["run_id"]), input_prefix(run_id)),
-            (code_prefix(model["run_id"]), code_prefix(run_id)),
+            (input_prefix(original["run_id"]), input_prefix(run_id)),
+            (code_prefix(original["run_id"]), code_prefix(run_id)),
         ):
             there = self.s3.list_objects_v2(Bucket=bucket, Prefix=old).get("Contents", [])
             if not there:
@@ -295,15 +299,15 @@ class Launcher:
                     Bucket=bucket, Key=key, CopySource=source, TaggingDirective="REPLACE"
                 )
                 size = max(size, each["Size"])
-        request = json.loads(model["request"].replace(model["run_id"], run_id))
-        return Prepared(request, size, model.get("intake", []))
+        request = json.loads(original["request"].replace(original["run_id"], run_id))
+        return PreparedRun(request, size, original.get("intake", []))
 
     def _claim(self, folder: Folder, dropped_at: datetime) -> Resume | Skip:
         """The run that is ours to launch, or the one that somebody else sees to."""
-        mark = fingerprint(files_that_matter(folder))
+        fingerprint = fingerprint_of(dataset_files(folder))
         while True:
             now = datetime.now(UTC)
-            known = runs.of_dataset(self.runs_table, mark)
+            known = runs.for_dataset(self.runs_table, fingerprint)
             decision = runs.decide(known, dropped_at, now)
             match decision:
                 case Skip():
@@ -312,7 +316,7 @@ class Launcher:
                     if runs.take_over(self.runs_table, run, now, LEASE):
                         return decision
                 case Launch(failed):
-                    made = runs.claim(self.runs_table, mark, folder.name, failed, now, LEASE)
+                    made = runs.claim(self.runs_table, fingerprint, folder.name, failed, now, LEASE)
                     if made is not None:
                         return Resume(made)
             # Somebody else was faster: what they did decides.
@@ -371,7 +375,7 @@ class Launcher:
         """The id of the run's cluster: the one that is there already, or a new one."""
         name = cluster_name(self.settings.stack, run["run_id"])
         failed = run.get("failed_start", {}).get("cluster_id")
-        found = find_cluster(self.emr, name, parse_time(run["created_at"]), but_not=failed)
+        found = find_cluster(self.emr, name, parse_time(run["created_at"]), excluding=failed)
         if found:
             return found
         self._ensure_security_configuration()
@@ -382,7 +386,7 @@ class Launcher:
             if refusal["Code"] == THROTTLED:
                 # For certain there is no cluster: whoever asks next need not wait for the lease.
                 runs.end_lease(self.runs_table, run["run_id"], datetime.now(UTC))
-            if refusal["Code"] not in REFUSALS:
+            if refusal["Code"] not in REFUSAL_CODES:
                 raise
             raise ClusterRefusedError(
                 f"EMR refused the cluster: {refusal['Code']}: {refusal['Message']}"

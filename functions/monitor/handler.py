@@ -17,7 +17,7 @@ import emr_events
 import run_outcome
 import runs
 from clients import BOUNDED
-from emr_events import Reading
+from emr_events import ClusterEvent
 from runs import ON_CLUSTER, State
 
 logger = Logger()
@@ -33,32 +33,38 @@ bucket = os.environ["RESULTS_BUCKET"]
 @logger.inject_lambda_context(clear_state=True)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
     """See the module."""
-    reading = emr_events.read(event, stack)
-    if reading is None:
+    change = emr_events.parse(event, stack)
+    if change is None:
         return
     now = datetime.now(UTC)
     moved = False
-    if reading.news == "running":
+    if change.status == "running":
         moved = runs.advance(
-            runs_table, reading.run_id, State.RUNNING, now, cluster_id=reading.cluster_id
+            runs_table, change.run_id, State.RUNNING, now, cluster_id=change.cluster_id
         )
-    elif reading.news == "failed" and not run_outcome.has_result(s3, bucket, reading.run_id):
-        moved = follow_failure(reading, now)
-    if reading.ended_at is not None:
-        ended_at = runs.parse_time(reading.ended_at)
-        run_outcome.note_cost(runs_table, reading.run_id, reading.cluster_id, ended_at)
+    elif change.status == "failed" and not run_outcome.has_result(s3, bucket, change.run_id):
+        moved = follow_failure(change, now)
+    if change.ended_at is not None:
+        ended_at = runs.parse_time(change.ended_at)
+        run_outcome.note_cost(runs_table, change.run_id, change.cluster_id, ended_at)
     logger.info(
-        "cluster event", run_id=reading.run_id, news=reading.news, moved=moved, said=reading.reason
+        "cluster event",
+        run_id=change.run_id,
+        status=change.status,
+        moved=moved,
+        reason=change.reason,
     )
 
 
-def follow_failure(reading: Reading, now: datetime) -> bool:
-    """Fail a run, or launch its second cluster; returns whether the run moved."""
-    run_id, cluster_id = reading.run_id, reading.cluster_id
+def follow_failure(change: ClusterEvent, now: datetime) -> bool:
+    """Fail a run, or request its second cluster; returns whether the run moved."""
+    run_id, cluster_id = change.run_id, change.cluster_id
     reason = run_outcome.job_failure(s3, bucket, run_id)
-    if reason is None and reading.failed_step:
-        reason = run_outcome.step_failure(emr, cluster_id, reading.failed_step)
-    if reason is None and run_outcome.start_again(runs_table, emr, sqs, launch_queue_url, reading):
+    if reason is None and change.failed_step:
+        reason = run_outcome.step_failure(emr, cluster_id, change.failed_step)
+    if reason is None and run_outcome.request_second_cluster(
+        runs_table, emr, sqs, launch_queue_url, change
+    ):
         return True
-    why = reason or reading.reason
+    why = reason or change.reason
     return runs.fail(runs_table, run_id, why, now, only_from=ON_CLUSTER, cluster_id=cluster_id)

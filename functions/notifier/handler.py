@@ -20,7 +20,7 @@ from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from clients import BOUNDED
-from notifications import NOTICED, notice
+from notifications import NOTIFIED, run_message
 from runs import State
 
 logger = Logger()
@@ -51,7 +51,7 @@ def record_handler(record: DynamoDBRecord) -> None:
         counts = new.get("counts", {})
         metrics.add_metric("RowsRejected", MetricUnit.Count, int(counts.get("rejected", 0)))
         metrics.add_metric("TitlesIndexed", MetricUnit.Count, int(counts.get("movies", 0)))
-    if state in NOTICED:
-        subject, text = notice(new, stack)
+    if state in NOTIFIED:
+        subject, text = run_message(new, stack)
         sns.publish(TopicArn=topic, Subject=subject, Message=text)
         logger.info("told", run_id=new["run_id"], state=state)

@@ -20,7 +20,7 @@ from msgspec import UNSET
 
 import runs
 from clients import PROMPT
-from live_pointer import Live
+from live_pointer import LivePointer
 from query import explorer, recommendations, responses, similar, title_search
 from query.http import messages, problems, swagger
 from query.http.app import App, RawResponse
@@ -185,7 +185,7 @@ def get_docs_asset(query: AssetQuery) -> RawResponse:
     return swagger.asset(query.name)
 
 
-def _movie(movie_id: int) -> tuple[Live, dict[str, Any]]:
+def _movie(movie_id: int) -> tuple[LivePointer, dict[str, Any]]:
     """The live run and a movie's line of `neighbours/`."""
     live, lines = reader.movies([movie_id])
     logger.append_keys(run_id=live.run_id)
@@ -194,7 +194,7 @@ def _movie(movie_id: int) -> tuple[Live, dict[str, Any]]:
     return live, lines[movie_id]
 
 
-def _search(query: SearchQuery | SimilarByTitleQuery, limit: int) -> tuple[Live, list[Hit]]:
+def _search(query: SearchQuery | SimilarByTitleQuery, limit: int) -> tuple[LivePointer, list[Hit]]:
     """The live run and its movies whose titles match, the best match first."""
     live, titles = reader.titles()
     year = None if query.year is UNSET else query.year

@@ -13,7 +13,7 @@ import boto3
 import index_table
 import live_pointer
 from clients import PROMPT
-from live_pointer import Live
+from live_pointer import LivePointer
 from query import title_search
 from query.http import problems
 from query.http.problems import ProblemError
@@ -43,7 +43,7 @@ class Reader:
     dynamodb: "DynamoDBServiceResource"
     table_name: str
     bucket: str
-    _last: Live | None = field(default=None, init=False)
+    _last: LivePointer | None = field(default=None, init=False)
     _titles: tuple[str, Catalogue] | None = field(default=None, init=False)
     _deadline: float = field(default=math.inf, init=False)
 
@@ -56,7 +56,7 @@ class Reader:
         """Start the time of a request, see `DEADLINE`."""
         self._deadline = time.monotonic() + DEADLINE
 
-    def live(self) -> Live | None:
+    def live(self) -> LivePointer | None:
         """The current live pointer; None before the first run went live.
 
         Raises:
@@ -66,7 +66,7 @@ class Reader:
         self._last = live_pointer.read(self.dynamodb.Table(self.table_name)) or self._last
         return self._last
 
-    def require_live(self) -> Live:
+    def require_live(self) -> LivePointer:
         """The current live pointer.
 
         Raises:
@@ -79,7 +79,7 @@ class Reader:
             )
         return pointer
 
-    def movies(self, ids: Sequence[int]) -> tuple[Live, dict[int, dict[str, Any]]]:
+    def movies(self, ids: Sequence[int]) -> tuple[LivePointer, dict[int, dict[str, Any]]]:
         """The live run and its movies with their neighbours, by id; unknown ids are left out.
 
         Makes a single request to DynamoDB if the live run is still that of the last call and the
@@ -108,7 +108,7 @@ class Reader:
         """503: after several attempts, the data was incomplete or from two runs."""
         return problems.unavailable("the index did not answer; try again")
 
-    def titles(self) -> tuple[Live, Catalogue]:
+    def titles(self) -> tuple[LivePointer, Catalogue]:
         """The live run and its titles, which are read from S3 once per run.
 
         Raises:
@@ -123,7 +123,7 @@ class Reader:
 
     def _read_together(
         self, run_id: str, keys: list[str]
-    ) -> tuple[Live, dict[str, dict[str, Any]]]:
+    ) -> tuple[LivePointer, dict[str, dict[str, Any]]]:
         """The live pointer, and a run's items by their `pk`, in as few requests as possible.
 
         One answer of DynamoDB holds at most 1 MB from a partition and 16 MB in total, and less if
@@ -137,7 +137,7 @@ class Reader:
         Returns:
             The pointer and the items that exist; no items if the pointer is at another run.
         """
-        pointer: Live | None = None
+        pointer: LivePointer | None = None
         items: dict[str, dict[str, Any]] = {}
         left, empty_reads = keys, 0
         while True:

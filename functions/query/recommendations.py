@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import index_table
-from live_pointer import Live
+from live_pointer import LivePointer
 from query import similar
 from query.http import problems
 from query.http.problems import InvalidParameter
@@ -16,7 +16,7 @@ type Line = Mapping[str, Any]
 
 
 def recommend(
-    live: Live, lines: Mapping[int, Line], request: RecommendationRequest
+    live: LivePointer, lines: Mapping[int, Line], request: RecommendationRequest
 ) -> Recommendations:
     """Titles similar to liked movies and not to disliked ones, the best first.
 
@@ -100,7 +100,7 @@ def _recommendation(rank: int, title: Line, score: float, because: list[Reason])
     )
 
 
-def _empty_reason(live: Live, liked: list[Line], measure: str) -> str:
+def _empty_reason(live: LivePointer, liked: list[Line], measure: str) -> str:
     """Why there are no recommendations."""
     if len(liked) == 1 and not index_table.neighbours_of(liked[0], measure):
         return similar.no_neighbours_reason(live, liked[0], measure)

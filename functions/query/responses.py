@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, json
 
-from live_pointer import Live
+from live_pointer import LivePointer
 
 _AS_NUMBERS = json.Encoder(decimal_format="number")  # DynamoDB's numbers are decimals
 
@@ -215,7 +215,7 @@ def movie(line: Mapping[str, Any]) -> Movie:
     return Movie(**{name: line[name] for name in Movie.__struct_fields__})
 
 
-def movie_of_run(live: Live, line: Mapping[str, Any]) -> MovieOfRun:
+def movie_of_run(live: LivePointer, line: Mapping[str, Any]) -> MovieOfRun:
     """A movie of the live run."""
     return MovieOfRun(**{name: line[name] for name in Movie.__struct_fields__}, run_id=live.run_id)
 
@@ -228,7 +228,7 @@ def run(item: Mapping[str, Any]) -> Run:
     return json.decode(_AS_NUMBERS.encode(known), type=Run)
 
 
-def health(live: Live | None) -> Health:
+def health(live: LivePointer | None) -> Health:
     """The API's health from the live pointer."""
     return Health(
         status="ok",

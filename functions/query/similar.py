@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 import index_table
-from live_pointer import Live
+from live_pointer import LivePointer
 from query import responses
 from query.http import problems
 from query.http.problems import InvalidParameter
@@ -22,7 +22,7 @@ type Row = Mapping[str, Any]
 COLD_START_MEASURE = "hybrid"
 
 
-def similar_titles(live: Live, line: Row, query: NeighbourQuery) -> SimilarTitles:
+def similar_titles(live: LivePointer, line: Row, query: NeighbourQuery) -> SimilarTitles:
     """A page of a movie's neighbours, the most similar first.
 
     Args:
@@ -61,7 +61,7 @@ def similar_titles(live: Live, line: Row, query: NeighbourQuery) -> SimilarTitle
 
 
 def similar_by_title(
-    live: Live, line: Row, hits: Sequence[Hit], query: SimilarByTitleQuery
+    live: LivePointer, line: Row, hits: Sequence[Hit], query: SimilarByTitleQuery
 ) -> SimilarByTitle:
     """A page of the neighbours of the movie that matches a title best.
 
@@ -76,7 +76,7 @@ def similar_by_title(
     return SimilarByTitle(**msgspec.structs.asdict(response), did_you_mean=equal)
 
 
-def resolve_measure(live: Live, measure: str | UnsetType) -> str:
+def resolve_measure(live: LivePointer, measure: str | UnsetType) -> str:
     """The requested measure, or the run's default.
 
     Raises:
@@ -120,13 +120,13 @@ def _checks(row: Row, query: NeighbourQuery) -> Iterator[bool]:
         yield not genres.isdisjoint(genre.casefold() for genre in row["genres"])
 
 
-def _based_on(live: Live, row: Row) -> Literal["ratings", "content"]:
+def _based_on(live: LivePointer, row: Row) -> Literal["ratings", "content"]:
     is_content = row["cosine"] is None and row["co_raters"] < live.min_co_raters
     return "content" if is_content else "ratings"
 
 
 def _empty_reason(
-    live: Live, line: Row, query: NeighbourQuery, measure: str, total: int, matched: int
+    live: LivePointer, line: Row, query: NeighbourQuery, measure: str, total: int, matched: int
 ) -> str:
     """Why a page has no rows."""
     if matched:
@@ -136,7 +136,7 @@ def _empty_reason(
     return no_neighbours_reason(live, line, measure)
 
 
-def no_neighbours_reason(live: Live, line: Row, measure: str) -> str:
+def no_neighbours_reason(live: LivePointer, line: Row, measure: str) -> str:
     """Why a movie has no neighbours by a measure."""
     raters, needed = line["ratings"], live.min_co_raters
     if raters < needed:

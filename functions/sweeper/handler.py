@@ -20,8 +20,8 @@ import notifications
 import run_outcome
 import runs
 from clients import BOUNDED, SLOW
-from emr_events import Reading
-from runs import ENDED, ON_CLUSTER, State
+from emr_events import ClusterEvent
+from runs import FINAL, ON_CLUSTER, State
 from s3_keys import manifest_key, run_id_of_name
 from sweeper import lost_drops
 from sweeper.reconcile import ALIVE, Action, Cluster, Limits, reconcile
@@ -54,7 +54,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
     """See the module."""
     now = datetime.now(UTC)
     unsettled = runs.unsettled(runs_table)
-    open_runs = [run for run in unsettled if run["state"] not in ENDED]
+    open_runs = [run for run in unsettled if run["state"] not in FINAL]
     pointer = live_pointer.read(index_table)
     alive = list(living_clusters())
     known = {run["run_id"] for run in unsettled}
@@ -69,16 +69,16 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
     clusters = [*alive, *(cluster for cluster in ended if cluster)]
     open_ids = [run["run_id"] for run in open_runs]
     with_result = {run_id for run_id in open_ids if run_outcome.has_result(s3, bucket, run_id)}
-    kept = {pointer.run_id, pointer.previous or ""} if pointer else set[str]()
+    retained = {pointer.run_id, pointer.previous or ""} if pointer else set[str]()
     for cluster in clusters:
         if cluster.ended_at is not None:
             run_outcome.note_cost(runs_table, cluster.run_id, cluster.cluster_id, cluster.ended_at)
     metrics.add_metric("StraysEnded", MetricUnit.Count, 0)
     by_id = {cluster.cluster_id: cluster for cluster in clusters}
-    for action in reconcile(all_runs, clusters, with_result, kept, now, limits):
+    for action in reconcile(all_runs, clusters, with_result, retained, now, limits):
         logger.warning("sweeping", action=action.kind, run_id=action.run_id, reason=action.reason)
-        if action.kind == "start" and action.cluster_id:
-            start_again(by_id[action.cluster_id], action.reason, now)
+        if action.kind == "relaunch" and action.cluster_id:
+            replace_failed_cluster(by_id[action.cluster_id], action.reason, now)
         else:
             carry_out(action, now)
     for message in lost_drops.find(s3, datasets_bucket, runs_table, settle, now):
@@ -86,13 +86,15 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
         sqs.send_message(QueueUrl=launch_queue_url, MessageBody=json.dumps(message))
 
 
-def start_again(cluster: Cluster, reason: str, now: datetime) -> None:
+def replace_failed_cluster(cluster: Cluster, reason: str, now: datetime) -> None:
     """Launch the second cluster of a run, or fail it as the job says."""
     run_id, cluster_id = cluster.run_id, cluster.cluster_id
     ended_at = runs.format_time(cluster.ended_at or now)
-    ended = Reading(run_id, cluster_id, "failed", reason, cluster.code, ended_at)
+    ended = ClusterEvent(run_id, cluster_id, "failed", reason, cluster.code, ended_at)
     failure = run_outcome.job_failure(s3, bucket, run_id)
-    if failure is None and run_outcome.start_again(runs_table, emr, sqs, launch_queue_url, ended):
+    if failure is None and run_outcome.request_second_cluster(
+        runs_table, emr, sqs, launch_queue_url, ended
+    ):
         return
     runs.fail(runs_table, run_id, failure or reason, now, cluster_id=cluster_id)
 
@@ -100,19 +102,19 @@ def start_again(cluster: Cluster, reason: str, now: datetime) -> None:
 def carry_out(action: Action, now: datetime) -> None:
     """Do one action; each may be done again without harm."""
     match action.kind:
-        case "end" if action.cluster_id:
+        case "terminate" if action.cluster_id:
             emr.terminate_job_flows(JobFlowIds=[action.cluster_id])
             metrics.add_metric("StraysEnded", MetricUnit.Count, 1)
-            subject, text = notifications.swept(action.reason, action.run_id, stack)
+            subject, text = notifications.sweep_message(action.reason, action.run_id, stack)
             sns.publish(TopicArn=topic, Subject=subject, Message=text)
         case "fail":
             reason = run_outcome.job_failure(s3, bucket, action.run_id) or action.reason
             runs.fail(runs_table, action.run_id, reason, now)
-        case "follow":
+        case "mark_running":
             runs.advance(runs_table, action.run_id, State.RUNNING, now)
         case "index" | "clear":
             hand_to_indexer(action.run_id)
-            runs.handed_over(runs_table, action.run_id, now)
+            runs.count_index_attempt(runs_table, action.run_id, now)
         case "abandon":
             runs.fail(runs_table, action.run_id, action.reason, now)
             hand_to_indexer(action.run_id)  # which clears what it has loaded of it

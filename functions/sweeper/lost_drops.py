@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import runs
-from datasets import DatasetFile, Folder, files_that_matter, fingerprint, folder_of
+from datasets import DatasetFile, Folder, dataset_files, fingerprint_of, folder_of
 from runs import Skip
 from spark.contracts.movielens import FILES, formats_in
 
@@ -21,18 +21,20 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectTypeDef
 
-PAGES = 20  # requests for a thousand keys each that one look may take
-LOOK_UPS = 1000  # complete folders, whose run is looked up, after which a look takes no more pages
+MAX_PAGES = 20  # requests for a thousand keys each that one look may take
+MAX_LOOKUPS = (
+    1000  # complete folders, whose run is looked up, after which a look takes no more pages
+)
 # Before that the folder's own event is on its way.
-PATIENCE = timedelta(minutes=10)
+GRACE_PERIOD = timedelta(minutes=10)
 # As long as dead-letter queues keep events. What has lain there longer was meant to have no run, or
 # the runs table was lost, and then nobody wants a cluster for each folder there ever was.
-LOOK_BACK = timedelta(days=14)
+MAX_AGE = timedelta(days=14)
 CURSOR = {"pk": "SWEEP", "sk": "datasets"}
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Scan:
     """A stretch of a bucket's keys.
 
     Attributes:
@@ -61,27 +63,27 @@ def find(
         twice.
     """
     kept = runs_table.get_item(Key=CURSOR, ConsistentRead=True).get("Item", {})
-    stretch = look(s3, bucket, str(kept.get("after", "")))
-    for folder in stretch.folders:
+    scanned = scan(s3, bucket, str(kept.get("after", "")))
+    for folder in scanned.folders:
         age = folder.age(now)
-        if folder.is_complete and settle + PATIENCE < age < LOOK_BACK:
+        if folder.is_complete and settle + GRACE_PERIOD < age < MAX_AGE:
             newest = max(folder.files, key=lambda file: file.modified)
-            run = runs.of_dataset(runs_table, fingerprint(files_that_matter(folder)))
+            run = runs.for_dataset(runs_table, fingerprint_of(dataset_files(folder)))
             if not isinstance(runs.decide(run, newest.modified, now), Skip):
                 yield {
                     "detail": {"bucket": {"name": bucket}, "object": {"key": newest.key}},
                     "time": runs.format_time(newest.modified),
                 }
-    if stretch.end != kept.get("after", ""):
+    if scanned.end != kept.get("after", ""):
         runs_table.update_item(
             Key=CURSOR,
             UpdateExpression="SET #after = :end",
             ExpressionAttributeNames={"#after": "after"},
-            ExpressionAttributeValues={":end": stretch.end},
+            ExpressionAttributeValues={":end": scanned.end},
         )
 
 
-def look(s3: "S3Client", bucket: str, after: str) -> Stretch:
+def scan(s3: "S3Client", bucket: str, after: str) -> Scan:
     """List a stretch of a bucket and gather its data files by folder.
 
     Args:
@@ -91,7 +93,7 @@ def look(s3: "S3Client", bucket: str, after: str) -> Stretch:
     """
     found: dict[str, dict[str, DatasetFile]] = defaultdict(dict)
     end = after
-    for _ in range(PAGES):
+    for _ in range(MAX_PAGES):
         page = s3.list_objects_v2(Bucket=bucket, StartAfter=end)
         for item in page.get("Contents", []):
             end = item["Key"]
@@ -101,14 +103,14 @@ def look(s3: "S3Client", bucket: str, after: str) -> Stretch:
         if not page["IsTruncated"]:
             end = ""
             break
-        if sum(bool(formats_in(_names(files))) for files in found.values()) >= LOOK_UPS:
+        if sum(bool(formats_in(_names(files))) for files in found.values()) >= MAX_LOOKUPS:
             break
     for prefix in _folders_above(end) & found.keys():  # its other files may lie behind the stretch
         found[prefix] = _looked_up(s3, bucket, prefix)
     folders = (
         Folder(bucket, prefix, tuple(files.values())) for prefix, files in found.items() if files
     )
-    return Stretch(tuple(folders), end)
+    return Scan(tuple(folders), end)
 
 
 def _names(files: Iterable[str]) -> set[str]:

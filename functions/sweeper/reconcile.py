@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from emr_events import PASSING
+from emr_events import TRANSIENT
 from runs import BEFORE_LAUNCH, ON_CLUSTER, Run, State, parse_time
 
 # Longer than any message of ours is on its way: what is older than this was lost.
-PATIENCE = timedelta(minutes=30)
+GRACE_PERIOD = timedelta(minutes=30)
 # What could not be indexed in so long, handed over anew so often, never will be: sweeps, too, may
 # have been away for hours.
 INDEXING_LIMIT = timedelta(hours=6)
-HAND_OVERS = 6
+MAX_INDEX_ATTEMPTS = 6
 ALIVE: frozenset[Literal["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"]] = frozenset(
     {"STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"}
 )
@@ -75,7 +75,7 @@ class Action:
         cluster_id: the cluster, where it is about one.
     """
 
-    kind: Literal["end", "fail", "start", "follow", "index", "abandon", "clear"]
+    kind: Literal["terminate", "fail", "relaunch", "mark_running", "index", "abandon", "clear"]
     run_id: str
     reason: str
     cluster_id: str | None = None
@@ -85,7 +85,7 @@ def reconcile(
     runs: Sequence[Run],
     clusters: Sequence[Cluster],
     with_result: Collection[str],
-    kept: Collection[str],
+    retained: Collection[str],
     now: datetime,
     limits: Limits,
 ) -> list[Action]:
@@ -96,7 +96,7 @@ def reconcile(
             be in the index.
         clusters: of this stack: all that are alive, and those of runs that have not ended.
         with_result: the runs among them whose manifest is written.
-        kept: the runs that readers are, or after a rollback would be, answered from.
+        retained: the runs that readers are, or after a rollback would be, answered from.
         now: the current time.
         limits: of a cluster's life.
     """
@@ -104,36 +104,46 @@ def reconcile(
     of_run = {cluster.run_id: cluster for cluster in clusters}
     actions = []
     for cluster in clusters:
-        why = _why_end(cluster, by_run.get(cluster.run_id), now, limits)
+        why = _termination_reason(cluster, by_run.get(cluster.run_id), now, limits)
         if why:
-            actions.append(Action("end", cluster.run_id, why, cluster.cluster_id))
-    ending = {action.run_id: action.reason for action in actions}
+            actions.append(Action("terminate", cluster.run_id, why, cluster.cluster_id))
+    terminated = {action.run_id: action.reason for action in actions}
     for run in runs:
-        action = _about(run, of_run, with_result, now, ending) or _about_items(run, kept, now)
+        action = _run_action(run, of_run, with_result, now, terminated) or _item_action(
+            run, retained, now
+        )
         if action:
             actions.append(action)
     return actions
 
 
-def _why_end(cluster: Cluster, run: Run | None, now: datetime, limits: Limits) -> str | None:
+def _termination_reason(
+    cluster: Cluster, run: Run | None, now: datetime, limits: Limits
+) -> str | None:
     """Why a cluster is to be ended, or None where it is not."""
     if cluster.state not in ALIVE:
         return None
     # Where people work the idle time is the limit, but a step that hangs is no work of theirs.
     is_computing = run is not None and run["state"] in ON_CLUSTER
-    if (is_computing or not cluster.interactive) and (late := _why_late(cluster, now, limits)):
+    if (is_computing or not cluster.interactive) and (
+        late := _overdue_reason(cluster, now, limits)
+    ):
         return late
     age = now - cluster.created_at
-    if age < PATIENCE:  # its run may just be about to be noted, or it is about to end itself
+    if age < GRACE_PERIOD:  # its run may just be about to be noted, or it is about to end itself
         return None
     if run is None:
         return f"cluster {cluster.cluster_id} belongs to no run"
-    if run["state"] not in ON_CLUSTER and not cluster.interactive and _idle(run, now) > PATIENCE:
+    if (
+        run["state"] not in ON_CLUSTER
+        and not cluster.interactive
+        and _idle(run, now) > GRACE_PERIOD
+    ):
         return f"cluster {cluster.cluster_id} still lives though its run is {run['state']}"
     return None
 
 
-def _why_late(cluster: Cluster, now: datetime, limits: Limits) -> str | None:
+def _overdue_reason(cluster: Cluster, now: datetime, limits: Limits) -> str | None:
     """Why a cluster is past what it is allowed, or None where it is not."""
     if cluster.ready_at is None:
         minutes, limit = _minutes(now - cluster.created_at), _minutes(limits.starting)
@@ -156,59 +166,59 @@ def _minutes(span: timedelta) -> int:
     return int(span.total_seconds() // 60)
 
 
-def _about(
+def _run_action(
     run: Run,
     of_run: Mapping[str, Cluster],
     with_result: Collection[str],
     now: datetime,
-    ending: Mapping[str, str],
+    terminated: Mapping[str, str],
 ) -> Action | None:
-    """What is to be done about a run; `ending` has why clusters are to be ended, by run."""
+    """What is to be done about a run; `terminated` has why clusters are to be ended, by run."""
     run_id, state = run["run_id"], run["state"]
     cluster = of_run.get(run_id)
-    if state == State.INDEXING and _is_hopeless(run, now):
+    if state == State.INDEXING and _cannot_be_indexed(run, now):
         hours = int(INDEXING_LIMIT.total_seconds() // 3600)
         reason = f"its result could not be indexed in {hours} hours: docs/runbook.md says why"
         return Action("abandon", run_id, reason)
     if state == State.INDEXING or (state in ON_CLUSTER and run_id in with_result):
-        if _idle(run, now) > PATIENCE:
+        if _idle(run, now) > GRACE_PERIOD:
             return Action("index", run_id, "the result is there and nobody went on with it")
         return None
     if state in BEFORE_LAUNCH and cluster is None:
-        if _idle(run, now) > 2 * PATIENCE:
+        if _idle(run, now) > 2 * GRACE_PERIOD:
             return Action("fail", run_id, "the launcher did not come back: drop the folder again")
         return None
     if state not in ON_CLUSTER or cluster is None:
         return None
-    if run_id in ending:
-        return Action("fail", run_id, ending[run_id])
+    if run_id in terminated:
+        return Action("fail", run_id, terminated[run_id])
     if cluster.state not in ALIVE and cluster.state != "TERMINATING":
         why = f"the cluster {cluster.state}: {cluster.code}: {cluster.message}"
         reason = f"{why}; its event never came"
-        may_pass = cluster.code in PASSING and cluster.ready_at is None
+        may_pass = cluster.code in TRANSIENT and cluster.ready_at is None
         is_first = "failed_start" not in run and state != State.RUNNING
-        kind: Literal["start", "fail"] = "start" if may_pass and is_first else "fail"
+        kind: Literal["relaunch", "fail"] = "relaunch" if may_pass and is_first else "fail"
         return Action(kind, run_id, reason, cluster.cluster_id)
     if cluster.state == "RUNNING" and state != State.RUNNING:
-        return Action("follow", run_id, "the cluster runs; its event never came")
-    if cluster.state == "WAITING" and cluster.interactive and _idle(run, now) > PATIENCE:
+        return Action("mark_running", run_id, "the cluster runs; its event never came")
+    if cluster.state == "WAITING" and cluster.interactive and _idle(run, now) > GRACE_PERIOD:
         reason = "the step has ended without a result, and the cluster waits: was it cancelled?"
         return Action("fail", run_id, reason)
     return None
 
 
-def _is_hopeless(run: Run, now: datetime) -> bool:
+def _cannot_be_indexed(run: Run, now: datetime) -> bool:
     """Whether a run in INDEXING had its time and its attempts."""
     is_late = now - _entered(run, State.INDEXING) > INDEXING_LIMIT
-    return is_late and run.get("handed_over", 0) >= HAND_OVERS
+    return is_late and run.get("index_attempts", 0) >= MAX_INDEX_ATTEMPTS
 
 
-def _about_items(run: Run, kept: Collection[str], now: datetime) -> Action | None:
+def _item_action(run: Run, retained: Collection[str], now: datetime) -> Action | None:
     """What is to be done about a run's items in the index."""
     has_ended = run["state"] in {State.FAILED, State.SUPERSEDED}
-    if not has_ended or not run.get("in_index") or run["run_id"] in kept:
+    if not has_ended or not run.get("in_index") or run["run_id"] in retained:
         return None
-    if _idle(run, now) <= PATIENCE:
+    if _idle(run, now) <= GRACE_PERIOD:
         return None
     return Action("clear", run["run_id"], "items of it are still in the index")
 

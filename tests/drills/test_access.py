@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from notifications import notice
+from notifications import run_message
 from query import handler as query
 from tests.conftest import ROOT, Observed
 from tests.drills.test_deliveries import deliver
@@ -144,7 +144,7 @@ def test_a_folder_may_be_called_anything(cloud: Cloud, observed: Observed, folde
     assert cluster["Name"] == f"similar-titles-{run['run_id']}", "nothing of the name"
     _, told = get(f"/runs/{run['run_id']}")
     assert told["folder"] == folder
-    subject, _ = notice(run | {"state": "FAILED"}, "similar-titles")
+    subject, _ = run_message(run | {"state": "FAILED"}, "similar-titles")
     assert subject.isprintable()
     assert len(subject) < 100
     observed(1, "one run below its own prefix")

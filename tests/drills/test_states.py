@@ -25,7 +25,7 @@ from control import handler as control
 from indexer import handler as indexer
 from launcher import handler as launcher
 from monitor import handler as monitor
-from runs import ENDED, NEXT, ON_CLUSTER, State
+from runs import FINAL, NEXT, ON_CLUSTER, State
 from sweeper import handler as sweeper
 from tests.conftest import Observed, event
 from tests.drills.conftest import Calls, KilledError, watched
@@ -296,7 +296,7 @@ class Life(RuleBasedStateMachine):
         """Nothing is under way any more, nothing was left behind, nothing was lost."""
         found = {run["run_id"]: run for run in self.cloud.all_runs()}
         Life.lived["runs"] += len(found)
-        assert all(run["state"] in ENDED for run in found.values()), found
+        assert all(run["state"] in FINAL for run in found.values()), found
         assert self.alive() == []
         self.readers_see_one_whole_run_and_never_step_back()
         pointer = live_pointer.read(self.cloud.index)

@@ -22,7 +22,7 @@ import yaml
 
 import index_table
 from local.cloud import Cloud
-from s3_keys import prefix
+from s3_keys import run_prefix
 from tests.conftest import ROOT, Observed
 from tests.e2e.conftest import LIMIT_SECONDS, World
 from tests.unit.conftest import TemplateLoader
@@ -105,7 +105,7 @@ class Api:
             "measures": MEASURES,
             "min_co_raters": 10,
             "min_score": "0.95",
-            "titles": f"{prefix(RUNS[run])}titles/part-00000.json.gz",
+            "titles": f"{run_prefix(RUNS[run])}titles/part-00000.json.gz",
             "previous": RUNS[1 - run],
             "retired": None,
             "promoted_at": "2099-01-01T00:00:00.000Z",
@@ -134,7 +134,7 @@ def api(cloud: Cloud) -> Iterator[Api]:
         )
         cloud.client("s3").put_object(
             Bucket=cloud.outputs["ResultsBucket"],
-            Key=f"{prefix(run_id)}titles/part-00000.json.gz",
+            Key=f"{run_prefix(run_id)}titles/part-00000.json.gz",
             Body=gzip.compress(titles.encode()),
         )
     made = Api(cloud, table)

@@ -214,7 +214,7 @@ def test_a_drop_that_nobody_heard_of_is_found(world: World, observed: Observed) 
     cloud, before = world.cloud, clusters(world)
     with deaf(world):
         world.drop("unheard", files(ratings(seed=18)))
-    later = datetime.now(UTC) + lost_drops.PATIENCE + timedelta(minutes=1)
+    later = datetime.now(UTC) + lost_drops.GRACE_PERIOD + timedelta(minutes=1)
     table = boto3.resource(
         "dynamodb",
         endpoint_url=cloud.access.endpoint,

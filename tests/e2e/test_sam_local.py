@@ -32,7 +32,7 @@ from local.emr.cluster import ENDED, Script
 from local.supervised import Guarded
 from local.up import HOST_FOR_CONTAINERS, for_containers
 from runs import Run, State
-from s3_keys import failure_key, manifest_key, prefix
+from s3_keys import failure_key, manifest_key, run_prefix
 from spark.contracts.manifest import Manifest, Part
 from tests.conftest import ROOT
 from tests.e2e import rie
@@ -59,7 +59,7 @@ LOADED = {
     "measures": ["cosine"],
     "min_co_raters": 10,
     "min_score": "0.95",
-    "titles": prefix(RUN) + TITLES,
+    "titles": run_prefix(RUN) + TITLES,
 }
 NO_FAILURES = {"batchItemFailures": []}
 
@@ -259,7 +259,7 @@ class Stage:
     def put_lines(self, name: str, *lines: dict[str, Any]) -> Part:
         """Write a part of the run's result."""
         blob = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
-        self.put(prefix(RUN) + name, blob)
+        self.put(run_prefix(RUN) + name, blob)
         return Part(name, len(lines), len(blob), hashlib.sha256(blob).hexdigest())
 
     def put_result(self) -> Part:
@@ -314,7 +314,7 @@ class Stage:
             if each["run_id"] in ours:
                 self.runs.delete_item(Key={"pk": each["pk"], "sk": each["sk"]})
         s3, bucket = self.world.cloud.client("s3"), self.world.cloud.outputs["ResultsBucket"]
-        for each in s3.list_objects_v2(Bucket=bucket, Prefix=prefix(RUN)).get("Contents", []):
+        for each in s3.list_objects_v2(Bucket=bucket, Prefix=run_prefix(RUN)).get("Contents", []):
             s3.delete_object(Bucket=bucket, Key=each["Key"])
         self.index.delete_item(Key=dict(index_table.LIVE_KEY))
         for queue in ("LaunchQueue", "IndexQueue"):
@@ -433,7 +433,7 @@ def test_a_rerun_whose_input_is_gone_fails_in_these_words(stage: Stage) -> None:
     again, model = stage.all_runs()
     assert (model["run_id"], again["rerun_of"], again["state"]) == (RUN, RUN, "FAILED")
     assert again["reason"].endswith(
-        f"/{prefix(RUN)}input/ is not there any more: drop the folder again"
+        f"/{run_prefix(RUN)}input/ is not there any more: drop the folder again"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets import DatasetFile, Folder, dataset, files_that_matter, fingerprint, folder_of
+from datasets import DatasetFile, Folder, dataset, dataset_files, fingerprint_of, folder_of
 from spark.contracts.movielens import DatasetError
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -50,17 +50,17 @@ def test_a_folder_is_complete_when_a_format_is_and_nothing_is_being_uploaded() -
 
 @given(files=st.lists(FILES, min_size=1, max_size=3, unique_by=lambda file: file.key))
 def test_the_fingerprint_does_not_depend_on_order(files: list[DatasetFile]) -> None:
-    assert fingerprint(files) == fingerprint(files[::-1])
+    assert fingerprint_of(files) == fingerprint_of(files[::-1])
 
 
 @given(one=FILES, other=FILES)
 def test_different_files_have_different_fingerprints(one: DatasetFile, other: DatasetFile) -> None:
-    assert (fingerprint([one]) == fingerprint([other])) == (one == other)
+    assert (fingerprint_of([one]) == fingerprint_of([other])) == (one == other)
 
 
 def test_half_of_another_format_does_not_change_the_data_set() -> None:
-    alone = files_that_matter(folder("ratings.dat", "movies.dat"))
-    assert files_that_matter(folder("ratings.dat", "movies.dat", "u.data")) == alone
+    alone = dataset_files(folder("ratings.dat", "movies.dat"))
+    assert dataset_files(folder("ratings.dat", "movies.dat", "u.data")) == alone
 
 
 def test_two_complete_formats_are_no_data_set() -> None:

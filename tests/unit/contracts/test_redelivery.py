@@ -14,7 +14,7 @@ from freezegun import freeze_time
 from freezegun.api import FrozenDateTimeFactory
 
 from launcher import launch
-from redelivery import RedeliveryProcessor, TooEarlyError, wait_seconds
+from redelivery import RedeliveryProcessor, TooEarlyError, delay_seconds
 from tests.unit.conftest import CONTEXT, Cloud, template
 
 QUEUES = {"LaunchQueue": "LauncherFunction", "IndexQueue": "IndexerFunction"}
@@ -126,7 +126,7 @@ def test_where_sqs_does_not_answer_the_queues_own_timeout_holds(
 
 
 def test_messages_that_failed_together_do_not_come_back_together() -> None:
-    waits = {round(wait_seconds(2), 3) for _ in range(100)}
+    waits = {round(delay_seconds(2), 3) for _ in range(100)}
     assert len(waits) > 50
     assert 45 <= min(waits) <= max(waits) <= 60
 
@@ -143,7 +143,7 @@ def test_waits_and_leases_fit_what_the_template_says(queue: str, function: str) 
     assert kept >= 6 * timeout, "as AWS asks"
     assert timedelta(seconds=timeout) < launch.LEASE < timedelta(seconds=kept)
     deliveries = properties(queue)["RedrivePolicy"]["maxReceiveCount"]
-    waits = [wait_seconds(number) for number in range(1, deliveries + 1)]
+    waits = [delay_seconds(number) for number in range(1, deliveries + 1)]
     assert waits[:-1] == sorted(waits[:-1])
     assert waits[-1] == 0, "after the last one SQS sets the message aside at once"
     assert timedelta(minutes=20) < timedelta(seconds=sum(waits)) < timedelta(hours=1)

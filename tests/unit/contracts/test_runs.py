@@ -27,7 +27,7 @@ def test_a_data_set_is_claimed_once(cloud: Cloud) -> None:
     first = claim(cloud)
     assert first is not None
     assert claim(cloud, at=NOW + MINUTE) is None
-    assert runs.of_dataset(cloud.runs, "f" * 64) == first
+    assert runs.for_dataset(cloud.runs, "f" * 64) == first
 
 
 def test_a_failed_run_is_replaced_once(cloud: Cloud) -> None:
@@ -79,7 +79,7 @@ def left(cloud: Cloud) -> str:
     run = claim(cloud)
     assert run is not None
     put_in_state(cloud, run["run_id"], State.FAILED)
-    runs.note(cloud.runs, run["run_id"], parts=2, in_index=True)
+    runs.set_attributes(cloud.runs, run["run_id"], parts=2, in_index=True)
     return run["run_id"]
 
 
@@ -87,12 +87,12 @@ def test_a_run_has_items_in_the_index_until_its_last_part_is_removed(
     cloud: Cloud, left: str
 ) -> None:
     for removed in ("a", "a"):
-        runs.part_removed(cloud.runs, left, removed)
+        runs.record_removed_part(cloud.runs, left, removed)
         assert runs.get(cloud.runs, left)["in_index"]
-    runs.part_indexed(cloud.runs, left, "a")  # by a worker that was slow
-    runs.part_removed(cloud.runs, left, "b")
+    runs.record_indexed_part(cloud.runs, left, "a")  # by a worker that was slow
+    runs.record_removed_part(cloud.runs, left, "b")
     assert runs.get(cloud.runs, left)["in_index"], "a is there once more"
-    runs.part_removed(cloud.runs, left, "a")
+    runs.record_removed_part(cloud.runs, left, "a")
     assert not runs.get(cloud.runs, left)["in_index"]
     assert runs.unsettled(cloud.runs) == []
 
@@ -103,22 +103,22 @@ def test_a_part_that_comes_in_while_the_last_one_goes_is_not_forgotten(
     update = runs._update
 
     def meanwhile(*arguments: object, **named: object) -> bool:
-        runs.part_indexed(cloud.runs, left, "a")
+        runs.record_indexed_part(cloud.runs, left, "a")
         return update(*arguments, **named)
 
-    runs.part_removed(cloud.runs, left, "a")
+    runs.record_removed_part(cloud.runs, left, "a")
     monkeypatch.setattr(runs, "_update", meanwhile)
-    runs.part_removed(cloud.runs, left, "b")
+    runs.record_removed_part(cloud.runs, left, "b")
     assert runs.get(cloud.runs, left)["in_index"]
 
 
 def test_the_parts_of_a_run_that_is_indexed_anew_do_not_count_as_removed(
     cloud: Cloud, left: str
 ) -> None:
-    runs.part_removed(cloud.runs, left, "a")
-    runs.note(cloud.runs, left, held_back=True)
+    runs.record_removed_part(cloud.runs, left, "a")
+    runs.set_attributes(cloud.runs, left, held_back=True)
     assert runs.reindex(cloud.runs, left, State.FAILED, NOW)
-    runs.part_removed(cloud.runs, left, "b")  # a message that was late
+    runs.record_removed_part(cloud.runs, left, "b")  # a message that was late
     run = runs.get(cloud.runs, left)
     assert run["in_index"]
     assert "parts_removed" not in run
@@ -128,12 +128,12 @@ def test_a_run_that_is_indexed_anew_may_have_items_and_has_all_its_attempts(
     cloud: Cloud, left: str
 ) -> None:
     for _ in range(6):
-        runs.handed_over(cloud.runs, left, NOW)
-    runs.note(cloud.runs, left, held_back=True, in_index=False)
+        runs.count_index_attempt(cloud.runs, left, NOW)
+    runs.set_attributes(cloud.runs, left, held_back=True, in_index=False)
     assert runs.reindex(cloud.runs, left, State.FAILED, NOW)
     run = runs.get(cloud.runs, left)
     assert run["in_index"]
-    assert "handed_over" not in run
+    assert "index_attempts" not in run
 
 
 def test_a_failed_run_can_only_be_indexed_and_only_if_it_was_held_back(cloud: Cloud) -> None:
@@ -144,7 +144,7 @@ def test_a_failed_run_can_only_be_indexed_and_only_if_it_was_held_back(cloud: Cl
     run_id = run["run_id"]
     runs.fail(cloud.runs, run_id, "out of memory", NOW)
     assert not runs.reindex(cloud.runs, run_id, State.FAILED, NOW)
-    runs.note(cloud.runs, run_id, held_back=True)
+    runs.set_attributes(cloud.runs, run_id, held_back=True)
     assert runs.reindex(cloud.runs, run_id, State.FAILED, NOW)
 
 
@@ -190,10 +190,10 @@ def test_run_ids_sort_by_time(moments: list[datetime]) -> None:
 
 WRITES: dict[str, Callable[[Any, str], object]] = {
     "advance": lambda table, id: runs.advance(table, id, State.INDEXING, NOW),
-    "note": lambda table, id: runs.note(table, id, parts=3),
-    "handed over": lambda table, id: runs.handed_over(table, id, NOW),
-    "part indexed": lambda table, id: runs.part_indexed(table, id, "a"),
-    "part removed": lambda table, id: runs.part_removed(table, id, "a"),
+    "set attributes": lambda table, id: runs.set_attributes(table, id, parts=3),
+    "count index attempt": lambda table, id: runs.count_index_attempt(table, id, NOW),
+    "part indexed": lambda table, id: runs.record_indexed_part(table, id, "a"),
+    "part removed": lambda table, id: runs.record_removed_part(table, id, "a"),
 }
 
 
@@ -233,9 +233,9 @@ def test_a_cluster_that_failed_to_start_moves_its_run_no_more(cloud: Cloud) -> N
     assert run is not None
     id = run["run_id"]
     put_in_state(cloud, id, State.STARTING)
-    assert runs.start_again(cloud.runs, id, {"cluster_id": "j-1"}, NOW)
-    assert not runs.start_again(cloud.runs, id, {"cluster_id": "j-1"}, NOW)
+    assert runs.await_second_cluster(cloud.runs, id, {"cluster_id": "j-1"}, NOW)
+    assert not runs.await_second_cluster(cloud.runs, id, {"cluster_id": "j-1"}, NOW)
     for to in (State.STARTING, State.RUNNING, State.FAILED):
         assert not runs.advance(cloud.runs, id, to, NOW, cluster_id="j-1")
     assert runs.advance(cloud.runs, id, State.STARTING, NOW, cluster_id="j-2")
-    assert not runs.start_again(cloud.runs, id, {"cluster_id": "j-2"}, NOW)
+    assert not runs.await_second_cluster(cloud.runs, id, {"cluster_id": "j-2"}, NOW)

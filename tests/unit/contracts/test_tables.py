@@ -42,7 +42,7 @@ def padded(movie_id: int, size: int) -> dict[str, Any]:
 
 
 def test_movies_are_written_in_batches_that_dynamodb_takes(cloud: Cloud) -> None:
-    lines = [movie_line(id) for id in range(1, 2 * index_table.BATCH + 2)]
+    lines = [movie_line(id) for id in range(1, 2 * index_table.BATCH_SIZE + 2)]
     index_table.write(cloud.index, RUN, lines)
     assert len(cloud.index.scan()["Items"]) == len(lines)
     index_table.remove(cloud.index, RUN, lines)
@@ -51,7 +51,7 @@ def test_movies_are_written_in_batches_that_dynamodb_takes(cloud: Cloud) -> None
 
 def test_a_batch_of_one_more_is_refused_by_dynalite_alone(cloud: Cloud, database: str) -> None:  # noqa: F811
     writes: Any = [{"PutRequest": {"Item": index_table.to_item(RUN, movie_line(id))}}
-                   for id in range(index_table.BATCH + 1)]  # fmt: skip
+                   for id in range(index_table.BATCH_SIZE + 1)]  # fmt: skip
     if database == "moto":
         cloud.index.meta.client.batch_write_item(RequestItems={"IndexTable": writes})
         assert len(cloud.index.scan()["Items"]) == len(writes)
@@ -116,7 +116,7 @@ def test_movies_of_several_megabytes_are_read_whole_though_dynalite_gives_parts(
 def test_runs_beyond_a_page_of_a_megabyte_are_found(cloud: Cloud) -> None:
     run_ids = [start_run(cloud, minute) for minute in range(5)]
     for run_id in run_ids:
-        runs.note(cloud.runs, run_id, request="x" * 300_000)
+        runs.set_attributes(cloud.runs, run_id, request="x" * 300_000)
     assert [run["run_id"] for run in runs.unsettled(cloud.runs)] == run_ids[::-1]
     runs.advance(cloud.runs, run_ids[0], State.INDEXING, NOW)
     runs.advance(cloud.runs, run_ids[0], State.LIVE, NOW)
@@ -128,7 +128,7 @@ def test_runs_beyond_a_page_of_a_megabyte_are_found(cloud: Cloud) -> None:
 def test_every_attribute_of_a_run_may_be_noted_whatever_it_is_called(cloud: Cloud) -> None:
     run_id = start_run(cloud)
     reserved = {"status": "a", "ttl": 1, "size": 2, "count": 3, "name": "b", "timestamp": "c"}
-    assert runs.note(cloud.runs, run_id, **reserved)
+    assert runs.set_attributes(cloud.runs, run_id, **reserved)
     run = runs.get(cloud.runs, run_id)
     assert run is not None
     assert run.items() >= reserved.items()
@@ -143,6 +143,6 @@ def test_a_pointer_that_moved_meanwhile_moves_nothing(cloud: Cloud) -> None:
     finish_run(cloud, 2)
     there = live_pointer.read(cloud.index)
     told = {"measure": "cosine", "measures": ["cosine"], "min_score": "0.95", "titles": "t"}
-    target = live_pointer.following(held, second | told | {"min_co_raters": 10}, NOW)
+    target = live_pointer.next_pointer(held, second | told | {"min_co_raters": 10}, NOW)
     moved = live_pointer._move(cloud.runs, cloud.index, held, target, State.RUNNING)
     assert (moved, live_pointer.read(cloud.index), held.run_id) == (False, there, first)

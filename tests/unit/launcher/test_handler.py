@@ -119,7 +119,7 @@ def failed_to_start(cloud: Cloud) -> dict:
     (run,) = cloud.all_runs()
     cloud.emr.terminate_job_flows(JobFlowIds=[run["cluster_id"]])
     failed = {"cluster_id": run["cluster_id"], "reason": "INTERNAL_ERROR", "cost": None}
-    assert runs.start_again(cloud.runs, run["run_id"], failed, datetime.now(UTC))
+    assert runs.await_second_cluster(cloud.runs, run["run_id"], failed, datetime.now(UTC))
     return run
 
 
@@ -136,7 +136,7 @@ def test_a_run_has_its_second_cluster_and_no_third_however_often_it_is_asked_for
     assert run["request"] == first["request"]
     assert len(cloud.clusters()) == 2
     assert {each["Name"] for each in cloud.clusters()} == {f"similar-titles-{run['run_id']}"}
-    assert not runs.start_again(
+    assert not runs.await_second_cluster(
         cloud.runs, run["run_id"], {"cluster_id": run["cluster_id"]}, datetime.now(UTC)
     )
 
@@ -207,7 +207,7 @@ def test_a_folder_with_an_upload_under_way_waits_for_it(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Moto's uploads all began in 2010.
-    monkeypatch.setattr(datasets, "ABANDONED", timedelta(days=40_000))
+    monkeypatch.setattr(datasets, "ABANDONED_AFTER", timedelta(days=40_000))
     trigger = cloud.drop("ml")
     upload = cloud.s3.create_multipart_upload(Bucket="datasets", Key="ml/ratings.dat")
     assert deliver(trigger) == []

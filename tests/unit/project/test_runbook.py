@@ -23,7 +23,7 @@ TOLD = {
     "ReplacedError",
     "RunError",
 }
-FAILING = {"fail", "failed", "abandon"}  # kinds of Action and Reading that end a run
+FAILING = {"fail", "failed", "abandon"}  # kinds of Action and ClusterEvent that end a run
 
 
 def document(name: str) -> str:
@@ -54,7 +54,7 @@ def told(node: ast.AST) -> list[ast.expr | None]:
                 for call in ast.walk(node)
                 if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__"
             ]
-        case ast.FunctionDef(name="sentence" | "_why_failed"):
+        case ast.FunctionDef(name="describe" | "_termination_reason" | "_overdue_reason"):
             return [each.value for each in ast.walk(node) if isinstance(each, ast.Return)]
         case ast.Assign(targets=[ast.Name(id="reason")], value=message):
             return [message]

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 import index_table
 from clients import PROMPT
-from live_pointer import Live
+from live_pointer import LivePointer
 from query import handler as query
 from query import index_reader
 from query.http.problems import ProblemError
@@ -72,7 +72,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def pointer_at(run: int, moved: int = 0) -> dict[str, Any]:
     """The live pointer's item."""
-    pointer = Live(RUNS[run], "cosine", ["cosine"], 10, "0.95", "titles", None, None, str(moved))
+    pointer = LivePointer(
+        RUNS[run], "cosine", ["cosine"], 10, "0.95", "titles", None, None, str(moved)
+    )
     return {**index_table.LIVE_KEY, **asdict(pointer)}
 
 
@@ -127,7 +129,7 @@ def reader_of(table: Any, run: int = 0) -> Reader:
     made = Reader(table, "IndexTable", "results")
     pointer = pointer_at(run)
     del pointer["pk"]
-    made._last = Live(**pointer)
+    made._last = LivePointer(**pointer)
     return made
 
 

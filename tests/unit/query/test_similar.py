@@ -7,12 +7,12 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import pytest
 from msgspec import UNSET, to_builtins
 
-from live_pointer import Live
+from live_pointer import LivePointer
 from query import similar
 from query.http.problems import ProblemError
 from query.requests import SimilarQuery
 
-LIVE = Live(
+LIVE = LivePointer(
     run_id="20261123T120500000Z-5f2a9c01",
     measure="damped",
     measures=["damped", "cosine", "hybrid"],

@@ -164,7 +164,7 @@ def test_items_of_a_part_that_nobody_noted_are_removed_once_its_run_has_failed(
     deliver(manifest_written(run_id))
     part, _ = cloud.messages("IndexQueue")
     with monkeypatch.context() as patch:  # the worker dies between the write and the note
-        patch.setattr(runs, "part_indexed", lambda *_: 1 / 0)
+        patch.setattr(runs, "record_indexed_part", lambda *_: 1 / 0)
         assert deliver(messages(part)) == ["0"]
     assert movies_of(cloud, run_id) != []
     runs.fail(cloud.runs, run_id, "given up", datetime.now(UTC))

@@ -18,7 +18,7 @@ from sweeper import lost_drops
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT, DATASETS, MOVIES, RATINGS, Cloud
 
-FOUND_AFTER = lost_drops.PATIENCE + timedelta(minutes=1)
+FOUND_AFTER = lost_drops.GRACE_PERIOD + timedelta(minutes=1)
 
 
 class Bucket:
@@ -78,9 +78,9 @@ def test_every_complete_folder_is_seen_whole_wherever_the_stretches_end(
 ) -> None:
     bucket, after, seen = Bucket(keys, page), "", set()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lost_drops, "PAGES", 2)
+        patch.setattr(lost_drops, "MAX_PAGES", 2)
         for _ in range(len(keys) + 2):
-            stretch = lost_drops.look(bucket, DATASETS, after)  # type: ignore[arg-type]
+            stretch = lost_drops.scan(bucket, DATASETS, after)  # type: ignore[arg-type]
             seen |= {folder.prefix for folder in stretch.folders if folder.is_complete}
             after = stretch.end
             if not after:
@@ -108,8 +108,8 @@ def test_a_bucket_of_a_hundred_thousand_objects_costs_few_requests(keys: set[str
     bucket, after, looks, found = Bucket(keys | drop), "", 0, False
     while not found:
         before = bucket.requests
-        stretch = lost_drops.look(bucket, DATASETS, after)  # type: ignore[arg-type]
-        assert bucket.requests - before <= lost_drops.PAGES + 2 * 3 * len(lost_drops.FILES)
+        stretch = lost_drops.scan(bucket, DATASETS, after)  # type: ignore[arg-type]
+        assert bucket.requests - before <= lost_drops.MAX_PAGES + 2 * 3 * len(lost_drops.FILES)
         looks, after = looks + 1, stretch.end
         found = any(folder.prefix == "zz/ml/" for folder in stretch.folders)
         assert after or found
@@ -156,7 +156,7 @@ def test_what_is_incomplete_unsettled_or_long_there_launches_nothing(
     lose_drop(cloud, "ml")
     monkeypatch.setattr(sweeper, "settle", timedelta(minutes=15))
     assert sweep(cloud, after=FOUND_AFTER) == 0
-    assert sweep(cloud, after=lost_drops.LOOK_BACK + timedelta(minutes=1)) == 0
+    assert sweep(cloud, after=lost_drops.MAX_AGE + timedelta(minutes=1)) == 0
     assert cloud.all_runs() == []
 
 
@@ -179,7 +179,7 @@ def test_a_long_bucket_is_looked_through_sweep_by_sweep(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = sweeper.s3.list_objects_v2
-    monkeypatch.setattr(lost_drops, "PAGES", 1)
+    monkeypatch.setattr(lost_drops, "MAX_PAGES", 1)
     monkeypatch.setattr(
         sweeper.s3, "list_objects_v2", lambda **asked: ask(**{"MaxKeys": 3} | asked)
     )

@@ -190,7 +190,7 @@ def test_late_and_doubled_events_of_the_first_cluster_change_nothing(
     cloud: Cloud, never_ready: Callable[..., None]
 ) -> None:
     never_ready()
-    runs.note(cloud.runs, RUN_ID, instance_type="m5.xlarge", nodes=4)
+    runs.set_attributes(cloud.runs, RUN_ID, instance_type="m5.xlarge", nodes=4)
     monitor.lambda_handler(cluster_failed("INTERNAL_ERROR"), CONTEXT)
     runs.advance(cloud.runs, RUN_ID, State.STARTING, datetime.now(UTC), cluster_id="j-2")
     before = after(cloud)
@@ -228,7 +228,7 @@ def test_a_run_of_two_clusters_costs_what_both_cost(
     cloud: Cloud, never_ready: Callable[..., None]
 ) -> None:
     never_ready()
-    runs.note(cloud.runs, RUN_ID, instance_type="m5.xlarge", nodes=4)
+    runs.set_attributes(cloud.runs, RUN_ID, instance_type="m5.xlarge", nodes=4)
     first = cluster_failed("INTERNAL_ERROR")
     first["time"] = "2026-11-23T12:35:00Z"  # half an hour: two node-hours
     monitor.lambda_handler(first, CONTEXT)
@@ -260,7 +260,7 @@ def test_a_cluster_that_has_ended_is_paid_for_from_its_launch_to_its_end(
     cloud: Cloud, name: str
 ) -> None:
     runs.fail(cloud.runs, RUN_ID, "its step failed", datetime.now(UTC))
-    runs.note(cloud.runs, RUN_ID, instance_type="m5.xlarge", nodes=4)
+    runs.set_attributes(cloud.runs, RUN_ID, instance_type="m5.xlarge", nodes=4)
     ended = event(name)
     ended["time"] = "2026-11-23T12:35:00Z"
     monitor.lambda_handler(ended, CONTEXT)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from notifications import notice, swept
+from notifications import run_message, sweep_message
 from notifier import handler as notifier
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT
@@ -94,18 +94,18 @@ def test_a_message_that_could_not_be_sent_comes_back(monkeypatch: pytest.MonkeyP
 
 def test_a_failed_run_is_told_of_with_its_reason_its_logs_and_the_way_out() -> None:
     run = RUN | {"reason": "the step FAILED", "log_uri": "s3://results/logs/r/"}
-    subject, text = notice(run, "stack")
+    subject, text = run_message(run, "stack")
     assert subject == "stack: FAILED ml"
     assert "Why: the step FAILED" in text
     assert "make rerun" not in text, "it never asked for a cluster: there is nothing to run again"
     assert "Logs: s3://results/logs/r/" in text
-    _, text = notice(run | {"request": "{}"}, "stack")
+    _, text = run_message(run | {"request": "{}"}, "stack")
     assert f"make rerun RUN={RUN['run_id']} STACK=stack" in text
 
 
 def test_a_subject_is_one_that_sns_takes_whatever_the_folder_is_called() -> None:
-    assert len(notice(RUN | {"folder": "ü" * 900}, "stack")[0]) < 100
-    assert len(swept("why", "r" * 900, "stack")[0]) < 100
-    subject, text = notice(RUN | {"folder": "my\nfilms\x00\u202e ü"}, "stack")
+    assert len(run_message(RUN | {"folder": "ü" * 900}, "stack")[0]) < 100
+    assert len(sweep_message("why", "r" * 900, "stack")[0]) < 100
+    subject, text = run_message(RUN | {"folder": "my\nfilms\x00\u202e ü"}, "stack")
     assert subject.endswith(" my?films?? ü")
     assert "my\nfilms" in text

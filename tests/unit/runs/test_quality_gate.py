@@ -9,7 +9,7 @@ import live_pointer
 import quality_gate
 import runs
 from indexer import handler as indexer
-from notifications import notice
+from notifications import run_message
 from query import responses
 from spark.contracts.quality import Quality, QualityError
 from tests.unit.conftest import Cloud, manifest_written, quality
@@ -45,7 +45,7 @@ def test_a_run_worse_than_the_live_one_is_held_back_with_the_figures(cloud: Clou
         f"500 users), the live run {good} 2.00 times by damped (recall@20 0.400): worse by more "
         "than MaxQualityLoss 0.1"
     )
-    _, text = notice(run_of(cloud, bad) | {"request": "{}"}, "stack")
+    _, text = run_message(run_of(cloud, bad) | {"request": "{}"}, "stack")
     assert f"make promote RUN={bad} STACK=stack" in text
     assert "make rerun" not in text, "the same input gives the same figures"
 
@@ -138,12 +138,12 @@ def test_without_figures_of_both_runs_the_later_one_goes_live(
 def test_a_loss_counts_beyond_the_parameter_and_beyond_chance(
     ours: Quality, theirs: Quality, most: float, passes: bool
 ) -> None:
-    one, other = ({"run_id": "r", "quality": quality_gate.told(each)} for each in (ours, theirs))
-    assert (quality_gate.why_worse(one, other, most) is None) == passes
+    one, other = ({"run_id": "r", "quality": quality_gate.to_item(each)} for each in (ours, theirs))
+    assert (quality_gate.regression_reason(one, other, most) is None) == passes
 
 
 def test_the_live_run_says_how_good_it_is(cloud: Cloud) -> None:
-    _, text = notice(run_of(cloud, finish_run(cloud, quality=quality(2.0))), "stack")
+    _, text = run_message(run_of(cloud, finish_run(cloud, quality=quality(2.0))), "stack")
     assert "damped finds 2.00 times what the most rated movies find (recall@20 0.400)" in text
 
 

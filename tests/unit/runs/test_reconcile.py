@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import runs
-from runs import ENDED, State
+from runs import FINAL, State
 from sweeper.reconcile import (
-    HAND_OVERS,
+    GRACE_PERIOD,
     INDEXING_LIMIT,
-    PATIENCE,
+    MAX_INDEX_ATTEMPTS,
     Action,
     Cluster,
     Limits,
@@ -76,7 +76,7 @@ def kinds(*arguments: object, **named: object) -> list[str]:
 @pytest.mark.parametrize("state", [State.LAUNCHING, State.STARTING, State.RUNNING])
 def test_a_cluster_past_its_deadline_is_ended_and_its_run_fails(state: State) -> None:
     told = swept(run(state), cluster(age=DEADLINE + MINUTE))
-    assert [kind for kind, _ in told] == ["end", "fail"]
+    assert [kind for kind, _ in told] == ["terminate", "fail"]
     assert "has worked for 121 minutes; 120 are allowed (DeadlineMinutes)" in told[0][1]
     assert told[0][1] == told[1][1]
 
@@ -87,7 +87,7 @@ def test_a_cluster_that_waits_too_long_for_its_nodes_is_ended_with_the_way_out(
 ) -> None:
     late = cluster(cluster_state, age=START + MINUTE, started_in=None)
     told = swept(run(State.STARTING), late)
-    assert [kind for kind, _ in told] == ["end", "fail"]
+    assert [kind for kind, _ in told] == ["terminate", "fail"]
     assert "waited 41 minutes for its nodes; 40 are allowed (StartMinutes)" in told[0][1]
     assert "another AvailabilityZone or InstanceType" in told[1][1]
     assert kinds(run(State.STARTING), cluster(cluster_state, START, started_in=None)) == []
@@ -97,14 +97,14 @@ def test_the_deadline_counts_from_when_the_cluster_had_its_nodes() -> None:
     waited = cluster(age=DEADLINE + START, started_in=START)
     assert kinds(run(State.RUNNING), waited) == []
     assert kinds(run(State.RUNNING), cluster(age=DEADLINE + START + MINUTE, started_in=START)) == [
-        "end", "fail",
+        "terminate", "fail",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("state", [State.LAUNCHING, State.STARTING])
 def test_a_start_that_failed_unheard_has_its_second_cluster_and_no_third(state: State) -> None:
     failed = cluster("TERMINATED_WITH_ERRORS", code="INTERNAL_ERROR", started_in=None)
-    assert kinds(run(state), failed) == ["start"]
+    assert kinds(run(state), failed) == ["relaunch"]
     assert kinds(run(state) | {"failed_start": {"cluster_id": "j-0"}}, failed) == ["fail"]
     assert kinds(run(State.RUNNING), failed) == ["fail"]
     lasting = cluster("TERMINATED_WITH_ERRORS", code="VALIDATION_ERROR", started_in=None)
@@ -114,22 +114,24 @@ def test_a_start_that_failed_unheard_has_its_second_cluster_and_no_third(state: 
 
 
 def test_a_run_whose_step_was_cancelled_on_a_cluster_for_people_fails() -> None:
-    waiting = cluster("WAITING", age=PATIENCE * 3, interactive=True)
-    assert kinds(run(State.RUNNING, idle=PATIENCE), waiting) == []
-    ((kind, reason),) = swept(run(State.RUNNING, idle=PATIENCE + MINUTE), waiting)
+    waiting = cluster("WAITING", age=GRACE_PERIOD * 3, interactive=True)
+    assert kinds(run(State.RUNNING, idle=GRACE_PERIOD), waiting) == []
+    ((kind, reason),) = swept(run(State.RUNNING, idle=GRACE_PERIOD + MINUTE), waiting)
     assert kind == "fail"
     assert "was it cancelled?" in reason
 
 
-@pytest.mark.parametrize("state", sorted(ENDED))
+@pytest.mark.parametrize("state", sorted(FINAL))
 def test_a_cluster_whose_run_has_ended_is_a_stray(state: State) -> None:
-    assert kinds(run(state, idle=MINUTE), cluster("WAITING", age=PATIENCE * 2)) == []
-    assert kinds(run(state, idle=PATIENCE * 2), cluster("WAITING", age=PATIENCE * 3)) == ["end"]
+    assert kinds(run(state, idle=MINUTE), cluster("WAITING", age=GRACE_PERIOD * 2)) == []
+    assert kinds(run(state, idle=GRACE_PERIOD * 2), cluster("WAITING", age=GRACE_PERIOD * 3)) == [
+        "terminate"
+    ]
 
 
 def test_a_cluster_of_no_run_is_a_stray_when_it_is_older_than_a_launch_takes() -> None:
     assert kinds(None, cluster(age=MINUTE)) == []
-    assert kinds(None, cluster(age=PATIENCE + MINUTE)) == ["end"]
+    assert kinds(None, cluster(age=GRACE_PERIOD + MINUTE)) == ["terminate"]
 
 
 def test_a_cluster_that_is_kept_for_people_is_left_to_its_idle_time() -> None:
@@ -139,7 +141,7 @@ def test_a_cluster_that_is_kept_for_people_is_left_to_its_idle_time() -> None:
 
 def test_a_step_that_hangs_is_ended_although_its_cluster_is_for_people() -> None:
     kept = cluster(age=DEADLINE + MINUTE, interactive=True)
-    assert kinds(run(State.RUNNING), kept) == ["end", "fail"]
+    assert kinds(run(State.RUNNING), kept) == ["terminate", "fail"]
 
 
 def test_a_run_whose_cluster_ended_unheard_fails_with_its_reason() -> None:
@@ -154,18 +156,18 @@ def test_a_run_whose_cluster_ended_unheard_fails_with_its_reason() -> None:
 def test_a_result_that_nobody_went_on_with_is_indexed(state: State) -> None:
     ended = cluster("TERMINATED", age=DEADLINE)
     assert kinds(run(state, idle=MINUTE), ended, with_result=True) == []
-    assert kinds(run(state, idle=PATIENCE * 2), ended, with_result=True) == ["index"]
+    assert kinds(run(state, idle=GRACE_PERIOD * 2), ended, with_result=True) == ["index"]
 
 
 def test_a_running_cluster_makes_its_run_running() -> None:
-    assert kinds(run(State.STARTING), cluster("RUNNING")) == ["follow"]
+    assert kinds(run(State.STARTING), cluster("RUNNING")) == ["mark_running"]
     assert kinds(run(State.RUNNING), cluster("RUNNING")) == []
 
 
 @pytest.mark.parametrize("state", [State.CHECKING, State.LAUNCHING])
 def test_a_run_whose_launcher_never_came_back_fails(state: State) -> None:
-    assert kinds(run(state, idle=PATIENCE), None) == []
-    ((kind, reason),) = swept(run(state, idle=PATIENCE * 3), None)
+    assert kinds(run(state, idle=GRACE_PERIOD), None) == []
+    ((kind, reason),) = swept(run(state, idle=GRACE_PERIOD * 3), None)
     assert kind == "fail"
     assert "drop the folder again" in reason
 
@@ -183,37 +185,37 @@ def test_no_cluster_outlives_its_deadline_and_none_that_has_ended_is_ended(
     told = kinds(run(state, idle), cluster(cluster_state, age), with_result=with_result)
     alive = cluster_state in STATES[:4]
     if alive and age > DEADLINE:
-        assert "end" in told
+        assert "terminate" in told
     if not alive:
-        assert "end" not in told
+        assert "terminate" not in told
     assert told.count("fail") + told.count("index") <= 1
-    if state in ENDED:
-        assert set(told) <= {"end"}
+    if state in FINAL:
+        assert set(told) <= {"terminate"}
 
 
 def test_a_result_that_cannot_be_indexed_is_told_of_again_and_in_the_end_given_up() -> None:
-    def after(idle: timedelta, since: timedelta, told: int = HAND_OVERS) -> list[str]:
-        waiting = run(State.INDEXING, idle, since=since) | {"handed_over": told}
+    def after(idle: timedelta, since: timedelta, told: int = MAX_INDEX_ATTEMPTS) -> list[str]:
+        waiting = run(State.INDEXING, idle, since=since) | {"index_attempts": told}
         return kinds(waiting, None, with_result=True)
 
     assert after(MINUTE, since=timedelta(hours=5)) == []
-    assert after(PATIENCE + MINUTE, since=timedelta(hours=5)) == ["index"]
+    assert after(GRACE_PERIOD + MINUTE, since=timedelta(hours=5)) == ["index"]
     assert after(MINUTE, since=INDEXING_LIMIT + MINUTE) == ["abandon"]
     # No sweep came round for hours, as where its own rights were taken away.
     assert after(INDEXING_LIMIT, since=INDEXING_LIMIT + MINUTE, told=0) == ["index"]
-    assert after(MINUTE, since=INDEXING_LIMIT * 2, told=HAND_OVERS - 1) == []
+    assert after(MINUTE, since=INDEXING_LIMIT * 2, told=MAX_INDEX_ATTEMPTS - 1) == []
 
 
 def test_a_run_in_indexing_whose_manifest_is_gone_is_not_forgotten() -> None:
-    assert kinds(run(State.INDEXING, PATIENCE * 2), None, with_result=False) == ["index"]
+    assert kinds(run(State.INDEXING, GRACE_PERIOD * 2), None, with_result=False) == ["index"]
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.SUPERSEDED])
 def test_what_an_ended_run_has_left_in_the_index_is_cleared_unless_it_is_kept(state: State) -> None:
-    left = run(state, PATIENCE + MINUTE) | {"in_index": True}
+    left = run(state, GRACE_PERIOD + MINUTE) | {"in_index": True}
     assert kinds(left, None) == ["clear"]
     assert kinds(left, None, kept=frozenset({"r"})) == []
     assert kinds(left | {"in_index": False}, None) == []
-    assert kinds(run(state, PATIENCE + MINUTE), None) == []
+    assert kinds(run(state, GRACE_PERIOD + MINUTE), None) == []
     assert kinds(run(state, MINUTE) | {"in_index": True}, None) == [], "it is under way"
-    assert kinds(run(State.LIVE, PATIENCE + MINUTE) | {"in_index": True}, None) == []
+    assert kinds(run(State.LIVE, GRACE_PERIOD + MINUTE) | {"in_index": True}, None) == []

@@ -146,7 +146,7 @@ def test_items_whose_removal_was_lost_are_removed_in_the_end(
 def test_items_that_no_manifest_tells_any_more_are_given_up(cloud: Cloud, told: list) -> None:
     first, _ = finish_run(cloud, 0), finish_run(cloud, 1)
     finish_run(cloud, 2)
-    runs.note(cloud.runs, first, in_index=True)  # as if its removal had been lost
+    runs.set_attributes(cloud.runs, first, in_index=True)  # as if its removal had been lost
     cloud.s3.delete_object(Bucket="results", Key=f"runs/{first}/manifest.json")
     sweep(after=timedelta(hours=1))
     drain(cloud)
