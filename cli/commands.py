@@ -20,10 +20,11 @@ from rich.table import Table
 
 from cli.stack import STACK, Stack, StackError
 from cli.teardown import Teardown
-from local.demo import MEANING, mebibytes
+from local.demo import mebibytes
 from local.drops import drop as upload
 from local.progress import Screen
 from local.up import FOLDER
+from runs import State
 from tools.data_sets import SourceError, bar, folder_of
 
 RUN = "20261123T120500000Z-5f2a9c01"
@@ -72,7 +73,7 @@ def status(run_id: str | None, limit: int, stack: str, as_json: bool) -> None:
     with told_plainly():
         deployed = Stack.find(stack)
         if run_id:
-            run = deployed.run(run_id)
+            run: Mapping[str, Any] = deployed.run(run_id)
             known = {name: run[name] for name in DETAILS if run.get(name)}
             click.echo(as_text(known)) if as_json else show_one(known)
         else:
@@ -286,5 +287,5 @@ def show_one(known: Mapping[str, Any]) -> None:
             inner = ", ".join(f"{each} {value[each]}" for each in value)
             click.echo(f"{name:15} {inner}")
         else:
-            meaning = f" ({MEANING[value]})" if name == "state" else ""
+            meaning = f" ({State[value].label})" if name == "state" else ""
             click.echo(f"{name:15} {value}{meaning}")

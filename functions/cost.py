@@ -1,11 +1,10 @@
 """What a cluster costs: node-hours and US dollars, estimated before a launch and after its end."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from instance_types import INSTANCE_TYPES, PRICED_AT, instance_type
+from run_item import CostItem
 
 OVERHEAD_SECONDS = 540  # a cluster's start and end, which are most of a run
 # Of all nodes' vCPUs together, for a byte of ratings; docs/scale.md has the constants it is made
@@ -36,11 +35,11 @@ class Cost:
         return Cost(self.node_hours + other.node_hours, Decimal(usd) if usd is not None else None)
 
     @classmethod
-    def from_item(cls, item: Mapping[str, Any]) -> "Cost":
+    def from_item(cls, item: CostItem) -> "Cost":
         """A cost as the runs table has kept it."""
         return cls(item["node_hours"], item["usd"])
 
-    def to_item(self) -> dict[str, Any]:
+    def to_item(self) -> CostItem:
         """As the runs table keeps it."""
         return {"node_hours": self.node_hours, "usd": self.usd, "priced_at": PRICED_AT}
 

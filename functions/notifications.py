@@ -1,15 +1,13 @@
 """What a person is told of a run: the message's subject and text."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from runs import State
+from run_item import QualityItem
+from runs import Run, State
 
 NOTIFIED = frozenset({State.LIVE, State.FAILED})
 MAX_SUBJECT = 99  # characters that SNS takes at the most, none of them a control character
 
 
-def run_message(run: Mapping[str, Any], stack: str) -> tuple[str, str]:
+def run_message(run: Run, stack: str) -> tuple[str, str]:
     """What to tell of a run that went live or failed.
 
     Args:
@@ -60,7 +58,7 @@ def subject(text: str) -> str:
     return "".join(each if each.isprintable() else "?" for each in text)[:MAX_SUBJECT]
 
 
-def _quality(quality: Mapping[str, Any] | None) -> list[str]:
+def _quality(quality: QualityItem | None) -> list[str]:
     if not quality:
         return []
     return [

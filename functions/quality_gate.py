@@ -2,16 +2,15 @@
 
 import math
 from decimal import Decimal
-from typing import Any
 
-from runs import Run
+from run_item import QualityItem, Run
 from spark.contracts.quality import Quality
 
 DIGITS = Decimal("0.0001")
 STANDARD_ERRORS = 2  # standard errors of the difference that are taken for chance
 
 
-def to_item(quality: Quality) -> dict[str, Any] | None:
+def to_item(quality: Quality) -> QualityItem | None:
     """What the runs table keeps of a run's figures; None where too few users could be asked."""
     figures = quality.default
     if figures is None or quality.popularity_recall is None:
@@ -42,7 +41,7 @@ def regression_reason(run: Run, live: Run | None, max_loss: float) -> str | None
     Returns:
         The reason, with the figures; None also where one of the two has none.
     """
-    ours, theirs = run.get("quality"), (live or {}).get("quality")
+    ours, theirs = run.get("quality"), live.get("quality") if live else None
     if live is None or not ours or not theirs:
         return None
     chance = STANDARD_ERRORS * math.hypot(ours["lift_error"], theirs["lift_error"])

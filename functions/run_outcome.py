@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 import runs
 from cost import Cost, cost
 from emr_events import TRANSIENT, ClusterEvent
+from run_item import FailedStart
 from runs import Run, State
 from s3_keys import failure_key, manifest_key
 
@@ -95,18 +96,17 @@ def request_second_cluster(
     run = runs.get(runs_table, ended.run_id)
     if ended.code not in TRANSIENT or ended.ended_at is None or run is None:
         return False
-    first = run.get("failed_start", {}).get("cluster_id")
-    if run["state"] not in {State.LAUNCHING, State.STARTING} or first not in {
-        None,
-        ended.cluster_id,
-    }:
+    first = run["failed_start"]["cluster_id"] if "failed_start" in run else None
+    if run["state"] not in {State.LAUNCHING, State.STARTING}:
+        return False
+    if first not in {None, ended.cluster_id}:
         return False
     if first is None:
         found = emr.describe_cluster(ClusterId=ended.cluster_id)["Cluster"]
         if "ReadyDateTime" in found["Status"]["Timeline"]:
             return False
         spent = _spent(run, runs.parse_time(ended.ended_at))
-        failed = {
+        failed: FailedStart = {
             "cluster_id": ended.cluster_id,
             "reason": ended.reason,
             "cost": spent.to_item() if spent else None,

@@ -11,28 +11,44 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from botocore.exceptions import ClientError
 
+from run_item import FailedStart
+from run_item import Run as Run
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
-type Run = dict[str, Any]
-
 
 class State(StrEnum):
-    """Where a run stands."""
+    """The state of a run.
 
-    CHECKING = "CHECKING"  # the data set is claimed and looked at; nothing is paid for yet
-    LAUNCHING = "LAUNCHING"  # the cluster is being asked for
-    STARTING = "STARTING"  # EMR has the cluster and sets it up
-    RUNNING = "RUNNING"  # the step computes
-    INDEXING = "INDEXING"  # the result is complete and is loaded into the index
-    LIVE = "LIVE"  # readers are answered from it
-    SUPERSEDED = "SUPERSEDED"  # a later run is live
-    FAILED = "FAILED"  # it ended without a result, or was held back, for the reason it names
+    Attributes:
+        label: the state in words, for people.
+        is_final: whether the run stays in it unless an operator or a later run moves it.
+    """
+
+    _value_: str
+    label: str
+    is_final: bool
+
+    CHECKING = "CHECKING", "checking the folder"  # nothing is paid for yet
+    LAUNCHING = "LAUNCHING", "requesting a cluster"
+    STARTING = "STARTING", "the cluster is starting"
+    RUNNING = "RUNNING", "Spark is computing"
+    INDEXING = "INDEXING", "loading the index"
+    LIVE = "LIVE", "serving the API", True
+    SUPERSEDED = "SUPERSEDED", "a later run is live", True
+    FAILED = "FAILED", "failed, see its reason", True  # or was held back
+
+    def __new__(cls, name: str, label: str, is_final: bool = False) -> Self:
+        """Make a state from its row above."""
+        state = str.__new__(cls, name)
+        state._value_, state.label, state.is_final = name, label, is_final
+        return state
 
 
 # Events of EMR may be lost or late, so a run may skip STARTING's and RUNNING's.
@@ -49,7 +65,7 @@ NEXT: Mapping[State, frozenset[State]] = {
 
 BEFORE_LAUNCH = frozenset({State.CHECKING, State.LAUNCHING})
 ON_CLUSTER = frozenset({State.LAUNCHING, State.STARTING, State.RUNNING})
-FINAL = frozenset({State.LIVE, State.SUPERSEDED, State.FAILED})
+FINAL = frozenset(state for state in State if state.is_final)
 
 # Seconds at the most between attempts to change an item that a transaction holds. The SDK repeats
 # no TransactionConflictException; transactions of ours are over in milliseconds.
@@ -127,7 +143,8 @@ def _dataset_key(fingerprint: str) -> dict[str, str]:
 
 def get(table: "Table", run_id: str) -> Run | None:
     """One run, or None where there is none of that id."""
-    return table.get_item(Key=run_key(run_id), ConsistentRead=True).get("Item")
+    item = table.get_item(Key=run_key(run_id), ConsistentRead=True).get("Item")
+    return cast("Run", item) if item else None
 
 
 def latest(table: "Table", limit: int) -> list[Run]:
@@ -138,7 +155,7 @@ def latest(table: "Table", limit: int) -> list[Run]:
         Limit=limit,
         ConsistentRead=True,
     )
-    return answer["Items"]
+    return cast("list[Run]", answer["Items"])
 
 
 def newest_live(table: "Table") -> Run | None:
@@ -172,7 +189,7 @@ def claim(
     failed: Run | None,
     now: datetime,
     lease: timedelta,
-    **fields: object,
+    rerun_of: str | None = None,
 ) -> Run | None:
     """Make a run for a data set, unless somebody else has just done so.
 
@@ -183,14 +200,16 @@ def claim(
         failed: the run that it replaces: the failed one from `decide`, or the one to run again.
         now: the current time; the run id is made from it.
         lease: how long the caller may take to launch before another may take over.
-        **fields: further attributes.
+        rerun_of: the run that it repeats.
 
     Returns:
         The new run, or None where another launcher was faster.
     """
     stamp = format_time(now)
+    run_id, owner = new_run_id(now, fingerprint), uuid.uuid4().hex
     run: Run = {
-        **run_key(run_id := new_run_id(now, fingerprint)),
+        "pk": "RUN",
+        "sk": run_id,
         "run_id": run_id,
         "folder": folder,
         "fingerprint": fingerprint,
@@ -200,9 +219,10 @@ def claim(
         "updated_at": stamp,
         "timeline": {State.CHECKING.value: stamp},
         "lease_until": format_time(now + lease),
-        "lease_owner": (owner := uuid.uuid4().hex),
-        **fields,
+        "lease_owner": owner,
     }
+    if rerun_of:
+        run["rerun_of"] = rerun_of
     still_mine = "run_id = :failed" if failed else "attribute_not_exists(pk)"
     claim_item: Any = {
         "TableName": table.name,
@@ -297,14 +317,14 @@ def advance(
 
 
 def await_second_cluster(
-    table: "Table", run_id: str, failed_start: Mapping[str, object], now: datetime
+    table: "Table", run_id: str, failed_start: FailedStart, now: datetime
 ) -> bool:
     """Have a run wait for its second cluster, because the first one failed to start.
 
     Args:
         table: the runs table.
         run_id: the run.
-        failed_start: what is kept of the first cluster: `cluster_id`, `reason`, `cost`.
+        failed_start: the first cluster.
         now: the current time, at which the run can be leased.
 
     Returns:
@@ -417,7 +437,7 @@ def record_indexed_part(table: "Table", run_id: str, part: str) -> Run:
             ReturnValues="ALL_NEW",
         )
     )
-    return answer["Attributes"]
+    return cast("Run", answer["Attributes"])
 
 
 def record_removed_part(table: "Table", run_id: str, part: str) -> None:
@@ -438,7 +458,7 @@ def record_removed_part(table: "Table", run_id: str, part: str) -> None:
         )
     except table.meta.client.exceptions.ConditionalCheckFailedException:
         return  # it is being indexed anew
-    run: Run = answer["Attributes"]
+    run = cast("Run", answer["Attributes"])
     if len(run["parts_removed"]) >= run.get("parts", 0):
         is_so_still = has_ended & Attr("parts_removed").eq(run["parts_removed"])
         _update(table, run_id, {"in_index": False}, is_so_still, remove=("parts_removed",))

@@ -14,21 +14,12 @@ from rich.table import Table
 from local import drops
 from local.cloud import ROOT, Cloud
 from local.progress import Screen
+from runs import State
 from tools.data_sets import bar, folder_of
 
 FAVOURITE = "Toy Story (1995)"
 SHOWN = 10
 MEBIBYTE = 2**20
-MEANING = {
-    "CHECKING": "looking at the folder",
-    "LAUNCHING": "asking for a cluster",
-    "STARTING": "the cluster starts",
-    "RUNNING": "Spark computes",
-    "INDEXING": "loading the index",
-    "LIVE": "answers come from it",
-    "SUPERSEDED": "a later run is live",
-    "FAILED": "it did not work out",
-}
 
 type Movie = dict[str, Any]
 
@@ -75,7 +66,7 @@ def _run(cloud: Cloud, folder: Path, screen: Screen) -> drops.Run:
     for run in drops.states(cloud, folder.name):
         if run["state"] != state:
             state = run["state"]
-            screen.stage(state, MEANING[state])
+            screen.stage(state, State[state].label)
         if run["indexed"]:
             parts = run["indexed"]
             screen.note(f"{parts['parts']} of {parts['of']} parts", parts["parts"], parts["of"])

@@ -8,9 +8,9 @@ from typing import Any
 
 from local.cloud import Cloud
 from local.emr.cluster import ENDED
+from runs import State
 from tools.data_sets import files_of
 
-FINAL = frozenset({"LIVE", "SUPERSEDED", "FAILED"})
 POLL_SECONDS = 0.5
 # So long nothing may happen to a run while no cluster works for it.
 PATIENCE_SECONDS = 180
@@ -57,7 +57,7 @@ def states(cloud: Cloud, folder: str) -> Iterator[Run]:
     """
     seen: Run | None = None
     quiet_since = time.monotonic()
-    while seen is None or seen["state"] not in FINAL:
+    while seen is None or not State[seen["state"]].is_final:
         run = next((run for run in all_runs(cloud) if run["folder"] == folder), None)
         if run != seen and run is not None:
             seen, quiet_since = run, time.monotonic()

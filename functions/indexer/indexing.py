@@ -15,6 +15,7 @@ import index_table
 import live_pointer
 import quality_gate
 import runs
+from run_item import QualityItem
 from runs import ON_CLUSTER, State
 from s3_keys import manifest_key, run_prefix
 from spark.contracts.manifest import Manifest, ManifestError, Part
@@ -105,7 +106,7 @@ class Indexer:
             quality=quality,
             in_index=True,
         )
-        run = run | {"quality": quality}
+        run["quality"] = quality
         try:
             live_pointer.check_not_worse(
                 self.runs_table, live_pointer.read(self.index_table), run, self.max_loss
@@ -219,7 +220,7 @@ class Indexer:
             raise ManifestError("manifest.json names no parts: there is nothing to index")
         return manifest
 
-    def _quality(self, run_id: str, manifest: Manifest) -> dict[str, Any] | None:
+    def _quality(self, run_id: str, manifest: Manifest) -> QualityItem | None:
         """What the runs table keeps of the run's quality.json."""
         if manifest.quality is None:
             return None

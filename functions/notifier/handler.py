@@ -5,7 +5,7 @@ each change.
 """
 
 import os
-from typing import Any
+from typing import Any, cast
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics
@@ -21,7 +21,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from clients import BOUNDED
 from notifications import NOTIFIED, run_message
-from runs import State
+from runs import Run, State
 
 logger = Logger()
 metrics = Metrics()
@@ -52,6 +52,6 @@ def record_handler(record: DynamoDBRecord) -> None:
         metrics.add_metric("RowsRejected", MetricUnit.Count, int(counts.get("rejected", 0)))
         metrics.add_metric("TitlesIndexed", MetricUnit.Count, int(counts.get("movies", 0)))
     if state in NOTIFIED:
-        subject, text = run_message(new, stack)
+        subject, text = run_message(cast("Run", new), stack)
         sns.publish(TopicArn=topic, Subject=subject, Message=text)
         logger.info("told", run_id=new["run_id"], state=state)

@@ -76,7 +76,7 @@ def test_status_as_json_is_what_the_table_of_runs_has(deployed: Cloud) -> None:
 
 def test_status_of_one_run_tells_its_state_in_words(deployed: Cloud) -> None:
     run = finish_run(deployed)
-    assert "LIVE (answers come from it)" in operate("status", run).output
+    assert "LIVE (serving the API)" in operate("status", run).output
     unknown = operate("status", "none")
     assert (unknown.exit_code, "there is no run none" in unknown.output) == (1, True)
 

@@ -239,3 +239,24 @@ def test_a_cluster_that_failed_to_start_moves_its_run_no_more(cloud: Cloud) -> N
         assert not runs.advance(cloud.runs, id, to, NOW, cluster_id="j-1")
     assert runs.advance(cloud.runs, id, State.STARTING, NOW, cluster_id="j-2")
     assert not runs.await_second_cluster(cloud.runs, id, {"cluster_id": "j-2"}, NOW)
+
+
+def test_a_final_state_is_left_only_by_a_later_run_or_by_hand() -> None:
+    by_hand_or_later = {State.INDEXING, State.LIVE, State.SUPERSEDED}
+    for state in State:
+        assert state.is_final == (NEXT[state] <= by_hand_or_later and state != State.INDEXING)
+        assert state.label
+
+
+def test_a_run_item_declares_every_attribute_that_a_run_may_have(cloud: Cloud) -> None:
+    first = claim(cloud)
+    assert first is not None
+    runs.fail(cloud.runs, first["run_id"], "nothing works", NOW)
+    again = runs.claim(
+        cloud.runs, "f" * 64, "ml", first, NOW + MINUTE, MINUTE, rerun_of=first["run_id"]
+    )
+    assert again is not None
+    for run in cloud.all_runs():
+        assert set(run) <= set(runs.Run.__annotations__)
+    always = runs.Run.__required_keys__
+    assert always == set(runs.get(cloud.runs, again["run_id"]) or {}) - {"rerun_of"}
