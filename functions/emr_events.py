@@ -1,9 +1,10 @@
 """What EMR's state-change events say of a run."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent
 
 from s3_keys import run_id_of_name
 
@@ -37,7 +38,7 @@ class ClusterEvent:
     failed_step: str | None = None
 
 
-def parse(event: Mapping[str, Any], stack: str) -> ClusterEvent | None:
+def parse(event: EventBridgeEvent, stack: str) -> ClusterEvent | None:
     """Read an EMR Step Status Change or EMR Cluster State Change.
 
     Args:
@@ -47,12 +48,12 @@ def parse(event: Mapping[str, Any], stack: str) -> ClusterEvent | None:
     Returns:
         What it says, or None where it is about somebody else's cluster.
     """
-    detail = event["detail"]
+    detail = event.detail
     run_id = run_id_of_name(detail["name"], stack)
     if run_id is None:
         return None
     cluster_id, state = detail["clusterId"], detail["state"]
-    if event["detail-type"] == "EMR Step Status Change":
+    if event.detail_type == "EMR Step Status Change":
         # A step that is CANCELLED never knows why. It is so before its cluster ends, which does.
         if state == "FAILED":
             reason = f"the step FAILED: {detail['message']}"
@@ -63,8 +64,8 @@ def parse(event: Mapping[str, Any], stack: str) -> ClusterEvent | None:
         if state == "TERMINATED_WITH_ERRORS" or why.get("code") != COMPLETED:
             reason = f"the cluster {state}: {why.get('code')}: {why.get('message')}"
             code = str(why.get("code"))
-            return ClusterEvent(run_id, cluster_id, "failed", reason, code, ended_at=event["time"])
-        return ClusterEvent(run_id, cluster_id, None, ended_at=event["time"])
+            return ClusterEvent(run_id, cluster_id, "failed", reason, code, ended_at=event.time)
+        return ClusterEvent(run_id, cluster_id, None, ended_at=event.time)
     return ClusterEvent(run_id, cluster_id, None)
 
 

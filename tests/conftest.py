@@ -60,13 +60,17 @@ os.environ |= {
     "CORE_MARKET": "ON_DEMAND",
     "COST_TAG": "similar-titles",
     "MAX_RUN_COST": "0",
-    "MIN_CO_RATERS": "10",
-    "MAX_RATINGS_PER_USER": "0",
-    "SIMILAR_USERS": "0",
-    "DEFAULT_MEASURE": "ease",
-    "MIN_SCORE": "0.95",
+    "JOB_SETTINGS": json.dumps(
+        {
+            "min_co_raters": 10,
+            "min_score": 0.95,
+            "neighbours": 50,
+            "default_measure": "ease",
+            "max_ratings_per_user": 0,
+            "similar_users": 0,
+        }
+    ),
     "MAX_QUALITY_LOSS": "0.1",
-    "NEIGHBOURS": "50",
     "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",  # half the time of a test that launches a cluster
 }
 for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):

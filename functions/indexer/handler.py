@@ -6,7 +6,6 @@ once, in any order: writing a part again changes nothing, the parts are counted 
 notes the last one moves the live pointer.
 """
 
-import json
 import os
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +14,7 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes import S3EventBridgeNotificationEvent
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -47,12 +47,13 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
 
 def record_handler(record: SQSRecord) -> None:
     """Begin a run's indexing, or do one part of it."""
-    message = json.loads(record.body)
+    message = record.json_body
     now = datetime.now(UTC)
     if "detail" in message:
-        run_id = run_id_of_manifest(message["detail"]["object"]["key"])
+        key = S3EventBridgeNotificationEvent(message).detail.object.key
+        run_id = run_id_of_manifest(key)
         if run_id is None:
-            logger.warning("not a run's manifest", key=message["detail"]["object"]["key"])
+            logger.warning("not a run's manifest", key=key)
             return
         logger.append_keys(run_id=run_id)
         logger.info("manifest handled", outcome=indexer.start(run_id, now))

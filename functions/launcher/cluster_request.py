@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from launcher.containers import containers
+from launcher.job_settings import JobSettings
 from s3_keys import code_prefix, environment_key, input_prefix, run_prefix
 
 if TYPE_CHECKING:
@@ -61,12 +62,7 @@ class ClusterSettings:
         max_run_cost: US dollars that a run may cost by estimate, or None for any.
         results_bucket: where input, code, output and logs of runs stand.
         environment: SHA-256 of the archive of the job's native dependencies.
-        min_co_raters: least number of co-raters of a pair.
-        min_score: least score of a pair.
-        neighbours: at most so many per movie.
-        max_ratings_per_user: of a user with more only the latest so many count; None for all.
-        similar_users: at most so many of each user are written; 0 for none.
-        default_measure: the similarity measure that answers if none is asked for.
+        job: the settings of the job.
     """
 
     stack: str
@@ -88,12 +84,7 @@ class ClusterSettings:
     max_run_cost: Decimal | None
     results_bucket: str
     environment: str
-    min_co_raters: int
-    min_score: float
-    neighbours: int
-    max_ratings_per_user: int | None
-    similar_users: int
-    default_measure: str
+    job: JobSettings
 
 
 def cluster_name(stack: str, run_id: str) -> str:
@@ -115,7 +106,6 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
         code + PACKAGE: PACKAGE_FOLDER,
     }
     conf = _spark_conf(settings)
-    most, alike = settings.max_ratings_per_user, settings.similar_users
     return [
         "spark-submit",
         "--deploy-mode",
@@ -128,16 +118,7 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
         results + input_prefix(run_id),
         "--output",
         results + run_prefix(run_id),
-        "--min-co-raters",
-        str(settings.min_co_raters),
-        "--min-score",
-        str(settings.min_score),
-        "--neighbours",
-        str(settings.neighbours),
-        "--default-measure",
-        settings.default_measure,
-        *([] if most is None else ["--max-ratings-per-user", str(most)]),
-        *(["--similar-users", str(alike)] if alike else []),
+        *settings.job.arguments(),
     ]
 
 

@@ -7,7 +7,6 @@ redelivery, which waits until its lease has ended and looks for the run's cluste
 for one.
 """
 
-import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,13 +18,14 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes import S3EventBridgeNotificationEvent
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import runs
 from clients import BOUNDED, ONCE, SLOW
 from datasets import Folder, dataset_files, fingerprint_of, folder_of, list_folder
-from launcher import launch
+from launcher import job_settings, launch
 from launcher.cluster_request import ClusterSettings
 from redelivery import PostponedError, RedeliveryProcessor, TooEarlyError, attempts, delay_seconds
 
@@ -57,12 +57,7 @@ settings = ClusterSettings(
     max_run_cost=Decimal(os.environ["MAX_RUN_COST"]) or None,
     results_bucket=os.environ["RESULTS_BUCKET"],
     environment=(launch.JOB_FOLDER / "environment.sha256").read_text().strip(),
-    min_co_raters=int(os.environ["MIN_CO_RATERS"]),
-    min_score=float(os.environ["MIN_SCORE"]),
-    neighbours=int(os.environ["NEIGHBOURS"]),
-    max_ratings_per_user=int(os.environ["MAX_RATINGS_PER_USER"]) or None,
-    similar_users=int(os.environ["SIMILAR_USERS"]),
-    default_measure=os.environ["DEFAULT_MEASURE"],
+    job=job_settings.parse(os.environ["JOB_SETTINGS"]),
 )
 launcher = launch.Launcher(s3, emr, emr_once, runs_table, settings)
 
@@ -87,7 +82,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
 
 def record_handler(record: SQSRecord) -> None:
     """Do what one message asks for: launch what was dropped, rerun a run, start one again."""
-    event = json.loads(record.body)
+    event = record.json_body
     early = delay_seconds(attempts(record) - 1)  # this delivery has not failed if it is too early
     start: Callable[[], launch.Outcome]
     if run_id := event.get("rerun") or event.get("second_cluster"):
@@ -102,12 +97,12 @@ def record_handler(record: SQSRecord) -> None:
         else:
             start = partial(launcher.launch_second_cluster, run_id)
     else:
-        bucket, key = event["detail"]["bucket"]["name"], event["detail"]["object"]["key"]
-        prefix = folder_of(key)
+        created = S3EventBridgeNotificationEvent(event)
+        prefix = folder_of(created.detail.object["key"])  # `.key` would decode what is not encoded
         if prefix is None:
             return
-        dropped_at = runs.parse_time(event["time"])
-        folder = folder_to_launch(bucket, prefix, dropped_at, early)
+        dropped_at = runs.parse_time(created.time)
+        folder = folder_to_launch(created.detail.bucket.name, prefix, dropped_at, early)
         if folder is None:
             return
         fingerprint = fingerprint_of(dataset_files(folder))

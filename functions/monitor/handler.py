@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import emr_events
@@ -33,7 +34,7 @@ bucket = os.environ["RESULTS_BUCKET"]
 @logger.inject_lambda_context(clear_state=True)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
     """See the module."""
-    change = emr_events.parse(event, stack)
+    change = emr_events.parse(EventBridgeEvent(event), stack)
     if change is None:
         return
     now = datetime.now(UTC)

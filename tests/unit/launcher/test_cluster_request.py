@@ -1,17 +1,19 @@
 """The cluster request: what EMR is asked for, held against botocore's own model of it."""
 
 import json
+import os
 import subprocess
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import boto3
+import msgspec
 import pytest
 from botocore.validate import ParamValidator
 
 from launcher import cluster_request as cluster
-from launcher import launch
+from launcher import job_settings, launch
 from launcher.cluster_request import ClusterSettings, cluster_request
 from launcher.containers import containers
 from spark.measures.registry import DEFAULT, MEASURES
@@ -39,27 +41,26 @@ SETTINGS = ClusterSettings(
     max_run_cost=None,
     results_bucket="results",
     environment="ab" * 32,
-    min_co_raters=10,
-    max_ratings_per_user=None,
-    similar_users=0,
-    default_measure="ease",
-    min_score=0.95,
-    neighbours=50,
+    job=job_settings.parse(os.environ["JOB_SETTINGS"]),
 )
+
+
+def with_job(**changes: int) -> ClusterSettings:
+    """The settings with other settings of the job."""
+    return replace(SETTINGS, job=msgspec.structs.replace(SETTINGS.job, **changes))
 
 
 @pytest.mark.parametrize("market", ["ON_DEMAND", "SPOT"])
 @pytest.mark.parametrize("interactive", [False, True])
-@pytest.mark.parametrize("most", [None, 500])
+@pytest.mark.parametrize("most", [0, 500])
 @pytest.mark.parametrize("disk_key", ["", "arn:aws:kms:eu-central-1:123456789012:key/1"])
 def test_the_request_fits_the_model_of_the_service(
-    market: str, interactive: bool, most: int | None, disk_key: str
+    market: str, interactive: bool, most: int, disk_key: str
 ) -> None:
     settings = replace(
-        SETTINGS,
+        with_job(max_ratings_per_user=most),
         core_market=market,
         interactive=interactive,
-        max_ratings_per_user=most,
         disk_key=disk_key,
     )
     request = cluster_request(settings, RUN, SIZE)
@@ -210,14 +211,14 @@ def test_the_job_knows_its_region_and_how_many_tasks_keep_the_nodes_busy() -> No
 def test_a_cap_on_ratings_per_user_is_asked_for_only_where_one_is_set() -> None:
     (step,) = cluster_request(SETTINGS, RUN, SIZE)["Steps"]
     assert "--max-ratings-per-user" not in step["HadoopJarStep"]["Args"]
-    (step,) = cluster_request(replace(SETTINGS, max_ratings_per_user=500), RUN, SIZE)["Steps"]
+    (step,) = cluster_request(with_job(max_ratings_per_user=500), RUN, SIZE)["Steps"]
     assert step["HadoopJarStep"]["Args"][-2:] == ["--max-ratings-per-user", "500"]
 
 
 def test_similar_users_are_asked_for_only_where_they_are_wanted() -> None:
     (step,) = cluster_request(SETTINGS, RUN, SIZE)["Steps"]
     assert "--similar-users" not in step["HadoopJarStep"]["Args"]
-    (step,) = cluster_request(replace(SETTINGS, similar_users=20), RUN, SIZE)["Steps"]
+    (step,) = cluster_request(with_job(similar_users=20), RUN, SIZE)["Steps"]
     assert step["HadoopJarStep"]["Args"][-2:] == ["--similar-users", "20"]
 
 

@@ -58,6 +58,14 @@ def test_a_dropped_folder_launches_its_cluster(cloud: Cloud) -> None:
     assert set(run["timeline"]) == {"CHECKING", "LAUNCHING", "STARTING"}
 
 
+def test_a_folder_may_be_called_what_looks_like_an_encoded_name(cloud: Cloud) -> None:
+    """EventBridge's events of S3 have the key as it is; S3's own notifications encode it."""
+    assert deliver(cloud.drop("my c++ films %41")) == []
+
+    (run,) = cloud.all_runs()
+    assert (run["state"], run["folder"]) == ("STARTING", "my c++ films %41")
+
+
 def test_a_run_records_its_request_its_cost_and_what_the_intake_check_found(cloud: Cloud) -> None:
     deliver(cloud.drop("ml", ratings=RATINGS + "nonsense\n"))
 
