@@ -313,3 +313,10 @@ def test_every_star_among_resources_says_why() -> None:
     assert len(unexplained) == TEXT.count("- Sid: OwnBuckets #") + TEXT.count(
         "- Sid: ReadSoftwareOfAws #"
     )
+
+
+def test_every_queue_but_a_dead_letter_queue_has_one() -> None:
+    queues = {name: body["Properties"] for name, body in of_type("AWS::SQS::Queue").items()}
+    with_one = {name for name, each in queues.items() if "RedrivePolicy" in each}
+    assert with_one
+    assert {name for name in queues if not name.endswith("DeadLetterQueue")} == with_one
