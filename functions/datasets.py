@@ -1,4 +1,4 @@
-"""A dropped folder: which of its files matter, whether it is complete and settled, what it is."""
+"""A dropped folder: its data files, whether it is complete, and the identity of its data set."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from spark.contracts.movielens import FILES, Format, formats_in, only_format
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# An upload that was started longer ago than this counts as given up.
+# Uploads that were started longer ago than this are considered abandoned.
 ABANDONED_AFTER = timedelta(hours=24)
 
 
@@ -21,9 +21,9 @@ class DatasetFile:
 
     Attributes:
         key: in the datasets bucket.
-        etag: as S3 lists it, in quotes.
+        etag: in quotes, as S3 lists it.
         size: in bytes.
-        modified: when S3 made it, in UTC.
+        modified: when S3 created it, in UTC.
     """
 
     key: str
@@ -33,19 +33,19 @@ class DatasetFile:
 
     @property
     def name(self) -> str:
-        """The file's name without its folder."""
+        """The name without the folder."""
         return self.key.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
 class Folder:
-    """What stands under one prefix of the datasets bucket, as far as it matters.
+    """The data files under one prefix of the datasets bucket.
 
     Attributes:
         bucket: the datasets bucket.
-        prefix: the folder's key prefix, with its trailing slash; empty for the bucket's root.
-        files: those that belong to a MovieLens format.
-        uploading: names of such files that are being uploaded right now.
+        prefix: key prefix with its trailing slash; empty for the root of the bucket.
+        files: the files that belong to a MovieLens format.
+        uploading: names of such files with an upload in progress.
     """
 
     bucket: str
@@ -55,30 +55,30 @@ class Folder:
 
     @property
     def name(self) -> str:
-        """The folder as a person calls it."""
+        """The name of the folder for display."""
         return self.prefix.rstrip("/") or "(the bucket's root)"
 
     @property
     def names(self) -> frozenset[str]:
-        """The names of the files that are there."""
+        """The names of the files."""
         return frozenset(file.name for file in self.files)
 
     @property
     def is_complete(self) -> bool:
-        """Whether at least one format has all its files and none is being replaced."""
+        """Whether at least one format is complete and no file is being replaced."""
         return bool(formats_in(self.names)) and not self.uploading
 
     def age(self, now: datetime) -> timedelta:
-        """How long the newest file has been there."""
+        """Return the age of the newest file."""
         return now - max(file.modified for file in self.files)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A complete folder: what one run computes on.
+    """A complete folder: the input of a run.
 
     Attributes:
-        folder: where it was dropped.
+        folder: the dropped folder.
         format: its MovieLens format.
         ratings: the ratings file.
         movies: the movies file.
@@ -91,24 +91,24 @@ class Dataset:
 
     @property
     def files(self) -> tuple[DatasetFile, DatasetFile]:
-        """The files that matter."""
+        """The files of the data set."""
         return self.ratings, self.movies
 
 
 def folder_of(key: str) -> str | None:
-    """The folder prefix that an object key drops into, or None where the file does not matter."""
+    """Return the folder prefix of a data file's key, or None if the key is not a data file's."""
     prefix, slash, name = key.rpartition("/")
     return prefix + slash if name in FILES else None
 
 
 def list_folder(s3: "S3Client", bucket: str, prefix: str, now: datetime) -> Folder:
-    """Look at a folder: its data files, and those that are being uploaded.
+    """List the data files of a folder and its uploads in progress.
 
     Args:
         s3: client.
         bucket: the datasets bucket.
-        prefix: the folder, with its trailing slash (empty: the bucket's root).
-        now: the current time in UTC; older uploads than `ABANDONED_AFTER` are not waited for.
+        prefix: the folder, with its trailing slash; empty for the root of the bucket.
+        now: the current time in UTC; uploads older than `ABANDONED_AFTER` are ignored.
     """
     pages = s3.get_paginator("list_objects_v2").paginate(
         Bucket=bucket, Prefix=prefix, Delimiter="/"
@@ -131,10 +131,10 @@ def list_folder(s3: "S3Client", bucket: str, prefix: str, now: datetime) -> Fold
 
 
 def fingerprint_of(files: Sequence[DatasetFile]) -> str:
-    """What tells one data set from another: SHA-256 over key, ETag and size of its files.
+    """Identify a data set: SHA-256 over key, ETag and size of its files.
 
     Returns:
-        64 hexadecimal digits, the same for the same files in any order.
+        64 hexadecimal digits, independent of the order of the files.
     """
     digest = hashlib.sha256()
     for file in sorted(files, key=lambda file: file.key):
@@ -143,16 +143,16 @@ def fingerprint_of(files: Sequence[DatasetFile]) -> str:
 
 
 def dataset_files(folder: Folder) -> list[DatasetFile]:
-    """The files of a folder's complete formats; half of another format is no data."""
+    """Return the files of the folder's complete formats; incomplete formats are ignored."""
     names = {name for format in formats_in(folder.names) for name in format.files}
     return [file for file in folder.files if file.name in names]
 
 
 def dataset(folder: Folder) -> Dataset:
-    """The data set that a folder holds.
+    """Return the data set in a folder.
 
     Raises:
-        DatasetError: the files of no format, or of more than one, are complete.
+        DatasetError: no format is complete, or more than one.
     """
     format = only_format(folder.names, folder.name)
     by_name = {file.name: file for file in folder.files}

@@ -1,4 +1,4 @@
-"""What EMR's state-change events say of a run."""
+"""EMR's state-change events, as changes of a run."""
 
 import json
 from dataclasses import dataclass
@@ -8,25 +8,25 @@ from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent
 
 from s3_keys import run_id_of_name
 
-# stateChangeReason of a cluster that did all that it was asked for.
+# The stateChangeReason of a cluster that completed its steps.
 COMPLETED = "ALL_STEPS_COMPLETED"
-# Of clusters that fail to start: EC2's or EMR's own trouble, which most often passes. Quotas and
-# faults of the request are VALIDATION_ERROR.
+# Reasons of failed starts that are usually transient: problems of EC2 or EMR. Exceeded quotas and
+# faulty requests are VALIDATION_ERROR.
 TRANSIENT = frozenset({"BOOTSTRAP_FAILURE", "INTERNAL_ERROR", "INSTANCE_FAILURE"})
 
 
 @dataclass(frozen=True)
 class ClusterEvent:
-    """One event, read.
+    """An event about the cluster or step of a run.
 
     Attributes:
-        run_id: the run whose cluster or step it is.
+        run_id: the run.
         cluster_id: the cluster.
-        status: `running`, `failed`, or None where the run's state does not depend on it.
-        reason: why it failed, in EMR's words.
-        code: of that reason, where it is a cluster's.
-        ended_at: when the cluster ended, ISO 8601, where it is that what it says.
-        failed_step: id of the step that failed by itself, where it is that what it says.
+        status: `running`, `failed`, or None if the event does not affect the run's state.
+        reason: EMR's reason of a failure.
+        code: the code of the reason, if the event is about a cluster.
+        ended_at: when the cluster ended (ISO 8601), if the event says so.
+        failed_step: id of the step that failed, if the event says so.
     """
 
     run_id: str
@@ -39,14 +39,14 @@ class ClusterEvent:
 
 
 def parse(event: EventBridgeEvent, stack: str) -> ClusterEvent | None:
-    """Read an EMR Step Status Change or EMR Cluster State Change.
+    """Parse an EMR Step Status Change or EMR Cluster State Change.
 
     Args:
-        event: as EventBridge delivers it.
-        stack: the prefix of our clusters' names.
+        event: the event from EventBridge.
+        stack: prefix of the names of this stack's clusters.
 
     Returns:
-        What it says, or None where it is about somebody else's cluster.
+        The parsed event, or None if the cluster does not belong to this stack.
     """
     detail = event.detail
     run_id = run_id_of_name(detail["name"], stack)
@@ -54,7 +54,7 @@ def parse(event: EventBridgeEvent, stack: str) -> ClusterEvent | None:
         return None
     cluster_id, state = detail["clusterId"], detail["state"]
     if event.detail_type == "EMR Step Status Change":
-        # A step that is CANCELLED never knows why. It is so before its cluster ends, which does.
+        # CANCELLED has no reason; the cluster ends after it and has one.
         if state == "FAILED":
             reason = f"the step FAILED: {detail['message']}"
             return ClusterEvent(run_id, cluster_id, "failed", reason, failed_step=detail["stepId"])
@@ -70,7 +70,7 @@ def parse(event: EventBridgeEvent, stack: str) -> ClusterEvent | None:
 
 
 def _reason(text: str | None) -> dict[str, str]:
-    """EMR writes the reason as JSON inside a string."""
+    """Parse the reason, which EMR writes as JSON inside a string."""
     try:
         reason = json.loads(text or "{}")
     except ValueError:

@@ -1,7 +1,7 @@
-"""The index table's items: one per run and movie with the movie's neighbours, and the live pointer.
+"""The index table: one item per run and movie with the movie's neighbours, and the live pointer.
 
-A movie's item stands under its run, so that a run is complete before anybody reads it; the pointer
-says which run readers are answered from.
+The key of a movie contains its run, so that a run can be loaded completely before the pointer moves
+to it. Readers use the run that the pointer names.
 """
 
 import json
@@ -16,42 +16,42 @@ from botocore.exceptions import ClientError
 
 from redelivery import PostponedError
 from spark.contracts.neighbour_lines import (
-    neighbours_of as neighbours_of,  # part of what an item is read by
+    neighbours_of as neighbours_of,  # reads the neighbours of an item
 )
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
 LIVE_KEY: Mapping[str, str] = {"pk": "LIVE"}
-BATCH_SIZE = 25  # requests that one BatchWriteItem takes
-# Seconds for which DynamoDB may hand back what a part is to write. A new table takes some 4,000
-# write units a second; a part of ml-10M100K has 7,000, with 500 neighbours ten times as many.
+BATCH_SIZE = 25  # maximum number of requests in a BatchWriteItem
+# Seconds after which writing a part gives up on unprocessed items. A new table takes about 4,000
+# write units a second; a part of ml-10M100K needs 7,000, with 500 neighbours ten times as many.
 WRITE_TIMEOUT = 60.0
-FIRST_PAUSE = 0.05  # seconds at the most, doubled each time that nothing is taken
+FIRST_PAUSE = 0.05  # maximum seconds, doubled each time DynamoDB accepts nothing
 LONGEST_PAUSE = 2.0
-# What DynamoDB says where it takes nothing of a batch at all.
+# Error codes with which DynamoDB rejects a whole batch.
 THROTTLING_CODES = frozenset(
     {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
 )
 
 
 class BusyTableError(PostponedError):
-    """DynamoDB went on handing back what it was to write; the message shall come back."""
+    """DynamoDB kept rejecting writes; the message must be redelivered."""
 
     def __init__(self, table: str):
-        super().__init__(f"{table} does not take what is written to it", seconds=60)
+        super().__init__(f"{table} does not accept writes", seconds=60)
 
 
 def movie_key(run_id: str, movie_id: int) -> dict[str, str]:
-    """The key of a movie in a run."""
+    """Return the key of a movie in a run."""
     return {"pk": f"{run_id}#{movie_id}"}
 
 
 def to_item(run_id: str, line: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of `neighbours/` as an item.
+    """Convert a line of `neighbours/` to an item.
 
-    The line is kept whole as compressed JSON: its doubles stay exact (DynamoDB's numbers are
-    decimals) and an item costs a fifth of the write units.
+    The item holds the line as compressed JSON: doubles stay exact (DynamoDB numbers are decimal),
+    and an item costs a fifth of the write units.
 
     Args:
         run_id: the run that computed it.
@@ -62,29 +62,33 @@ def to_item(run_id: str, line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The movie with its neighbours that an item holds; the inverse of `to_item`."""
+    """Convert an item back to the movie with its neighbours."""
     return json.loads(zlib.decompress(bytes(item["movie"])))
 
 
 def write(table: "Table", run_id: str, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Put movies of a run into the index; putting them again changes nothing.
+    """Write movies of a run to the index; idempotent.
 
     Raises:
-        BusyTableError: DynamoDB does not take them now; the same of `remove`.
+        BusyTableError: DynamoDB does not accept them now.
     """
     _send(table, ({"PutRequest": {"Item": to_item(run_id, line)}} for line in lines))
 
 
 def remove(table: "Table", run_id: str, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Take movies of a run out of the index; those that are not there are no error."""
+    """Remove movies of a run from the index; missing ones are ignored.
+
+    Raises:
+        BusyTableError: see `write`.
+    """
     keys = (movie_key(run_id, line["movie_id"]) for line in lines)
     _send(table, ({"DeleteRequest": {"Key": key}} for key in keys))
 
 
 def _send(table: "Table", requests: Iterable[Any]) -> None:
-    """Send requests in batches; what DynamoDB hands back is sent again, later and later.
+    """Send requests in batches; retry unprocessed items with increasing pauses.
 
-    boto3's batch_writer would send it again at once and without end.
+    boto3's batch_writer would retry at once and forever.
     """
     end = time.monotonic() + WRITE_TIMEOUT
     for batch in batched(requests, BATCH_SIZE, strict=False):
@@ -99,11 +103,11 @@ def _send(table: "Table", requests: Iterable[Any]) -> None:
 
 
 def _write_batch(table: "Table", requests: list[Any]) -> list[Any]:
-    """Send one batch; returns what DynamoDB did not take."""
+    """Send one batch; returns the unprocessed requests."""
     try:
-        answer = table.meta.client.batch_write_item(RequestItems={table.name: requests})
+        response = table.meta.client.batch_write_item(RequestItems={table.name: requests})
     except ClientError as error:
         if error.response["Error"]["Code"] not in THROTTLING_CODES:
             raise
         return requests
-    return answer.get("UnprocessedItems", {}).get(table.name, [])
+    return response.get("UnprocessedItems", {}).get(table.name, [])

@@ -1,12 +1,12 @@
-"""The instance types that clusters may have: their size for YARN, their price."""
+"""The supported instance types: YARN memory, vCPUs and prices."""
 
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
-# On-demand prices of us-east-1 in US dollars an hour, the instance and EMR's own share, from
+# On-demand prices in us-east-1 in US dollars per hour, of the instance and of EMR, from
 # https://aws.amazon.com/ec2/pricing/on-demand/ and https://aws.amazon.com/emr/pricing/. Other
-# regions cost up to a third more; Spot costs less.
+# regions cost up to a third more, Spot costs less.
 PRICED_AT = "2025-01"
 
 
@@ -14,10 +14,10 @@ class InstanceType(NamedTuple):
     """An x86-64 instance type.
 
     Attributes:
-        vcpus: as many tasks as its executor computes at once.
-        yarn_mb: what YARN gives to containers of one node, in MB.
-        ec2: US dollars an hour.
-        emr: the same, for EMR.
+        vcpus: number of concurrent tasks of an executor.
+        yarn_mb: memory for YARN containers per node, in MB.
+        ec2: price of the instance, US dollars per hour.
+        emr: price of EMR, US dollars per hour.
     """
 
     vcpus: int
@@ -28,7 +28,7 @@ class InstanceType(NamedTuple):
 
 # YARN's memory is yarn.nodemanager.resource.memory-mb of
 # https://docs.aws.amazon.com/emr/latest/ReleaseGuide/emr-hadoop-task-config.html
-# For the larger r5 it is the documented figure of r4, which has no more memory.
+# The larger r5 use the documented figure of r4, which has no more memory.
 INSTANCE_TYPES: Mapping[str, InstanceType] = {
     name: InstanceType(vcpus, yarn_mb, Decimal(ec2), Decimal(emr))
     for name, vcpus, yarn_mb, ec2, emr in (
@@ -46,10 +46,10 @@ INSTANCE_TYPES: Mapping[str, InstanceType] = {
 
 
 class UnknownInstanceTypeError(Exception):
-    """An instance type of which the project does not know what YARN has of it."""
+    """An instance type whose YARN memory is unknown to the project."""
 
     def __init__(self, name: str):
-        """Say what to do."""
+        """Create the error with a message that says what to do."""
         super().__init__(
             f"InstanceType {name} is unknown: choose one of {', '.join(INSTANCE_TYPES)}, or add it "
             "to functions/instance_types.py"
@@ -57,10 +57,10 @@ class UnknownInstanceTypeError(Exception):
 
 
 def instance_type(name: str) -> InstanceType:
-    """An instance type by its name.
+    """Return an instance type by name.
 
     Raises:
-        UnknownInstanceTypeError: it is not in the table.
+        UnknownInstanceTypeError: the type is not in the table.
     """
     if name not in INSTANCE_TYPES:
         raise UnknownInstanceTypeError(name)

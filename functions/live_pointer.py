@@ -1,4 +1,4 @@
-"""The live pointer: which run readers are answered from, and the one write that moves it."""
+"""The live pointer, which names the run that serves readers, and the one write that moves it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -13,11 +13,11 @@ from runs import Run, State
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
-MAX_ATTEMPTS = 5  # moves of the pointer that may get in each other's way
+MAX_ATTEMPTS = 5  # concurrent moves of the pointer may conflict
 
 
 class HeldBackError(Exception):
-    """A run that must not go live by itself; the message is the reason, with the figures."""
+    """A run must not go live without an operator; the message is the reason with the figures."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class LivePointer:
     """The live pointer.
 
     Attributes:
-        run_id: the run that readers are answered from.
-        measure: the similarity measure that answers by default.
-        measures: all that it has neighbours by.
-        min_co_raters: that a pair of movies needed in it.
-        min_score: that a pair of movies needed in it, as text.
+        run_id: the live run.
+        measure: its default similarity measure.
+        measures: all its measures.
+        min_co_raters: minimum number of co-raters of a pair of movies.
+        min_score: minimum score of a pair of movies, as text.
         titles: S3 key of its titles catalogue.
-        previous: the run that was live before and is kept for a rollback.
-        retired: the run before that one, whose items are to go.
+        previous: the run that was live before, kept for a rollback.
+        retired: the run before that, whose items are removed.
         promoted_at: when the pointer moved.
     """
 
@@ -48,19 +48,19 @@ class LivePointer:
 
 
 def from_item(item: Mapping[str, Any]) -> LivePointer:
-    """The pointer that an item of the index table holds."""
+    """Convert an item of the index table to a pointer."""
     values = {name: item[name] for name in LivePointer.__dataclass_fields__}
     return LivePointer(**values | {"min_co_raters": int(values["min_co_raters"])})
 
 
 def read(index_table: "Table") -> LivePointer | None:
-    """The live pointer, or None before the first run went live."""
+    """Return the live pointer, or None before the first run has gone live."""
     item = index_table.get_item(Key=dict(LIVE_KEY), ConsistentRead=True).get("Item")
     return from_item(item) if item else None
 
 
 def next_pointer(current: LivePointer | None, run: Run, now: datetime) -> LivePointer:
-    """Where the pointer goes when a run is made live: what was live is kept, its elder retired."""
+    """Return the pointer to a new live run: keeps the current run and retires the previous one."""
     return LivePointer(
         run_id=run["run_id"],
         measure=run["measure"],
@@ -77,16 +77,18 @@ def next_pointer(current: LivePointer | None, run: Run, now: datetime) -> LivePo
 def check_not_worse(
     runs_table: "Table", current: LivePointer | None, run: Run, max_loss: float
 ) -> None:
-    """See that a run is not worse than the live one whose place it would take by itself.
+    """Check that a run is not worse than the live run it would replace.
+
+    Runs that an operator promoted pass.
 
     Args:
         runs_table: the runs table.
-        current: the pointer.
-        run: the run that is to be promoted.
+        current: the current pointer.
+        run: the run to promote.
         max_loss: see `quality_gate.regression_reason`.
 
     Raises:
-        HeldBackError: it is.
+        HeldBackError: the run is worse.
     """
     if current is None or run["run_id"] <= current.run_id or run.get("promoted_by_hand"):
         return
@@ -99,29 +101,29 @@ def check_not_worse(
 def promote(
     runs_table: "Table", index_table: "Table", run: Run, now: datetime, max_loss: float
 ) -> LivePointer:
-    """Make an indexed run the live one, in one transaction; doing it again changes nothing.
+    """Make an indexed run live, in one transaction; idempotent.
 
-    The pointer never goes backwards by itself: a run that was dropped before the live one is
-    superseded at once, unless somebody asked for it. Run ids sort by time.
+    The pointer never moves back to an older run (run ids sort by time) unless an operator promotes
+    it: a run that is older than the live one is superseded at once.
 
     Args:
-        runs_table: where the run becomes LIVE and the one before SUPERSEDED.
-        index_table: where the pointer moves.
-        run: in state INDEXING, with all its parts in the index.
+        runs_table: the run becomes LIVE and the previous one SUPERSEDED.
+        index_table: holds the pointer.
+        run: a run in state INDEXING with all its parts in the index.
         now: the current time.
         max_loss: see `quality_gate.regression_reason`.
 
     Returns:
-        The pointer afterwards: at this run, or at the later one that is live already.
+        The resulting pointer: to this run, or to a later run that is already live.
 
     Raises:
-        HeldBackError: the run is worse than the live one, and nobody asked for it.
-        RunError: the pointer kept moving, or the run is in no state to be promoted.
+        HeldBackError: the run is worse than the live one, and no operator promoted it.
+        RunError: the pointer kept moving, or the state of the run does not allow it.
     """
     for _ in range(MAX_ATTEMPTS):
         current = read(index_table)
         if current is not None and current.run_id == run["run_id"]:
-            # It is so already, or was indexed anew while the pointer stood at it.
+            # It is live already, or was reindexed while live.
             runs.advance(
                 runs_table, run["run_id"], State.LIVE, now, only_from=frozenset({State.INDEXING})
             )
@@ -134,25 +136,27 @@ def promote(
         target = next_pointer(current, run, now)
         if _move(runs_table, index_table, current, target, State.INDEXING):
             return target
-    raise runs.RunError(f"the live pointer could not be moved to run {run['run_id']}")
+    raise runs.RunError(
+        f"the live pointer kept moving; it could not be moved to run {run['run_id']}"
+    )
 
 
 def roll_back(runs_table: "Table", index_table: "Table", now: datetime) -> LivePointer:
-    """Make the run that was live before the live one again, at once: its items are still there.
+    """Make the previous run live again, at once: its items are still in the index.
 
-    The run that was live is kept in its turn, so that rolling back twice changes nothing.
+    The current run is kept as the previous one, so rolling back twice changes nothing.
 
     Returns:
-        The pointer afterwards.
+        The resulting pointer.
 
     Raises:
-        RunError: there is no run to go back to, or the pointer kept moving.
+        RunError: there is no previous run, or the pointer kept moving.
     """
     for _ in range(MAX_ATTEMPTS):
         current = read(index_table)
         before = runs.get(runs_table, current.previous) if current and current.previous else None
         if current is None or before is None:
-            raise runs.RunError("there is no run before the live one to go back to")
+            raise runs.RunError("there is no previous run to roll back to")
         target = replace(next_pointer(current, before, now), retired=None)
         if _move(runs_table, index_table, current, target, State.SUPERSEDED):
             return target

@@ -1,4 +1,4 @@
-"""Whether a run is good enough to go live: its own figures against those of the live run."""
+"""The quality gate: may a run go live, judged by its quality and that of the live run?"""
 
 import math
 from decimal import Decimal
@@ -7,11 +7,11 @@ from run_item import QualityItem, Run
 from spark.contracts.quality import Quality
 
 DIGITS = Decimal("0.0001")
-STANDARD_ERRORS = 2  # standard errors of the difference that are taken for chance
+STANDARD_ERRORS = 2  # differences up to this many standard errors count as chance
 
 
 def to_item(quality: Quality) -> QualityItem | None:
-    """What the runs table keeps of a run's figures; None where too few users could be asked."""
+    """Convert a run's quality for the runs table; None if too few users could be evaluated."""
     figures = quality.default
     if figures is None or quality.popularity_recall is None:
         return None
@@ -27,19 +27,19 @@ def to_item(quality: Quality) -> QualityItem | None:
 
 
 def regression_reason(run: Run, live: Run | None, max_loss: float) -> str | None:
-    """Why a run must not take the live one's place by itself, or None where it may.
+    """Explain why a run must not replace the live run without an operator, or return None.
 
-    Compared is what each finds of hidden liked movies, as a multiple of what the most rated movies
-    find in the same data: data sets differ in that far less than in the share found. What may
-    be chance in the choice of users is no loss.
+    Compares the lift of both runs: the recall of hidden liked movies divided by the recall of the
+    most rated movies on the same data. Lift varies much less between data sets than recall. A
+    difference that may be due to the choice of users does not count.
 
     Args:
-        run: with its `quality`, see `to_item`.
-        live: the same of the live run.
-        max_loss: share of the live run's figure that may be lost.
+        run: the new run, with its `quality`.
+        live: the live run.
+        max_loss: share of the live run's lift that may be lost.
 
     Returns:
-        The reason, with the figures; None also where one of the two has none.
+        The reason with the figures; None if the run may go live or if a run has no quality.
     """
     ours, theirs = run.get("quality"), live.get("quality") if live else None
     if live is None or not ours or not theirs:
@@ -49,10 +49,10 @@ def regression_reason(run: Run, live: Run | None, max_loss: float) -> str | None
     if loss - chance <= max_loss * float(theirs["lift"]):
         return None
     return (
-        f"quality: by {ours['measure']} it finds {ours['lift']:.2f} times what the most rated "
-        f"movies find (recall@20 {ours['recall']:.3f}, {ours['users']} users), the live run "
-        f"{live['run_id']} {theirs['lift']:.2f} times by {theirs['measure']} (recall@20 "
-        f"{theirs['recall']:.3f}): worse by more than MaxQualityLoss {max_loss:g}"
+        f"quality: {ours['measure']} finds {ours['lift']:.2f} times as many hidden liked movies as "
+        f"the most rated movies do (recall@20 {ours['recall']:.3f}, {ours['users']} users); in the "
+        f"live run {live['run_id']} {theirs['measure']} finds {theirs['lift']:.2f} times as many "
+        f"(recall@20 {theirs['recall']:.3f}). The loss exceeds MaxQualityLoss {max_loss:g}"
     )
 
 

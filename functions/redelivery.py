@@ -1,9 +1,9 @@
-"""When a message that a function could not finish comes back to it.
+"""Set when SQS redelivers a message that a function could not process.
 
-SQS hides a received message for the queue's visibility timeout: twelve minutes, six times as long
-as the function may run, as AWS asks. A fault that passes need not cost that much. So the function
-itself sets when its message comes back: within seconds at first, later each time. The queue's
-timeout holds only where the function cannot: it did not start, was killed, or cannot reach SQS.
+SQS hides a received message for the visibility timeout of its queue: twelve minutes, which is six
+times the function's timeout, as AWS recommends. Transient faults should not cost that much. So the
+function itself sets the delay of its message: seconds at first, longer each time. The queue's
+timeout applies only if the function did not start, was killed, or cannot reach SQS.
 """
 
 import math
@@ -20,16 +20,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-# Seconds at the most, after no failure of a message, one, two, and so on. Most faults pass at once;
-# others last for a while. After five deliveries SQS sets the message aside (maxReceiveCount).
+# Maximum delay in seconds after 0, 1, 2... failures of a message. Most faults pass at once; others
+# last for a while. After five deliveries SQS moves the message to the dead-letter queue.
 DELAYS = (0, 5, 60, 720, 1440, 0)
 
 
 class PostponedError(Exception):
-    """A message failed, and it is known when to try it again.
+    """A message failed and should be retried after a known delay.
 
     Attributes:
-        seconds: from now until then.
+        seconds: the delay.
     """
 
     def __init__(self, message: str, seconds: float) -> None:
@@ -38,23 +38,23 @@ class PostponedError(Exception):
 
 
 class TooEarlyError(PostponedError):
-    """A message came too early, which is not a failure; it has to come back."""
+    """A message came too early; it is redelivered, and this does not count as a failure."""
 
 
 class RedeliveryProcessor(BatchProcessor):
-    """Powertools' processor of SQS messages, which also sets when those that failed come back.
+    """Powertools' SQS processor, which also sets when failed messages are redelivered.
 
-    A batch here is one message. Were a batch that failed as a whole an error of the function, as
-    Powertools has it by default, every failure would be one, and Lambda would slow its polling.
+    A batch is one message. By default Powertools raises an error if a whole batch fails; then every
+    failed message would be a function error, and Lambda would slow down its polling.
     """
 
     def __init__(self, sqs: "SQSClient", queue_url: str, log: Logger) -> None:
-        """Make one for a function.
+        """Create a processor.
 
         Args:
-            sqs: client, with the right to change the visibility of the queue's messages.
-            queue_url: of the queue that the messages come from.
-            log: gets each failure, since Lambda does not see it.
+            sqs: client that may change the visibility of the queue's messages.
+            queue_url: URL of the queue of the messages.
+            log: receives each failure, because Lambda does not see it.
         """
         super().__init__(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
         self._sqs = sqs
@@ -62,7 +62,7 @@ class RedeliveryProcessor(BatchProcessor):
         self._log = log
 
     def failure_handler(self, record: SQSRecord, exception: ExceptionInfo) -> FailureResponse:
-        """Log why a message failed, and set when it comes back."""
+        """Log why a message failed, and set when SQS redelivers it."""
         _, error, _ = exception
         wait = delay_seconds(attempts(record))
         seconds = math.ceil(error.seconds if isinstance(error, PostponedError) else wait)
@@ -82,20 +82,20 @@ class RedeliveryProcessor(BatchProcessor):
                 ReceiptHandle=record.receipt_handle,
                 VisibilityTimeout=seconds,
             )
-        except (BotoCoreError, ClientError) as problem:  # then the queue's own timeout holds
+        except (BotoCoreError, ClientError) as problem:  # then the timeout of the queue applies
             self._log.warning("message keeps its visibility timeout", reason=str(problem))
         return super().failure_handler(record, exception)
 
 
 def attempts(record: SQSRecord) -> int:
-    """How often a message has been delivered."""
+    """Return how often a message has been delivered."""
     return int(record.attributes.approximate_receive_count)
 
 
 def delay_seconds(failures: int) -> float:
-    """How long a message waits after so many failures.
+    """Return the delay of a message after a number of failures.
 
-    With jitter, so that messages that failed together do not come back together.
+    Jitter spreads messages that failed together.
     """
     longest = DELAYS[min(failures, len(DELAYS) - 1)]
     return random.uniform(0.75 * longest, longest)  # noqa: S311

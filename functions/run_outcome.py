@@ -1,6 +1,6 @@
-"""What is left of a run when its cluster has ended: its result, why it failed, its cost.
+"""The outcome of a run after its cluster has ended: result, reason of a failure, cost.
 
-A cluster that fails to start for a reason that passes is followed by a second one, never a third.
+If a cluster fails to start for a transient reason, the run gets a second cluster, never a third.
 """
 
 import json
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-# All that spark-submit's exception says of an application that ran: YARN's reason is in its log.
+# spark-submit's exception says no more about a failed application: YARN's reason is in its log.
 APPLICATION_FAILED = re.compile(r"Application \w+ finished with (failed|killed) status")
 
 
 def has_result(s3: "S3Client", bucket: str, run_id: str) -> bool:
-    """Whether a run's manifest is written, with which its result is complete."""
+    """Check whether the manifest of a run exists, which means that the result is complete."""
     try:
         s3.head_object(Bucket=bucket, Key=manifest_key(run_id))
     except ClientError as error:
@@ -39,7 +39,7 @@ def has_result(s3: "S3Client", bucket: str, run_id: str) -> bool:
 
 
 def job_failure(s3: "S3Client", bucket: str, run_id: str) -> str | None:
-    """Why the job could not compute, in its own words, where it left any.
+    """Return the job's own failure message, or None if it left none.
 
     Args:
         s3: client.
@@ -47,14 +47,14 @@ def job_failure(s3: "S3Client", bucket: str, run_id: str) -> str | None:
         run_id: the run.
     """
     try:
-        answer = s3.get_object(Bucket=bucket, Key=failure_key(run_id))
+        response = s3.get_object(Bucket=bucket, Key=failure_key(run_id))
     except s3.exceptions.NoSuchKey:
         return None
-    return json.loads(answer["Body"].read())["message"]
+    return json.loads(response["Body"].read())["message"]
 
 
 def step_failure(emr: "EMRClient", cluster_id: str, step_id: str) -> str | None:
-    """Why a step failed, as EMR found it in what spark-submit said, or None where it cannot tell.
+    """Return the reason that EMR found in spark-submit's output, or None if it found none.
 
     Args:
         emr: client.
@@ -62,15 +62,15 @@ def step_failure(emr: "EMRClient", cluster_id: str, step_id: str) -> str | None:
         step_id: the step.
     """
     try:
-        answer = emr.describe_step(ClusterId=cluster_id, StepId=step_id)
+        response = emr.describe_step(ClusterId=cluster_id, StepId=step_id)
     except (BotoCoreError, ClientError):
-        return None  # the event alone says less, but that much it does say
-    details = answer.get("Step", {}).get("Status", {}).get("FailureDetails", {})
+        return None  # the event itself also has a reason, with less detail
+    details = response.get("Step", {}).get("Status", {}).get("FailureDetails", {})
     message, log = details.get("Message"), details.get("LogFile")
     if not message:
         return None
     if APPLICATION_FAILED.search(message):
-        message = f"{message}: the driver was killed, or ended without a word"
+        message = f"{message}: the driver was killed, or ended without a message"
     return f"the step FAILED: {message}" + (f"; spark-submit's log: {log}" if log else "")
 
 
@@ -81,14 +81,14 @@ def request_second_cluster(
     launch_queue_url: str,
     ended: ClusterEvent,
 ) -> bool:
-    """Launch the second cluster of a run, if the first one failed to start and that may pass.
+    """Request a second cluster for a run if the first one failed to start for a transient reason.
 
     Args:
         runs_table: the runs table.
-        emr: client. Its events come in any order and do not tell whether the step had begun.
+        emr: client; EMR events come in any order and do not say whether the step had begun.
         sqs: client.
-        launch_queue_url: where the launcher is asked.
-        ended: that the cluster has ended, when and why.
+        launch_queue_url: URL of the launcher's queue.
+        ended: the event that the cluster has ended.
 
     Returns:
         Whether the run waits for its second cluster.
@@ -114,26 +114,27 @@ def request_second_cluster(
         if not runs.await_second_cluster(runs_table, ended.run_id, failed, datetime.now(UTC)):
             return False
     elif run["state"] != State.LAUNCHING:
-        return False  # it has its second cluster, and this is late news of the first
-    # Asked again where somebody who moved the run died before this; the launcher is made for that.
+        return False  # it has its second cluster; this is a late event of the first
+    # Send it even if the run already waits: whoever moved it may have died before sending. The
+    # launcher ignores duplicates.
     message = json.dumps({"second_cluster": ended.run_id})
     sqs.send_message(QueueUrl=launch_queue_url, MessageBody=message)
     return True
 
 
 def note_cost(runs_table: "Table", run_id: str, cluster_id: str, ended_at: datetime) -> None:
-    """Note what a run's clusters have cost, when one of them has ended.
+    """Record the cost of a run's clusters when one of them has ended.
 
     Args:
         runs_table: the runs table.
         run_id: the run.
         cluster_id: the cluster that has ended.
-        ended_at: when.
+        ended_at: when it ended.
     """
     run = runs.get(runs_table, run_id)
     first = run.get("failed_start") if run else None
     if run is None or (first and first["cluster_id"] == cluster_id):
-        return  # what the first one cost is kept with it
+        return  # the cost of the first cluster is in `failed_start`
     spent = _spent(run, ended_at)
     if spent and first and first["cost"]:
         spent += Cost.from_item(first["cost"])
@@ -142,7 +143,7 @@ def note_cost(runs_table: "Table", run_id: str, cluster_id: str, ended_at: datet
 
 
 def _spent(run: Run, ended_at: datetime) -> Cost | None:
-    """What a cluster has cost, from the run's launch of it to its end."""
+    """Return the cost of the run's current cluster, from its launch to its end."""
     if "instance_type" not in run or State.LAUNCHING not in run["timeline"]:
         return None
     seconds = (ended_at - runs.parse_time(run["timeline"][State.LAUNCHING])).total_seconds()

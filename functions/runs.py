@@ -1,7 +1,7 @@
-"""The runs table: every run's state and why, and the claim that gives one data set one run.
+"""The runs table: the state of every run, and the claim that gives each data set one run.
 
-Items: `RUN / <run_id>` is a run; `DATASET / <fingerprint>` names the run of a data set. Every
-change of a state is a conditional write that `NEXT` allows.
+Items: `RUN / <run_id>` is a run (see `run_item`); `DATASET / <fingerprint>` names the run of a data
+set. Every change of state is a conditional write that follows `NEXT`.
 """
 
 import random
@@ -51,58 +51,58 @@ class State(StrEnum):
         return state
 
 
-# Events of EMR may be lost or late, so a run may skip STARTING's and RUNNING's.
+# EMR events may be lost or late, so a run may skip STARTING and RUNNING.
 NEXT: Mapping[State, frozenset[State]] = {
     State.CHECKING: frozenset({State.LAUNCHING, State.FAILED}),
     State.LAUNCHING: frozenset({State.STARTING, State.RUNNING, State.INDEXING, State.FAILED}),
     State.STARTING: frozenset({State.RUNNING, State.INDEXING, State.FAILED}),
     State.RUNNING: frozenset({State.INDEXING, State.FAILED}),
     State.INDEXING: frozenset({State.LIVE, State.SUPERSEDED, State.FAILED}),
-    State.LIVE: frozenset({State.SUPERSEDED, State.INDEXING}),  # INDEXING by hand only
-    State.SUPERSEDED: frozenset({State.LIVE, State.INDEXING}),  # by hand only
-    State.FAILED: frozenset({State.INDEXING}),  # by hand only, a run that was held back
+    State.LIVE: frozenset({State.SUPERSEDED, State.INDEXING}),  # INDEXING only by an operator
+    State.SUPERSEDED: frozenset({State.LIVE, State.INDEXING}),  # only by an operator
+    State.FAILED: frozenset({State.INDEXING}),  # only by an operator, if the run was held back
 }
 
 BEFORE_LAUNCH = frozenset({State.CHECKING, State.LAUNCHING})
 ON_CLUSTER = frozenset({State.LAUNCHING, State.STARTING, State.RUNNING})
 FINAL = frozenset(state for state in State if state.is_final)
 
-# Seconds at the most between attempts to change an item that a transaction holds. The SDK repeats
-# no TransactionConflictException; transactions of ours are over in milliseconds.
+# Maximum seconds between attempts to update an item that is part of a running transaction. The SDK
+# does not retry TransactionConflictException; our transactions take milliseconds.
 CONFLICT_PAUSES = (0.1, 0.3, 0.6, 1.0, 2.0)
 
 
 class RunError(Exception):
-    """A run that is not there, or not in a state for what was asked of it."""
+    """A run does not exist, or its state does not allow the operation."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """Start a run; `failed` is the failed run of the same data set that it replaces."""
+    """Start a new run; `failed` is the failed run of the same data set that it replaces."""
 
     failed: Run | None = None
 
 
 @dataclass(frozen=True)
 class Resume:
-    """Take over a run whose launcher died before it had launched a cluster."""
+    """Take over a run whose launcher died before it launched a cluster."""
 
     run: Run
 
 
 @dataclass(frozen=True)
 class Skip:
-    """Do nothing: the data set has its run."""
+    """Do nothing: the data set already has a run."""
 
     run: Run
 
 
 def decide(run: Run | None, dropped_at: datetime, now: datetime) -> Launch | Resume | Skip:
-    """What a dropped data set asks for, given the run that it belongs to.
+    """Decide what to do with a dropped data set.
 
     Args:
-        run: the data set's run, if it has one.
-        dropped_at: when the file arrived that asks, in whole seconds as S3 says it.
+        run: the run of the data set, if it has one.
+        dropped_at: when the file of the event arrived, in whole seconds as S3 reports it.
         now: the current time.
     """
     if run is None:
@@ -110,7 +110,7 @@ def decide(run: Run | None, dropped_at: datetime, now: datetime) -> Launch | Res
     if run["state"] == State.FAILED and dropped_at >= parse_time(run["updated_at"]).replace(
         microsecond=0
     ):
-        # Dropped again after the failure. An event from before it is a late or doubled one.
+        # Dropped again after the failure. Earlier events are late or duplicate.
         return Launch(failed=run)
     if run["state"] in BEFORE_LAUNCH and now >= parse_time(run["lease_until"]):
         return Resume(run)
@@ -118,22 +118,22 @@ def decide(run: Run | None, dropped_at: datetime, now: datetime) -> Launch | Res
 
 
 def new_run_id(now: datetime, fingerprint: str) -> str:
-    """A run's id: its time of creation to the millisecond, so that ids sort by it, and its data."""
+    """Make a run id: the creation time in milliseconds, by which ids sort, and the data set."""
     return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{fingerprint[:8]}"
 
 
 def format_time(moment: datetime) -> str:
-    """A moment as the table and the API write it: ISO 8601 in UTC with milliseconds."""
+    """Format a time as ISO 8601 in UTC with milliseconds, as in the table and the API."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_time(text: str) -> datetime:
-    """A moment from its ISO 8601 text."""
+    """Parse an ISO 8601 time."""
     return datetime.fromisoformat(text)
 
 
 def run_key(run_id: str) -> dict[str, str]:
-    """The key of a run's item."""
+    """Return the key of a run's item."""
     return {"pk": "RUN", "sk": run_id}
 
 
@@ -142,26 +142,26 @@ def _dataset_key(fingerprint: str) -> dict[str, str]:
 
 
 def get(table: "Table", run_id: str) -> Run | None:
-    """One run, or None where there is none of that id."""
+    """Return a run, or None if it does not exist."""
     item = table.get_item(Key=run_key(run_id), ConsistentRead=True).get("Item")
     return cast("Run", item) if item else None
 
 
 def latest(table: "Table", limit: int) -> list[Run]:
-    """The newest runs, newest first, at most `limit`."""
-    answer = table.query(
+    """Return up to `limit` runs, newest first."""
+    response = table.query(
         KeyConditionExpression=Key("pk").eq("RUN"),
         ScanIndexForward=False,
         Limit=limit,
         ConsistentRead=True,
     )
-    return cast("list[Run]", answer["Items"])
+    return cast("list[Run]", response["Items"])
 
 
 def newest_live(table: "Table") -> Run | None:
-    """The newest run that the table says is live, whatever the pointer says.
+    """Return the newest run that is LIVE in the table, regardless of the pointer.
 
-    Where there is none: the newest that was live and is being indexed anew.
+    If there is none, return the newest run that was live and is being reindexed.
     """
     was_live = Attr("state").eq(State.INDEXING.value) & Attr(f"timeline.{State.LIVE}").exists()
     for wanted in (Attr("state").eq(State.LIVE.value), was_live):
@@ -171,13 +171,13 @@ def newest_live(table: "Table") -> Run | None:
 
 
 def unsettled(table: "Table") -> list[Run]:
-    """All runs that are still on their way or may have items in the index, the newest first."""
-    is_on_its_way = ~Attr("state").is_in(sorted(FINAL))
-    return list(_newest_first(table, is_on_its_way | Attr("in_index").eq(True)))
+    """Return all runs that are unfinished or may have items in the index, newest first."""
+    is_unfinished = ~Attr("state").is_in(sorted(FINAL))
+    return list(_newest_first(table, is_unfinished | Attr("in_index").eq(True)))
 
 
 def for_dataset(table: "Table", fingerprint: str) -> Run | None:
-    """The run that a data set belongs to, or None where it is new."""
+    """Return the run of a data set, or None if the data set is new."""
     claim = table.get_item(Key=_dataset_key(fingerprint), ConsistentRead=True).get("Item")
     return get(table, str(claim["run_id"])) if claim else None
 
@@ -191,19 +191,19 @@ def claim(
     lease: timedelta,
     rerun_of: str | None = None,
 ) -> Run | None:
-    """Make a run for a data set, unless somebody else has just done so.
+    """Create a run for a data set, unless another launcher has just done so.
 
     Args:
         table: the runs table.
         fingerprint: of the data set.
-        folder: where it was dropped, for people.
-        failed: the run that it replaces: the failed one from `decide`, or the one to run again.
-        now: the current time; the run id is made from it.
-        lease: how long the caller may take to launch before another may take over.
+        folder: where it was dropped, for display.
+        failed: the run to replace: the failed one from `decide`, or the one to repeat.
+        now: the current time; it becomes part of the run id.
+        lease: how long the caller may take before another launcher may take over.
         rerun_of: the run that it repeats.
 
     Returns:
-        The new run, or None where another launcher was faster.
+        The new run, or None if another launcher was faster.
     """
     stamp = format_time(now)
     run_id, owner = new_run_id(now, fingerprint), uuid.uuid4().hex
@@ -248,7 +248,7 @@ def claim(
 
 
 def take_over(table: "Table", run: Run, now: datetime, lease: timedelta) -> bool:
-    """Lease a run whose launcher died; False where another launcher was faster."""
+    """Lease a run whose launcher died; returns False if another launcher was faster."""
     owner = uuid.uuid4().hex
     condition = Attr("lease_until").eq(run["lease_until"]) & Attr("state").is_in(
         sorted(BEFORE_LAUNCH)
@@ -256,7 +256,7 @@ def take_over(table: "Table", run: Run, now: datetime, lease: timedelta) -> bool
     changes = {
         "lease_until": format_time(now + lease),
         "lease_owner": owner,
-        "updated_at": format_time(now),  # the sweep is to wait for this launcher as for the first
+        "updated_at": format_time(now),  # so the sweep waits for this launcher, too
     }
     return _update(table, run["run_id"], changes, condition) or _is_leased_by(
         table, run["run_id"], owner
@@ -264,20 +264,20 @@ def take_over(table: "Table", run: Run, now: datetime, lease: timedelta) -> bool
 
 
 def end_lease(table: "Table", run_id: str, now: datetime) -> None:
-    """Give back the lease on a run that waits for its cluster."""
+    """End the lease of a run that waits for its cluster."""
     _update(table, run_id, {"lease_until": ended_lease(now)}, Attr("state").is_in([*BEFORE_LAUNCH]))
 
 
 def ended_lease(now: datetime) -> str:
-    """When a lease ended that others may take over now; clocks may differ."""
+    """Return the time of an ended lease, with a margin for clock differences."""
     return format_time(now - timedelta(minutes=1))
 
 
 def _is_leased_by(table: "Table", run_id: str, owner: str) -> bool:
-    """Whether a lease that was refused is held all the same.
+    """Check whether a launcher holds the lease although its write was rejected.
 
-    A write whose answer was lost is sent again by the SDK, and its condition holds no more: the
-    launcher would take itself for somebody who was faster, and nobody would launch.
+    If the response to a write is lost, the SDK repeats the write, and its condition then fails
+    because of the first write. Without this check nobody would launch the cluster.
     """
     run = get(table, run_id)
     return run is not None and run.get("lease_owner") == owner
@@ -291,19 +291,19 @@ def advance(
     only_from: frozenset[State] | None = None,
     **fields: object,
 ) -> bool:
-    """Move a run to a state, where the state it is in allows that.
+    """Move a run to a state, if its current state allows that.
 
     Args:
         table: the runs table.
         run_id: the run.
-        to: the state to move to.
-        now: the time to note for it.
-        only_from: narrows the states that `NEXT` allows.
-        **fields: further attributes to set with it; `cluster_id` is of the cluster that says so.
+        to: the new state.
+        now: the current time.
+        only_from: allows only these current states, of those that `NEXT` allows.
+        **fields: further attributes to set; `cluster_id` is the cluster that caused the change.
 
     Returns:
-        Whether the run moved; False where it stands elsewhere, is not there, or waits for its
-        second cluster while it is the first one's word.
+        Whether the run moved: False if its state does not allow it, if it does not exist, or if
+        the change comes from a first cluster that the run has already given up.
     """
     sources = {state for state, nexts in NEXT.items() if to in nexts}
     if only_from is not None:
@@ -319,17 +319,17 @@ def advance(
 def await_second_cluster(
     table: "Table", run_id: str, failed_start: FailedStart, now: datetime
 ) -> bool:
-    """Have a run wait for its second cluster, because the first one failed to start.
+    """Make a run wait for its second cluster because the first one failed to start.
 
     Args:
         table: the runs table.
         run_id: the run.
         failed_start: the first cluster.
-        now: the current time, at which the run can be leased.
+        now: the current time; from now on the run can be leased.
 
     Returns:
-        Whether it does; False where it had its second cluster, or its cluster is another, or had
-        already started.
+        Whether the run now waits: False if it already had a second cluster, has a different
+        cluster, or its cluster had already started.
     """
     cluster = Attr("cluster_id")
     condition = (
@@ -356,14 +356,14 @@ def fail(
     only_from: frozenset[State] | None = None,
     **fields: object,
 ) -> bool:
-    """End a run for a reason that a person can act on; see `advance`."""
+    """Fail a run for a reason that a person can act on; see `advance`."""
     return advance(table, run_id, State.FAILED, now, only_from, reason=reason, **fields)
 
 
 def transition(
     table: "Table", run_id: str, source: State, to: State, stamp: str
 ) -> dict[str, dict[str, Any]]:
-    """A change of state as an item of a transaction that moves more than this run."""
+    """Return a change of state as one item of a larger transaction."""
     return {
         "Update": {
             "TableName": table.name,
@@ -377,12 +377,12 @@ def transition(
 
 
 def set_attributes(table: "Table", run_id: str, **fields: object) -> bool:
-    """Note something on a run whatever its state; False where there is no such run."""
+    """Set attributes of a run in any state; returns False if the run does not exist."""
     return _update(table, run_id, fields, Attr("pk").exists())
 
 
 def count_index_attempt(table: "Table", run_id: str, now: datetime) -> None:
-    """Note that a run was handed to the indexer once more."""
+    """Count that the sweep sent a run to the indexer once more."""
     _retry_conflicts(
         lambda: table.update_item(
             Key=run_key(run_id),
@@ -393,14 +393,13 @@ def count_index_attempt(table: "Table", run_id: str, now: datetime) -> None:
 
 
 def reindex(table: "Table", run_id: str, source: State, now: datetime) -> bool:
-    """Have a run indexed anew because somebody asked for it.
+    """Move a run to INDEXING because an operator wants it indexed again.
 
     Args:
         table: the runs table.
         run_id: the run.
-        source: `SUPERSEDED` for a run that is then promoted, whatever its age; `FAILED` for one
-            that was held back and is then promoted, whatever its quality; `LIVE` for one whose
-            items were lost.
+        source: the current state. `SUPERSEDED`: promote it regardless of its age. `FAILED`: it
+            was held back; promote it regardless of its quality. `LIVE`: its items were lost.
         now: the current time.
 
     Returns:
@@ -417,17 +416,17 @@ def reindex(table: "Table", run_id: str, source: State, now: datetime) -> bool:
     if source == State.FAILED:
         condition &= Attr("held_back").eq(True)
     entered = State.INDEXING, format_time(now)
-    done = "parts_indexed", "parts_removed", "index_attempts", "reason"
-    return _update(table, run_id, changes, condition, entered, remove=done)
+    outdated = "parts_indexed", "parts_removed", "index_attempts", "reason"
+    return _update(table, run_id, changes, condition, entered, remove=outdated)
 
 
 def record_indexed_part(table: "Table", run_id: str, part: str) -> Run:
-    """Note that a part of a run's result is in the index; noting it again changes nothing.
+    """Record that a part of a run is in the index; idempotent.
 
     Returns:
-        The run as it is now, with all its parts that are in the index as `parts_indexed`.
+        The updated run; its `parts_indexed` names all parts in the index.
     """
-    answer = _retry_conflicts(
+    response = _retry_conflicts(
         lambda: table.update_item(
             Key=run_key(run_id),
             UpdateExpression=(
@@ -437,17 +436,17 @@ def record_indexed_part(table: "Table", run_id: str, part: str) -> Run:
             ReturnValues="ALL_NEW",
         )
     )
-    return cast("Run", answer["Attributes"])
+    return cast("Run", response["Attributes"])
 
 
 def record_removed_part(table: "Table", run_id: str, part: str) -> None:
-    """Note that a part of an ended run is out of the index; of the last one, that all are.
+    """Record that a part of a finished run was removed; after the last one `in_index` is False.
 
-    Of a run that is being indexed anew, or live, nothing is noted.
+    Does nothing if the run is live or being reindexed.
     """
     has_ended = Attr("state").is_in([State.FAILED.value, State.SUPERSEDED.value])
     try:
-        answer = _retry_conflicts(
+        response = _retry_conflicts(
             lambda: table.update_item(
                 Key=run_key(run_id),
                 UpdateExpression="ADD parts_removed :part",
@@ -457,15 +456,15 @@ def record_removed_part(table: "Table", run_id: str, part: str) -> None:
             )
         )
     except table.meta.client.exceptions.ConditionalCheckFailedException:
-        return  # it is being indexed anew
-    run = cast("Run", answer["Attributes"])
+        return  # the run is live or being reindexed
+    run = cast("Run", response["Attributes"])
     if len(run["parts_removed"]) >= run.get("parts", 0):
-        is_so_still = has_ended & Attr("parts_removed").eq(run["parts_removed"])
-        _update(table, run_id, {"in_index": False}, is_so_still, remove=("parts_removed",))
+        is_unchanged = has_ended & Attr("parts_removed").eq(run["parts_removed"])
+        _update(table, run_id, {"in_index": False}, is_unchanged, remove=("parts_removed",))
 
 
 def _newest_first(table: "Table", wanted: ConditionBase) -> Iterator[Run]:
-    # A resource's client takes conditions, too; its types do not know.
+    # The client of a resource also accepts conditions; its type stubs do not show that.
     paginator: Any = table.meta.client.get_paginator("query")
     pages = paginator.paginate(
         TableName=table.name,
@@ -510,7 +509,7 @@ def _update(
 
 
 def _retry_conflicts[T](write: Callable[[], T]) -> T:
-    """What a write gives, which is repeated while a transaction holds its item."""
+    """Write, and retry while the item is part of a running transaction."""
     for pause in CONFLICT_PAUSES:
         try:
             return write()
@@ -522,6 +521,6 @@ def _retry_conflicts[T](write: Callable[[], T]) -> T:
 
 
 def is_contention(error: ClientError) -> bool:
-    """Whether a transaction was cancelled because somebody else wrote meanwhile."""
+    """Check whether a transaction was cancelled because of a concurrent write."""
     reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
     return bool(reasons & {"ConditionalCheckFailed", "TransactionConflict"})

@@ -1,1 +1,1 @@
-"""Carries out what an operator asks for: rollback, promote, rebuild, rerun."""
+"""Runs the operator's commands: rollback, promote, rebuild, rerun."""

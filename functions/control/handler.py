@@ -1,7 +1,7 @@
-"""Does what an operator asks for: rollback, promote, rebuild, rerun.
+"""Runs the operator's commands: rollback, promote, rebuild, rerun.
 
-Invoked directly, by `make rollback` and its like, with `{"command": ..., "run_id": ...}`. Who may
-invoke it may do these things and nothing else.
+Invoked directly, for example by `make rollback`, with `{"command": ..., "run_id": ...}`. Permission
+to invoke this function allows these commands and nothing else.
 """
 
 import os
@@ -32,9 +32,9 @@ operations = Operations(
 
 @logger.inject_lambda_context(clear_state=True)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:  # noqa: ARG001
-    """See the module; returns `done` or, where it could not be, `refused`, for a person to read."""
+    """Run a command; returns `done` or `refused` with a message for the operator."""
     command, run_id = event.get("command"), event.get("run_id")
-    logger.info("asked", command=command, run_id=run_id)
+    logger.info("command received", command=command, run_id=run_id)
     try:
         return {"done": carry_out(command, run_id)}
     except RunError as error:
@@ -43,10 +43,10 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, s
 
 
 def carry_out(command: object, run_id: object) -> str:
-    """Do one command.
+    """Run one command.
 
     Raises:
-        RunError: it cannot be done; the message says why.
+        RunError: the command is refused; the message says why.
     """
     now = datetime.now(UTC)
     if command == "rollback":
@@ -54,8 +54,7 @@ def carry_out(command: object, run_id: object) -> str:
     if command == "rebuild":
         return operations.rebuild(now)
     if command not in {"promote", "rerun"}:
-        known = "rollback, promote, rebuild and rerun"
-        raise RunError(f"unknown command {command!r}: {known} are known")
+        raise RunError(f"unknown command {command!r}: use rollback, promote, rebuild or rerun")
     if not isinstance(run_id, str) or not is_run_id(run_id):
-        raise RunError(f"{run_id!r} is no run id; GET /runs lists them")
+        raise RunError(f"{run_id!r} is not a run id; GET /runs lists them")
     return operations.promote(run_id, now) if command == "promote" else operations.rerun(run_id)

@@ -1,9 +1,9 @@
-"""Loads a finished run into the index and then makes it the live one.
+"""Loads a finished run into the index and then makes it live.
 
 Triggered by SQS: first by the EventBridge event of a run's manifest.json, which is checked and
-fanned out, one message per part, to the same queue; then by those messages. Messages come at least
-once, in any order: writing a part again changes nothing, the parts are counted by name, and whoever
-notes the last one moves the live pointer.
+split into one message per part on the same queue; then by those messages. Messages arrive at least
+once and in any order: writing a part is idempotent, parts are counted by name, and whoever records
+the last one moves the live pointer.
 """
 
 import os
@@ -41,12 +41,12 @@ indexer = Indexer(
 
 @logger.inject_lambda_context(clear_state=True)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """See the module; returns the messages that are to come back."""
+    """Handle messages; returns those to redeliver."""
     return process_partial_response(event, record_handler, processor, context)
 
 
 def record_handler(record: SQSRecord) -> None:
-    """Begin a run's indexing, or do one part of it."""
+    """Start indexing a run, or process one part."""
     message = record.json_body
     now = datetime.now(UTC)
     if "detail" in message:

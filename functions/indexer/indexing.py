@@ -1,4 +1,4 @@
-"""What indexing a run is: check the manifest, load the parts, promote, clear what is retired."""
+"""Indexing of a run: check the manifest, load the parts, promote, remove the retired run."""
 
 import gzip
 import hashlib
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-SQS_BATCH = 10  # messages that one SendMessageBatch takes
+SQS_BATCH = 10  # maximum number of messages in a SendMessageBatch
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class PartTask:
     """The message for one part of a run's `neighbours/`.
 
     Attributes:
-        action: `load` it into the index, or `remove` it from there.
+        action: `load` it into the index or `remove` it.
         run_id: the run.
-        part: the manifest's entry for it, as a dictionary.
+        part: its entry in the manifest, as a dictionary.
     """
 
     action: Literal["load", "remove"]
@@ -45,7 +45,7 @@ class PartTask:
 
 
 class PartError(Exception):
-    """A part that is not what its manifest says; the message names both."""
+    """A part does not match its manifest; the message names the difference."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Indexer:
         runs_table: the runs table.
         index_table: the index table.
         bucket: the results bucket.
-        queue_url: of the queue that part tasks go to.
+        queue_url: URL of the queue of part tasks.
         max_loss: see `quality_gate.regression_reason`.
     """
 
@@ -71,16 +71,16 @@ class Indexer:
     max_loss: float
 
     def start(self, run_id: str, now: datetime) -> str:
-        """Check a run's manifest, catalogue and quality, and hand out its parts.
+        """Check a run's manifest, catalogue and quality, and send one message per part.
 
         Returns:
-            What was done, for the log.
+            The outcome, for the log.
         """
         run = runs.get(self.runs_table, run_id)
         if run is not None and run["state"] in {State.FAILED, State.SUPERSEDED}:
             if run.get("in_index"):
                 self._clear_again(run_id)
-            return "ignored: the run has ended; what it left in the index goes, unless it is kept"
+            return "ignored: the run has ended; items left in the index are removed"
         if run is None or run["state"] not in ON_CLUSTER | {State.INDEXING}:
             return "ignored: the run is not waiting for a result"
         try:
@@ -114,13 +114,13 @@ class Indexer:
         except live_pointer.HeldBackError as error:
             return self._hold_back(run_id, str(error), now)
         self._send("load", run_id, manifest)
-        return f"handed out {len(manifest.neighbours)} parts"
+        return f"sent {len(manifest.neighbours)} parts"
 
     def process_part(self, task: PartTask, now: datetime) -> str:
-        """Load a part into the index or remove it; the last one to be loaded promotes the run.
+        """Load or remove a part; the last loaded part promotes the run.
 
         Returns:
-            What was done, for the log.
+            The outcome, for the log.
         """
         part = Part(**task.part)
         if task.action == "remove":
@@ -136,7 +136,7 @@ class Indexer:
             return f"failed: {error}"
         run = runs.record_indexed_part(self.runs_table, task.run_id, part.name)
         if run["state"] != State.INDEXING:
-            self._clear_again(task.run_id)  # what was cleared before this part was in
+            self._clear_again(task.run_id)  # removed before this part was written
             return "too late: the run's indexing has ended"
         done = len(run["parts_indexed"])
         if done < run["parts"]:
@@ -148,7 +148,7 @@ class Indexer:
             pointer = live_pointer.promote(
                 self.runs_table, self.index_table, run, now, self.max_loss
             )
-        except live_pointer.HeldBackError as error:  # what is live has changed since the run began
+        except live_pointer.HeldBackError as error:  # another run went live meanwhile
             return self._hold_back(run["run_id"], str(error), now)
         if pointer.run_id != run["run_id"]:
             self._clear(run["run_id"])
@@ -163,17 +163,17 @@ class Indexer:
 
     def _fail(self, run_id: str, reason: str, now: datetime, **fields: Any) -> None:
         runs.fail(self.runs_table, run_id, reason, now, **fields)
-        self._clear(run_id)  # also where somebody else failed it, who may have died before this
+        self._clear(run_id)  # even if another function failed it: it may have died before this
 
     def _clear(self, run_id: str) -> None:
-        """Hand out the removal of a run's items; without a good manifest nobody can tell them."""
+        """Send messages to remove a run's items; without a valid manifest they are unknown."""
         try:
             self._send("remove", run_id, self._manifest(run_id))
         except ManifestError:
             runs.set_attributes(self.runs_table, run_id, in_index=False)
 
     def _clear_again(self, run_id: str) -> None:
-        """Clear what whoever ended the run's indexing may have died before it could clear."""
+        """Remove items again, in case whoever ended the indexing died before removing them."""
         pointer = live_pointer.read(self.index_table)
         if pointer is None or run_id not in (pointer.run_id, pointer.previous):
             self._clear(run_id)
@@ -183,21 +183,21 @@ class Indexer:
     def _remove(self, run_id: str, part: Part) -> str:
         pointer = live_pointer.read(self.index_table)
         if pointer and run_id in (pointer.run_id, pointer.previous):
-            return "ignored: the run is live or kept for a rollback"
+            return "ignored: the run is live or the previous one"
         run = runs.get(self.runs_table, run_id)
         if run and run["state"] == State.INDEXING:
-            return "ignored: the run is being indexed anew"
+            return "ignored: the run is being reindexed"
         try:
             index_table.remove(self.index_table, run_id, self._read(run_id, part))
             outcome = "removed"
         except PartError as error:
-            outcome = f"nothing to remove, it was never loaded: {error}"
+            outcome = f"nothing to remove, the part was never loaded: {error}"
         runs.record_removed_part(self.runs_table, run_id, part.name)
         return outcome
 
     def _send(self, action: Literal["load", "remove"], run_id: str, manifest: Manifest) -> None:
         for parts in batched(manifest.neighbours, SQS_BATCH, strict=False):
-            answer = self.sqs.send_message_batch(
+            response = self.sqs.send_message_batch(
                 QueueUrl=self.queue_url,
                 Entries=[
                     {
@@ -207,27 +207,27 @@ class Indexer:
                     for number, part in enumerate(parts)
                 ],
             )
-            if answer.get("Failed"):
-                raise RuntimeError(f"SQS did not take {len(answer['Failed'])} part tasks")
+            if response.get("Failed"):
+                raise RuntimeError(f"SQS rejected {len(response['Failed'])} part tasks")
 
     def _manifest(self, run_id: str) -> Manifest:
         try:
-            answer = self.s3.get_object(Bucket=self.bucket, Key=manifest_key(run_id))
+            response = self.s3.get_object(Bucket=self.bucket, Key=manifest_key(run_id))
         except self.s3.exceptions.NoSuchKey as error:
-            raise ManifestError("manifest.json is not there") from error
-        manifest = Manifest.from_json(answer["Body"].read())
+            raise ManifestError("manifest.json does not exist") from error
+        manifest = Manifest.from_json(response["Body"].read())
         if not manifest.neighbours:
             raise ManifestError("manifest.json names no parts: there is nothing to index")
         return manifest
 
     def _quality(self, run_id: str, manifest: Manifest) -> QualityItem | None:
-        """What the runs table keeps of the run's quality.json."""
+        """Read quality.json and convert it for the runs table."""
         if manifest.quality is None:
             return None
         return quality_gate.to_item(Quality.from_json(self._bytes(run_id, manifest.quality)))
 
     def _bytes(self, run_id: str, part: Part) -> bytes:
-        """A part as it is, checked against the manifest."""
+        """Read a part and check it against the manifest."""
         key = run_prefix(run_id) + part.name
         try:
             blob = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
@@ -235,22 +235,22 @@ class Indexer:
             raise PartError(f"{part.name} is in the manifest but not in S3") from error
         if hashlib.sha256(blob).hexdigest() != part.sha256:
             raise PartError(
-                f"{part.name} is not what the manifest says: {len(blob)} bytes with another "
+                f"{part.name} does not match the manifest: {len(blob)} bytes with a different "
                 f"SHA-256; {part.bytes} bytes expected"
             )
         return blob
 
     def _read(self, run_id: str, part: Part) -> Iterator[dict[str, Any]]:
-        """The lines of a part, which is checked whole before the first is given.
+        """Return the lines of a part after checking all of it.
 
-        Unpacked twice rather than kept: with many neighbours a part is hundreds of megabytes.
+        Decompresses it twice to save memory: with many neighbours a part has hundreds of megabytes.
         """
         blob = self._bytes(run_id, part)
         try:
             with gzip.open(io.BytesIO(blob)) as unpacked:
                 lines = sum(1 for _ in unpacked)
         except (OSError, EOFError, zlib.error) as error:
-            raise PartError(f"{part.name} is no gzip file: {error}") from error
+            raise PartError(f"{part.name} is not a gzip file: {error}") from error
         if lines != part.records:
             raise PartError(f"{part.name} has {lines} lines; the manifest says {part.records}")
         return map(json.loads, gzip.GzipFile(fileobj=io.BytesIO(blob)))

@@ -1,1 +1,1 @@
-"""Launches one cluster for each dropped folder: checks it, stores input and code, calls EMR."""
+"""Launches one cluster per dropped data set: checks it, copies input and code, calls EMR."""

@@ -1,4 +1,4 @@
-"""The transient EMR cluster of a run: what is asked of EMR, and how a lost answer is found."""
+"""The transient EMR cluster of a run: its request, and how to find it after a lost response."""
 
 import hashlib
 import json
@@ -20,14 +20,14 @@ JOB = "similarity_job.py"
 PACKAGE = "job.zip"  # the package `spark`
 BOOTSTRAP = "bootstrap.sh"
 PYTHON = "/usr/bin/python3.13"
-# The folders into which YARN unpacks the archives, below a container's own.
+# Folders in each container into which YARN unpacks the archives.
 PACKAGE_FOLDER = "job"
 ENVIRONMENT = "environment"
 TASKS_PER_CORE = 2
-DISK_GIB = 64  # of a node at least: Spark, its logs and the archive
-SHUFFLE_PER_BYTE = 12  # bytes on the nodes' disks for a byte of ratings: docs/scale.md, with room
-# Of everything that the nodes say to each other and put on their disks. YARN's shuffle service is
-# another process than the job's and has to be told as well.
+DISK_GIB = 64  # minimum per node, for Spark, its logs and the archive
+SHUFFLE_PER_BYTE = 12  # bytes of disk on all nodes per byte of ratings; docs/scale.md, with room
+# Encryption of traffic between nodes and of data on their disks. YARN's shuffle service is another
+# process and needs the same settings.
 ENCRYPTION = {
     "spark-defaults": {
         "spark.authenticate": "true",
@@ -40,14 +40,14 @@ ENCRYPTION = {
 
 @dataclass(frozen=True)
 class ClusterSettings:
-    """What a deployer chooses about clusters.
+    """Settings of clusters, mostly template parameters.
 
     Attributes:
         stack: prefix of cluster names.
-        region: of the buckets.
-        release_label: of EMR.
-        instance_type: of the primary and the core nodes.
-        core_nodes: beside the one primary node.
+        region: region of the buckets.
+        release_label: EMR release.
+        instance_type: type of all nodes.
+        core_nodes: number of core nodes, besides the one primary node.
         core_market: `ON_DEMAND` or `SPOT`, for the core nodes.
         service_role: role (name or ARN) that EMR assumes.
         instance_profile: instance profile of the nodes.
@@ -55,12 +55,12 @@ class ClusterSettings:
         primary_group: security group of the primary node.
         core_group: security group of the core nodes.
         access_group: security group through which EMR reaches the nodes of a private subnet.
-        disk_key: ARN of the KMS key that encrypts the nodes' disks, or empty for EBS' own default.
-        idle_minutes: a cluster without work is ended after so long, a backstop.
-        interactive: keep the cluster for people after its step, until it has been idle so long.
+        disk_key: ARN of the KMS key for the nodes' disks, or empty for the default of EBS.
+        idle_minutes: EMR terminates a cluster that has been idle for this long.
+        interactive: keep the cluster after its step until it is idle.
         cost_tag: value of the cost allocation tag `project`.
-        max_run_cost: US dollars that a run may cost by estimate, or None for any.
-        results_bucket: where input, code, output and logs of runs stand.
+        max_run_cost: maximum estimated cost of a run in US dollars, or None.
+        results_bucket: bucket of the input, code, output and logs of runs.
         environment: SHA-256 of the archive of the job's native dependencies.
         job: the settings of the job.
     """
@@ -88,17 +88,17 @@ class ClusterSettings:
 
 
 def cluster_name(stack: str, run_id: str) -> str:
-    """The name of a run's cluster and of its step: what a retry and EMR's events know it by."""
+    """Return the name of a run's cluster and step, by which retries and events find the run."""
     return f"{stack}-{run_id}"
 
 
 def log_uri(settings: ClusterSettings, run_id: str) -> str:
-    """Where EMR puts a run's logs."""
+    """Return the folder of a run's EMR logs."""
     return f"s3://{settings.results_bucket}/logs/{run_id}/"
 
 
 def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
-    """The command that the step runs: spark-submit with everything from the run's own prefix."""
+    """Return the step's spark-submit command; all its files are under the run's prefix."""
     results = f"s3://{settings.results_bucket}/"
     code = results + code_prefix(run_id)
     archives = {
@@ -123,7 +123,7 @@ def step_arguments(settings: ClusterSettings, run_id: str) -> list[str]:
 
 
 def _spark_conf(settings: ClusterSettings) -> dict[str, str]:
-    """Spark's settings of a step: nothing that matters is left to EMR's own defaults."""
+    """Return the Spark settings of a step; it depends on no default of EMR."""
     sized = containers(settings.instance_type, settings.core_nodes)
     tasks = TASKS_PER_CORE * sized.executor_cores * sized.executors
     path = f"./{PACKAGE_FOLDER}:./{ENVIRONMENT}"
@@ -135,7 +135,7 @@ def _spark_conf(settings: ClusterSettings) -> dict[str, str]:
         "spark.executorEnv.PYTHONPATH": path,
         "spark.yarn.appMasterEnv.AWS_REGION": settings.region,
         "spark.executorEnv.AWS_REGION": settings.region,
-        # Else the job would see as many cores as there are executors when it starts: none yet.
+        # Otherwise the job would count cores when it starts, before there are executors.
         "spark.default.parallelism": str(tasks),
         "spark.driver.memory": f"{sized.driver_memory}m",
         "spark.driver.memoryOverhead": f"{sized.driver_overhead}m",
@@ -143,19 +143,19 @@ def _spark_conf(settings: ClusterSettings) -> dict[str, str]:
         "spark.executor.cores": str(sized.executor_cores),
         "spark.executor.memory": f"{sized.executor_memory}m",
         "spark.executor.memoryOverhead": f"{sized.executor_overhead}m",
-        # The cluster is this job's alone and has its size: nothing to be asked for or given back.
+        # The cluster runs only this job, so its executors have a fixed number.
         "spark.dynamicAllocation.enabled": "false",
         "spark.shuffle.service.enabled": "false",
         "spark.yarn.heterogeneousExecutors.enabled": "false",
-        # EMR keeps one copy of what is on HDFS where there are less than four core nodes: with one
-        # of them a lost node would take the archives away from executors that start later.
+        # With fewer than four core nodes EMR keeps one copy of files on HDFS. If that node were
+        # lost, executors that start later would not find the archives.
         "spark.yarn.submit.file.replication": str(min(3, settings.core_nodes)),
-        "spark.yarn.maxAppAttempts": "1",  # a second attempt of a failed job costs and fails again
+        "spark.yarn.maxAppAttempts": "1",  # a failed job would only cost and fail again
     }
 
 
 def security_configuration(settings: ClusterSettings) -> str:
-    """What EMR calls a security configuration: session tokens for the nodes' rights, disk keys."""
+    """Return the EMR security configuration: IMDSv2 on the nodes, and the disk key."""
     document: dict[str, Any] = {
         "InstanceMetadataServiceConfiguration": {
             "MinimumInstanceMetadataServiceVersion": 2,
@@ -164,7 +164,7 @@ def security_configuration(settings: ClusterSettings) -> str:
     }
     if settings.disk_key:
         document["EncryptionConfiguration"] = {
-            "EnableInTransitEncryption": False,  # ENCRYPTION does it, without certificates
+            "EnableInTransitEncryption": False,  # see ENCRYPTION, which needs no certificates
             "EnableAtRestEncryption": True,
             "AtRestEncryptionConfiguration": {
                 "LocalDiskEncryptionConfiguration": {
@@ -178,18 +178,18 @@ def security_configuration(settings: ClusterSettings) -> str:
 
 
 def security_configuration_name(settings: ClusterSettings) -> str:
-    """Its name, by its content: one that is there is never another."""
+    """Return the name of the security configuration, derived from its content."""
     digest = hashlib.sha256(security_configuration(settings).encode()).hexdigest()
     return f"{settings.stack}-{digest[:12]}"
 
 
 def cluster_request(settings: ClusterSettings, run_id: str, ratings_bytes: int) -> dict[str, Any]:
-    """The whole RunJobFlow request: one primary and the core nodes, one step, then the end.
+    """Build the RunJobFlow request: a primary node and the core nodes, one step, then termination.
 
     Args:
-        settings: of the deployer.
+        settings: settings of clusters and job.
         run_id: the run.
-        ratings_bytes: size of the ratings file, for which the disks have to be large enough.
+        ratings_bytes: size of the ratings file, which determines the size of the disks.
 
     Raises:
         UnknownInstanceTypeError: the instance type is not in the table.
@@ -236,7 +236,7 @@ def cluster_request(settings: ClusterSettings, run_id: str, ratings_bytes: int) 
         "AutoTerminationPolicy": {"IdleTimeout": 60 * settings.idle_minutes},
         "VisibleToAllUsers": True,
         "Tags": [
-            # AmazonEMRServicePolicy_v2 lets EMR touch only what carries this tag.
+            # AmazonEMRServicePolicy_v2 allows EMR to use only resources with this tag.
             {"Key": "for-use-with-amazon-emr-managed-policies", "Value": "true"},
             {"Key": "similar-titles:stack", "Value": settings.stack},
             {"Key": "similar-titles:run-id", "Value": run_id},
@@ -256,18 +256,18 @@ def cluster_request(settings: ClusterSettings, run_id: str, ratings_bytes: int) 
 
 
 def disk_gib(ratings_bytes: int, core_nodes: int) -> int:
-    """GiB of a core node's disk, for what is shuffled."""
+    """Return the disk size of a core node in GiB, with room for shuffles."""
     return DISK_GIB + math.ceil(SHUFFLE_PER_BYTE * ratings_bytes / core_nodes / 2**30)
 
 
 def cluster_size(request: Mapping[str, Any]) -> tuple[str, int]:
-    """The instance type and the number of nodes that a request asks for."""
+    """Return the instance type and number of nodes in a request."""
     groups = request["Instances"]["InstanceGroups"]
     return groups[0]["InstanceType"], sum(group["InstanceCount"] for group in groups)
 
 
 def idle_seconds(request: Mapping[str, Any]) -> int:
-    """How long the cluster of a request is kept for people after its step, at least."""
+    """Return the minimum time for which a requested cluster is kept after its step."""
     if not request["Instances"]["KeepJobFlowAliveWhenNoSteps"]:
         return 0
     return request["AutoTerminationPolicy"]["IdleTimeout"]
@@ -276,16 +276,16 @@ def idle_seconds(request: Mapping[str, Any]) -> int:
 def find_cluster(
     emr: "EMRClient", name: str, since: datetime, excluding: str | None = None
 ) -> str | None:
-    """The id of the cluster of a name, whatever its state, or None.
+    """Return the id of the cluster with a name, in any state, or None.
 
-    RunJobFlow takes no idempotency token: a launcher that did not hear its answer looks here
-    before it asks again.
+    RunJobFlow has no idempotency token: after a lost response the next launcher looks here before
+    it sends the request again.
 
     Args:
         emr: client.
-        name: of the cluster.
-        since: no cluster of that name can be older.
-        excluding: id of a cluster of that name that failed to start.
+        name: name of the cluster.
+        since: only clusters created since then.
+        excluding: id of a cluster with that name that failed to start.
     """
     pages = emr.get_paginator("list_clusters").paginate(CreatedAfter=since)
     found = (item["Id"] for page in pages for item in page["Clusters"] if item["Name"] == name)

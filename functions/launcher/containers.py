@@ -1,27 +1,27 @@
-"""How the job is sized on YARN: one driver and one executor a core node, within what a node has."""
+"""The YARN containers of the job: one driver, and one executor per core node."""
 
 from dataclasses import dataclass
 
 from instance_types import instance_type
 
-# The driver is a Python process beside its JVM, which inverts EASE's matrix: 1.2 GB of 12,000
-# movies and what it reads it from. The JVM itself plans tasks and little else.
+# Next to its JVM the driver has a Python process, which inverts EASE's matrix: 1.2 GB for 12,000
+# movies, plus its input. The JVM itself only plans tasks.
 DRIVER_MEMORY_MB = 1536
 DRIVER_OVERHEAD_MB = 3520
-STEP_MB = 32  # YARN rounds a container up to multiples of it (yarn.scheduler.minimum-allocation-mb)
+STEP_MB = 32  # YARN rounds containers up to multiples of yarn.scheduler.minimum-allocation-mb
 
 
 @dataclass(frozen=True)
 class Containers:
-    """The containers of a job, in MB; what is not the JVM's own is the Python processes'.
+    """The containers of a job, in MB; overhead is the memory of the Python processes.
 
     Attributes:
         driver_memory: heap of the driver.
-        driver_overhead: beside it.
-        executors: how many there are.
-        executor_cores: tasks that an executor computes at once.
+        driver_overhead: overhead of the driver.
+        executors: number of executors.
+        executor_cores: concurrent tasks of an executor.
         executor_memory: heap of an executor.
-        executor_overhead: beside it.
+        executor_overhead: overhead of an executor.
     """
 
     driver_memory: int
@@ -33,24 +33,24 @@ class Containers:
 
     @property
     def driver(self) -> int:
-        """What YARN counts for the driver."""
+        """The container size of the driver."""
         return self.driver_memory + self.driver_overhead
 
     @property
     def executor(self) -> int:
-        """What YARN counts for an executor."""
+        """The container size of an executor."""
         return self.executor_memory + self.executor_overhead
 
 
 def containers(instance: str, core_nodes: int) -> Containers:
-    """The containers of a job on a cluster: an executor on each core node, the driver beside one.
+    """Size the containers: one executor per core node, and the driver on one of the nodes.
 
-    Executors are all alike, so that each leaves room for the driver. Four sevenths of an executor
-    are its heap, through which the shuffles go; the rest is for the Python workers.
+    All executors have the same size, so each leaves room for the driver. Four sevenths of an
+    executor are its heap, which holds the shuffles; the rest is for the Python workers.
 
     Args:
-        instance: type of the core nodes.
-        core_nodes: how many; at least 1.
+        instance: instance type of the core nodes.
+        core_nodes: number of core nodes, at least 1.
 
     Raises:
         UnknownInstanceTypeError: the type is not in the table.

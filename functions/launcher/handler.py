@@ -1,10 +1,9 @@
-"""Launches one EMR cluster for each data set that is dropped.
+"""Launches one EMR cluster per dropped data set.
 
-Triggered by SQS with the EventBridge events of S3's Object Created, a settle delay after the file
-arrived. Events come at least once, in any order, one per file: the folder is looked at as a whole,
-and a data set that has its run is left alone. A launcher that failed or died is followed by its
-redelivery, which waits until its lease has ended and looks for the run's cluster before it asks
-for one.
+Triggered by SQS with S3's Object Created events from EventBridge, a settle delay after the file
+arrived. Events arrive at least once, in any order, one per file: the handler looks at the whole
+folder and skips data sets that have a run. If a launcher fails or dies, its message is redelivered
+after its lease has ended; the next launcher looks for the run's cluster before it requests one.
 """
 
 import os
@@ -67,28 +66,28 @@ class NotSettledError(TooEarlyError):
 
 
 class LeasedError(TooEarlyError):
-    """The run has no cluster yet; a launcher may be working on it."""
+    """The run has no cluster yet; another launcher may be working on it."""
 
 
 class LaunchError(PostponedError):
-    """A launch failed while the run was leased; the cause says why."""
+    """A launch failed while the run was leased; see the cause."""
 
 
 @logger.inject_lambda_context(clear_state=True)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """See the module; returns the messages that are to come back."""
+    """Handle messages; returns those to redeliver."""
     return process_partial_response(event, record_handler, processor, context)
 
 
 def record_handler(record: SQSRecord) -> None:
-    """Do what one message asks for: launch what was dropped, rerun a run, start one again."""
+    """Handle one message: launch a dropped folder, rerun a run, or launch its second cluster."""
     event = record.json_body
-    early = delay_seconds(attempts(record) - 1)  # this delivery has not failed if it is too early
+    early = delay_seconds(attempts(record) - 1)  # too early does not count as a failure
     start: Callable[[], launch.Outcome]
     if run_id := event.get("rerun") or event.get("second_cluster"):
         run = runs.get(runs_table, run_id)
         if run is None:
-            logger.warning("no such run", run_id=run_id)
+            logger.warning("unknown run", run_id=run_id)
             return
         fingerprint = run["fingerprint"]
         if "rerun" in event:
@@ -117,29 +116,29 @@ def record_handler(record: SQSRecord) -> None:
     logger.info("launch handled", run_id=outcome.run_id, action=outcome.action)
     came_back = attempts(record) > 1
     if came_back and outcome.action == "skipped" and (left := lease_left(fingerprint)) is not None:
-        # The lease may belong to a launcher that failed on this very message. If the message were
+        # A launcher that failed on this very message may hold the lease. If the message were
         # deleted now, nobody would resume the run.
         raise LeasedError(f"run {outcome.run_id} has no cluster yet", min(left, early))
 
 
 def folder_to_launch(bucket: str, prefix: str, dropped_at: datetime, early: float) -> Folder | None:
-    """The folder that a file was dropped into; None where there is nothing to launch.
+    """Return the folder of a dropped file, or None if it is incomplete.
 
     Args:
         bucket: the datasets bucket.
-        prefix: the folder's.
-        dropped_at: when the file was there. S3 dates what came in parts by when its upload began.
-        early: least seconds to wait where the folder has changed too recently.
+        prefix: prefix of the folder.
+        dropped_at: when the file was complete; S3 dates multipart uploads by their start.
+        early: minimum delay in seconds if the folder has changed too recently.
 
     Raises:
-        NotSettledError: the folder changed too recently.
+        NotSettledError: the folder has changed too recently.
     """
     now = datetime.now(UTC)
     folder = list_folder(s3, bucket, prefix, now)
     logger.append_keys(folder=folder.name)
     if not folder.is_complete:
-        # The file that is missing brings an event of its own.
-        logger.info("folder incomplete", there=folder.names, uploading=folder.uploading)
+        # The missing file will bring its own event.
+        logger.info("folder incomplete", files=folder.names, uploading=folder.uploading)
         return None
     if (age := min(folder.age(now), now - dropped_at)) < settle:
         wait = max((settle - age).total_seconds(), early)
@@ -148,13 +147,13 @@ def folder_to_launch(bucket: str, prefix: str, dropped_at: datetime, early: floa
 
 
 def lease_left(fingerprint: str) -> float | None:
-    """Seconds until the lease on a data set's run ends.
+    """Return the seconds until the lease of a data set's run ends.
 
     Args:
-        fingerprint: the data set's fingerprint.
+        fingerprint: identifies the data set.
 
     Returns:
-        None where no run of it is waiting for a cluster.
+        None if the run is not waiting for a cluster.
     """
     run = runs.for_dataset(runs_table, fingerprint)
     if run is None or run["state"] not in runs.BEFORE_LAUNCH:

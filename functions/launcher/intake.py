@@ -1,4 +1,4 @@
-"""The intake check: samples a data set's files with ranged GETs before a cluster is paid for."""
+"""The intake check: samples a data set's files with ranged GETs before a cluster is launched."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CHUNK = 64 * 1024
-# What S3 answers where a file is not the one that was asked for.
+# Error codes of S3 if a file has been replaced or deleted.
 REPLACED = frozenset({"PreconditionFailed", "NoSuchKey", "412"})
-MAX_QUOTED = 120  # characters of a bad line that a report quotes
+MAX_QUOTED = 120  # maximum number of characters quoted from a bad line
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a sample of one file says.
+    """The result of sampling one file.
 
     Attributes:
-        file: the file's name.
-        lines: whole lines in the sample.
-        defects: how many of them have each kind of defect.
+        file: name of the file.
+        lines: number of complete lines in the sample.
+        defects: number of lines per kind of defect.
         samples: up to three bad lines, cut to `MAX_QUOTED` characters, each with its byte offset.
     """
 
@@ -46,11 +46,11 @@ class Finding:
 
     @property
     def is_unusable(self) -> bool:
-        """Whether the file cannot be what its name says."""
+        """Whether too many lines are malformed to use the file."""
         return self.lines == 0 or sum(self.defects.values()) > HOPELESS_SHARE * self.lines
 
     def describe(self) -> str:
-        """The finding for a person."""
+        """Describe the finding for people."""
         if self.lines == 0:
             return f"{self.file} has no line of data"
         bad = sum(self.defects.values())
@@ -63,22 +63,22 @@ class Finding:
 
 
 def chunk_offsets(size: int) -> list[int]:
-    """Where to sample a file of a size in bytes: its head, its middle and its end."""
+    """Return the offsets at which to sample a file: its start, middle and end."""
     if size <= 3 * CHUNK:
         return list(range(0, size, CHUNK))
     return [0, (size - CHUNK) // 2, size - CHUNK]
 
 
 def sample_lines(chunk: bytes, offset: int, size: int) -> list[tuple[int, str]]:
-    """The whole lines in a chunk of a file, each with its byte offset.
+    """Return the complete lines in a chunk of a file, each with its byte offset.
 
-    A line that the chunk's edges cut is left out: its other half is not known. Lines are UTF-8
-    where they can be, else ISO-8859-1, as the job reads them.
+    Lines that the chunk cuts off are left out. Like the job, this reads lines as UTF-8 if possible,
+    otherwise as ISO-8859-1.
 
     Args:
         chunk: bytes of the file.
-        offset: where the chunk begins in the file.
-        size: of the whole file.
+        offset: offset of the chunk in the file.
+        size: size of the file.
     """
     lines = []
     start = offset
@@ -93,20 +93,20 @@ def sample_lines(chunk: bytes, offset: int, size: int) -> list[tuple[int, str]]:
 
 
 class ReplacedError(DatasetError):
-    """A file that is not any more what was looked at."""
+    """A file was replaced after the folder was listed."""
 
     def __init__(self, file: DatasetFile):
         super().__init__(
-            f"{file.name} was replaced while the run was prepared; "
-            "the folder's new content gets a run of its own"
+            f"{file.name} was replaced while the run was being prepared; "
+            "the new content gets its own run"
         )
 
 
 class IntakeError(DatasetError):
-    """A data set that the intake check found unusable.
+    """The intake check found a data set unusable.
 
     Attributes:
-        findings: what the samples say.
+        findings: one per file.
     """
 
     def __init__(self, message: str, findings: "list[Finding]"):
@@ -120,12 +120,12 @@ type DefectOf = Callable[[str, Format], Defect | None]
 def examine(
     name: str, lines: list[tuple[int, str]], format: Format, defect_of: DefectOf
 ) -> Finding:
-    """Judge the sampled lines of one file.
+    """Check the sampled lines of one file.
 
     Args:
-        name: the file's name.
-        lines: byte offset and text of whole lines.
-        format: the data set's format.
+        name: name of the file.
+        lines: byte offset and text of each complete line.
+        format: format of the data set.
         defect_of: `rating_defect` or `movie_defect`.
     """
     if lines and lines[0][0] == 0 and is_header(lines[0][1].removeprefix("\ufeff"), format):
@@ -150,7 +150,7 @@ def check(s3: "S3Client", dataset: Dataset) -> list[Finding]:
     """Sample both files of a data set.
 
     Returns:
-        What the samples say, the ratings file first.
+        The findings, the ratings file first.
 
     Raises:
         IntakeError: a file is empty, or more than half of its sampled lines are malformed.
@@ -178,7 +178,7 @@ def _examine_file(
 
 def _read(s3: "S3Client", dataset: Dataset, file: DatasetFile, offset: int) -> bytes:
     try:
-        answer = s3.get_object(
+        response = s3.get_object(
             Bucket=dataset.folder.bucket,
             Key=file.key,
             IfMatch=file.etag,
@@ -188,4 +188,4 @@ def _read(s3: "S3Client", dataset: Dataset, file: DatasetFile, offset: int) -> b
         if error.response["Error"]["Code"] in REPLACED:
             raise ReplacedError(file) from error
         raise
-    return answer["Body"].read()
+    return response["Body"].read()

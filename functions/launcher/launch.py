@@ -1,4 +1,4 @@
-"""What a launch is, step by step; each step may be repeated after a crash without harm."""
+"""The steps of a launch; each is idempotent, so a launch can be repeated after a crash."""
 
 import importlib.util
 import io
@@ -43,12 +43,11 @@ if TYPE_CHECKING:
     from mypy_boto3_emr import EMRClient
     from mypy_boto3_s3 import S3Client
 
-# Longer than the function may run (LauncherFunction's Timeout), so that a lease never ends while
-# its owner lives.
+# Longer than LauncherFunction's timeout, so a lease never ends while its owner is running.
 LEASE = timedelta(minutes=4)
 JOB_FOLDER = Path(__file__).parent.parent / "spark"
-MAX_COPY = 5 * 2**30  # bytes; what one CopyObject takes
-# What EMR answers when it does not take the request as it is: asking again cannot help.
+MAX_COPY = 5 * 2**30  # bytes, the limit of CopyObject
+# Error codes with which EMR rejects the request itself: a retry cannot succeed.
 REFUSAL_CODES = frozenset(
     {"ValidationException", "InvalidRequestException", "AccessDeniedException"}
 )
@@ -57,10 +56,10 @@ THROTTLED = "ThrottlingException"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a drop.
+    """The outcome of a launch.
 
     Attributes:
-        action: `launched` a cluster, `failed` the run, `skipped` a data set that has its run.
+        action: `launched` a cluster, `failed` the run, or `skipped` a data set that has a run.
         run_id: the run.
     """
 
@@ -70,12 +69,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """What is known of a run before its cluster is asked for.
+    """A run whose cluster can be requested.
 
     Attributes:
-        request: the whole RunJobFlow request.
+        request: the RunJobFlow request.
         ratings_bytes: size of the ratings file.
-        intake: what the intake check found, per file.
+        intake: the findings of the intake check, one per file.
     """
 
     request: dict[str, Any]
@@ -84,18 +83,18 @@ class PreparedRun:
 
 
 class EnvironmentMissingError(Exception):
-    """The archive of the job's native dependencies is not on S3; the message says what to do."""
+    """The archive of the job's native dependencies is missing; the message says what to do."""
 
 
 class ClusterRefusedError(Exception):
-    """EMR does not take a cluster request; the message is EMR's."""
+    """EMR rejected the cluster request; the message is EMR's."""
 
 
 def package() -> bytes:
-    """The job's package as a zip that YARN unpacks for driver and executors, with their bytecode.
+    """Build the zip of the job's package, which YARN unpacks for driver and executors.
 
-    Bytecode that is not checked against its source: nobody can write it where YARN unpacks it, so
-    that else each Python process of the cluster would compile every module again.
+    It includes bytecode, which Python does not check against the sources. YARN unpacks the zip into
+    a read-only folder, so without it every Python process would compile every module.
     """
     blob = io.BytesIO()
     with (
@@ -120,7 +119,7 @@ def package() -> bytes:
     return blob.getvalue()
 
 
-# What no other attempt cures: the run fails with the reason, before anything is paid for.
+# Errors that a retry cannot fix: the run fails with the reason before it costs anything.
 PERMANENT_ERRORS = (
     DatasetError,
     EnvironmentMissingError,
@@ -132,14 +131,14 @@ PERMANENT_ERRORS = (
 
 @dataclass(frozen=True)
 class Launcher:
-    """Carries out what a dropped folder asks for.
+    """Launches clusters.
 
     Attributes:
         s3: client.
         emr: client.
-        emr_once: client that does not repeat a request by itself.
+        emr_once: client without retries.
         runs_table: the runs table.
-        settings: of the clusters.
+        settings: settings of clusters and job.
     """
 
     s3: "S3Client"
@@ -149,14 +148,14 @@ class Launcher:
     settings: ClusterSettings
 
     def launch(self, folder: Folder, dropped_at: datetime) -> Outcome:
-        """Give a complete folder its run, if it has none.
+        """Launch a run for a complete folder, unless it has one.
 
         Args:
-            folder: complete and settled.
-            dropped_at: when the file arrived that asks.
+            folder: a complete, settled folder.
+            dropped_at: when the file of the event arrived.
 
         Raises:
-            botocore.exceptions.ClientError: AWS did not do its part; the message shall come back.
+            botocore.exceptions.ClientError: AWS failed; the message must be redelivered.
         """
         decision = self._claim(folder, dropped_at)
         if isinstance(decision, Skip):
@@ -164,14 +163,14 @@ class Launcher:
         return self._start(decision.run, lambda: self._new_request(decision.run["run_id"], folder))
 
     def rerun(self, run_id: str, requested_at: datetime) -> Outcome:
-        """Give a data set a new run that does what an ended run of it did: same input, same code.
+        """Repeat a run that has ended as a new run with the same input and code.
 
         Args:
-            run_id: the run to do again.
-            requested_at: when that was asked for; the same request coming twice makes one run.
+            run_id: the run to repeat.
+            requested_at: when the operator requested it; a duplicate request starts no other run.
 
         Raises:
-            botocore.exceptions.ClientError: AWS did not do its part; the message shall come back.
+            botocore.exceptions.ClientError: AWS failed; the message must be redelivered.
         """
         original = runs.get(self.runs_table, run_id)
         if original is None or "request" not in original:
@@ -206,7 +205,7 @@ class Launcher:
             run_id: the run.
 
         Raises:
-            botocore.exceptions.ClientError: AWS did not do its part; the message shall come back.
+            botocore.exceptions.ClientError: AWS failed; the message must be redelivered.
         """
         run, now = runs.get(self.runs_table, run_id), datetime.now(UTC)
         is_waiting = run and run["state"] == State.LAUNCHING and "failed_start" in run
@@ -221,7 +220,7 @@ class Launcher:
         return self._launched(run_id, cluster_id)
 
     def _start(self, run: Run, prepare: Callable[[], PreparedRun]) -> Outcome:
-        """Prepare a run that is ours and launch its cluster."""
+        """Prepare a run that this launcher has leased, and launch its cluster."""
         run_id: str = run["run_id"]
         try:
             self._check_environment()
@@ -247,7 +246,7 @@ class Launcher:
         return self._launched(run_id, cluster_id)
 
     def _failed(self, run_id: str, error: Exception) -> Outcome:
-        """Note that a run cannot be launched."""
+        """Fail a run that cannot be launched."""
         report = error.findings if isinstance(error, IntakeError) else None
         fields = {"intake": [asdict(each) for each in report]} if report else {}
         now = datetime.now(UTC)
@@ -255,7 +254,7 @@ class Launcher:
         return Outcome("failed", run_id)
 
     def _launched(self, run_id: str, cluster_id: str) -> Outcome:
-        """Note the cluster of a run."""
+        """Record the cluster of a run."""
         runs.advance(
             self.runs_table,
             run_id,
@@ -267,7 +266,7 @@ class Launcher:
         return Outcome("launched", run_id)
 
     def _new_request(self, run_id: str, folder: Folder) -> PreparedRun:
-        """Check a folder, put it and the code under the run's prefix; what to ask of EMR."""
+        """Check a folder, copy it and the code under the run's prefix, and build the request."""
         data = dataset(folder)
         findings = intake.check(self.s3, data)
         self._copy_input(run_id, data)
@@ -277,22 +276,20 @@ class Launcher:
         return PreparedRun(request, size, [asdict(each) for each in findings])
 
     def _cloned_request(self, run_id: str, original: Run) -> PreparedRun:
-        """Copy another run's input and code; what was asked of EMR for it, under the new name.
+        """Copy another run's input and code, and rename its request for the new run.
 
         Raises:
-            DatasetError: what it ran on is not there any more.
+            DatasetError: the input or code of the original run no longer exists.
         """
         bucket, size = self.settings.results_bucket, 0
         for old, new in (
             (input_prefix(original["run_id"]), input_prefix(run_id)),
             (code_prefix(original["run_id"]), code_prefix(run_id)),
         ):
-            there = self.s3.list_objects_v2(Bucket=bucket, Prefix=old).get("Contents", [])
-            if not there:
-                raise DatasetError(
-                    f"s3://{bucket}/{old} is not there any more: drop the folder again"
-                )
-            for each in there:
+            objects = self.s3.list_objects_v2(Bucket=bucket, Prefix=old).get("Contents", [])
+            if not objects:
+                raise DatasetError(f"s3://{bucket}/{old} no longer exists: drop the folder again")
+            for each in objects:
                 source: Any = {"Bucket": bucket, "Key": each["Key"]}
                 key = new + each["Key"].removeprefix(old)
                 self.s3.copy_object(
@@ -303,7 +300,7 @@ class Launcher:
         return PreparedRun(request, size, original.get("intake", []))
 
     def _claim(self, folder: Folder, dropped_at: datetime) -> Resume | Skip:
-        """The run that is ours to launch, or the one that somebody else sees to."""
+        """Claim or take over the run of a folder, or skip it because another launcher has it."""
         fingerprint = fingerprint_of(dataset_files(folder))
         while True:
             now = datetime.now(UTC)
@@ -319,10 +316,10 @@ class Launcher:
                     made = runs.claim(self.runs_table, fingerprint, folder.name, failed, now, LEASE)
                     if made is not None:
                         return Resume(made)
-            # Somebody else was faster: what they did decides.
+            # Another launcher was faster: decide again with its run.
 
     def _check_environment(self) -> None:
-        """See that the cluster will find the job's native dependencies."""
+        """Check that the archive of the job's native dependencies exists."""
         bucket, key = self.settings.results_bucket, environment_key(self.settings.environment)
         try:
             self.s3.head_object(Bucket=bucket, Key=key)
@@ -330,15 +327,15 @@ class Launcher:
             if error.response["Error"]["Code"] != "404":
                 raise
             raise EnvironmentMissingError(
-                f"the job's environment s3://{bucket}/{key} is not there: "
-                f"`make environment STACK={self.settings.stack}` builds it and puts it there"
+                f"the job's environment s3://{bucket}/{key} does not exist: run "
+                f"`make environment STACK={self.settings.stack}` to build and upload it"
             ) from error
 
     def _copy_input(self, run_id: str, data: Dataset) -> None:
-        """Put the run's input under its own prefix."""
+        """Copy the input under the run's prefix."""
         for file in data.files:
             if file.size > MAX_COPY:
-                raise DatasetError(f"{file.name} has {file.size} bytes; at most 5 GiB are taken")
+                raise DatasetError(f"{file.name} has {file.size} bytes; the limit is 5 GiB")
             try:
                 self._copy(run_id, data, file.name, CopySourceIfMatch=file.etag)
             except ClientError as error:
@@ -346,7 +343,7 @@ class Launcher:
                     raise
                 raise ReplacedError(file) from error
         if data.format.tags:
-            # Taken where it is there: no part of what tells one data set from another.
+            # Optional, and not part of the identity of the data set.
             try:
                 self._copy(run_id, data, data.format.tags)
             except ClientError as error:
@@ -358,13 +355,13 @@ class Launcher:
             Bucket=self.settings.results_bucket,
             Key=input_prefix(run_id) + name,
             CopySource={"Bucket": data.folder.bucket, "Key": data.folder.prefix + name},
-            # Copying S3's own tags would need permissions that nothing else here needs.
+            # Copying object tags would require further permissions.
             TaggingDirective="REPLACE",
             **conditions,
         )
 
     def _put_code(self, run_id: str) -> None:
-        """Put the job's code under the run's own prefix."""
+        """Write the job's code under the run's prefix."""
         files = {name: (JOB_FOLDER / name).read_bytes() for name in (JOB, BOOTSTRAP)}
         for name, body in {PACKAGE: package(), **files}.items():
             self.s3.put_object(
@@ -372,7 +369,7 @@ class Launcher:
             )
 
     def _cluster(self, run: Run, request: dict[str, Any]) -> str:
-        """The id of the run's cluster: the one that is there already, or a new one."""
+        """Return the id of the run's cluster: an existing one, or a new one."""
         name = cluster_name(self.settings.stack, run["run_id"])
         failed = run.get("failed_start", {}).get("cluster_id")
         found = find_cluster(self.emr, name, parse_time(run["created_at"]), excluding=failed)
@@ -380,25 +377,27 @@ class Launcher:
             return found
         self._ensure_security_configuration()
         try:
-            answer = self.emr_once.run_job_flow(**request)
+            response = self.emr_once.run_job_flow(**request)
         except ClientError as error:
             refusal = error.response["Error"]
             if refusal["Code"] == THROTTLED:
-                # For certain there is no cluster: whoever asks next need not wait for the lease.
+                # No cluster was created, so the next attempt need not wait for the lease.
                 runs.end_lease(self.runs_table, run["run_id"], datetime.now(UTC))
             if refusal["Code"] not in REFUSAL_CODES:
                 raise
             raise ClusterRefusedError(
                 f"EMR refused the cluster: {refusal['Code']}: {refusal['Message']}"
             ) from error
-        return answer["JobFlowId"]
+        return response["JobFlowId"]
 
     def _ensure_security_configuration(self) -> None:
-        """Make the security configuration that the request names, unless it is there."""
+        """Create the security configuration that the request names, unless it exists."""
         name = security_configuration_name(self.settings)
         try:
             self.emr.create_security_configuration(
                 Name=name, SecurityConfiguration=security_configuration(self.settings)
             )
         except self.emr.exceptions.InvalidRequestException:
-            self.emr.describe_security_configuration(Name=name)  # raises where it is not there
+            self.emr.describe_security_configuration(
+                Name=name
+            )  # raises an error if it does not exist

@@ -1,1 +1,1 @@
-"""Follows EMR's events: records what became of each run's cluster."""
+"""Updates runs from EMR's state-change events."""

@@ -1,8 +1,8 @@
-"""Follows the clusters: EMR's state changes become the state of their run.
+"""Updates the state of runs from EMR's state-change events.
 
-Triggered by EventBridge with EMR's step and cluster state changes. They are best effort: lost,
-doubled and late ones must do no harm, so each only moves a run forward. A result that is complete
-is indexed whatever became of its cluster afterwards.
+Triggered by EventBridge with EMR's step and cluster state changes. Their delivery is best effort,
+so lost, duplicate and late events must do no harm: an event only moves a run forward. A complete
+result is indexed even if its cluster fails afterwards.
 """
 
 import os
@@ -33,7 +33,7 @@ bucket = os.environ["RESULTS_BUCKET"]
 
 @logger.inject_lambda_context(clear_state=True)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
-    """See the module."""
+    """Handle one event; see the module."""
     change = emr_events.parse(EventBridgeEvent(event), stack)
     if change is None:
         return

@@ -1,7 +1,7 @@
-"""Tells people and metrics of runs that went live or failed.
+"""Publishes notifications and metrics for runs that went live or failed.
 
-Triggered by the runs table's stream, so that whoever moved a run, somebody hears of it, once for
-each change.
+Triggered by the stream of the runs table: every state change arrives here, whichever function made
+it.
 """
 
 import os
@@ -34,12 +34,12 @@ topic = os.environ["TOPIC_ARN"]
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """See the module; returns the records that are to come back."""
+    """Handle stream records; returns those to retry."""
     return process_partial_response(event, record_handler, processor, context)
 
 
 def record_handler(record: DynamoDBRecord) -> None:
-    """Tell of one change, if it is one of a run's state."""
+    """Publish one change if it is a change of a run's state."""
     change = record.dynamodb
     new = (change.new_image if change else None) or {}
     old = (change.old_image if change else None) or {}
@@ -54,4 +54,4 @@ def record_handler(record: DynamoDBRecord) -> None:
     if state in NOTIFIED:
         subject, text = run_message(cast("Run", new), stack)
         sns.publish(TopicArn=topic, Subject=subject, Message=text)
-        logger.info("told", run_id=new["run_id"], state=state)
+        logger.info("notification sent", run_id=new["run_id"], state=state)

@@ -1,1 +1,1 @@
-"""Reconciles, on a schedule, what the tables say with what there is: clusters, runs, drops."""
+"""Compares the runs table with clusters and buckets on a schedule, and repairs differences."""

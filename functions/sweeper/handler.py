@@ -1,7 +1,7 @@
-"""Reconciles the runs table with EMR and the buckets, and ends clusters that nobody needs.
+"""Compares the runs table with EMR and the buckets, and terminates clusters that nobody needs.
 
-Triggered by a schedule. Events are best effort, and a cluster costs by the second: whatever was
-lost is found here.
+Triggered by a schedule. Events may be lost and clusters cost money, so this finds what the events
+missed.
 """
 
 import json
@@ -51,7 +51,7 @@ limits = Limits(
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
-    """See the module."""
+    """Run one sweep; see the module."""
     now = datetime.now(UTC)
     unsettled = runs.unsettled(runs_table)
     open_runs = [run for run in unsettled if run["state"] not in FINAL]
@@ -87,7 +87,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
 
 
 def replace_failed_cluster(cluster: Cluster, reason: str, now: datetime) -> None:
-    """Launch the second cluster of a run, or fail it as the job says."""
+    """Request a second cluster for a run, or fail it with the job's reason."""
     run_id, cluster_id = cluster.run_id, cluster.cluster_id
     ended_at = runs.format_time(cluster.ended_at or now)
     ended = ClusterEvent(run_id, cluster_id, "failed", reason, cluster.code, ended_at)
@@ -100,7 +100,7 @@ def replace_failed_cluster(cluster: Cluster, reason: str, now: datetime) -> None
 
 
 def carry_out(action: Action, now: datetime) -> None:
-    """Do one action; each may be done again without harm."""
+    """Carry out one action; idempotent."""
     match action.kind:
         case "terminate" if action.cluster_id:
             emr.terminate_job_flows(JobFlowIds=[action.cluster_id])
@@ -113,21 +113,21 @@ def carry_out(action: Action, now: datetime) -> None:
         case "mark_running":
             runs.advance(runs_table, action.run_id, State.RUNNING, now)
         case "index" | "clear":
-            hand_to_indexer(action.run_id)
+            send_to_indexer(action.run_id)
             runs.count_index_attempt(runs_table, action.run_id, now)
         case "abandon":
             runs.fail(runs_table, action.run_id, action.reason, now)
-            hand_to_indexer(action.run_id)  # which clears what it has loaded of it
+            send_to_indexer(action.run_id)  # which removes the items that it has loaded
 
 
-def hand_to_indexer(run_id: str) -> None:
-    """Tell the indexer of a run's result, in the words of S3."""
+def send_to_indexer(run_id: str) -> None:
+    """Send the indexer the event that S3 sends for a manifest."""
     message = {"detail": {"object": {"key": manifest_key(run_id)}}}
     sqs.send_message(QueueUrl=index_queue_url, MessageBody=json.dumps(message))
 
 
 def living_clusters() -> Iterator[Cluster]:
-    """The clusters of this stack that are alive."""
+    """Yield the living clusters of this stack."""
     pages = emr.get_paginator("list_clusters").paginate(ClusterStates=sorted(ALIVE))
     for page in pages:
         for item in page["Clusters"]:
@@ -136,7 +136,7 @@ def living_clusters() -> Iterator[Cluster]:
 
 
 def describe(cluster_id: str) -> Cluster | None:
-    """One cluster of this stack; None where it is somebody else's, whatever its name."""
+    """Describe a cluster; None if its tags say that it belongs to another stack."""
     found = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
     run_id = run_id_of_name(found["Name"], stack)
     tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}

@@ -1,8 +1,8 @@
-"""Finds dropped folders that have no run: their events were lost, or came before anybody listened.
+"""Finds dropped folders without a run, because their events were lost.
 
-S3's events reach nobody for some five minutes after a bucket's notifications were switched on, and
-one that failed for good waits in a dead-letter queue. So the sweep looks into the bucket itself, a
-bounded stretch of its keys each time, and goes on there the next time.
+For about five minutes after notifications are enabled on a bucket, S3 may send no events; other
+events may end in a dead-letter queue. So the sweep lists the bucket itself: a limited number of
+keys each time, continuing where the last sweep stopped.
 """
 
 from collections import defaultdict
@@ -21,25 +21,23 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectTypeDef
 
-MAX_PAGES = 20  # requests for a thousand keys each that one look may take
-MAX_LOOKUPS = (
-    1000  # complete folders, whose run is looked up, after which a look takes no more pages
-)
-# Before that the folder's own event is on its way.
+MAX_PAGES = 20  # maximum list requests per scan, a thousand keys each
+MAX_LOOKUPS = 1000  # a scan stops after this many complete folders, whose runs must be looked up
+# Before this age the event of a folder may still arrive.
 GRACE_PERIOD = timedelta(minutes=10)
-# As long as dead-letter queues keep events. What has lain there longer was meant to have no run, or
-# the runs table was lost, and then nobody wants a cluster for each folder there ever was.
+# The retention of the dead-letter queues. If an older folder has no run, this is intended or the
+# runs table was lost; then nobody wants a cluster for every folder ever dropped.
 MAX_AGE = timedelta(days=14)
 CURSOR = {"pk": "SWEEP", "sk": "datasets"}
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A stretch of a bucket's keys.
+    """A part of a bucket's keys.
 
     Attributes:
-        folders: those with data files in it.
-        end: its last key; empty where the bucket has no further ones.
+        folders: the folders with data files.
+        end: the last key, or empty at the end of the bucket.
     """
 
     folders: tuple[Folder, ...]
@@ -49,18 +47,18 @@ class Scan:
 def find(
     s3: "S3Client", bucket: str, runs_table: "Table", settle: timedelta, now: datetime
 ) -> Iterator[dict[str, Any]]:
-    """Look at the next stretch of the bucket for folders that should have a run.
+    """Scan the next part of the bucket for folders that should have a run.
 
     Args:
         s3: client.
         bucket: the datasets bucket.
-        runs_table: the runs table, which also keeps how far the last look went.
-        settle: how long a folder has to be unchanged.
+        runs_table: the runs table; it also stores where the last scan ended.
+        settle: how long a folder must be unchanged.
         now: the current time.
 
     Yields:
-        For each lost drop what S3 would have said of its newest file; the launcher may hear it
-        twice.
+        For each lost drop the event that S3 would have sent for its newest file; the launcher
+        ignores duplicates.
     """
     kept = runs_table.get_item(Key=CURSOR, ConsistentRead=True).get("Item", {})
     scanned = scan(s3, bucket, str(kept.get("after", "")))
@@ -84,12 +82,12 @@ def find(
 
 
 def scan(s3: "S3Client", bucket: str, after: str) -> Scan:
-    """List a stretch of a bucket and gather its data files by folder.
+    """List a part of a bucket and group its data files by folder.
 
     Args:
         s3: client.
         bucket: the datasets bucket.
-        after: the key behind which it begins; empty for the bucket's first key.
+        after: the key after which to start; empty for the first key.
     """
     found: dict[str, dict[str, DatasetFile]] = defaultdict(dict)
     end = after
@@ -105,8 +103,10 @@ def scan(s3: "S3Client", bucket: str, after: str) -> Scan:
             break
         if sum(bool(formats_in(_names(files))) for files in found.values()) >= MAX_LOOKUPS:
             break
-    for prefix in _folders_above(end) & found.keys():  # its other files may lie behind the stretch
-        found[prefix] = _looked_up(s3, bucket, prefix)
+    for prefix in (
+        _folders_above(end) & found.keys()
+    ):  # its other files may follow later in the bucket
+        found[prefix] = _list_by_name(s3, bucket, prefix)
     folders = (
         Folder(bucket, prefix, tuple(files.values())) for prefix, files in found.items() if files
     )
@@ -117,12 +117,12 @@ def _names(files: Iterable[str]) -> set[str]:
     return {key.rpartition("/")[2] for key in files}
 
 
-def _looked_up(s3: "S3Client", bucket: str, prefix: str) -> dict[str, DatasetFile]:
-    """The data files of one folder, each asked for by its name."""
-    answers = (
+def _list_by_name(s3: "S3Client", bucket: str, prefix: str) -> dict[str, DatasetFile]:
+    """List the data files of one folder by name."""
+    responses = (
         s3.list_objects_v2(Bucket=bucket, Prefix=prefix + name, MaxKeys=1) for name in sorted(FILES)
     )
-    items = [item for answer in answers for item in answer.get("Contents", [])]
+    items = [item for response in responses for item in response.get("Contents", [])]
     return {item["Key"]: _file(item) for item in items if folder_of(item["Key"]) == prefix}
 
 
@@ -132,6 +132,6 @@ def _file(item: "ObjectTypeDef") -> DatasetFile:
 
 
 def _folders_above(key: str) -> set[str]:
-    """The folder of a key, all folders that it is in, and the bucket's root."""
+    """Return the folder of a key, its parent folders, and the root of the bucket."""
     parts = key.split("/")[:-1]
     return {"", *("/".join(parts[: depth + 1]) + "/" for depth in range(len(parts)))}

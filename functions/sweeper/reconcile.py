@@ -1,7 +1,4 @@
-"""Reconciles runs with the clusters there really are: what to end, to fail, to follow up.
-
-Imports nothing of AWS: facts in, actions out.
-"""
+"""Compares runs with clusters and decides what to do; pure functions without AWS."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +8,10 @@ from typing import Literal
 from emr_events import TRANSIENT
 from runs import BEFORE_LAUNCH, ON_CLUSTER, Run, State, parse_time
 
-# Longer than any message of ours is on its way: what is older than this was lost.
+# Messages arrive faster than this: after it, a missing event counts as lost.
 GRACE_PERIOD = timedelta(minutes=30)
-# What could not be indexed in so long, handed over anew so often, never will be: sweeps, too, may
-# have been away for hours.
+# A run that was not indexed in this time and after MAX_INDEX_ATTEMPTS is given up. Both count,
+# because the sweep itself may have been down for hours.
 INDEXING_LIMIT = timedelta(hours=6)
 MAX_INDEX_ATTEMPTS = 6
 ALIVE: frozenset[Literal["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"]] = frozenset(
@@ -24,18 +21,18 @@ ALIVE: frozenset[Literal["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"]] = f
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster of ours, as EMR describes it.
+    """A cluster of this stack, as EMR describes it.
 
     Attributes:
-        cluster_id: given by EMR.
-        run_id: that its name carries.
-        state: EMR's.
-        code: why it ended, as EMR classes it.
-        message: why it ended, in EMR's words.
-        created_at: when it was asked for.
-        ready_at: when it had its nodes, or None where it never did.
-        ended_at: when it ended, or None where it is alive.
-        interactive: whether it is kept for people; its idle time ends it.
+        cluster_id: its id.
+        run_id: the run in its name.
+        state: EMR's state.
+        code: EMR's code of the reason why it ended.
+        message: EMR's message why it ended.
+        created_at: when it was requested.
+        ready_at: when it had its nodes, or None.
+        ended_at: when it ended, or None while it is alive.
+        interactive: whether it is kept after its step until it is idle.
     """
 
     cluster_id: str
@@ -51,11 +48,11 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a cluster may live.
+    """Time limits of a cluster.
 
     Attributes:
         starting: until it has its nodes.
-        working: from then on.
+        working: after that.
     """
 
     starting: timedelta
@@ -64,15 +61,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Action:
-    """What the sweep does, and why.
+    """An action of the sweep.
 
     Attributes:
-        kind: `end` a cluster, `fail` a run, `start` the second cluster of a run, `follow` a run
-            whose cluster runs, `index` a run whose result nobody goes on with, `abandon` one that
-            cannot be indexed, or `clear` one that has ended from the index.
+        kind: `terminate` a cluster, `fail` a run, `relaunch` its cluster, `mark_running` a run
+            whose cluster runs, `index` a run whose indexing has stopped, `abandon` a run that
+            cannot be indexed, or `clear` the items of a finished run from the index.
         run_id: the run.
-        reason: for a person.
-        cluster_id: the cluster, where it is about one.
+        reason: the reason, for people.
+        cluster_id: the cluster, if the action concerns one.
     """
 
     kind: Literal["terminate", "fail", "relaunch", "mark_running", "index", "abandon", "clear"]
@@ -89,16 +86,15 @@ def reconcile(
     now: datetime,
     limits: Limits,
 ) -> list[Action]:
-    """Compare what the runs table says with what EMR says.
+    """Compare the runs table with EMR.
 
     Args:
-        runs: those that have not ended, those whose cluster is alive, and those of which items may
-            be in the index.
-        clusters: of this stack: all that are alive, and those of runs that have not ended.
-        with_result: the runs among them whose manifest is written.
-        retained: the runs that readers are, or after a rollback would be, answered from.
+        runs: all runs that have not ended, have a living cluster, or may have items in the index.
+        clusters: all living clusters of this stack, and those of runs that have not ended.
+        with_result: ids of the runs with a manifest.
+        retained: ids of the live run and the previous one.
         now: the current time.
-        limits: of a cluster's life.
+        limits: time limits of clusters.
     """
     by_run = {run["run_id"]: run for run in runs}
     of_run = {cluster.run_id: cluster for cluster in clusters}
@@ -120,45 +116,45 @@ def reconcile(
 def _termination_reason(
     cluster: Cluster, run: Run | None, now: datetime, limits: Limits
 ) -> str | None:
-    """Why a cluster is to be ended, or None where it is not."""
+    """Return why a cluster must be terminated, or None."""
     if cluster.state not in ALIVE:
         return None
-    # Where people work the idle time is the limit, but a step that hangs is no work of theirs.
+    # Only its idle time limits an interactive cluster, but not while the step is running.
     is_computing = run is not None and run["state"] in ON_CLUSTER
     if (is_computing or not cluster.interactive) and (
         late := _overdue_reason(cluster, now, limits)
     ):
         return late
     age = now - cluster.created_at
-    if age < GRACE_PERIOD:  # its run may just be about to be noted, or it is about to end itself
+    if age < GRACE_PERIOD:  # its run may not be recorded yet, or it is about to end
         return None
     if run is None:
-        return f"cluster {cluster.cluster_id} belongs to no run"
+        return f"cluster {cluster.cluster_id} does not belong to a run"
     if (
         run["state"] not in ON_CLUSTER
         and not cluster.interactive
         and _idle(run, now) > GRACE_PERIOD
     ):
-        return f"cluster {cluster.cluster_id} still lives though its run is {run['state']}"
+        return f"cluster {cluster.cluster_id} is still running although its run is {run['state']}"
     return None
 
 
 def _overdue_reason(cluster: Cluster, now: datetime, limits: Limits) -> str | None:
-    """Why a cluster is past what it is allowed, or None where it is not."""
+    """Return why a cluster exceeds its time limit, or None."""
     if cluster.ready_at is None:
         minutes, limit = _minutes(now - cluster.created_at), _minutes(limits.starting)
         if now - cluster.created_at <= limits.starting:
             return None
         return (
-            f"cluster {cluster.cluster_id} has waited {minutes} minutes for its nodes; {limit} are "
-            "allowed (StartMinutes). EC2 may lack the instance type in the zone: try again later, "
-            "or another AvailabilityZone or InstanceType"
+            f"cluster {cluster.cluster_id} has waited {minutes} minutes for its nodes; "
+            f"the limit is {limit} (StartMinutes). EC2 may lack the instance type in the zone: try "
+            "later, or choose another AvailabilityZone or InstanceType"
         )
     if now - cluster.ready_at <= limits.working:
         return None
     return (
-        f"cluster {cluster.cluster_id} has worked for {_minutes(now - cluster.ready_at)} minutes; "
-        f"{_minutes(limits.working)} are allowed (DeadlineMinutes)"
+        f"cluster {cluster.cluster_id} has run for {_minutes(now - cluster.ready_at)} minutes; "
+        f"the limit is {_minutes(limits.working)} (DeadlineMinutes)"
     )
 
 
@@ -173,20 +169,20 @@ def _run_action(
     now: datetime,
     terminated: Mapping[str, str],
 ) -> Action | None:
-    """What is to be done about a run; `terminated` has why clusters are to be ended, by run."""
+    """Decide about a run; `terminated` has the reasons of terminated clusters, by run."""
     run_id, state = run["run_id"], run["state"]
     cluster = of_run.get(run_id)
     if state == State.INDEXING and _cannot_be_indexed(run, now):
         hours = int(INDEXING_LIMIT.total_seconds() // 3600)
-        reason = f"its result could not be indexed in {hours} hours: docs/runbook.md says why"
+        reason = f"its result could not be indexed within {hours} hours: see docs/runbook.md"
         return Action("abandon", run_id, reason)
     if state == State.INDEXING or (state in ON_CLUSTER and run_id in with_result):
         if _idle(run, now) > GRACE_PERIOD:
-            return Action("index", run_id, "the result is there and nobody went on with it")
+            return Action("index", run_id, "the result is complete but indexing has stopped")
         return None
     if state in BEFORE_LAUNCH and cluster is None:
         if _idle(run, now) > 2 * GRACE_PERIOD:
-            return Action("fail", run_id, "the launcher did not come back: drop the folder again")
+            return Action("fail", run_id, "the launcher did not finish: drop the folder again")
         return None
     if state not in ON_CLUSTER or cluster is None:
         return None
@@ -194,33 +190,35 @@ def _run_action(
         return Action("fail", run_id, terminated[run_id])
     if cluster.state not in ALIVE and cluster.state != "TERMINATING":
         why = f"the cluster {cluster.state}: {cluster.code}: {cluster.message}"
-        reason = f"{why}; its event never came"
+        reason = f"{why}; its event was lost"
         may_pass = cluster.code in TRANSIENT and cluster.ready_at is None
         is_first = "failed_start" not in run and state != State.RUNNING
         kind: Literal["relaunch", "fail"] = "relaunch" if may_pass and is_first else "fail"
         return Action(kind, run_id, reason, cluster.cluster_id)
     if cluster.state == "RUNNING" and state != State.RUNNING:
-        return Action("mark_running", run_id, "the cluster runs; its event never came")
+        return Action("mark_running", run_id, "the cluster is running; its event was lost")
     if cluster.state == "WAITING" and cluster.interactive and _idle(run, now) > GRACE_PERIOD:
-        reason = "the step has ended without a result, and the cluster waits: was it cancelled?"
+        reason = (
+            "the step ended without a result and the cluster is waiting: was the step cancelled?"
+        )
         return Action("fail", run_id, reason)
     return None
 
 
 def _cannot_be_indexed(run: Run, now: datetime) -> bool:
-    """Whether a run in INDEXING had its time and its attempts."""
+    """Check whether a run in INDEXING has used up its time and its attempts."""
     is_late = now - _entered(run, State.INDEXING) > INDEXING_LIMIT
     return is_late and run.get("index_attempts", 0) >= MAX_INDEX_ATTEMPTS
 
 
 def _item_action(run: Run, retained: Collection[str], now: datetime) -> Action | None:
-    """What is to be done about a run's items in the index."""
+    """Decide about a run's items in the index."""
     has_ended = run["state"] in {State.FAILED, State.SUPERSEDED}
     if not has_ended or not run.get("in_index") or run["run_id"] in retained:
         return None
     if _idle(run, now) <= GRACE_PERIOD:
         return None
-    return Action("clear", run["run_id"], "items of it are still in the index")
+    return Action("clear", run["run_id"], "its items are still in the index")
 
 
 def _entered(run: Run, state: State) -> datetime:

@@ -202,7 +202,7 @@ def test_a_folder_that_changes_under_the_launchers_hands_is_never_computed_half(
         bad = [run for run in cloud.all_runs() if run["state"] == State.FAILED]
         assert {run["cluster_id"] for run in good} == {each["Id"] for each in cloud.clusters()}
         assert len(good) + len(bad) == len(cloud.all_runs())
-        assert all("was replaced while the run was prepared" in run["reason"] for run in bad)
+        assert all("was replaced while the run was being prepared" in run["reason"] for run in bad)
         inputs = [input_of(cloud, run) for run in good]
         assert set(inputs) <= {(RATINGS, MOVIES), (OTHER_RATINGS, MOVIES)}
         assert inputs.count((contents[change], MOVIES)) == 1

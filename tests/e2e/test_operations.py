@@ -127,7 +127,7 @@ def test_an_operator_is_told_goes_back_promotes_and_reruns(world: World) -> None
     assert [run["state"] for run in world.runs("operated")] == ["SUPERSEDED", "LIVE"]
     assert second in operate(world, "promote", second)
     world.wait_until(lambda: live() == second, "the promoted run is live")
-    assert operate(world, "promote", "nonsense").startswith("Error: 'nonsense' is no run id")
+    assert operate(world, "promote", "nonsense").startswith("Error: 'nonsense' is not a run id")
 
     before = clusters(world)
     operate(world, "rerun", first)
@@ -197,7 +197,7 @@ def test_a_cluster_past_its_deadline_is_ended_and_somebody_is_told(
         assert "FunctionError" not in functions.invoke(**sweep)
     world.wait_for_cluster(run["run_id"], *ENDED)
     failed = world.wait_for_run("hanging", "FAILED")
-    assert "are allowed (DeadlineMinutes)" in failed["reason"]
+    assert "(DeadlineMinutes)" in failed["reason"]
     for subject in (f"similar-titles: SWEPT {run['run_id']}", "similar-titles: FAILED hanging"):
         world.wait_until(lambda: inbox.has(subject), subject)  # noqa: B023
     assert cluster["Id"] in inbox.text(f"similar-titles: SWEPT {run['run_id']}")

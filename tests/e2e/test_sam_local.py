@@ -433,7 +433,7 @@ def test_a_rerun_whose_input_is_gone_fails_in_these_words(stage: Stage) -> None:
     again, model = stage.all_runs()
     assert (model["run_id"], again["rerun_of"], again["state"]) == (RUN, RUN, "FAILED")
     assert again["reason"].endswith(
-        f"/{run_prefix(RUN)}input/ is not there any more: drop the folder again"
+        f"/{run_prefix(RUN)}input/ no longer exists: drop the folder again"
     )
 
 
@@ -499,7 +499,7 @@ def test_a_run_gone_live_is_told(stage: Stage) -> None:
     assert stage.invoke("notifier-run-live") == NO_FAILURES
     subject = f"similar-titles: LIVE {FOLDER}"
     stage.world.wait_until(lambda: inbox.has(subject), subject)
-    assert "10,000,054 ratings gave 22,245,920 pairs" in inbox.text(subject)
+    assert "10,000,054 ratings, 22,245,920 pairs" in inbox.text(subject)
 
 
 def test_the_sweep_fails_a_run_whose_launcher_died(stage: Stage) -> None:
@@ -521,7 +521,9 @@ def test_a_rollback_answers_from_the_run_before(stage: Stage) -> None:
 def test_a_promoted_run_is_indexed_anew(stage: Stage) -> None:
     stage.put_result()
     stage.put_run(State.SUPERSEDED, **LOADED)
-    assert stage.invoke("control-promote") == {"done": f"{RUN} is being indexed and goes live then"}
+    assert stage.invoke("control-promote") == {
+        "done": f"{RUN} is being indexed and will then go live"
+    }
     assert stage.run["state"] == "INDEXING"
     # Beside the event of the manifest that the stage has put there.
     (message,) = [each for each in stage.messages("IndexQueue") if "source" not in each]
@@ -532,7 +534,7 @@ def test_a_lost_index_is_loaded_anew(stage: Stage) -> None:
     stage.put_result()
     stage.put_run(State.LIVE, **LOADED)
     assert stage.invoke("control-rebuild") == {
-        "done": f"{RUN} is being indexed anew from its result"
+        "done": f"{RUN} is being indexed again from its result"
     }
     assert stage.run["state"] == "INDEXING"
     # Beside the event of the manifest that the stage has put there.
@@ -542,7 +544,7 @@ def test_a_lost_index_is_loaded_anew(stage: Stage) -> None:
 
 def test_a_rerun_is_handed_to_the_launcher(stage: Stage) -> None:
     stage.put_run(State.LIVE, request="{}")
-    assert stage.invoke("control-rerun") == {"done": f"a rerun of {RUN} was asked for"}
+    assert stage.invoke("control-rerun") == {"done": f"a rerun of {RUN} has been requested"}
     stage.world.wait_until(lambda: stage.messages("LaunchQueue") == [{"rerun": RUN}], "a message")
 
 

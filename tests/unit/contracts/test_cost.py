@@ -55,5 +55,5 @@ def test_the_budget_is_kept_to_the_cent_and_told(
     if estimated.usd <= limit:
         check_budget(estimated, limit)
     else:
-        with pytest.raises(BudgetError, match=f"MaxRunCost allows {limit:.2f} USD"):
+        with pytest.raises(BudgetError, match=f"MaxRunCost is {limit:.2f} USD"):
             check_budget(estimated, limit)

@@ -101,7 +101,7 @@ def test_a_run_beyond_the_budget_is_refused_with_both_figures(
     (run,) = cloud.all_runs()
     assert run["state"] == "FAILED"
     assert "would cost about 0.14 USD" in run["reason"]
-    assert "MaxRunCost allows 0.05 USD" in run["reason"]
+    assert "MaxRunCost is 0.05 USD" in run["reason"]
     assert cloud.clusters() == []
 
 
@@ -349,7 +349,7 @@ def test_a_file_that_is_replaced_meanwhile_fails_the_run(
     monkeypatch.setattr(launcher.s3, "copy_object", replaced)
     assert deliver(trigger) == []
     (run,) = cloud.all_runs()
-    assert "ratings.dat was replaced while the run was prepared" in run["reason"]
+    assert "ratings.dat was replaced while the run was being prepared" in run["reason"]
     assert cloud.clusters() == []
 
 
@@ -359,7 +359,7 @@ def test_a_missing_environment_fails_the_run_with_the_command_that_builds_it(clo
     assert deliver(cloud.drop("ml")) == []
     (run,) = cloud.all_runs()
     assert run["state"] == "FAILED"
-    assert f"s3://results/{archive['Key']} is not there: `make environment" in run["reason"]
+    assert f"s3://results/{archive['Key']} does not exist: run `make environment" in run["reason"]
     assert cloud.clusters() == []
 
 

@@ -65,7 +65,9 @@ def test_a_file_that_is_replaced_meanwhile_is_no_longer_looked_at(cloud: Cloud) 
     cloud.drop("ml", ratings=RATINGS)
     seen = dataset(list_folder(cloud.s3, "datasets", "ml/", long_ago()))
     cloud.drop("ml", ratings=RATINGS + RATINGS)
-    with pytest.raises(DatasetError, match=r"ratings\.dat was replaced while the run was prepared"):
+    with pytest.raises(
+        DatasetError, match=r"ratings\.dat was replaced while the run was being prepared"
+    ):
         intake.check(cloud.s3, seen)
 
 

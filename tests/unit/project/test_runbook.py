@@ -79,8 +79,8 @@ def test_what_an_operator_may_be_told_stands_in_the_runbook(message: str) -> Non
 
 def test_the_reasons_of_every_part_of_the_pipeline_are_looked_at() -> None:
     assert {
-        "bytes; at most 5 GiB are taken",  # the launcher
-        "the launcher did not come back: drop the folder again",  # the sweep
+        "bytes; the limit is 5 GiB",  # the launcher
+        "the launcher did not finish: drop the folder again",  # the sweep
         "the step FAILED:",  # the monitor
         "is in the manifest but not in S3",  # the indexer
         "ratings: the sums would overflow",  # the job

@@ -64,9 +64,9 @@ def test_a_later_run_goes_live_after_a_rollback_and_what_is_not_kept_is_cleared(
 
 
 def test_a_rollback_without_a_run_before_is_refused(cloud: Cloud) -> None:
-    assert "no run before" in ask("rollback")["refused"]
+    assert "no previous run" in ask("rollback")["refused"]
     only = finish_run(cloud)
-    assert "no run before" in ask("rollback")["refused"]
+    assert "no previous run" in ask("rollback")["refused"]
     assert live_run(cloud) == only
 
 
@@ -111,7 +111,7 @@ def test_the_run_before_is_promoted_without_indexing_and_the_live_one_is_left(
     cloud: Cloud,
 ) -> None:
     first, second = finish_run(cloud, 0), finish_run(cloud, 1)
-    assert ask("promote", second)["done"] == f"{second} is live already"
+    assert ask("promote", second)["done"] == f"{second} is already live"
     assert "live again" in ask("promote", first)["done"]
     assert live_run(cloud) == first
     assert cloud.messages("IndexQueue") == []
@@ -124,7 +124,7 @@ def test_a_lost_index_is_rebuilt_from_the_result_and_answers_as_before(cloud: Cl
     for item in cloud.index.scan()["Items"]:
         cloud.index.delete_item(Key={"pk": item["pk"]})
 
-    assert ask("rebuild")["done"] == f"{run_id} is being indexed anew from its result"
+    assert ask("rebuild")["done"] == f"{run_id} is being indexed again from its result"
     assert state_of(cloud, run_id) == State.INDEXING
     drain(cloud)
     assert live_run(cloud) == run_id
@@ -155,7 +155,7 @@ def test_a_rebuild_without_a_live_run_is_refused(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(
     ("lost", "why"),
-    [("manifest.json", "is not there any more"), ("neighbours/part-00001.json.gz", "part-00001")],
+    [("manifest.json", "no longer exists"), ("neighbours/part-00001.json.gz", "part-00001")],
 )
 def test_a_run_whose_result_was_deleted_keeps_its_state_and_the_reason_is_given(
     cloud: Cloud, lost: str, why: str
@@ -170,17 +170,17 @@ def test_a_run_whose_result_was_deleted_keeps_its_state_and_the_reason_is_given(
 
 @pytest.mark.parametrize("command", ["promote", "rerun"])
 def test_what_cannot_be_done_is_refused_with_the_reason(cloud: Cloud, command: str) -> None:
-    assert "there is no run" in ask(command, "20261123T120500000Z-5f2a9c01")["refused"]
-    assert "is no run id" in ask(command, "../etc")["refused"]
+    assert "does not exist" in ask(command, "20261123T120500000Z-5f2a9c01")["refused"]
+    assert "is not a run id" in ask(command, "../etc")["refused"]
     running = start_run(cloud)
     assert f"{running} is RUNNING" in ask(command, running)["refused"]
     unknown = control.lambda_handler({"command": "explode"}, CONTEXT)
-    assert "rollback, promote, rebuild and rerun" in unknown["refused"]
+    assert "rollback, promote, rebuild or rerun" in unknown["refused"]
 
 
 def rerun(cloud: Cloud, run_id: str) -> list[dict[str, Any]]:
     """Ask for a rerun and deliver it, twice as SQS may; the runs of the table by id."""
-    assert "asked for" in ask("rerun", run_id)["done"]
+    assert "has been requested" in ask("rerun", run_id)["done"]
     (body,) = cloud.messages("LaunchQueue")
     trigger = event("launcher-rerun")
     assert set(body) == {"rerun"}

@@ -217,7 +217,7 @@ def test_a_changed_part_fails_the_run_and_leaves_the_old_one_live(cloud: Cloud) 
     assert pointer.run_id == old
     item = cloud.runs.get_item(Key=runs.run_key(run_id))["Item"]
     assert item["state"] == "FAILED"
-    assert "part-00001.json.gz is not what the manifest says" in item["reason"]
+    assert "part-00001.json.gz does not match the manifest" in item["reason"]
     assert movies_of(cloud, old) == [1, 2, 3]
 
 

@@ -76,7 +76,7 @@ def test_a_failed_step_fails_the_run_in_the_words_of_the_job_where_it_left_any(
         (
             {"Message": "SparkException: Application application_1 finished with failed status"},
             "the step FAILED: SparkException: Application application_1 finished with failed "
-            "status: the driver was killed, or ended without a word",
+            "status: the driver was killed, or ended without a message",
         ),
         ({}, None),
     ],

@@ -38,7 +38,7 @@ def test_a_run_that_goes_live_is_told_of_with_its_figures(told: list) -> None:
     (message,) = told
     assert message["TopicArn"] == notifier.topic
     assert message["Subject"] == "similar-titles: LIVE ml-10M100K"
-    assert "10,000,054 ratings gave 22,245,920 pairs" in message["Message"]
+    assert "10,000,054 ratings, 22,245,920 pairs" in message["Message"]
     assert "make rollback STACK=similar-titles" in message["Message"]
     assert "0.15 USD" in message["Message"]
 
@@ -96,8 +96,8 @@ def test_a_failed_run_is_told_of_with_its_reason_its_logs_and_the_way_out() -> N
     run = RUN | {"reason": "the step FAILED", "log_uri": "s3://results/logs/r/"}
     subject, text = run_message(run, "stack")
     assert subject == "stack: FAILED ml"
-    assert "Why: the step FAILED" in text
-    assert "make rerun" not in text, "it never asked for a cluster: there is nothing to run again"
+    assert "Reason: the step FAILED" in text
+    assert "make rerun" not in text, "it never requested a cluster: there is nothing to run again"
     assert "Logs: s3://results/logs/r/" in text
     _, text = run_message(run | {"request": "{}"}, "stack")
     assert f"make rerun RUN={RUN['run_id']} STACK=stack" in text

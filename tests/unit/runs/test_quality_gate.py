@@ -41,9 +41,9 @@ def test_a_run_worse_than_the_live_one_is_held_back_with_the_figures(cloud: Clou
     assert (live_run(cloud), state_of(cloud, bad)) == (good, "FAILED")
     assert movies_of(cloud, bad) == []
     assert run_of(cloud, bad)["reason"] == (
-        "quality: by damped it finds 1.00 times what the most rated movies find (recall@20 0.200, "
-        f"500 users), the live run {good} 2.00 times by damped (recall@20 0.400): worse by more "
-        "than MaxQualityLoss 0.1"
+        "quality: damped finds 1.00 times as many hidden liked movies as the most rated movies do "
+        f"(recall@20 0.200, 500 users); in the live run {good} damped finds 2.00 times as many "
+        "(recall@20 0.400). The loss exceeds MaxQualityLoss 0.1"
     )
     _, text = run_message(run_of(cloud, bad) | {"request": "{}"}, "stack")
     assert f"make promote RUN={bad} STACK=stack" in text
@@ -144,7 +144,7 @@ def test_a_loss_counts_beyond_the_parameter_and_beyond_chance(
 
 def test_the_live_run_says_how_good_it_is(cloud: Cloud) -> None:
     _, text = run_message(run_of(cloud, finish_run(cloud, quality=quality(2.0))), "stack")
-    assert "damped finds 2.00 times what the most rated movies find (recall@20 0.400)" in text
+    assert "damped finds 2.00 times as many hidden liked movies as the most rated movies do" in text
 
 
 def test_the_api_tells_the_figures_of_a_run_that_was_held_back(cloud: Cloud) -> None:
@@ -180,4 +180,4 @@ def test_figures_that_were_changed_fail_the_run(cloud: Cloud) -> None:
     cloud.write_result(run_id, PARTS, quality(1))
     cloud.put(f"runs/{run_id}/quality.json", quality(9).to_json(), "results")
     deliver(manifest_written(run_id))
-    assert "quality.json is not what the manifest says" in run_of(cloud, run_id)["reason"]
+    assert "quality.json does not match the manifest" in run_of(cloud, run_id)["reason"]

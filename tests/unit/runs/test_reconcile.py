@@ -77,7 +77,7 @@ def kinds(*arguments: object, **named: object) -> list[str]:
 def test_a_cluster_past_its_deadline_is_ended_and_its_run_fails(state: State) -> None:
     told = swept(run(state), cluster(age=DEADLINE + MINUTE))
     assert [kind for kind, _ in told] == ["terminate", "fail"]
-    assert "has worked for 121 minutes; 120 are allowed (DeadlineMinutes)" in told[0][1]
+    assert "has run for 121 minutes; the limit is 120 (DeadlineMinutes)" in told[0][1]
     assert told[0][1] == told[1][1]
 
 
@@ -88,8 +88,8 @@ def test_a_cluster_that_waits_too_long_for_its_nodes_is_ended_with_the_way_out(
     late = cluster(cluster_state, age=START + MINUTE, started_in=None)
     told = swept(run(State.STARTING), late)
     assert [kind for kind, _ in told] == ["terminate", "fail"]
-    assert "waited 41 minutes for its nodes; 40 are allowed (StartMinutes)" in told[0][1]
-    assert "another AvailabilityZone or InstanceType" in told[1][1]
+    assert "waited 41 minutes for its nodes; the limit is 40 (StartMinutes)" in told[0][1]
+    assert "choose another AvailabilityZone or InstanceType" in told[1][1]
     assert kinds(run(State.STARTING), cluster(cluster_state, START, started_in=None)) == []
 
 
@@ -118,7 +118,7 @@ def test_a_run_whose_step_was_cancelled_on_a_cluster_for_people_fails() -> None:
     assert kinds(run(State.RUNNING, idle=GRACE_PERIOD), waiting) == []
     ((kind, reason),) = swept(run(State.RUNNING, idle=GRACE_PERIOD + MINUTE), waiting)
     assert kind == "fail"
-    assert "was it cancelled?" in reason
+    assert "was the step cancelled?" in reason
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))
@@ -148,7 +148,7 @@ def test_a_run_whose_cluster_ended_unheard_fails_with_its_reason() -> None:
     (told,) = swept(run(State.RUNNING), cluster("TERMINATED_WITH_ERRORS"))
     assert told == (
         "fail",
-        "the cluster TERMINATED_WITH_ERRORS: WHY: because; its event never came",
+        "the cluster TERMINATED_WITH_ERRORS: WHY: because; its event was lost",
     )
 
 

@@ -59,7 +59,7 @@ def test_a_cluster_past_its_deadline_is_ended_told_of_and_fails_its_run(
     assert ended["Status"]["State"] in {"TERMINATED", "TERMINATING"}
     after = state_of(cloud, run)
     assert after["state"] == State.FAILED
-    assert "minutes for its nodes" in after["reason"] or "are allowed" in after["reason"]
+    assert "minutes for its nodes" in after["reason"] or "the limit is" in after["reason"]
     (message,) = told
     assert message["Subject"] == f"similar-titles: SWEPT {run['run_id']}"
 
