@@ -98,3 +98,15 @@ def test_every_parameter_stands_in_the_table_of_parameters() -> None:
     rows = re.findall(r"^\| (`.+?) \|", (ROOT / "docs/deploy.md").read_text(), re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([A-Z]\w+)`", row)}
     assert set(template()["Parameters"]) == named
+
+
+def test_every_output_that_the_documents_read_is_there() -> None:
+    outputs = template()["Outputs"]
+    for name in ("runbook.md", "deploy.md"):
+        text = (ROOT / "docs" / name).read_text()
+        queues = re.findall(r"QUEUE=(\w+)\s+# or (.+)", text)
+        named = {each for one, others in queues for each in [one, *others.split(", ")]}
+        named |= set(re.findall(r"\$\(output ([A-Z]\w+)\)", text))
+        named |= set(re.findall(r"the stack's output `(\w+)`", text))
+        assert named
+        assert named <= set(outputs), name
