@@ -30,11 +30,11 @@ from launcher.launch import JOB_FOLDER, package
 from local.access import REGION, Access, clean_environment
 from local.cloud import free_ports
 from local.emr.metadata import Credentials, InstanceMetadata
-from local.supervised import Guarded
+from local.supervised import SupervisedProcess
 from local.yarn.nodes import Yarn, yarn_nodes
 from s3_keys import code_prefix, environment_key, input_prefix, run_prefix
 from tests.unit.launcher.test_cluster_request import SETTINGS
-from tools.job_archive import ensure, named
+from tools.job_archive import ensure_archive, locked_sha256
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
@@ -102,7 +102,7 @@ def object_store(program: Path, folder: Path) -> Iterator[Access]:
     command += ["--region", REGION, "--quiet", "--keep-alive"]
     command += ["posix", "--sidecar", str(meta), "--default-etag", "unknown", str(folder)]
     with (folder.parent / "s3.log").open("wb") as log:
-        process = Guarded(command, env=clean_environment(), cwd=folder, stdout=log)
+        process = SupervisedProcess(command, env=clean_environment(), cwd=folder, stdout=log)
     try:
         yield Access(f"http://127.0.0.1:{port}", "", SECRET, KEY)
     finally:
@@ -121,7 +121,7 @@ def prepare(bucket: Path, folder: Path) -> None:
     files = {
         input_prefix(RUN_ID) + path.name: path for path in folder.iterdir() if path.is_file()
     } | {
-        environment_key(named()): ensure(),
+        environment_key(locked_sha256()): ensure_archive(),
         **{code_prefix(RUN_ID) + name: JOB_FOLDER / name for name in (JOB, BOOTSTRAP)},
     }
     for key, path in files.items():
@@ -142,7 +142,7 @@ def on_yarn(
     Raises:
         RuntimeError: it failed; the message is the end of what it said.
     """
-    settings = SETTINGS.__class__(**vars(SETTINGS) | {"environment": named()})
+    settings = SETTINGS.__class__(**vars(SETTINGS) | {"environment": locked_sha256()})
     bucket = scratch / "s3" / BUCKET
     prepare(bucket, folder)
     request = cluster_request(settings, RUN_ID, (folder / "ratings.dat").stat().st_size)

@@ -25,7 +25,7 @@ from local.drops import drop as upload
 from local.progress import Screen
 from local.up import FOLDER
 from runs import State
-from tools.data_sets import SourceError, bar, folder_of
+from tools.data_sets import NoDataSetError, bar, folder_of
 
 RUN = "20261123T120500000Z-5f2a9c01"
 EXAMPLES = f"""
@@ -70,16 +70,16 @@ def cli(is_local: bool) -> None:
 @with_stack
 def status(run_id: str | None, limit: int, stack: str, as_json: bool) -> None:
     """Show the latest runs, or all that is known of one."""
-    with told_plainly():
+    with errors_as_exit_status():
         deployed = Stack.find(stack)
         if run_id:
             run: Mapping[str, Any] = deployed.run(run_id)
             known = {name: run[name] for name in DETAILS if run.get(name)}
-            click.echo(as_text(known)) if as_json else show_one(known)
+            click.echo(as_text(known)) if as_json else print_run(known)
         else:
             runs = deployed.latest_runs(limit)
-            click.echo(as_text(runs)) if as_json else show_all(runs)
-            tell_costs(deployed)
+            click.echo(as_text(runs)) if as_json else print_runs(runs)
+            print_endpoint_costs(deployed)
 
 
 @cli.command(epilog="\b\nexample:\n  similar-titles drop ~/ml-10M100K --name ml-10M100K")
@@ -91,7 +91,7 @@ def drop(dataset: str, name: str | None, stack: str, as_json: bool) -> None:
 
     DATASET: a folder, a release (ml-latest-small) or a generated set (sample, 1m, 10m).
     """
-    with told_plainly():
+    with errors_as_exit_status():
         bucket = Stack.find(stack).physical_id("DatasetsBucket")
         folder = folder_of(dataset, bar(dataset))
         name = (name or folder.name).strip("/")
@@ -104,7 +104,7 @@ def drop(dataset: str, name: str | None, stack: str, as_json: bool) -> None:
                 name,
                 lambda done, total: screen.note(mebibytes(done, total), done, total),
             )
-        say(f"{name} is dropped; `similar-titles status` shows its run", as_json)
+        print_done(f"{name} is dropped; `similar-titles status` shows its run", as_json)
 
 
 @cli.command(epilog=f"\b\nexample:\n  similar-titles rerun {RUN}")
@@ -141,9 +141,9 @@ def rebuild(stack: str, as_json: bool) -> None:
 @with_stack
 def redrive(stack: str, as_json: bool) -> None:
     """Send messages that failed for good to their queues again."""
-    with told_plainly():
+    with errors_as_exit_status():
         for done in Stack.find(stack).redrive():
-            say(done, as_json)
+            print_done(done, as_json)
 
 
 @cli.command(epilog="\b\nexample:\n  similar-titles destroy --with-data")
@@ -152,13 +152,13 @@ def redrive(stack: str, as_json: bool) -> None:
 @with_stack
 def destroy(with_data: bool, yes: bool, stack: str, as_json: bool) -> None:
     """Delete all of a stack that costs; asks first."""
-    with told_plainly():
+    with errors_as_exit_status():
         teardown = Teardown.find(stack)
         question = f"This will delete {teardown.summary(with_data)}. Type its name to go on"
         if not yes and click.prompt(question, default="", show_default=False) != stack:
             raise StackError("nothing was done")
         for done in teardown.run(with_data):
-            say(done, as_json)
+            print_done(done, as_json)
 
 
 @cli.command("preflight", epilog="\b\nexample:\n  similar-titles preflight --zone us-east-1a")
@@ -193,7 +193,7 @@ def evaluate(dataset: str, as_json: bool) -> None:
     DATASET: a folder, a release or a generated set; ml-1m, which others published figures of, if
     none is named. It takes minutes and works on this machine, whatever --local says.
     """
-    with told_plainly():
+    with errors_as_exit_status():
         # Spark and SciPy, whose import takes a second that no other command needs.
         from evaluation.measuring import measure
 
@@ -203,16 +203,16 @@ def evaluate(dataset: str, as_json: bool) -> None:
 
 def control(command: str, stack: str, as_json: bool, run_id: str | None = None) -> None:
     """Have the stack's control function do something, and say what it did."""
-    with told_plainly():
-        say(Stack.find(stack).control(command, run_id), as_json)
+    with errors_as_exit_status():
+        print_done(Stack.find(stack).control(command, run_id), as_json)
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
+def errors_as_exit_status() -> Iterator[None]:
     """Turn what goes wrong into one line and exit status 1."""
     try:
         yield
-    except (StackError, SourceError, BotoCoreError, ClientError) as error:
+    except (StackError, NoDataSetError, BotoCoreError, ClientError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -228,7 +228,7 @@ def local_environment(path: Path) -> Mapping[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
-def say(done: str, as_json: bool) -> None:
+def print_done(done: str, as_json: bool) -> None:
     """Tell what was done."""
     click.echo(as_text({"done": done}) if as_json else done)
 
@@ -246,7 +246,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value)} is not expected in a run")
 
 
-def show_all(runs: Sequence[Mapping[str, Any]]) -> None:
+def print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
     """Print runs as a table, the live one marked."""
     if not runs:
         click.echo("no runs yet: drop a MovieLens folder")
@@ -271,7 +271,7 @@ def show_all(runs: Sequence[Mapping[str, Any]]) -> None:
             console.print(f"{run['run_id']}: {run.get('reason')}", markup=False, soft_wrap=True)
 
 
-def tell_costs(deployed: Stack) -> None:
+def print_endpoint_costs(deployed: Stack) -> None:
     """Tell on stderr, beside what programs read, what costs while nothing runs."""
     try:
         for line in deployed.costs_of_endpoints():
@@ -280,7 +280,7 @@ def tell_costs(deployed: Stack) -> None:
         click.echo(f"EMR's endpoints, which cost, could not be looked for: {error}", err=True)
 
 
-def show_one(known: Mapping[str, Any]) -> None:
+def print_run(known: Mapping[str, Any]) -> None:
     """Print what is known of one run, a line for each thing."""
     for name, value in known.items():
         if isinstance(value, Mapping):

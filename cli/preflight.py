@@ -24,7 +24,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from cli.stack import is_no_stack
+from cli.stack import is_missing_stack
 from instance_types import UnknownInstanceTypeError, instance_type
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,10 +34,10 @@ EMR_ROLE, SPOT_ROLE = "AWSServiceRoleForEMRCleanup", "AWSServiceRoleForEC2Spot"
 PYTHON_313 = frozenset({"emr-spark-8.1.0"})
 SPARK = "4.1."  # what the project is tested with
 # Nobody waits long for an answer that could also be `not checked`.
-SOON = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard"})
+SHORT_TIMEOUTS = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard"})
 AWS_KEY = "alias/aws/ebs"
 # Codes with which services refuse somebody who may not ask.
-FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+ACCESS_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 BAD_CREDENTIALS = frozenset(
     {
         "AuthFailure",
@@ -131,9 +131,9 @@ def regional(service: str) -> Any:
     """A client of a service; of the free tier at the one address that it is documented to have."""
     make: Any = boto3.client
     if service == "freetier":
-        dual = SOON.merge(Config(use_dualstack_endpoint=True))
+        dual = SHORT_TIMEOUTS.merge(Config(use_dualstack_endpoint=True))
         return make(service, region_name="us-east-1", config=dual)
-    return make(service, config=SOON)
+    return make(service, config=SHORT_TIMEOUTS)
 
 
 def preflight(plan: Plan, client: Client = regional) -> Iterator[Finding]:
@@ -148,10 +148,10 @@ def preflight(plan: Plan, client: Client = regional) -> Iterator[Finding]:
     if who.verdict is Verdict.MISSING:
         return  # nobody would answer
     for subject, prefix, check in CHECKS:
-        yield from _guarded(subject, prefix, check(plan, client))
+        yield from _errors_as_findings(subject, prefix, check(plan, client))
 
 
-def _guarded(subject: str, prefix: str, found: Iterable[Finding]) -> Iterator[Finding]:
+def _errors_as_findings(subject: str, prefix: str, found: Iterable[Finding]) -> Iterator[Finding]:
     """What a check finds; where it cannot ask, that.
 
     Args:
@@ -163,7 +163,7 @@ def _guarded(subject: str, prefix: str, found: Iterable[Finding]) -> Iterator[Fi
         yield from found
     except ClientError as error:
         action, told = f"{prefix}:{error.operation_name}", error.response["Error"]
-        if told["Code"] in FORBIDDEN:
+        if told["Code"] in ACCESS_DENIED:
             yield Finding(subject, Verdict.UNKNOWN, f"needs the action {action}")
         else:
             answer = f"{action} answered {told['Code']}: {told.get('Message', '')}"
@@ -199,13 +199,13 @@ def stack_name(plan: Plan, client: Client) -> Iterator[Finding]:
         (stack,) = client("cloudformation").describe_stacks(StackName=plan.stack)["Stacks"]
         state = stack["StackStatus"]
     except ClientError as error:
-        if not is_no_stack(error):
+        if not is_missing_stack(error):
             raise
         state = None
-    yield Finding("stack", *judged_state(plan.stack, state))
+    yield Finding("stack", *state_verdict(plan.stack, state))
 
 
-def judged_state(stack: str, state: str | None) -> tuple[Verdict, str]:
+def state_verdict(stack: str, state: str | None) -> tuple[Verdict, str]:
     """What a stack's state, None where there is none, means for a deploy."""
     match state:
         case None:
@@ -251,10 +251,10 @@ def instances(plan: Plan, client: Client) -> Iterator[Finding]:
         Filters=[{"Name": "instance-type", "Values": [wanted]}],
     )
     offered = {each["Location"] for page in pages for each in page["InstanceTypeOfferings"]}
-    yield Finding("zone", *judged_zones(wanted, zone, zones, offered))
+    yield Finding("zone", *zones_verdict(wanted, zone, zones, offered))
 
 
-def judged_zones(
+def zones_verdict(
     wanted: str, zone: str, zones: Iterable[str], offered: Iterable[str]
 ) -> tuple[Verdict, str]:
     """What the zones that offer a type mean for a deploy into one, or into any.
@@ -295,7 +295,7 @@ def quota(plan: Plan, client: Client) -> Iterator[Finding]:
         (SPOT_VCPUS, "Spot", spot),
     ):
         if needed:
-            yield Finding("quota", *judged_quota(code, market, needed, _quota(client, code)))
+            yield Finding("quota", *quota_verdict(code, market, needed, _quota(client, code)))
 
 
 def _quota(client: Client, code: str) -> float:
@@ -309,7 +309,7 @@ def _quota(client: Client, code: str) -> float:
         return float(quotas.get_aws_default_service_quota(**of)["Quota"]["Value"])
 
 
-def judged_quota(code: str, market: str, needed: int, allowed: float) -> tuple[Verdict, str]:
+def quota_verdict(code: str, market: str, needed: int, allowed: float) -> tuple[Verdict, str]:
     """What a quota of vCPUs means for a cluster that needs so many."""
     if allowed < needed:
         return Verdict.MISSING, (
@@ -337,7 +337,7 @@ def release(plan: Plan, client: Client) -> Iterator[Finding]:
         yield Finding("EMR release", Verdict.MISSING, told)
         return
     versions = {each["Name"].lower(): each["Version"] for each in found["Applications"]}
-    yield Finding("EMR release", *judged_release(label, versions.get("spark")))
+    yield Finding("EMR release", *release_verdict(label, versions.get("spark")))
     if label in PYTHON_313:
         yield Finding("Python", Verdict.OK, f"{label} is documented to have Python 3.13")
     else:
@@ -345,7 +345,7 @@ def release(plan: Plan, client: Client) -> Iterator[Finding]:
         yield Finding("Python", Verdict.NOTE, f"whether {label} has Python 3.13 {told}")
 
 
-def judged_release(label: str, spark: str | None) -> tuple[Verdict, str]:
+def release_verdict(label: str, spark: str | None) -> tuple[Verdict, str]:
     """What a release's Spark, None where it has none, means."""
     if spark is None:
         return Verdict.MISSING, f"{label} has no Spark: choose an emr-spark-8 release"
@@ -392,10 +392,10 @@ def account_plan(_: Plan, client: Client) -> Iterator[Finding]:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
         kind = "PAID"  # an account from before there were plans
-    yield Finding("account plan", *judged_plan(kind))
+    yield Finding("account plan", *plan_verdict(kind))
 
 
-def judged_plan(kind: str) -> tuple[Verdict, str]:
+def plan_verdict(kind: str) -> tuple[Verdict, str]:
     """What the plan of an account means."""
     if kind == "FREE":
         return Verdict.NOTE, (
@@ -411,10 +411,10 @@ def disk_key(plan: Plan, client: Client) -> Iterator[Finding]:
     key = None
     if ec2.get_ebs_encryption_by_default()["EbsEncryptionByDefault"]:
         key = ec2.get_ebs_default_kms_key_id()["KmsKeyId"]
-    yield Finding("disk key", *judged_key(key, plan.parameters["DiskKeyArn"]))
+    yield Finding("disk key", *key_verdict(key, plan.parameters["DiskKeyArn"]))
 
 
-def judged_key(key: str | None, given: str) -> tuple[Verdict, str]:
+def key_verdict(key: str | None, given: str) -> tuple[Verdict, str]:
     """What the key of new disks, None where they are not encrypted, means beside DiskKeyArn."""
     if key is None or key.endswith(AWS_KEY):
         return Verdict.OK, "new disks ask for no key of yours"

@@ -47,7 +47,7 @@ class Stack:
         try:
             listed = [*summaries(boto3.client("cloudformation"), name)]
         except ClientError as error:
-            if is_no_stack(error):
+            if is_missing_stack(error):
                 raise NoStackError(f"there is no stack {name} to operate: {error}") from error
             raise StackError(f"stack {name} cannot be asked for: {error}") from error
         except BotoCoreError as error:
@@ -132,7 +132,7 @@ class Stack:
             for page in pages.paginate(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
             for each in page["VpcEndpoints"]
             # The filter is not trusted alone: the local cloud's EC2 passes it over.
-            if each["VpcId"] == vpc and each["VpcEndpointId"] != own and is_there(each)
+            if each["VpcId"] == vpc and each["VpcEndpointId"] != own and endpoint_exists(each)
         ]
 
     def costs_of_endpoints(self) -> Iterator[str]:
@@ -148,12 +148,12 @@ class Stack:
                 )
 
 
-def is_there(endpoint: Mapping[str, Any]) -> bool:
+def endpoint_exists(endpoint: Mapping[str, Any]) -> bool:
     """Whether an endpoint of DescribeVpcEndpoints is not yet gone."""
     return str(endpoint["State"]).lower() != "deleted"
 
 
-def is_no_stack(error: ClientError) -> bool:
+def is_missing_stack(error: ClientError) -> bool:
     """Whether CloudFormation refused a request because there is no such stack."""
     told = error.response["Error"]
     return told["Code"] == "ValidationError" and "does not exist" in told["Message"]

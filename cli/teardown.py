@@ -15,7 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from cli.stack import Stack, StackError, is_no_stack, is_there, physical_ids, summaries
+from cli.stack import Stack, StackError, endpoint_exists, is_missing_stack, physical_ids, summaries
 from local.emr.cluster import ENDED
 
 GROUPS = ("PrimaryGroup", "CoreGroup", "ServiceAccessGroup")
@@ -24,10 +24,10 @@ TABLES = ("RunsTable",)
 KEPT = (BUCKETS, TABLES)  # what the template retains
 ALIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
 # What is polled for an hour is throttled at times: about a minute of trying again.
-PATIENT = Config(retries={"mode": "standard", "total_max_attempts": 10})
-POLL_SECONDS, TELL_SECONDS = 10, 60
+MANY_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 10})
+POLL_SECONDS, REPORT_SECONDS = 10, 60
 CLUSTER_MINUTES, ENDPOINT_MINUTES, STACK_MINUTES = 30, 15, 60
-EMPTYINGS = 5  # of a bucket, into which the last logs of a cluster may still come
+MAX_EMPTYINGS = 5  # of a bucket, into which the last logs of a cluster may still come
 GONE = {"NoSuchBucket", "404", "NoSuchUpload", "ResourceNotFoundException"}
 GONE |= {"InvalidGroup.NotFound", "InvalidPermission.NotFound", "InvalidVpcEndpointId.NotFound"}
 
@@ -35,7 +35,7 @@ GONE |= {"InvalidGroup.NotFound", "InvalidPermission.NotFound", "InvalidVpcEndpo
 def client(service: str) -> Any:
     """A client that waits out throttling."""
     make: Any = boto3.client
-    return make(service, config=PATIENT)
+    return make(service, config=MANY_RETRIES)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Teardown:
         try:
             id = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
         except ClientError as error:
-            if not is_no_stack(error):
+            if not is_missing_stack(error):
                 raise
             return cls._of_deleted(name)
         resources = physical_ids([*summaries(cloudformation, id)])
@@ -184,7 +184,7 @@ class Teardown:
             each
             for page in pages
             for each in page["VpcEndpoints"]
-            if is_there(each)
+            if endpoint_exists(each)
             and (each["VpcEndpointId"] in own or _groups_of(each) & self._groups())
         ]
 
@@ -324,7 +324,7 @@ def _wait(look: Callable[[], str], minutes: int) -> Iterator[str]:
         now = time.monotonic()
         if now - begun > minutes * 60:
             raise StackError(f"{seen} for more than {minutes} minutes; run the command again later")
-        if seen != told or now - told_at >= TELL_SECONDS:
+        if seen != told or now - told_at >= REPORT_SECONDS:
             yield seen
             told, told_at = seen, now
         time.sleep(pause)
@@ -336,7 +336,7 @@ def _state(cloudformation: Any, id: str) -> str:
     try:
         return str(cloudformation.describe_stacks(StackName=id)["Stacks"][0]["StackStatus"])
     except ClientError as error:
-        if is_no_stack(error):
+        if is_missing_stack(error):
             return "DELETE_COMPLETE"
         raise
 
@@ -380,7 +380,7 @@ def _delete_bucket(name: str) -> Iterator[str]:
     if not _has_bucket(name):
         yield f"bucket {name} is gone already"
         return
-    for _ in range(EMPTYINGS):
+    for _ in range(MAX_EMPTYINGS):
         yield from _empty(s3, name)
         try:
             s3.delete_bucket(Bucket=name)

@@ -18,7 +18,7 @@ from evaluation.runs import Figures
 from local.emr.step import JAVA_OPTIONS, PYTHON
 from spark.contracts.movielens import DatasetError
 from spark.measures.registry import MEASURES
-from tools.data_sets import SourceError, bar, folder_of
+from tools.data_sets import NoDataSetError, bar, folder_of
 from tools.java import NoJavaError, java_home
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,14 +31,14 @@ def measure(dataset: str) -> Figures:
         dataset: a folder, or a name that `tools.data_sets` knows.
 
     Raises:
-        SourceError: there is no such data set, it cannot be computed on, or there is no Java.
+        NoDataSetError: there is no such data set, it cannot be computed on, or there is no Java.
     """
     folder = folder_of(dataset, bar(dataset))
     try:
         with tempfile.TemporaryDirectory() as scratch, session(Path(scratch)) as spark:
             return evaluate(spark, folder, Path(scratch))
     except (DatasetError, NoJavaError) as error:
-        raise SourceError(str(error)) from error
+        raise NoDataSetError(str(error)) from error
 
 
 def evaluate(spark: SparkSession, folder: Path, scratch: Path) -> Figures:

@@ -15,7 +15,7 @@ from local.drops import RunError
 from local.up import up
 from pictures.browser import NoBrowserError
 from pictures.screenshots import screenshots
-from tools.data_sets import RELEASES, SAMPLES, SourceError
+from tools.data_sets import RELEASES, SYNTHETIC, NoDataSetError
 from tools.java import NoJavaError, java_home
 from tools.job_archive import ArchiveError
 
@@ -26,7 +26,7 @@ EXAMPLES = """examples:
   python -m local up --dataset sample
 """
 ERRORS = (
-    SourceError, CloudError, ArchiveError, RunError, DemoError, NoJavaError, NoBrowserError,
+    NoDataSetError, CloudError, ArchiveError, RunError, DemoError, NoJavaError, NoBrowserError,
 )  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parser().parse_args(arguments)
     _forget_the_users_account()
-    mind_signals()
+    install_signal_handlers()
     try:
         java_home()
         if options.command == "up":
@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = whole.add_subparsers(dest="command", required=True)
     show = commands.add_parser("demo", help="run the pipeline on a data set and ask the API")
-    known = ", ".join([*SAMPLES, *RELEASES])
+    known = ", ".join([*SYNTHETIC, *RELEASES])
     show.add_argument("--dataset", default="sample", help=f"{known}, or a folder")
     show.add_argument("--movie", help="id or title of the movie to find similar titles of")
     keep = commands.add_parser("up", help="start a cloud and keep it up until Ctrl-C")
@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
-def mind_signals() -> None:
+def install_signal_handlers() -> None:
     """Make Ctrl-C, a kill and the closing of the terminal an end in good order."""
     ends = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # else it was started by nohup

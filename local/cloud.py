@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from local.access import ACCOUNT, REGION, Access, clean_environment
-from local.emr.cluster import Script
-from local.emr.server import Player
+from local.emr.cluster import Behaviour
+from local.emr.server import FakeEmr
 from local.emr.step import Nodes, local_nodes
-from local.supervised import Guarded
+from local.supervised import SupervisedProcess
 from tools.job_archive import upload
 from tools.wheels import wheels
 
@@ -48,13 +48,13 @@ class Cloud:
     Attributes:
         access: endpoints and credentials.
         outputs: the stack's outputs.
-        player: plays EMR.
+        emr: the fake EMR.
         folder: everything of it on disk; removed at the end.
     """
 
     access: Access
     outputs: Mapping[str, str]
-    player: Player
+    emr: FakeEmr
     folder: Path
 
     @property
@@ -111,7 +111,7 @@ class Cloud:
         unfinished.write_text(json.dumps(limits))
         unfinished.rename(self.folder / LIMITS)
 
-    def judged(self, sessions: str, allowed: bool = True) -> set[tuple[str, str]]:
+    def access_decisions(self, sessions: str, allowed: bool = True) -> set[tuple[str, str]]:
         """What roles were allowed or denied by now: actions, each with the ARN of what it was on.
 
         Args:
@@ -129,26 +129,28 @@ class Cloud:
 
     @classmethod
     @contextmanager
-    def start(cls, script: Script | None = None, nodes: Nodes = local_nodes) -> Iterator["Cloud"]:
+    def start(
+        cls, behaviour: Behaviour | None = None, nodes: Nodes = local_nodes
+    ) -> Iterator["Cloud"]:
         """Start the emulator and the EMR player, deploy the template, and end it all afterwards.
 
         Args:
-            script: how EMR shall behave; well, unless told otherwise.
+            behaviour: of EMR; well-behaved by default.
             nodes: of EMR's clusters.
 
         Raises:
             CloudError: the emulator did not start or the template did not deploy.
         """
         folder = Path(tempfile.mkdtemp(prefix="similar-titles-"))
-        gateway, emr = free_ports(2)
+        port, emr_port = free_ports(2)
         access = Access(
-            f"http://127.0.0.1:{gateway}", f"http://127.0.0.1:{emr}", secrets.token_hex(20)
+            f"http://127.0.0.1:{port}", f"http://127.0.0.1:{emr_port}", secrets.token_hex(20)
         )
         with (
-            _emulator(access, gateway, folder),
-            Player(access, folder / "emr", script, nodes) as player,
+            _emulator(access, port, folder),
+            FakeEmr(access, folder / "emr", behaviour, nodes) as fake_emr,
         ):
-            cloud = cls(access, _deploy(access, folder), player, folder)
+            cloud = cls(access, _deploy(access, folder), fake_emr, folder)
             upload(cloud.client("s3"), cloud.outputs["ResultsBucket"])
             yield cloud
 
@@ -189,7 +191,7 @@ def _emulator(access: Access, port: int, folder: Path) -> Iterator[None]:
     }
     log = folder / "emulator.log"
     with log.open("wb") as out:
-        process = Guarded(
+        process = SupervisedProcess(
             [str(ROOT / ".venv/bin/python"), "-P", str(ROOT / "local/emulator.py")],
             env=environment,
             cwd=folder,
@@ -204,7 +206,7 @@ def _emulator(access: Access, port: int, folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_for(url: str, process: Guarded, log: Path) -> None:
+def _wait_for(url: str, process: SupervisedProcess, log: Path) -> None:
     """Return when the emulator answers."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
@@ -260,7 +262,7 @@ def _run(command: list[str], environment: Mapping[str, str], folder: Path) -> No
     name = " ".join([Path(command[0]).name, command[1]])
     log = folder / f"{name.replace(' ', '-')}.log"
     with log.open("wb") as out:
-        status = Guarded(command, env=environment, cwd=folder, stdout=out).run()
+        status = SupervisedProcess(command, env=environment, cwd=folder, stdout=out).run()
     if status != 0:
         raise CloudError(f"`{name}` failed ({status}):\n{log.read_text(errors='replace')[-8000:]}")
 

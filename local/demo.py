@@ -32,11 +32,11 @@ def demo(dataset: str, movie: str | None) -> None:
     """Run the pipeline on a data set and print what is similar to a movie.
 
     Args:
-        dataset: as `releases.folder_of` takes it.
+        dataset: as `data_sets.folder_of` takes it.
         movie: an id or a title; a well-known or much rated one if not given.
 
     Raises:
-        DemoError, SourceError, CloudError, RunError: it did not work; the message says why.
+        DemoError, NoDataSetError, CloudError, RunError: it did not work; the message says why.
     """
     folder = folder_of(dataset, bar(dataset))
     with Screen() as screen:
@@ -44,7 +44,7 @@ def demo(dataset: str, movie: str | None) -> None:
         with Cloud.start() as cloud:
             try:
                 run = _run(cloud, folder, screen)
-                answer = _ask(cloud, f"/movies/{_choose(cloud, run, movie)}/similar?limit={SHOWN}")
+                answer = _get(cloud, f"/movies/{_choose(cloud, run, movie)}/similar?limit={SHOWN}")
             except Exception:
                 _keep_log(cloud)
                 raise
@@ -63,7 +63,7 @@ def _run(cloud: Cloud, folder: Path, screen: Screen) -> drops.Run:
         lambda done, total: screen.note(mebibytes(done, total), done, total),
     )
     state = None
-    for run in drops.states(cloud, folder.name):
+    for run in drops.follow(cloud, folder.name):
         if run["state"] != state:
             state = run["state"]
             screen.stage(state, State[state].label)
@@ -85,14 +85,14 @@ def _choose(cloud: Cloud, run: drops.Run, movie: str | None) -> int:
     """The id of the movie that is meant, or of one worth showing."""
     if movie and movie.isdecimal():
         return int(movie)
-    found = _ask(cloud, "/movies?" + urlencode({"title": movie or FAVOURITE}))["movies"]
+    found = _get(cloud, "/movies?" + urlencode({"title": movie or FAVOURITE}))["movies"]
     if movie:
         if not found:
             raise DemoError(f"no movie of {run['folder']} has the title {movie}")
         return found[0]["movie_id"]
     for candidate in [each for each in found if each["title"] == FAVOURITE] + _popular(cloud, run):
         id: int = candidate["movie_id"]
-        if _ask(cloud, f"/movies/{id}/similar?limit=1")["similar"]:
+        if _get(cloud, f"/movies/{id}/similar?limit=1")["similar"]:
             return id
     raise DemoError("none of the movies has similar titles: too few users rated the same ones")
 
@@ -107,7 +107,7 @@ def _popular(cloud: Cloud, run: drops.Run) -> list[Movie]:
     return sorted(movies, key=lambda movie: -movie["ratings"])
 
 
-def _ask(cloud: Cloud, path: str) -> Any:
+def _get(cloud: Cloud, path: str) -> Any:
     """What the API answers.
 
     Raises:

@@ -13,7 +13,7 @@ from tools.data_sets import files_of
 
 POLL_SECONDS = 0.5
 # So long nothing may happen to a run while no cluster works for it.
-PATIENCE_SECONDS = 180
+STALL_LIMIT_SECONDS = 180
 
 type Run = dict[str, Any]
 
@@ -49,7 +49,7 @@ def drop(
         s3.upload_file(str(path), bucket, f"{name}/{path.name}", Callback=add)
 
 
-def states(cloud: Cloud, folder: str) -> Iterator[Run]:
+def follow(cloud: Cloud, folder: str) -> Iterator[Run]:
     """The newest run of a folder, each time that something of it changed, to its end.
 
     Raises:
@@ -63,9 +63,9 @@ def states(cloud: Cloud, folder: str) -> Iterator[Run]:
             seen, quiet_since = run, time.monotonic()
             yield run
             continue
-        if any(cluster.state not in ENDED for cluster in cloud.player.clusters):
+        if any(cluster.state not in ENDED for cluster in cloud.emr.clusters):
             quiet_since = time.monotonic()
-        if time.monotonic() - quiet_since > PATIENCE_SECONDS:
+        if time.monotonic() - quiet_since > STALL_LIMIT_SECONDS:
             state = seen["state"] if seen else "not begun"
             raise RunError(f"the run of {folder} is {state} and nothing more happens")
         time.sleep(POLL_SECONDS)

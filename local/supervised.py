@@ -21,7 +21,7 @@ _USAGE = "usage: python supervised.py FOLDER COMMAND...   (FOLDER is removed at 
 _NOT_FOUND = 127
 
 
-class Guarded:
+class SupervisedProcess:
     """A running command that dies with this program.
 
     Args:

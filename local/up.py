@@ -21,7 +21,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from local.cloud import ROOT, STACK, Cloud, CloudError
-from local.drops import PATIENCE_SECONDS, POLL_SECONDS, Run, RunError, all_runs, drop
+from local.drops import POLL_SECONDS, STALL_LIMIT_SECONDS, Run, RunError, all_runs, drop
 from local.progress import Screen
 from tools.data_sets import bar, folder_of
 
@@ -40,10 +40,10 @@ def up(dataset: str | None = None) -> None:
     """Start a cloud, say how to use it, and tell of its runs until interrupted.
 
     Args:
-        dataset: one to drop at once, as `releases.folder_of` takes it.
+        dataset: one to drop at once, as `data_sets.folder_of` takes it.
 
     Raises:
-        SourceError, CloudError, RunError: it did not work; the message says why.
+        NoDataSetError, CloudError, RunError: it did not work; the message says why.
     """
     folder = folder_of(dataset, bar(dataset)) if dataset else None
     with Screen() as screen:
@@ -58,7 +58,7 @@ def up(dataset: str | None = None) -> None:
             if folder:
                 s3, bucket = cloud.client("s3"), cloud.outputs["DatasetsBucket"]
                 drop(s3, bucket, folder, folder.name, lambda *_: None)
-            _tell(cloud)
+            _print_state_changes(cloud)
 
 
 def usage(path: Path, cloud: Cloud) -> str:
@@ -193,7 +193,7 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_WR)
 
 
-def _tell(cloud: Cloud) -> None:
+def _print_state_changes(cloud: Cloud) -> None:
     """Print a line for each state that a run comes to, for ever.
 
     Raises:
@@ -207,7 +207,7 @@ def _tell(cloud: Cloud) -> None:
             runs = all_runs(cloud)
             answered = time.monotonic()
         except (CloudError, RunError):  # one slow answer ends no cloud that others work with
-            if time.monotonic() - answered > PATIENCE_SECONDS:
+            if time.monotonic() - answered > STALL_LIMIT_SECONDS:
                 raise
         for run in reversed(runs):
             if told.get(run["run_id"]) != run["state"]:

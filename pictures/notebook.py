@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from local.emr.step import PYTHON, local_command
-from tools.data_sets import SourceError, bar, folder_of
+from tools.data_sets import NoDataSetError, bar, folder_of
 from tools.java import ROOT, NoJavaError, java_home
 
 NOTEBOOK = ROOT / "notebooks" / "similar_titles.ipynb"
@@ -170,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
             if options.command == "open":
                 return open_in_lab(prepared)
             render(prepared)
-    except (SourceError, NoJavaError) as error:
+    except (NoDataSetError, NoJavaError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

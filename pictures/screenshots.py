@@ -49,7 +49,7 @@ def screenshots() -> None:
     """Run the pipeline on the sample and write the pictures to docs/images.
 
     Raises:
-        SourceError, CloudError, RunError, NoBrowserError: it did not work; the message says why.
+        NoDataSetError, CloudError, RunError, NoBrowserError: it did not work; the message says why.
     """
     folder = folder_of("sample", bar("sample"))
     with Screen() as screen, browser() as chromium:
@@ -58,7 +58,7 @@ def screenshots() -> None:
             screen.stage("run")
             s3, bucket = cloud.client("s3"), cloud.outputs["DatasetsBucket"]
             drops.drop(s3, bucket, folder, folder.name, lambda *_: None)
-            *_, run = drops.states(cloud, folder.name)
+            *_, run = drops.follow(cloud, folder.name)
             if run["state"] != "LIVE":
                 raise RunError(f"run {run['run_id']} is {run['state']}: {run.get('reason')}")
             movie = most_rated(cloud)

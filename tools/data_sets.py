@@ -21,7 +21,7 @@ GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 RELEASES = (
     "ml-latest-small", "ml-100k", "ml-1m", "ml-10m", "ml-20m", "ml-25m", "ml-32m",
 )  # fmt: skip
-SAMPLES = {"sample": "100k", "1m": "1m", "10m": "10m"}
+SYNTHETIC = {"sample": "100k", "1m": "1m", "10m": "10m"}
 TIMEOUT_SECONDS = 60
 _CHUNK = 2**20
 
@@ -29,7 +29,7 @@ _CHUNK = 2**20
 type Progress = Callable[[int, int], None]
 
 
-class SourceError(Exception):
+class NoDataSetError(Exception):
     """A data set that cannot be had; the message is one sentence for the person who asked."""
 
 
@@ -43,16 +43,16 @@ def folder_of(name: str, progress: Progress, data: Path = DATA, base: str = GROU
         base: URL below which the releases stand.
 
     Raises:
-        SourceError: there is no such data set, or it cannot be had.
+        NoDataSetError: there is no such data set, or it cannot be had.
     """
-    if name in SAMPLES:
-        return _sample(SAMPLES[name], data)
+    if name in SYNTHETIC:
+        return _synthetic(SYNTHETIC[name], data)
     if name in RELEASES:
         return download(name, progress, data, base)
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        known = ", ".join([*SAMPLES, *RELEASES])
-        raise SourceError(f"there is no folder {name}, and it is none of {known}")
+        known = ", ".join([*SYNTHETIC, *RELEASES])
+        raise NoDataSetError(f"there is no folder {name}, and it is none of {known}")
     _check(folder)
     return folder.resolve()
 
@@ -71,10 +71,10 @@ def _check(folder: Path) -> None:
     try:
         files_of(folder)
     except DatasetError as error:
-        raise SourceError(str(error)) from error
+        raise NoDataSetError(str(error)) from error
 
 
-def _sample(size: str, data: Path) -> Path:
+def _synthetic(size: str, data: Path) -> Path:
     """The generated set of a size, made anew where the generator has changed."""
     generator = Path(generate.__code__.co_filename).read_bytes()
     version = hashlib.sha256(generator).hexdigest()[:8]
@@ -94,7 +94,7 @@ def download(name: str, progress: Progress, data: Path = DATA, base: str = GROUP
     That it was checked is said on standard error.
 
     Raises:
-        SourceError: it cannot be downloaded, or it is not what was published.
+        NoDataSetError: it cannot be downloaded, or it is not what was published.
     """
     folder = data / name
     if folder.is_dir():
@@ -107,9 +107,11 @@ def download(name: str, progress: Progress, data: Path = DATA, base: str = GROUP
             published = _published_md5(f"{url}.md5")
             found = _fetch(url, archive, progress)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise SourceError(f"{name} cannot be downloaded from {url}: {_why(error)}") from error
+            raise NoDataSetError(
+                f"{name} cannot be downloaded from {url}: {_why(error)}"
+            ) from error
         if found != published:
-            raise SourceError(
+            raise NoDataSetError(
                 f"{url} arrived with MD5 {found}, but {published} is published: try again"
             )
         print(f"{name}: MD5 {found}, as published", file=sys.stderr, flush=True)
@@ -163,7 +165,7 @@ def _unpack(archive: Path, folder: Path) -> Path:
     Only names of the form `<folder>/<file>` are taken, so none can lead outside.
 
     Raises:
-        SourceError: it is no zip, or holds a file twice.
+        NoDataSetError: it is no zip, or holds a file twice.
     """
     folder.mkdir()
     try:
@@ -175,11 +177,11 @@ def _unpack(archive: Path, folder: Path) -> Path:
                     continue  # no release has files deeper down
                 target = folder / parts[1]
                 if target.exists():
-                    raise SourceError(f"{archive.name} holds {parts[1]} twice")
+                    raise NoDataSetError(f"{archive.name} holds {parts[1]} twice")
                 with content.open(entry) as source, target.open("wb") as out:
                     shutil.copyfileobj(source, out, _CHUNK)
     except zipfile.BadZipFile as error:
-        raise SourceError(f"{archive.name} is no zip archive: {error}") from error
+        raise NoDataSetError(f"{archive.name} is no zip archive: {error}") from error
     return folder
 
 

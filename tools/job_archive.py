@@ -29,7 +29,7 @@ from s3_keys import environment_key
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "job.txt"
-NAMED = ROOT / "spark" / "environment.sha256"
+LOCKED_SHA256 = ROOT / "spark" / "environment.sha256"
 BUILD = ROOT / "build"
 EXAMPLE = """examples:
   python -m tools.job_archive                           build the archive into build/
@@ -43,7 +43,7 @@ UNUSED_PARTS = ("flight", "_orc", "_azurefs", "_gcsfs", "gandiva")
 
 
 class ArchiveError(Exception):
-    """The archive could not be built, is not the one that is named, or has nowhere to go."""
+    """The archive could not be built, is not the locked one, or has nowhere to go."""
 
 
 def archive_path(sha256: str) -> Path:
@@ -51,18 +51,18 @@ def archive_path(sha256: str) -> Path:
     return BUILD / f"environment-{sha256}.tar.gz"
 
 
-def named() -> str:
+def locked_sha256() -> str:
     """The SHA-256 that the launcher names."""
-    return NAMED.read_text().strip()
+    return LOCKED_SHA256.read_text().strip()
 
 
-def ensure() -> Path:
+def ensure_archive() -> Path:
     """The archive that the launcher names; it is built where it is not there.
 
     Raises:
         ArchiveError: it could not be built, or what was built is another.
     """
-    path = archive_path(named())
+    path = archive_path(locked_sha256())
     if not path.exists():
         built = build()
         if built != path:
@@ -160,10 +160,10 @@ def upload(s3: Any, bucket: str) -> bool:
     Raises:
         ArchiveError: it could not be built.
     """
-    key = environment_key(named())
+    key = environment_key(locked_sha256())
     there = s3.list_objects_v2(Bucket=bucket, Prefix=key).get("KeyCount", 0)
     if not there:
-        s3.upload_file(str(ensure()), bucket, key)
+        s3.upload_file(str(ensure_archive()), bucket, key)
     return not there
 
 
@@ -201,13 +201,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.adopt:
             path = build()
-            NAMED.write_text(path.name.removeprefix("environment-").removesuffix(".tar.gz") + "\n")
+            LOCKED_SHA256.write_text(
+                path.name.removeprefix("environment-").removesuffix(".tar.gz") + "\n"
+            )
         else:
-            path = ensure()
+            path = ensure_archive()
         if options.upload:
             bucket = bucket_of(options.upload)
             done = "put into" if upload(boto3.client("s3"), bucket) else "is in"
-            print(f"{environment_key(named())} {done} {bucket}")
+            print(f"{environment_key(locked_sha256())} {done} {bucket}")
     except ArchiveError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

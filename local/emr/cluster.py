@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from local.access import Access
-from local.emr.metadata import InstanceMetadata, MetadataError, of_profile
+from local.emr.metadata import InstanceMetadata, MetadataError, profile_credentials
 from local.emr.step import MakeStep, Nodes, NodesError, StepError, StepRun
 
 ENDED = frozenset({"TERMINATED", "TERMINATED_WITH_ERRORS"})
@@ -20,7 +20,7 @@ type Emit = Callable[[str, dict[str, str], datetime], None]
 
 
 @dataclass(frozen=True)
-class Script:
+class Behaviour:
     """How EMR shall behave; well, unless told otherwise.
 
     Attributes:
@@ -28,7 +28,7 @@ class Script:
         cluster: `lives`, `waits` for nodes that EC2 does not have until it is ended, or dies by
             itself while it starts or while its step runs; `dies_once` while it starts, if it is
             the first of its name.
-        says: why the step fails or the cluster dies, where it does, instead of the usual words.
+        reason: why the step fails or the cluster dies, where it does, instead of the usual words.
         events: each is delivered `once`, `lost` or `doubled`; or all `backwards`, at the end.
         throttled: so many requests of each action are refused before one is answered, again and
             again, as EMR does where somebody else in the account asks a lot.
@@ -38,7 +38,7 @@ class Script:
 
     step: Literal["runs", "fails", "hangs"] = "runs"
     cluster: Literal["lives", "waits", "dies_starting", "dies_once", "dies_running"] = "lives"
-    says: str = ""
+    reason: str = ""
     events: Literal["once", "lost", "doubled", "backwards"] = "once"
     throttled: int = 0
     answer: Literal["given", "lost", "late"] = "given"
@@ -82,7 +82,7 @@ class _ClusterEndedError(Exception):
 
 @dataclass
 class Cluster:
-    """A cluster and where it stands; `play` is its life, `end` ends it from any thread.
+    """A cluster and where it stands; `run` is its life, `end` ends it from any thread.
 
     Attributes:
         id: given by EMR.
@@ -90,7 +90,7 @@ class Cluster:
         log_uri: s3:// URI below which it writes its logs, or empty.
         profile: instance profile of its nodes, the JobFlowRole of RunJobFlow.
         steps: in their order.
-        script: how it behaves.
+        behaviour: how it behaves.
         folder: its own on this machine's disk.
         request: of RunJobFlow.
         access: to the cloud.
@@ -107,7 +107,7 @@ class Cluster:
     log_uri: str
     profile: str
     steps: list[Step]
-    script: Script
+    behaviour: Behaviour
     folder: Path
     request: Mapping[str, Any]
     access: Access
@@ -132,24 +132,24 @@ class Cluster:
             self.reason = {"Code": code, "Message": message}
             self._ending.set()
 
-    def play(self) -> None:
+    def run(self) -> None:
         """Live from STARTING to the end."""
-        self._enter("STARTING")
+        self._set_state("STARTING")
         for step in self.steps:
-            self._move(step, "PENDING")
+            self._set_step_state(step, "PENDING")
         try:
-            if self.script.cluster == "dies_starting":
+            if self.behaviour.cluster == "dies_starting":
                 usual = "On the master instance, bootstrap action 1 failed"
-                self.end("BOOTSTRAP_FAILURE", self.script.says or usual)
-            with self._rights(), self._one_spark():
-                if self.script.cluster == "waits":
+                self.end("BOOTSTRAP_FAILURE", self.behaviour.reason or usual)
+            with self._instance_metadata(), self._exclusive_spark():
+                if self.behaviour.cluster == "waits":
                     self._ending.wait()
-                self._check()
-                self._enter("BOOTSTRAPPING")
+                self._raise_if_ended()
+                self._set_state("BOOTSTRAPPING")
                 with self._nodes() as self.make_step:
-                    self._enter("RUNNING")
+                    self._set_state("RUNNING")
                     for step in self.steps:
-                        self._run(step)
+                        self._run_step(step)
             self.end("ALL_STEPS_COMPLETED", "Steps completed")
         except _ClusterEndedError:
             pass
@@ -157,15 +157,15 @@ class Cluster:
             self.end("INTERNAL_ERROR", f"{type(error).__name__}: {error}")
         for step in self.steps:
             if step.state in {"PENDING", "RUNNING"}:
-                self._move(step, "CANCELLED")
-        self._enter("TERMINATING")
+                self._set_step_state(step, "CANCELLED")
+        self._set_state("TERMINATING")
         good = self.reason["Code"] in {"ALL_STEPS_COMPLETED", "USER_REQUEST"}
-        self._enter("TERMINATED" if good else "TERMINATED_WITH_ERRORS")
+        self._set_state("TERMINATED" if good else "TERMINATED_WITH_ERRORS")
 
     @contextlib.contextmanager
-    def _rights(self) -> Iterator[None]:
+    def _instance_metadata(self) -> Iterator[None]:
         try:
-            credentials = of_profile(self.access, self.profile, self.id)
+            credentials = profile_credentials(self.access, self.profile, self.id)
         except MetadataError as error:
             self.end("VALIDATION_ERROR", str(error))
             raise _ClusterEndedError from error
@@ -184,47 +184,47 @@ class Cluster:
             raise _ClusterEndedError from error
 
     @contextlib.contextmanager
-    def _one_spark(self) -> Iterator[None]:
+    def _exclusive_spark(self) -> Iterator[None]:
         while not self.spark.acquire(timeout=POLL_SECONDS):
-            self._check()
+            self._raise_if_ended()
         try:
-            self._check()
+            self._raise_if_ended()
             yield
         finally:
             self.spark.release()
 
-    def _check(self) -> None:
+    def _raise_if_ended(self) -> None:
         if self._ending.is_set():
             raise _ClusterEndedError
 
-    def _run(self, step: Step) -> None:
+    def _run_step(self, step: Step) -> None:
         """Run one step; a failed one ends the cluster, if that is what it was launched with."""
-        self._move(step, "RUNNING")
+        self._set_step_state(step, "RUNNING")
         failure = self._failure(step)
         if failure is None:
-            self._move(step, "COMPLETED")
+            self._set_step_state(step, "COMPLETED")
             return
         step.failure = failure
-        self._move(step, "FAILED")
+        self._set_step_state(step, "FAILED")
         if step.action_on_failure in {"TERMINATE_CLUSTER", "TERMINATE_JOB_FLOW"}:
             self.end("STEP_FAILURE", "Shut down as step failed")
             raise _ClusterEndedError
 
     def _failure(self, step: Step) -> dict[str, str] | None:
         """Why the step failed, or None where it did its work."""
-        if self.script.cluster == "dies_running":
+        if self.behaviour.cluster == "dies_running":
             usual = "The master node was terminated by EC2"
-            self.end("INSTANCE_FAILURE", self.script.says or usual)
+            self.end("INSTANCE_FAILURE", self.behaviour.reason or usual)
             raise _ClusterEndedError
-        if self.script.step == "hangs":
+        if self.behaviour.step == "hangs":
             self._ending.wait()
             raise _ClusterEndedError
-        if self.script.step == "fails":
+        if self.behaviour.step == "fails":
             usual = "Exception: a step that shall fail"
-            return {"Reason": "Unknown Error.", "Message": self.script.says or usual}
-        return self._spark(step)
+            return {"Reason": "Unknown Error.", "Message": self.behaviour.reason or usual}
+        return self._run_spark(step)
 
-    def _spark(self, step: Step) -> dict[str, str] | None:
+    def _run_spark(self, step: Step) -> dict[str, str] | None:
         run = self.make_step(step.arguments, self.folder / step.id)
         try:
             run.start()
@@ -249,7 +249,7 @@ class Cluster:
         run.put_logs(bucket, prefix)
         return f"s3://{bucket}/{prefix}stderr.gz"
 
-    def _enter(self, state: str) -> None:
+    def _set_state(self, state: str) -> None:
         now = datetime.now(UTC)
         self.state = state
         moments = {"STARTING": "CreationDateTime", "RUNNING": "ReadyDateTime"}
@@ -263,20 +263,22 @@ class Cluster:
             "name": self.name,
             "clusterId": self.id,
             "state": state,
-            "message": f"Amazon EMR Cluster {self.id} ({self.name}) {self._said(state, now)}",
+            "message": self._state_message(state, now),
         }
         self.emit("EMR Cluster State Change", detail, now)
 
-    def _said(self, state: str, now: datetime) -> str:
+    def _state_message(self, state: str, now: datetime) -> str:
         words = {
             "STARTING": "was requested",
             "TERMINATED": "has terminated",
             "TERMINATED_WITH_ERRORS": "has terminated with errors",
         }
-        said = f"{words.get(state, f'is {state.lower()}')} at {_minute(now)}"
-        return f"{said} with a reason of {self.reason['Code']}." if state in ENDED else f"{said}."
+        cluster = f"Amazon EMR Cluster {self.id} ({self.name})"
+        message = f"{cluster} {words.get(state, f'is {state.lower()}')} at {_minute(now)}"
+        reason = f" with a reason of {self.reason['Code']}" if state in ENDED else ""
+        return f"{message}{reason}."
 
-    def _move(self, step: Step, state: str) -> None:
+    def _set_step_state(self, step: Step, state: str) -> None:
         now = datetime.now(UTC)
         step.state = state
         moments = {"PENDING": "CreationDateTime", "RUNNING": "StartDateTime"}

@@ -59,7 +59,7 @@ class Credentials:
         return datetime.now(UTC) < self.issued + (self.expires - self.issued) / 2
 
 
-def of_profile(access: Access, profile: str, session: str) -> Callable[[], Credentials]:
+def profile_credentials(access: Access, profile: str, session: str) -> Callable[[], Credentials]:
     """What asks STS for credentials of an instance profile's role, as EC2 does for its instances.
 
     The emulator has no caller that is EC2: its root user asks, whom it lets through as any
@@ -154,7 +154,7 @@ class InstanceMetadata:
         self._tokens[token] = time.monotonic() + int(seconds)
         return 200, token
 
-    def look_up(self, path: str, token: str) -> tuple[int, str]:
+    def get(self, path: str, token: str) -> tuple[int, str]:
         """Status and body for who asks for something with a session token."""
         if time.monotonic() >= self._tokens.get(token, 0):
             return 401, "Unauthorized"
@@ -171,9 +171,9 @@ class InstanceMetadata:
         if path in known:
             return 200, known[path]
         folder, _, role = f"{path.rstrip('/')}/".partition(_CREDENTIALS)
-        return (404, "Not Found") if folder else self._look_up_credentials(role.rstrip("/"))
+        return (404, "Not Found") if folder else self._get_credentials(role.rstrip("/"))
 
-    def _look_up_credentials(self, role: str) -> tuple[int, str]:
+    def _get_credentials(self, role: str) -> tuple[int, str]:
         """The role's name for none, the credentials for its own."""
         try:
             credentials = self.credentials()
@@ -229,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         token = self.headers.get("X-aws-ec2-metadata-token", "")
-        self._answer(*self.service.look_up(self.path, token))
+        self._answer(*self.service.get(self.path, token))
 
     def _answer(self, status: int, text: str, seconds: str = "") -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from local import eventbridge
 from local.access import Access
-from local.emr.cluster import ENDED, Cluster, Script, Step
+from local.emr.cluster import ENDED, Behaviour, Cluster, Step
 from local.emr.step import Nodes, local_nodes
 
 logger = logging.getLogger(__name__)
@@ -29,16 +29,16 @@ PREFIX = "ElasticMapReduce."
 UNKNOWN = "InvalidAction"  # what the emulator says of actions that it does not know
 THROTTLED = json.dumps({"__type": "ThrottlingException", "message": "Rate exceeded"}).encode()
 # What would have to be played and is not: refused, rather than answered by the emulator alone.
-NOT_PLAYED = frozenset({"AddJobFlowSteps", "CancelSteps"})
+UNSUPPORTED = frozenset({"AddJobFlowSteps", "CancelSteps"})
 
 type Answer = dict[str, Any]
 
 
-class Player:
+class FakeEmr:
     """EMR of one local cloud, from `with` to the end of its block.
 
     Attributes:
-        script: how clusters that are launched from now on behave; drills set it.
+        behaviour: how clusters that are launched from now on behave; drills set it.
         launched: how many clusters were launched.
     """
 
@@ -46,12 +46,12 @@ class Player:
         self,
         access: Access,
         folder: Path,
-        script: Script | None = None,
+        behaviour: Behaviour | None = None,
         nodes: Nodes = local_nodes,
     ):
         """Make one that will listen at the access's EMR endpoint and keep its files in `folder`."""
         self._nodes = nodes
-        self.script = script or Script()
+        self.behaviour = behaviour or Behaviour()
         self._access = access
         self._folder = folder
         self._clusters: dict[str, Cluster] = {}
@@ -64,7 +64,7 @@ class Player:
     def __enter__(self) -> Self:
         """Listen."""
         where = urlsplit(self._access.emr_endpoint)
-        handler = type("Handler", (_Handler,), {"player": self})
+        handler = type("Handler", (_Handler,), {"emr": self})
         self._server = ThreadingHTTPServer((where.hostname or "", where.port or 0), handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -91,7 +91,7 @@ class Player:
 
     def throttles(self, action: str) -> bool:
         """Whether a request is refused because EMR has too much to do."""
-        if self._refused[action] < self.script.throttled:
+        if self._refused[action] < self.behaviour.throttled:
             self._refused[action] += 1
             return True
         self._refused[action] = 0
@@ -148,17 +148,17 @@ class Player:
             Step(each["Id"], each["Name"], each["Config"]["Args"], each["ActionOnFailure"])
             for each in emulator.list_steps(ClusterId=cluster_id)["Steps"]
         ]
-        script = self.script
-        if script.cluster == "dies_once":
+        behaviour = self.behaviour
+        if behaviour.cluster == "dies_once":
             is_first = all(each.name != noted["Name"] for each in self.clusters)
-            script = replace(script, cluster="dies_starting" if is_first else "lives")
+            behaviour = replace(behaviour, cluster="dies_starting" if is_first else "lives")
         cluster = Cluster(
             id=cluster_id,
             name=noted["Name"],
             log_uri=noted.get("LogUri", ""),
             profile=noted["Ec2InstanceAttributes"]["IamInstanceProfile"],
             steps=steps,
-            script=script,
+            behaviour=behaviour,
             folder=self._folder / cluster_id,
             request=request,
             make_nodes=self._nodes,
@@ -167,17 +167,17 @@ class Player:
             emit=self._emit,
         )
         self._clusters[cluster_id] = cluster
-        self._threads.append(threading.Thread(target=cluster.play, name=cluster_id))
+        self._threads.append(threading.Thread(target=cluster.run, name=cluster_id))
         self._threads[-1].start()
 
     def _emit(self, detail_type: str, detail: dict[str, str], at: Any) -> None:
         cluster = self._clusters[detail["clusterId"]]
-        times = {"once": 1, "lost": 0, "doubled": 2, "backwards": 1}[cluster.script.events]
+        times = {"once": 1, "lost": 0, "doubled": 2, "backwards": 1}[cluster.behaviour.events]
         if self._closing.is_set():
             return
         event = eventbridge.event(detail_type, detail, at)
         waiting = [event] * times
-        if cluster.script.events == "backwards":
+        if cluster.behaviour.events == "backwards":
             cluster.held_back.append(event)
             waiting = cluster.held_back[::-1] if cluster.state in ENDED else []
         try:
@@ -236,29 +236,29 @@ class Player:
 class _Handler(BaseHTTPRequestHandler):
     """One request of EMR's JSON protocol."""
 
-    player: Player
+    emr: FakeEmr
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         action = self.headers.get("X-Amz-Target", "").removeprefix(PREFIX)
-        if self.player.throttles(action):
+        if self.emr.throttles(action):
             self._send(400, "application/x-amz-json-1.1", THROTTLED)
             return
-        status, content_type, text = self.player.forward(dict(self.headers), body)
+        status, content_type, text = self.emr.forward(dict(self.headers), body)
         if status == 200:
-            if action in NOT_PLAYED:
+            if action in UNSUPPORTED:
                 message = f"the local cloud does not play {action}"
                 error = {"__type": "InvalidRequestException", "message": message}
                 status, text = 400, json.dumps(error).encode()
             else:
-                answer = self.player.answer(action, json.loads(body or b"{}"), json.loads(text))
+                answer = self.emr.answer(action, json.loads(body or b"{}"), json.loads(text))
                 text = json.dumps(answer).encode()
         elif UNKNOWN.encode() in text:
-            status, text = self._alone(action, json.loads(body or b"{}"), status, text)
-        if action == "RunJobFlow" and self.player.script.answer != "given":
-            if self.player.script.answer == "late":
-                self.player.wait_for_end(LATE_SECONDS)
+            status, text = self._answer_alone(action, json.loads(body or b"{}"), status, text)
+        if action == "RunJobFlow" and self.emr.behaviour.answer != "given":
+            if self.emr.behaviour.answer == "late":
+                self.emr.wait_for_end(LATE_SECONDS)
             self.close_connection = True
             return
         self._send(status, content_type, text)
@@ -270,10 +270,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
-    def _alone(self, action: str, request: Answer, status: int, text: bytes) -> tuple[int, bytes]:
+    def _answer_alone(
+        self, action: str, request: Answer, status: int, text: bytes
+    ) -> tuple[int, bytes]:
         """Status and body for what the emulator did not understand."""
         try:
-            answer = self.player.answer_alone(action, request)
+            answer = self.emr.answer_alone(action, request)
         except ValueError as error:
             refusal = {"__type": "InvalidRequestException", "message": str(error)}
             return 400, json.dumps(refusal).encode()

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from local.access import Access, clean_environment
 from local.emr.metadata import InstanceMetadata
-from local.supervised import Guarded
+from local.supervised import SupervisedProcess
 from tools.java import ROOT, java_home
 
 PYTHON = ROOT / ".venv" / "bin" / "python"
@@ -71,7 +71,7 @@ class Submission:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def submitted(arguments: Sequence[str]) -> Submission:
+def parse_submission(arguments: Sequence[str]) -> Submission:
     """What a step with these Args submits.
 
     Raises:
@@ -111,11 +111,11 @@ def _named(archive: str) -> tuple[str, str]:
     return name, uri
 
 
-def on_disk(submission: Submission, s3: Any, code: Path, work: Path) -> list[str]:
+def download_code(submission: Submission, s3: Any, code: Path, work: Path) -> list[str]:
     """Bring what is submitted to disk; returns what spark-submit is to be given.
 
     Args:
-        submission: from `submitted`.
+        submission: from `parse_submission`.
         s3: client.
         code: a folder for the objects, as `<bucket>/<key>`.
         work: the working directory, into which the archives are unpacked.
@@ -125,17 +125,17 @@ def on_disk(submission: Submission, s3: Any, code: Path, work: Path) -> list[str
     """
     for name, uri in submission.archives.items():
         if name != DEPENDENCIES:
-            _unpack(_bring(uri, s3, code), work / name)
-    modules = ",".join(str(_bring(uri, s3, code)) for uri in submission.modules)
+            _unpack(_download(uri, s3, code), work / name)
+    modules = ",".join(str(_download(uri, s3, code)) for uri in submission.modules)
     return [
         *submission.options,
         *(["--py-files", modules] if modules else []),
-        str(_bring(submission.program, s3, code)),
+        str(_download(submission.program, s3, code)),
         *submission.arguments,
     ]
 
 
-def _bring(uri: str, s3: Any, folder: Path) -> Path:
+def _download(uri: str, s3: Any, folder: Path) -> Path:
     """The path to which an object was brought."""
     bucket, _, key = uri.removeprefix(_S3).partition("/")
     leads_out = key.startswith("/") or ".." in PurePosixPath(uri).parts
@@ -206,7 +206,7 @@ class StepRun(ABC):
     metadata: InstanceMetadata
     arguments: Sequence[str]
     folder: Path
-    _process: Guarded | None = field(default=None, init=False)
+    _process: SupervisedProcess | None = field(default=None, init=False)
 
     @abstractmethod
     def start(self) -> None:
@@ -234,7 +234,9 @@ class StepRun(ABC):
             work: its working directory.
         """
         with (self.folder / "stdout").open("wb") as out, (self.folder / "stderr").open("wb") as err:
-            self._process = Guarded(command, env=environment, cwd=work, stdout=out, stderr=err)
+            self._process = SupervisedProcess(
+                command, env=environment, cwd=work, stdout=out, stderr=err
+            )
 
     def put_logs(self, bucket: str, prefix: str) -> None:
         """Bring what it said to S3, as `stdout.gz` and `stderr.gz` below a prefix."""
@@ -269,9 +271,9 @@ class SparkStep(StepRun):
         """Bring the code to disk and start Spark; see `StepRun`."""
         work = self.folder / "work"
         work.mkdir(parents=True)
-        submission = submitted(self.arguments)
+        submission = parse_submission(self.arguments)
         s3 = node_s3(self.access, self.metadata)
-        arguments = on_disk(submission, s3, self.folder / "code", work)
+        arguments = download_code(submission, s3, self.folder / "code", work)
         environment = {
             **node_environment(self.access, self.metadata),
             **submission.environment,
@@ -339,6 +341,6 @@ def bootstrap_scripts(
     s3 = node_s3(access, metadata)
     actions = request.get("BootstrapActions", [])
     try:
-        return [_bring(each["ScriptBootstrapAction"]["Path"], s3, folder) for each in actions]
+        return [_download(each["ScriptBootstrapAction"]["Path"], s3, folder) for each in actions]
     except StepError as error:
         raise NodesError(f"On the master instance, bootstrap action 1 failed: {error}") from error

@@ -26,7 +26,7 @@ from local.access import REGION, Access, clean_environment
 from local.cloud import free_ports
 from local.emr.metadata import InstanceMetadata
 from local.emr.step import MakeStep, NodesError, StepRun, bootstrap_scripts, node_environment
-from local.supervised import Guarded
+from local.supervised import SupervisedProcess
 from local.yarn import configuration
 from tools.hadoop import jars
 from tools.java import ROOT, java_home
@@ -102,7 +102,7 @@ class Yarn:
         """The log folders of an application's containers, on all nodes."""
         return sorted(self.folder.glob(f"node*/logs/{application}/container_*"))
 
-    def wait(self, servers: Guarded) -> None:
+    def wait(self, servers: SupervisedProcess) -> None:
         """Return when all nodes are there.
 
         Raises:
@@ -164,8 +164,8 @@ def start(
     """
     each_port = len(configuration.NODE_MANAGER)
     ports = iter(free_ports(len(configuration.RESOURCE_MANAGER) + each_port * count))
-    told = configuration.configuration(request, access, metadata, folder, ports, node)
-    told.write(folder / "conf")
+    settings = configuration.configuration(request, access, metadata, folder, ports, node)
+    settings.write(folder / "conf")
     (folder / "events").mkdir()
     servers = {
         "resourcemanager": _server(f"{SERVERS}.resourcemanager.ResourceManager", folder),
@@ -174,7 +174,7 @@ def start(
         NodeManager(f"node{number + 1}", folder / f"node{number + 1}") for number in range(count)
     ]
     for each in nodes:
-        told.write(each.folder / "conf", configuration.of_node_manager(each.folder, ports))
+        settings.write(each.folder / "conf", configuration.of_node_manager(each.folder, ports))
         servers[each.name] = _server(f"{SERVERS}.nodemanager.NodeManager", each.folder)
     plan = {
         "python": _bare_python(folder),
@@ -183,20 +183,20 @@ def start(
         "servers": servers,
     }
     (folder / "plan.json").write_text(json.dumps(plan))
-    yarn = Yarn(folder, told.web, nodes)
+    yarn = Yarn(folder, settings.web, nodes)
     with (folder / "nodes.log").open("wb") as out:
         first = str(ROOT / "local" / "yarn" / "first_process.py")
-        guarded = Guarded(
+        servers_process = SupervisedProcess(
             [*_unshare(), sys.executable, first, str(folder / "plan.json")],
             env=clean_environment(),
             cwd=folder,
             stdout=out,
         )
     try:
-        yarn.wait(guarded)
+        yarn.wait(servers_process)
         yield yarn
     finally:
-        guarded.stop()
+        servers_process.stop()
         for unpacked in (folder / "staging", *folder.glob("node*/local")):  # a GB; the logs stay
             shutil.rmtree(unpacked, ignore_errors=True)
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from local.access import ACCOUNT, REGION
 from local.cloud import Cloud as LocalCloud
-from local.emr.cluster import Script
+from local.emr.cluster import Behaviour
 from tests.e2e.conftest import World
 from tests.unit.conftest import Cloud, account
 
@@ -37,7 +37,7 @@ def deployed() -> Iterator[LocalCloud]:
 def world(deployed: LocalCloud) -> Iterator[World]:
     """It in a drill's hands; EMR behaves well again afterwards."""
     yield World(deployed)
-    deployed.player.script = Script()
+    deployed.emr.behaviour = Behaviour()
 
 
 def builders(deployed: LocalCloud) -> Cloud:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.cloud import Cloud
-from local.emr.cluster import Script
+from local.emr.cluster import Behaviour
 
 LIMIT_SECONDS = 180
 POLL_SECONDS = 0.2
@@ -92,8 +92,8 @@ def world(cloud: Cloud, request: pytest.FixtureRequest) -> Iterator[World]:
     and takes little at once.
     """
     is_drill = request.node.get_closest_marker("drill") is not None
-    cloud.player.script = Script(throttled=1) if is_drill else Script()
+    cloud.emr.behaviour = Behaviour(throttled=1) if is_drill else Behaviour()
     cloud.limit(**({"keys": 2, "write_units": 20} if is_drill else {}))
     yield World(cloud)
-    cloud.player.script = Script()
+    cloud.emr.behaviour = Behaviour()
     cloud.limit()

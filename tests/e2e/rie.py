@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 
 from local.access import clean_environment
 from local.cloud import ROOT, free_ports
-from local.supervised import Guarded
+from local.supervised import SupervisedProcess
 
 EMULATOR = ROOT / ".venv-sam/lib/python3.13/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64"
 # The interpreter without the packages of the project's environment.
@@ -101,14 +101,14 @@ def function(
     }
     log = folder / "function.log"
     with log.open("wb") as out:
-        process = Guarded(command, env=variables, cwd=built, stdout=out)
+        process = SupervisedProcess(command, env=variables, cwd=built, stdout=out)
     try:
         yield lambda event: _invoke(client, event, process, log)
     finally:
         process.stop()
 
 
-def _invoke(port: int, event: bytes, process: Guarded, log: Path) -> Any:
+def _invoke(port: int, event: bytes, process: SupervisedProcess, log: Path) -> Any:
     """Post an event, as soon as somebody listens."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations", event

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from local.access import REGION
 from local.cloud import ROOT, STACK, deploy
-from local.emr.cluster import ENDED, Script
+from local.emr.cluster import ENDED, Behaviour
 from sweeper import lost_drops
 from tests.conftest import Observed
 from tests.e2e.conftest import World
@@ -182,7 +182,7 @@ def test_a_cluster_past_its_deadline_is_ended_and_somebody_is_told(
     world: World, observed: Observed
 ) -> None:
     inbox = Inbox(world)
-    world.cloud.player.script = Script(step="hangs", events="lost", throttled=1)
+    world.cloud.emr.behaviour = Behaviour(step="hangs", events="lost", throttled=1)
     world.drop("hanging", files(ratings(seed=13)))
     run = world.wait_for_run("hanging", "STARTING")
     cluster = world.wait_for_cluster(run["run_id"], "RUNNING")
@@ -263,7 +263,7 @@ def deaf(world: World) -> Iterator[None]:
 def test_a_cluster_that_never_gets_its_nodes_is_ended_with_the_way_out(
     world: World, observed: Observed
 ) -> None:
-    world.cloud.player.script = Script(cluster="waits", throttled=1)
+    world.cloud.emr.behaviour = Behaviour(cluster="waits", throttled=1)
     world.drop("waiting", files(ratings(seed=19)))
     run = world.wait_for_run("waiting", "STARTING")
     cluster = world.wait_for_cluster(run["run_id"], "STARTING")
@@ -289,13 +289,13 @@ def test_a_cluster_that_fails_to_start_is_followed_by_a_second_one(
     world: World, observed: Observed
 ) -> None:
     inbox = Inbox(world)
-    world.cloud.player.script = Script(cluster="dies_once", throttled=1)
+    world.cloud.emr.behaviour = Behaviour(cluster="dies_once", throttled=1)
     world.drop("second-try", files(ratings(seed=17)))
     run = world.wait_for_run("second-try", "LIVE", "FAILED")
     assert run["state"] == "LIVE", run.get("reason")
     first = run["failed_start"]
     assert "BOOTSTRAP_FAILURE" in first["reason"]
-    mine = [each for each in world.cloud.player.clusters if each.name.endswith(run["run_id"])]
+    mine = [each for each in world.cloud.emr.clusters if each.name.endswith(run["run_id"])]
     assert [each.id for each in mine] == [run["cluster_id"], first["cluster_id"]]
     assert mine[0].request == mine[1].request
     subject = "similar-titles: LIVE second-try"

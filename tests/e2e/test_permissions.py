@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.cloud import STACK, Cloud
-from local.emr.metadata import of_profile
+from local.emr.metadata import profile_credentials
 from tests.conftest import Observed
 
 pytestmark = pytest.mark.e2e
@@ -222,7 +222,7 @@ def sessions(cloud: Cloud, resources: Mapping[str, str]) -> Iterator[dict[str, b
         answer = functions.invoke(FunctionName=f"lender-{name}")
         keys = json.loads(answer["Payload"].read())
         lent[name] = boto3.Session(**keys, region_name=functions.meta.region_name)
-    nodes = of_profile(cloud.access, resources["EmrInstanceProfile"], "a-test")()
+    nodes = profile_credentials(cloud.access, resources["EmrInstanceProfile"], "a-test")()
     lent[NODES] = boto3.Session(
         nodes.access_key, nodes.secret_key, nodes.token, functions.meta.region_name
     )

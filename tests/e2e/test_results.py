@@ -88,7 +88,7 @@ def node_role(cloud: Cloud) -> str:
 
 def idle_rights(cloud: Cloud, role: str) -> set[tuple[str, str]]:
     """The rights of a role that no cluster has made use of by now: action and ARN, as given."""
-    iam, used = cloud.client("iam"), cloud.judged(f"{role}/j-*")
+    iam, used = cloud.client("iam"), cloud.access_decisions(f"{role}/j-*")
     given = {
         (action, arn)
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]

@@ -28,8 +28,8 @@ import index_table
 import runs
 from local.access import clean_environment
 from local.cloud import STACK, Cloud, free_ports
-from local.emr.cluster import ENDED, Script
-from local.supervised import Guarded
+from local.emr.cluster import ENDED, Behaviour
+from local.supervised import SupervisedProcess
 from local.up import HOST_FOR_CONTAINERS, for_containers
 from runs import Run, State
 from s3_keys import failure_key, manifest_key, run_prefix
@@ -124,7 +124,7 @@ class SamLocal:
         assert status == 0, log
         return rie.result(out.read_bytes(), log)
 
-    def start(self, stdout: IO[bytes], stderr: IO[bytes], *arguments: str) -> Guarded:
+    def start(self, stdout: IO[bytes], stderr: IO[bytes], *arguments: str) -> SupervisedProcess:
         """Start `sam local` with these arguments."""
         tools = ROOT / ".venv-sam" / "bin"
         command = [str(tools / "sam"), "local", *arguments]
@@ -133,7 +133,9 @@ class SamLocal:
         command += ["--env-vars", str(self.variables)]
         environment = clean_environment() | self.cloud.access.environment
         environment |= {"SAM_CLI_TELEMETRY": "0", "TMPDIR": str(self.folder)}
-        return Guarded(command, env=environment, cwd=self.folder, stdout=stdout, stderr=stderr)
+        return SupervisedProcess(
+            command, env=environment, cwd=self.folder, stdout=stdout, stderr=stderr
+        )
 
 
 def require_engine() -> None:
@@ -415,7 +417,7 @@ def test_every_sample_event_is_tried_and_documented() -> None:
 
 
 def test_a_dropped_folder_gets_a_run_and_a_cluster(stage: Stage, dropped: datetime) -> None:
-    stage.world.cloud.player.script = Script(step="hangs", events="lost")
+    stage.world.cloud.emr.behaviour = Behaviour(step="hangs", events="lost")
     settled = dropped + timedelta(seconds=2)
     stage.world.wait_until(lambda: datetime.now(UTC) > settled, "the folder has settled")
     assert stage.invoke("launcher-dataset-dropped") == NO_FAILURES

@@ -18,7 +18,7 @@ from tests.spark.test_engine import stored
 from tests.spark.test_measures import check, lists_of, movie_lines
 from tests.spark.test_similar_users import alike, expected
 from tools.java import java_home
-from tools.job_archive import ensure
+from tools.job_archive import ensure_archive
 
 pytestmark = pytest.mark.spark
 
@@ -42,7 +42,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The archive as a node has it."""
     folder = tmp_path_factory.mktemp("environment")
-    subprocess.run(["tar", "xzf", ensure(), "-C", folder], check=True)
+    subprocess.run(["tar", "xzf", ensure_archive(), "-C", folder], check=True)
     return folder
 
 
@@ -84,7 +84,7 @@ def test_executors_compute_all_measures_encrypted_with_the_archive_alone_and_com
     job = tmp_path / "job"
     shutil.copytree(ROOT / "spark", job / "spark", ignore=lambda *_: ["__pycache__"])
     packed = Path(shutil.make_archive(str(tmp_path / "job"), "zip", job))
-    archives = {"environment": ensure(), "job": packed}
+    archives = {"environment": ensure_archive(), "job": packed}
     scripts = Path(sys.executable).parent
     conf = ENCRYPTION["spark-defaults"] | {
         "spark.authenticate.secret": "on YARN Spark makes its own",

@@ -24,7 +24,7 @@ import urllib3
 from moto.core.botocore_stubber import BotocoreStubber
 
 from local.cloud import free_ports
-from local.supervised import Guarded
+from local.supervised import SupervisedProcess
 from tests.conftest import ROOT
 
 LOCKED = ROOT / "requirements" / "dynalite"
@@ -162,7 +162,7 @@ def running() -> Iterator[Dynalite]:
     command = ["node", str(program), "--host", "127.0.0.1", "--port", str(port)]
     command += ["--createTableMs", "0", "--deleteTableMs", "0", "--updateTableMs", "0"]
     with tempfile.TemporaryFile() as log:
-        process = Guarded(command, env=dict(os.environ), cwd=folder, stdout=log)
+        process = SupervisedProcess(command, env=dict(os.environ), cwd=folder, stdout=log)
         try:
             _wait_for(port, process, log)
             yield Dynalite(f"http://127.0.0.1:{port}/")
@@ -170,7 +170,7 @@ def running() -> Iterator[Dynalite]:
             process.stop()
 
 
-def _wait_for(port: int, process: Guarded, log: Any) -> None:
+def _wait_for(port: int, process: SupervisedProcess, log: Any) -> None:
     """Return when it answers."""
     deadline = time.monotonic() + START_SECONDS
     http = urllib3.PoolManager()

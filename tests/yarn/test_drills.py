@@ -17,7 +17,7 @@ from tests.spark import oracle
 from tests.spark.test_engine import stored
 from tests.spark.test_measures import lists_of
 from tests.yarn.conftest import OnYarn, Verbatim
-from tools.job_archive import named, upload
+from tools.job_archive import locked_sha256, upload
 
 pytestmark = pytest.mark.yarn
 
@@ -180,9 +180,9 @@ def test_a_killed_driver_is_told_with_the_log_that_says_so(
 
 def the_log_says(on_yarn: OnYarn, run: dict[str, Any], words: str) -> bool:
     """Whether the log that a reason names is there, and has YARN's words."""
-    named = re.search(r"the driver was killed.*log: s3://([^/]+)/(\S+)", run["reason"])
-    assert named, run["reason"]
-    answer = on_yarn.cloud.client("s3").get_object(Bucket=named[1], Key=named[2])
+    link = re.search(r"the driver was killed.*log: s3://([^/]+)/(\S+)", run["reason"])
+    assert link, run["reason"]
+    answer = on_yarn.cloud.client("s3").get_object(Bucket=link[1], Key=link[2])
     return words in gzip.decompress(answer["Body"].read()).decode()
 
 
@@ -190,7 +190,7 @@ def the_log_says(on_yarn: OnYarn, run: dict[str, Any], words: str) -> bool:
 def no_archive(on_yarn: OnYarn) -> Iterator[Callable[[], None]]:
     """Takes the archive of the dependencies away; it comes back afterwards."""
     s3, bucket = on_yarn.cloud.client("s3"), on_yarn.cloud.outputs["ResultsBucket"]
-    key = environment_key(named())
+    key = environment_key(locked_sha256())
     yield lambda: s3.delete_object(Bucket=bucket, Key=key)
     upload(s3, bucket)
 
@@ -216,7 +216,7 @@ def test_an_archive_that_is_not_there_is_named(
     run = on_yarn.wait_for_run("no archive", "LIVE", "FAILED")
     assert run["state"] == "FAILED"
     assert "FileNotFoundException" in run["reason"], run["reason"]
-    assert environment_key(named()) in run["reason"]
+    assert environment_key(locked_sha256()) in run["reason"]
     observed(1, run["reason"])
 
 

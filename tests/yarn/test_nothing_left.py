@@ -17,10 +17,10 @@ STARTS_ONE = """
 import sys, time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from local import yarn_conf
 from local.access import Access
 from local.emr.metadata import Credentials, InstanceMetadata
-from local.yarn import start
+from local.yarn import configuration
+from local.yarn.nodes import start
 
 now = datetime.now(UTC)
 keys = Credentials("nobody", "key", "secret", "", now, now + timedelta(hours=1))
@@ -29,7 +29,7 @@ folder = Path(sys.argv[1])
 folder.mkdir()
 with (
     InstanceMetadata(lambda: keys) as metadata,
-    start({"Configurations": []}, nowhere, metadata, folder, 1, yarn_conf.node_size(4096, 2)),
+    start({"Configurations": []}, nowhere, metadata, folder, 1, configuration.node_size(4096, 2)),
 ):
     print("up", flush=True)
     time.sleep(600)

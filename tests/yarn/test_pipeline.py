@@ -65,6 +65,6 @@ def test_the_nodes_role_has_every_right_that_a_run_uses_and_no_other(
 ) -> None:
     assert verbatim.run["state"] == "LIVE"
     role = node_role(on_yarn.cloud)
-    assert not on_yarn.cloud.judged(f"{role}/j-*", allowed=False)
+    assert not on_yarn.cloud.access_decisions(f"{role}/j-*", allowed=False)
     idle = idle_rights(on_yarn.cloud, role)
     assert {action for action, _ in idle} <= IN_TROUBLE.keys(), idle

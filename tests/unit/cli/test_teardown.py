@@ -445,7 +445,7 @@ def test_a_cluster_that_was_launched_meanwhile_is_ended_too(
     promised="the stack is deleted all the same",
 )
 def test_throttling_does_not_stop_it(films: CloudFormation, observed: Observed) -> None:
-    patient = boto3.session.Session().client("emr", config=teardown.PATIENT)
+    patient = boto3.session.Session().client("emr", config=teardown.MANY_RETRIES)
     tries = patient.meta.config.retries["total_max_attempts"]
     storm = Weather({"emr": ["throttled"]}, share=0.6)
     real = boto3.client

@@ -19,7 +19,7 @@ from botocore.utils import InstanceMetadataFetcher
 from moto import mock_aws
 
 from local.access import Access, clean_environment
-from local.emr.metadata import Credentials, InstanceMetadata, MetadataError, of_profile
+from local.emr.metadata import Credentials, InstanceMetadata, MetadataError, profile_credentials
 
 ROLE = "/latest/meta-data/iam/security-credentials/"
 TRUSTED = "ec2.amazonaws.com"
@@ -262,7 +262,7 @@ def make_profile(access: Access, service: str) -> None:
 @pytest.mark.parametrize("name", ["nodes", "arn:aws:iam::123456789012:instance-profile/nodes"])
 def test_a_profile_gives_its_roles_credentials(access: Access, name: str) -> None:
     make_profile(access, TRUSTED)
-    given = of_profile(access, name, "j-CLUSTER")()
+    given = profile_credentials(access, name, "j-CLUSTER")()
     assert given.role == "node-role"
     assert given.is_fresh
     assert given.expires - given.issued > timedelta(minutes=59)
@@ -277,7 +277,7 @@ def test_a_profile_gives_its_roles_credentials(access: Access, name: str) -> Non
 
 def test_a_profile_that_ec2_may_not_use_is_refused(access: Access) -> None:
     with pytest.raises(MetadataError, match="Invalid InstanceProfile: nodes"):
-        of_profile(access, "nodes", "j-CLUSTER")
+        profile_credentials(access, "nodes", "j-CLUSTER")
     make_profile(access, "lambda.amazonaws.com")
     with pytest.raises(MetadataError, match=r"no role that ec2\.amazonaws\.com may assume"):
-        of_profile(access, "nodes", "j-CLUSTER")
+        profile_credentials(access, "nodes", "j-CLUSTER")

@@ -20,10 +20,10 @@ from local.emr.step import (
     SparkStep,
     StepError,
     Submission,
+    download_code,
     driver_memory,
     local_command,
-    on_disk,
-    submitted,
+    parse_submission,
 )
 
 BUCKET = "results"
@@ -63,7 +63,7 @@ def test_what_only_a_cluster_has_is_left_out_and_the_job_s_arguments_stay() -> N
         *("--conf", "spark.default.parallelism=24"),
         *("s3://a/job.py", "--dataset", "s3://in/", "--master", "of the universe"),
     ]
-    submission = submitted(given)
+    submission = parse_submission(given)
     assert submission == Submission(
         "s3://a/job.py",
         ["--dataset", "s3://in/", "--master", "of the universe"],
@@ -76,7 +76,7 @@ def test_what_only_a_cluster_has_is_left_out_and_the_job_s_arguments_stay() -> N
 
 
 def test_what_yarn_would_bring_to_the_nodes_is_told_apart() -> None:
-    submission = submitted(
+    submission = parse_submission(
         [
             "spark-submit",
             *("--conf", "spark.yarn.appMasterEnv.PYTHONPATH=./job:./environment"),
@@ -111,7 +111,7 @@ def test_what_yarn_would_bring_to_the_nodes_is_told_apart() -> None:
 )
 def test_a_step_that_cannot_be_run_is_refused(arguments: list[str], reason: str) -> None:
     with pytest.raises(StepError, match=reason):
-        submitted(arguments)
+        parse_submission(arguments)
 
 
 @pytest.mark.parametrize(("gib", "given"), [(4, 2), (16, 4), (24, 6), (128, 8)])
@@ -128,7 +128,7 @@ def test_code_is_brought_to_disk_and_data_are_not(s3: Any, tmp_path: Path) -> No
         modules=[CODE + "a.zip", CODE + "b.py"],
         archives={"environment": f"s3://{BUCKET}/no/such.tar.gz", "job": CODE + "job.zip"},
     )
-    *options, modules, job, flag, dataset = on_disk(
+    *options, modules, job, flag, dataset = download_code(
         submission, s3, tmp_path / "code", tmp_path / "work"
     )
     assert options == ["--name", "it", "--py-files"]
@@ -154,17 +154,21 @@ def test_code_that_is_not_there_or_leads_out_of_its_folder_is_refused(
     s3: Any, tmp_path: Path, uri: str, reason: str
 ) -> None:
     with pytest.raises(StepError, match=reason):
-        on_disk(Submission(uri, []), s3, tmp_path / "code", tmp_path / "work")
+        download_code(Submission(uri, []), s3, tmp_path / "code", tmp_path / "work")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_an_archive_is_a_zip_whose_files_stay_in_its_folder(s3: Any, tmp_path: Path) -> None:
     put(s3, job__py=b"job", bad__zip=b"no zip", job__zip=zipped(**{"../../it.py": "it"}))
     work = tmp_path / "work"
-    on_disk(Submission(CODE + "job.py", [], archives={"job": CODE + "job.zip"}), s3, work, work)
+    download_code(
+        Submission(CODE + "job.py", [], archives={"job": CODE + "job.zip"}), s3, work, work
+    )
     assert [path.parent for path in tmp_path.rglob("it.py")] == [work / "job"]
     with pytest.raises(StepError, match=r"bad\.zip is no zip"):
-        on_disk(Submission(CODE + "job.py", [], archives={"job": CODE + "bad.zip"}), s3, work, work)
+        download_code(
+            Submission(CODE + "job.py", [], archives={"job": CODE + "bad.zip"}), s3, work, work
+        )
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from local.supervised import Guarded
+from local.supervised import SupervisedProcess
 from tests.conftest import ROOT
 
 LIMIT_SECONDS = 30
@@ -19,10 +19,11 @@ FAMILY = "sleep 600 & echo $$ $! > pids; wait"
 PROGRAM = """
 import os, sys, time
 from pathlib import Path
-from local.supervised import Guarded
+from local.supervised import SupervisedProcess
 folder = Path(sys.argv[1])
 with open(os.devnull, "wb") as nothing:
-    Guarded(["sh", "-c", sys.argv[2]], env=os.environ, cwd=folder, stdout=nothing, remove=folder)
+    command = ["sh", "-c", sys.argv[2]]
+    SupervisedProcess(command, env=os.environ, cwd=folder, stdout=nothing, remove=folder)
 print("up", flush=True)
 time.sleep(600)
 """
@@ -55,16 +56,16 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def start(folder: Path, command: list[str]) -> Guarded:
+def start(folder: Path, command: list[str]) -> SupervisedProcess:
     with (folder / "log").open("wb") as log:
-        return Guarded(command, env=os.environ, cwd=folder, stdout=log, remove=folder)
+        return SupervisedProcess(command, env=os.environ, cwd=folder, stdout=log, remove=folder)
 
 
 def test_stop_ends_the_command_with_its_children_and_removes_the_folder(folder: Path) -> None:
-    guarded = start(folder, ["sh", "-c", FAMILY])
+    process = start(folder, ["sh", "-c", FAMILY])
     pids = family(folder)
     assert all(is_alive(pid) for pid in pids)
-    guarded.stop()
+    process.stop()
     wait_for(lambda: not any(is_alive(pid) for pid in pids))
     assert not folder.exists()
 

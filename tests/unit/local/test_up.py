@@ -113,12 +113,14 @@ def test_an_answer_that_fails_to_come_does_not_end_the_cloud(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(EndedError):
-        up._tell(Api(run("RUNNING"), CloudError("slow"), (502, {}), run("RUNNING"), run("LIVE")))
+        up._print_state_changes(
+            Api(run("RUNNING"), CloudError("slow"), (502, {}), run("RUNNING"), run("LIVE"))
+        )
     told = [line.split()[1:] for line in capsys.readouterr().out.splitlines()]
     assert told == [["films", "RUNNING"], ["films", "LIVE"]]
 
 
 def test_an_api_that_is_silent_for_minutes_ends_it_with_the_reason(clock: list[float]) -> None:
     with pytest.raises(CloudError, match="dead"):
-        up._tell(Api(run("LIVE"), *[CloudError("dead")] * 10))
+        up._print_state_changes(Api(run("LIVE"), *[CloudError("dead")] * 10))
     assert 180 < clock[0] <= 300

@@ -46,8 +46,8 @@ def test_a_classification_that_would_change_nothing_here_is_refused(tmp_path: Pa
 
 
 def test_no_key_is_in_what_the_nodes_are_told(tmp_path: Path) -> None:
-    told = configured(tmp_path)
-    told.write(tmp_path / "conf")
+    settings = configured(tmp_path)
+    settings.write(tmp_path / "conf")
     files = [path.read_text() for path in (tmp_path / "conf").iterdir()]
     assert len(files) == 5
     assert not any(ACCESS.secret in text for text in files)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local.cloud import free_ports
-from tools.data_sets import SourceError, download, files_of, folder_of
+from tools.data_sets import NoDataSetError, download, files_of, folder_of
 
 RATINGS = "userId,movieId,rating,timestamp\n1,1,4.0,964982703\n"
 MOVIES = "movieId,title,genres\n1,Toy Story (1995),Adventure\n"
@@ -109,7 +109,7 @@ def test_a_release_is_checked_unpacked_and_kept(
 
 def test_a_release_that_is_not_what_was_published_is_refused(site: Site, tmp_path: Path) -> None:
     site.publish("ml-1m", GOOD, md5(b"something else"))
-    with pytest.raises(SourceError, match=f"{md5(GOOD)}.*{md5(b'something else')}"):
+    with pytest.raises(NoDataSetError, match=f"{md5(GOOD)}.*{md5(b'something else')}"):
         get(site, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -117,19 +117,19 @@ def test_a_release_that_is_not_what_was_published_is_refused(site: Site, tmp_pat
 def test_a_download_that_breaks_off_leaves_nothing(site: Site, tmp_path: Path) -> None:
     site.publish("ml-1m", GOOD, md5(GOOD))
     site.cut = 10
-    with pytest.raises(SourceError, match="cannot be downloaded"):
+    with pytest.raises(NoDataSetError, match="cannot be downloaded"):
         get(site, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_network_one_sentence_says_so(tmp_path: Path) -> None:
     nowhere = f"http://127.0.0.1:{free_ports(1)[0]}"
-    with pytest.raises(SourceError, match=r"^ml-1m cannot be downloaded from .*: no connection"):
+    with pytest.raises(NoDataSetError, match=r"^ml-1m cannot be downloaded from .*: no connection"):
         download("ml-1m", unseen, tmp_path, nowhere)
 
 
 def test_a_release_that_the_server_lacks_says_so(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="the server says 404"):
+    with pytest.raises(NoDataSetError, match="the server says 404"):
         get(site, tmp_path)
 
 
@@ -145,7 +145,7 @@ def test_no_name_in_an_archive_leads_outside(site: Site, tmp_path: Path) -> None
 def test_an_archive_without_ratings_is_refused(site: Site, tmp_path: Path) -> None:
     empty = archive({"ml/README.txt": "read"})
     site.publish("ml-1m", empty, md5(empty))
-    with pytest.raises(SourceError, match="no MovieLens folder"):
+    with pytest.raises(NoDataSetError, match="no MovieLens folder"):
         get(site, tmp_path)
 
 
@@ -157,10 +157,10 @@ def test_a_folder_is_taken_where_it_is(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_or_holds_something_else_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(
-        SourceError, match=r"there is no folder .*nowhere.* none of sample, 1m, 10m"
+        NoDataSetError, match=r"there is no folder .*nowhere.* none of sample, 1m, 10m"
     ):
         folder_of(str(tmp_path / "nowhere"), unseen)
-    with pytest.raises(SourceError, match="is no MovieLens folder: it needs one of"):
+    with pytest.raises(NoDataSetError, match="is no MovieLens folder: it needs one of"):
         folder_of(str(tmp_path), unseen)
 
 

@@ -104,7 +104,7 @@ def test_the_archive_is_put_where_the_launcher_looks_once(
 ) -> None:
     archive = tmp_path / "archive"
     archive.write_text("bytes")
-    monkeypatch.setattr(job_archive, "ensure", lambda: archive)
+    monkeypatch.setattr(job_archive, "ensure_archive", lambda: archive)
     with mock_aws():
         s3 = boto3.client("s3", region_name="eu-central-1")
         where = {"LocationConstraint": "eu-central-1"}
@@ -112,7 +112,7 @@ def test_the_archive_is_put_where_the_launcher_looks_once(
         assert job_archive.upload(s3, "results")
         assert not job_archive.upload(s3, "results")
         (item,) = s3.list_objects_v2(Bucket="results")["Contents"]
-    assert item["Key"] == f"environments/{job_archive.named()}.tar.gz"
+    assert item["Key"] == f"environments/{job_archive.locked_sha256()}.tar.gz"
 
 
 def test_a_lock_that_gives_another_archive_is_told(
@@ -121,4 +121,4 @@ def test_a_lock_that_gives_another_archive_is_told(
     monkeypatch.setattr(job_archive, "BUILD", tmp_path)
     monkeypatch.setattr(job_archive, "build", lambda: tmp_path / "environment-other.tar.gz")
     with pytest.raises(ArchiveError, match=r"spark/environment\.sha256 names"):
-        job_archive.ensure()
+        job_archive.ensure_archive()

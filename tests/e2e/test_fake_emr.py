@@ -1,4 +1,4 @@
-"""The EMR player: a cluster lives as on AWS, runs what its step says, and tells of it."""
+"""The fake EMR: a cluster lives as on AWS, runs its step, and emits its state changes."""
 
 import gzip
 import io
@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 
 from local.access import ACCOUNT, REGION
 from local.cloud import Cloud
-from local.emr.cluster import Script
+from local.emr.cluster import Behaviour
 from tests.e2e.conftest import LIMIT_SECONDS, World
 
 pytestmark = pytest.mark.e2e
@@ -213,7 +213,7 @@ def test_a_cluster_without_an_instance_profile_ends_as_not_valid(world: World, n
 
 
 def test_terminate_job_flows_ends_a_step_that_hangs(world: World, profile: str) -> None:
-    world.cloud.player.script = Script(step="hangs")
+    world.cloud.emr.behaviour = Behaviour(step="hangs")
     cluster = launch(world, profile, "hanging-step")
     world.wait_for_cluster("hanging-step", "RUNNING")
     world.cloud.client("emr").terminate_job_flows(JobFlowIds=[cluster])
@@ -223,17 +223,17 @@ def test_terminate_job_flows_ends_a_step_that_hangs(world: World, profile: str) 
 
 
 @pytest.mark.parametrize(
-    ("script", "code", "steps"),
+    ("behaviour", "code", "steps"),
     [
-        (Script(step="fails"), "STEP_FAILURE", "FAILED"),
-        (Script(cluster="dies_starting"), "BOOTSTRAP_FAILURE", "CANCELLED"),
-        (Script(cluster="dies_running"), "INSTANCE_FAILURE", "CANCELLED"),
+        (Behaviour(step="fails"), "STEP_FAILURE", "FAILED"),
+        (Behaviour(cluster="dies_starting"), "BOOTSTRAP_FAILURE", "CANCELLED"),
+        (Behaviour(cluster="dies_running"), "INSTANCE_FAILURE", "CANCELLED"),
     ],
 )
-def test_a_scripted_failure_is_played(
-    world: World, profile: str, script: Script, code: str, steps: str
+def test_a_failure_on_request_is_faked(
+    world: World, profile: str, behaviour: Behaviour, code: str, steps: str
 ) -> None:
-    world.cloud.player.script = script
+    world.cloud.emr.behaviour = behaviour
     name = code.lower().replace("_", "-")
     cluster = launch(world, profile, name)
     described = world.wait_for_cluster(name, "TERMINATED_WITH_ERRORS")
@@ -242,10 +242,10 @@ def test_a_scripted_failure_is_played(
 
 
 def test_events_can_be_doubled_and_lost(world: World, profile: str, listener: str) -> None:
-    world.cloud.player.script = Script(cluster="dies_starting", events="lost")
+    world.cloud.emr.behaviour = Behaviour(cluster="dies_starting", events="lost")
     launch(world, profile, "unheard")
     world.wait_for_cluster("unheard", "TERMINATED_WITH_ERRORS")
-    world.cloud.player.script = Script(cluster="dies_starting", events="doubled")
+    world.cloud.emr.behaviour = Behaviour(cluster="dies_starting", events="doubled")
     launch(world, profile, "heard-twice")
     told = heard(world, listener, 10)
     assert {event["detail"]["clusterId"] for event in told} == {
@@ -256,7 +256,7 @@ def test_events_can_be_doubled_and_lost(world: World, profile: str, listener: st
 
 
 def test_a_lost_answer_leaves_a_cluster_that_can_be_found(world: World, profile: str) -> None:
-    world.cloud.player.script = Script(step="fails", answer="lost")
+    world.cloud.emr.behaviour = Behaviour(step="fails", answer="lost")
     with pytest.raises(HTTPClientError):
         launch(world, profile, "unanswered")
     world.wait_for_cluster("unanswered", "TERMINATED_WITH_ERRORS")
@@ -273,7 +273,7 @@ def test_who_may_not_use_emr_is_refused(world: World) -> None:
         aws_access_key_id=key["AccessKeyId"],
         aws_secret_access_key=key["SecretAccessKey"],
     )
-    launched = len(world.cloud.player.clusters)
+    launched = len(world.cloud.emr.clusters)
     with pytest.raises(ClientError, match="AccessDenied"):
         emr.run_job_flow(Name="somebody-else", Instances={})
-    assert len(world.cloud.player.clusters) == launched
+    assert len(world.cloud.emr.clusters) == launched
