@@ -8,7 +8,8 @@ from pathlib import Path
 from benchmarks import shapes
 from benchmarks.measured import Measured, run
 from local.emr.step import JAVA_OPTIONS, PYTHON
-from tools.java import ROOT, java_home
+from tools.java import java_home
+from tools.paths import ROOT
 
 DATA = ROOT / "data" / "benchmarks"
 CORES = 2  # of `local[2]`

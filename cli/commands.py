@@ -1,11 +1,10 @@
-"""The operator's command line: `./similar-titles --help`; the make targets call it, too."""
+"""The operator's command line: `./similar-titles --help`. The make targets call it, too."""
 
 import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
@@ -20,207 +19,190 @@ from rich.table import Table
 
 from cli.stack import STACK, Stack, StackError
 from cli.teardown import Teardown
-from local.demo import mebibytes
 from local.drops import drop as upload
-from local.progress import Screen
 from local.up import FOLDER
 from runs import State
-from tools.data_sets import NoDataSetError, bar, folder_of
+from tools.command_line import HELP_OPTIONS, errors_as_exit_status, examples
+from tools.data_sets import NoDataSetError, folder_of
+from tools.progress import StageProgress
 
 RUN = "20261123T120500000Z-5f2a9c01"
-EXAMPLES = f"""
-\b
-examples:
-  similar-titles status
-  similar-titles drop ~/ml-10M100K
-  similar-titles promote {RUN} --stack similar-titles-prod
-  similar-titles --local status --json
-
-An AWS account is found as the AWS CLI finds it; --local is the cloud that `make local` keeps up.
+ACCOUNT_HELP = """
+The AWS account and region come from the same settings as the AWS CLI's. With --local, commands
+work on the cloud that `make local` keeps up.
 """
-# What `status` tells of one run, in this order; what a run has not is left out.
+# The attributes of one run that `status` shows, in this order; absent ones are left out.
 DETAILS = (
     "run_id", "folder", "state", "reason", "attempt", "rerun_of", "timeline", "cluster_id",
     "log_uri", "failed_start", "estimated_cost", "actual_cost", "counts", "quality", "held_back",
 )  # fmt: skip
+ERRORS = (StackError, NoDataSetError, BotoCoreError, ClientError)
 
 type Command = Callable[..., Any]
 
 
 def with_stack(command: Command) -> Command:
-    """Give a command the options that all have."""
-    stack = click.option("--stack", default=STACK, show_default=True, help="The stack's name.")
-    as_json = click.option("--json", "as_json", is_flag=True, help="Answer as JSON, for programs.")
-    return stack(as_json(command))
+    """Add the options --stack and --json to a command, and show its errors as one line."""
+    stack = click.option("--stack", default=STACK, show_default=True, help="Name of the stack.")
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+    return stack(as_json(errors_as_exit_status(*ERRORS)(command)))
 
 
-@click.group(epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--local", "is_local", is_flag=True, help="Work on the cloud that `make local` keeps."
+@click.group(
+    context_settings=HELP_OPTIONS,
+    epilog=examples(
+        "similar-titles status",
+        "similar-titles drop ~/ml-10M100K",
+        f"similar-titles promote {RUN} --stack similar-titles-prod",
+        "similar-titles --local status --json",
+    )
+    + f"\n{ACCOUNT_HELP}",
 )
+@click.option("--local", "is_local", is_flag=True, help="Use the cloud that `make local` keeps up.")
 def cli(is_local: bool) -> None:
-    """Operate a deployed similar-titles."""
+    """Operate a deployed similar-titles stack."""
     if is_local:
         os.environ.update(local_environment(FOLDER / "env"))
 
 
-@cli.command(epilog=f"\b\nexample:\n  similar-titles status {RUN}")
+@cli.command(epilog=examples("similar-titles status", f"similar-titles status {RUN}"))
 @click.argument("run_id", required=False, metavar="[RUN]")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="Number of runs to show.",
+)
 @with_stack
 def status(run_id: str | None, limit: int, stack: str, as_json: bool) -> None:
-    """Show the latest runs, or all that is known of one."""
-    with errors_as_exit_status():
-        deployed = Stack.find(stack)
-        if run_id:
-            run: Mapping[str, Any] = deployed.run(run_id)
-            known = {name: run[name] for name in DETAILS if run.get(name)}
-            click.echo(as_text(known)) if as_json else print_run(known)
-        else:
-            runs = deployed.latest_runs(limit)
-            click.echo(as_text(runs)) if as_json else print_runs(runs)
-            print_endpoint_costs(deployed)
+    """Show the latest runs, or the details of one run."""
+    deployed = Stack.find(stack)
+    if run_id:
+        run: Mapping[str, Any] = deployed.run(run_id)
+        details = {name: run[name] for name in DETAILS if run.get(name)}
+        click.echo(as_text(details)) if as_json else print_run(details)
+    else:
+        runs = deployed.latest_runs(limit)
+        click.echo(as_text(runs)) if as_json else print_runs(runs)
+        print_endpoint_costs(deployed)
 
 
-@cli.command(epilog="\b\nexample:\n  similar-titles drop ~/ml-10M100K --name ml-10M100K")
+@cli.command(epilog=examples("similar-titles drop ~/ml-10M100K --name ml-10M100K"))
 @click.argument("dataset")
-@click.option("--name", help="Of the folder in the bucket; the data set's own if not given.")
+@click.option("--name", help="Name of the folder in the bucket; by default the data set's own.")
 @with_stack
 def drop(dataset: str, name: str | None, stack: str, as_json: bool) -> None:
-    """Upload a MovieLens folder, which starts its run.
+    """Upload a MovieLens folder, which starts a run.
 
     DATASET: a folder, a release (ml-latest-small) or a generated set (sample, 1m, 10m).
     """
-    with errors_as_exit_status():
-        bucket = Stack.find(stack).physical_id("DatasetsBucket")
-        folder = folder_of(dataset, bar(dataset))
-        name = (name or folder.name).strip("/")
-        with Screen() as screen:
-            screen.stage("drop", f"{folder} to s3://{bucket}/{name}/")
-            upload(
-                boto3.client("s3"),
-                bucket,
-                folder,
-                name,
-                lambda done, total: screen.note(mebibytes(done, total), done, total),
-            )
-        print_done(f"{name} is dropped; `similar-titles status` shows its run", as_json)
+    bucket = Stack.find(stack).physical_id("DatasetsBucket")
+    folder = folder_of(dataset)
+    name = (name or folder.name).strip("/")
+    with StageProgress() as progress:
+        progress.stage("drop", f"{folder} to s3://{bucket}/{name}/")
+        upload(boto3.client("s3"), bucket, folder, name, progress.transferred)
+    print_done(f"{name} is uploaded; `similar-titles status` shows its run", as_json)
 
 
-@cli.command(epilog=f"\b\nexample:\n  similar-titles rerun {RUN}")
+@cli.command(epilog=examples(f"similar-titles rerun {RUN}"))
 @click.argument("run_id", metavar="RUN")
 @with_stack
 def rerun(run_id: str, stack: str, as_json: bool) -> None:
-    """Launch a run's cluster once more, on the same input and code."""
-    control("rerun", stack, as_json, run_id)
+    """Repeat a run on a new cluster, with the same input and code."""
+    print_done(Stack.find(stack).control("rerun", run_id), as_json)
 
 
-@cli.command(epilog=f"\b\nexample:\n  similar-titles promote {RUN}")
+@cli.command(epilog=examples(f"similar-titles promote {RUN}"))
 @click.argument("run_id", metavar="RUN")
 @with_stack
 def promote(run_id: str, stack: str, as_json: bool) -> None:
-    """Make a run live that is superseded or was held back for its quality."""
-    control("promote", stack, as_json, run_id)
+    """Make a run live that was superseded, or held back because of its quality."""
+    print_done(Stack.find(stack).control("promote", run_id), as_json)
 
 
-@cli.command(epilog="\b\nexample:\n  similar-titles rollback")
+@cli.command(epilog=examples("similar-titles rollback"))
 @with_stack
 def rollback(stack: str, as_json: bool) -> None:
-    """Answer readers from the run before the live one, at once."""
-    control("rollback", stack, as_json)
+    """Return to the run that was live before, at once."""
+    print_done(Stack.find(stack).control("rollback"), as_json)
 
 
-@cli.command(epilog="\b\nexample:\n  similar-titles rebuild")
+@cli.command(epilog=examples("similar-titles rebuild"))
 @with_stack
 def rebuild(stack: str, as_json: bool) -> None:
-    """Load the live run's result into the index once more."""
-    control("rebuild", stack, as_json)
+    """Load the live run's result into the index again."""
+    print_done(Stack.find(stack).control("rebuild"), as_json)
 
 
-@cli.command(epilog="\b\nexample:\n  similar-titles redrive")
+@cli.command(epilog=examples("similar-titles redrive"))
 @with_stack
 def redrive(stack: str, as_json: bool) -> None:
-    """Send messages that failed for good to their queues again."""
-    with errors_as_exit_status():
-        for done in Stack.find(stack).redrive():
-            print_done(done, as_json)
+    """Move messages from the dead-letter queues back to their queues."""
+    for done in Stack.find(stack).redrive():
+        print_done(done, as_json)
 
 
-@cli.command(epilog="\b\nexample:\n  similar-titles destroy --with-data")
-@click.option("--with-data", is_flag=True, help="Also buckets and runs, with all that is in them.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@cli.command(epilog=examples("similar-titles destroy", "similar-titles destroy --with-data"))
+@click.option("--with-data", is_flag=True, help="Also delete the buckets and the runs table.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_stack
 def destroy(with_data: bool, yes: bool, stack: str, as_json: bool) -> None:
-    """Delete all of a stack that costs; asks first."""
-    with errors_as_exit_status():
-        teardown = Teardown.find(stack)
-        question = f"This will delete {teardown.summary(with_data)}. Type its name to go on"
-        if not yes and click.prompt(question, default="", show_default=False) != stack:
-            raise StackError("nothing was done")
-        for done in teardown.run(with_data):
-            print_done(done, as_json)
+    """Delete a stack and everything else of it that costs money."""
+    teardown = Teardown.find(stack)
+    question = f"This will delete {teardown.summary(with_data)}. Type the stack's name to confirm"
+    if not yes and click.prompt(question, default="", show_default=False) != stack:
+        raise StackError("nothing was deleted")
+    for done in teardown.run(with_data):
+        print_done(done, as_json)
 
 
-@cli.command("preflight", epilog="\b\nexample:\n  similar-titles preflight --zone us-east-1a")
-@click.option("--zone", default="", help="Of the stack's subnet; AvailabilityZone if not given.")
+@cli.command(epilog=examples("similar-titles preflight --zone us-east-1a"))
+@click.option("--zone", default="", help="Zone of the subnet; by default AvailabilityZone.")
 @with_stack
-def check_account(zone: str, stack: str, as_json: bool) -> None:
-    """Check what a first deploy needs of the account; changes nothing.
+def preflight(zone: str, stack: str, as_json: bool) -> None:
+    """Check that an account is ready for a first deployment. Changes nothing.
 
-    The parameters are those of `make deploy`: the template's, and what samconfig.toml gives. Exit
-    status 1 if something is missing.
+    The parameters are those of `make deploy`: the template's defaults, overridden by
+    samconfig.toml. The exit status is 1 if something is missing.
     """
-    # YAML, which no other command needs.
-    from cli.preflight import Plan, Verdict, preflight
+    # PyYAML, which no other command needs.
+    from cli.preflight import Plan, Verdict, findings
 
     missing = False
-    for found in preflight(Plan.read(stack, zone)):
-        missing |= found.verdict is Verdict.MISSING
+    for finding in findings(Plan.read(stack, zone)):
+        missing |= finding.verdict is Verdict.MISSING
         if as_json:
-            click.echo(as_text(asdict(found)))
+            click.echo(as_text(asdict(finding)))
         else:
-            click.echo(f"{found.verdict:12} {found.subject:20} {found.told}")
+            click.echo(f"{finding.verdict:12} {finding.subject:20} {finding.told}")
     if missing:
         sys.exit(1)
 
 
-@cli.command(epilog="\b\nexample:\n  similar-titles evaluate ml-latest-small --json")
+@cli.command(epilog=examples("similar-titles evaluate ml-latest-small --json"))
 @click.argument("dataset", default="ml-1m")
-@click.option("--json", "as_json", is_flag=True, help="Answer with all figures as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+@errors_as_exit_status(*ERRORS)
 def evaluate(dataset: str, as_json: bool) -> None:
-    """Measure how good the neighbours are and write docs/quality.md.
+    """Measure the quality of the neighbours and write docs/quality.md.
 
-    DATASET: a folder, a release or a generated set; ml-1m, which others published figures of, if
-    none is named. It takes minutes and works on this machine, whatever --local says.
+    DATASET: a folder, a release or a generated set. The default is ml-1m, for which others have
+    published figures. Takes minutes and runs on this machine, with or without --local.
     """
-    with errors_as_exit_status():
-        # Spark and SciPy, whose import takes a second that no other command needs.
-        from evaluation.measuring import measure
+    # Spark and SciPy take a second to import, and no other command needs them.
+    from evaluation.measuring import measure
 
-        figures = measure(dataset)
-        click.echo(as_text(figures) if as_json else "written to docs/quality.md")
-
-
-def control(command: str, stack: str, as_json: bool, run_id: str | None = None) -> None:
-    """Have the stack's control function do something, and say what it did."""
-    with errors_as_exit_status():
-        print_done(Stack.find(stack).control(command, run_id), as_json)
-
-
-@contextmanager
-def errors_as_exit_status() -> Iterator[None]:
-    """Turn what goes wrong into one line and exit status 1."""
-    try:
-        yield
-    except (StackError, NoDataSetError, BotoCoreError, ClientError) as error:
-        raise click.ClickException(str(error)) from error
+    figures = measure(dataset)
+    click.echo(as_text(figures) if as_json else "written to docs/quality.md")
 
 
 def local_environment(path: Path) -> Mapping[str, str]:
-    """The variables of a local cloud, from the file that `local.up` writes for shells.
+    """Return the variables in the file that `local.up` writes for shells.
 
     Raises:
-        click.ClickException: there is no such file: no local cloud is up.
+        click.ClickException: the file does not exist, so no local cloud is up.
     """
     if not path.exists():
         raise click.ClickException("no local cloud is up: `make local` starts one")
@@ -229,12 +211,12 @@ def local_environment(path: Path) -> Mapping[str, str]:
 
 
 def print_done(done: str, as_json: bool) -> None:
-    """Tell what was done."""
+    """Print what a command has done."""
     click.echo(as_text({"done": done}) if as_json else done)
 
 
 def as_text(value: object) -> str:
-    """JSON of what the runs table has."""
+    """Return items of the runs table as JSON."""
     return json.dumps(value, default=_plain, ensure_ascii=False, indent=None)
 
 
@@ -243,11 +225,11 @@ def _plain(value: object) -> object:
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, set):
         return sorted(value)
-    raise TypeError(f"{type(value)} is not expected in a run")
+    raise TypeError(f"a run contains a {type(value)}")
 
 
 def print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
-    """Print runs as a table, the live one marked."""
+    """Print runs as a table and mark the live one."""
     if not runs:
         click.echo("no runs yet: drop a MovieLens folder")
         return
@@ -272,17 +254,17 @@ def print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
 
 
 def print_endpoint_costs(deployed: Stack) -> None:
-    """Tell on stderr, beside what programs read, what costs while nothing runs."""
+    """Print to standard error what EMR's endpoints cost while no cluster runs."""
     try:
-        for line in deployed.costs_of_endpoints():
+        for line in deployed.endpoint_costs():
             click.echo(line, err=True)
     except (BotoCoreError, ClientError) as error:
-        click.echo(f"EMR's endpoints, which cost, could not be looked for: {error}", err=True)
+        click.echo(f"EMR's endpoints, which cost money, could not be listed: {error}", err=True)
 
 
-def print_run(known: Mapping[str, Any]) -> None:
-    """Print what is known of one run, a line for each thing."""
-    for name, value in known.items():
+def print_run(details: Mapping[str, Any]) -> None:
+    """Print the details of one run, one attribute a line."""
+    for name, value in details.items():
         if isinstance(value, Mapping):
             inner = ", ".join(f"{each} {value[each]}" for each in value)
             click.echo(f"{name:15} {inner}")

@@ -1,7 +1,7 @@
-"""What an account, its region and its zones must have before a first deploy; it only reads.
+"""Checks that an account, its region and its zones are ready for a first deployment. Read-only.
 
-Each check asks AWS one thing and judges the answer. One that may not ask says so, and leaves the
-others alone.
+Each check sends AWS one question and turns the answer into a finding. A check without permission
+reports that, and the other checks go on.
 """
 
 import shlex
@@ -26,17 +26,17 @@ from botocore.exceptions import (
 
 from cli.stack import is_missing_stack
 from instance_types import UnknownInstanceTypeError, instance_type
+from tools.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 ON_DEMAND_VCPUS, SPOT_VCPUS = "L-1216C47A", "L-34B43A08"
 EMR_ROLE, SPOT_ROLE = "AWSServiceRoleForEMRCleanup", "AWSServiceRoleForEC2Spot"
-# Whose nodes have Python 3.13 by EMR's release guide; EMR's API does not tell it.
+# Releases whose nodes have Python 3.13 by EMR's release guide. EMR's API does not report it.
 PYTHON_313 = frozenset({"emr-spark-8.1.0"})
-SPARK = "4.1."  # what the project is tested with
-# Nobody waits long for an answer that could also be `not checked`.
+SPARK = "4.1."  # the versions that the project is tested with
+# A check may also end as `not checked`, so no request is worth a long wait.
 SHORT_TIMEOUTS = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard"})
 AWS_KEY = "alias/aws/ebs"
-# Codes with which services refuse somebody who may not ask.
+# The error codes of services for a missing permission.
 ACCESS_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 BAD_CREDENTIALS = frozenset(
     {
@@ -53,29 +53,29 @@ type Client = Callable[[str], Any]
 
 
 class TemplateLoader(yaml.SafeLoader):
-    """Reads template.yaml; intrinsic functions are nothing."""
+    """Reads template.yaml; intrinsic functions become None."""
 
 
 TemplateLoader.add_multi_constructor("!", lambda *_: None)
 
 
 class Verdict(StrEnum):
-    """What a check found."""
+    """The result of a check."""
 
     OK = "ok"
-    NOTE = "note"  # goes, and somebody should know it
+    NOTE = "note"  # works, but the operator should know about it
     UNKNOWN = "not checked"
-    MISSING = "missing"  # a deploy or a run would fail
+    MISSING = "missing"  # a deployment or a run would fail
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one thing, in words that say what to do.
+    """What a check found, and what to do about it.
 
     Attributes:
-        subject: what was looked at.
-        verdict: what it is.
-        told: the sentence.
+        subject: the thing that was checked.
+        verdict: the result.
+        told: the message for the operator.
     """
 
     subject: str
@@ -85,12 +85,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be deployed: parameters of the template, as `make deploy` would give them.
+    """The deployment that `make deploy` would make.
 
     Attributes:
-        stack: its name.
-        parameters: value by name, of all that have one.
-        zone: which the stack's subnet shall be in; empty for any.
+        stack: the stack's name.
+        parameters: the template's parameters, value by name.
+        zone: the zone of the stack's subnet; empty for any.
     """
 
     stack: str
@@ -99,12 +99,12 @@ class Plan:
 
     @classmethod
     def read(cls, stack: str, zone: str = "", root: Path = ROOT) -> "Plan":
-        """The template's defaults, and over them what samconfig.toml says.
+        """Read the template's defaults and override them with samconfig.toml.
 
         Args:
-            stack: its name.
-            zone: instead of the parameter AvailabilityZone.
-            root: the folder with both files.
+            stack: the stack's name.
+            zone: overrides the parameter AvailabilityZone.
+            root: the folder of both files.
         """
         template = yaml.load((root / "template.yaml").read_text(), TemplateLoader)  # noqa: S506
         parameters = template["Parameters"]
@@ -117,10 +117,10 @@ class Plan:
 
     @property
     def vcpus(self) -> tuple[int, int]:
-        """How many one cluster has, On-Demand and on Spot.
+        """The On-Demand and the Spot vCPUs of one cluster.
 
         Raises:
-            UnknownInstanceTypeError: the type is not in the project's table.
+            UnknownInstanceTypeError: the project's table lacks the instance type.
         """
         one = instance_type(self.parameters["InstanceType"]).vcpus
         core = one * int(self.parameters["CoreNodes"])
@@ -128,7 +128,7 @@ class Plan:
 
 
 def regional(service: str) -> Any:
-    """A client of a service; of the free tier at the one address that it is documented to have."""
+    """Return a client of a service. The free tier has a single, global endpoint."""
     make: Any = boto3.client
     if service == "freetier":
         dual = SHORT_TIMEOUTS.merge(Config(use_dualstack_endpoint=True))
@@ -136,65 +136,67 @@ def regional(service: str) -> Any:
     return make(service, config=SHORT_TIMEOUTS)
 
 
-def preflight(plan: Plan, client: Client = regional) -> Iterator[Finding]:
-    """All that is to be said before a first deploy.
+def findings(plan: Plan, client: Client = regional) -> Iterator[Finding]:
+    """Run all checks and yield their findings.
 
     Args:
-        plan: what is to be deployed.
+        plan: the planned deployment.
         client: makes a client of a service.
     """
-    who = credentials(client)
-    yield who
-    if who.verdict is Verdict.MISSING:
-        return  # nobody would answer
+    caller = credentials(client)
+    yield caller
+    if caller.verdict is Verdict.MISSING:
+        return  # every other request would fail
     for subject, prefix, check in CHECKS:
         yield from _errors_as_findings(subject, prefix, check(plan, client))
 
 
 def _errors_as_findings(subject: str, prefix: str, found: Iterable[Finding]) -> Iterator[Finding]:
-    """What a check finds; where it cannot ask, that.
+    """Yield the findings of a check, and turn AWS's errors into a finding.
 
     Args:
-        subject: of the check.
-        prefix: of the actions that it needs.
-        found: its findings.
+        subject: the check's subject.
+        prefix: IAM prefix of the actions that the check needs.
+        found: the check's findings.
     """
     try:
         yield from found
     except ClientError as error:
-        action, told = f"{prefix}:{error.operation_name}", error.response["Error"]
-        if told["Code"] in ACCESS_DENIED:
-            yield Finding(subject, Verdict.UNKNOWN, f"needs the action {action}")
+        action, details = f"{prefix}:{error.operation_name}", error.response["Error"]
+        if details["Code"] in ACCESS_DENIED:
+            yield Finding(subject, Verdict.UNKNOWN, f"requires permission for {action}")
         else:
-            answer = f"{action} answered {told['Code']}: {told.get('Message', '')}"
-            yield Finding(subject, Verdict.UNKNOWN, answer)
+            message = f"{action} returned {details['Code']}: {details.get('Message', '')}"
+            yield Finding(subject, Verdict.UNKNOWN, message)
     except BotoCoreError as error:
-        yield Finding(subject, Verdict.UNKNOWN, f"AWS could not be asked: {error}")
+        yield Finding(subject, Verdict.UNKNOWN, f"cannot reach AWS: {error}")
 
 
 def credentials(client: Client) -> Finding:
-    """Who asks, in which region."""
+    """Check the credentials and the region."""
     try:
-        region = client("ec2").meta.region_name  # EC2 has no address without one, STS has
-        who = client("sts").get_caller_identity()
+        region = client("ec2").meta.region_name  # unlike STS, EC2 has no endpoint without a region
+        caller = client("sts").get_caller_identity()
     except NoRegionError:
-        told = "no region is set: set AWS_REGION, or `region` by `aws configure`"
+        message = "no region is set: set AWS_REGION, or run `aws configure`"
     except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
-        told = f"{error}: set AWS_PROFILE, or run `aws configure` or `aws sso login`"
+        message = f"{error}: set AWS_PROFILE, or run `aws configure` or `aws sso login`"
     except ClientError as error:
-        said = error.response["Error"]
-        what = "expired or invalid: sign in again" if said["Code"] in BAD_CREDENTIALS else "refused"
-        told = f"the credentials are {what} ({said['Code']}: {said.get('Message', '')})"
+        details = error.response["Error"]
+        is_bad = details["Code"] in BAD_CREDENTIALS
+        problem = "expired or invalid: sign in again" if is_bad else "refused"
+        reason = f"{details['Code']}: {details.get('Message', '')}"
+        message = f"the credentials are {problem} ({reason})"
     except BotoCoreError as error:
-        told = f"AWS could not be asked who you are: {error}"
+        message = f"cannot reach AWS: {error}"
     else:
-        told = f"account {who['Account']} as {who['Arn']}, region {region}"
-        return Finding("credentials", Verdict.OK, told)
-    return Finding("credentials", Verdict.MISSING, told)
+        message = f"account {caller['Account']} as {caller['Arn']}, region {region}"
+        return Finding("credentials", Verdict.OK, message)
+    return Finding("credentials", Verdict.MISSING, message)
 
 
 def stack_name(plan: Plan, client: Client) -> Iterator[Finding]:
-    """Whether a stack can be made, or updated, under the name."""
+    """Check whether a stack of this name can be created or updated."""
     try:
         (stack,) = client("cloudformation").describe_stacks(StackName=plan.stack)["Stacks"]
         state = stack["StackStatus"]
@@ -206,30 +208,30 @@ def stack_name(plan: Plan, client: Client) -> Iterator[Finding]:
 
 
 def state_verdict(stack: str, state: str | None) -> tuple[Verdict, str]:
-    """What a stack's state, None where there is none, means for a deploy."""
+    """Judge the state of a stack; None if the stack does not exist."""
     match state:
         case None:
             return Verdict.OK, f"the name {stack} is free"
         case "REVIEW_IN_PROGRESS":
-            return Verdict.OK, f"{stack} has a change set that was not carried out; deploy anew"
+            return Verdict.OK, f"{stack} has a change set that was not executed; deploy again"
         case "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" | "DELETE_FAILED":
             return Verdict.MISSING, (
-                f"{stack} is {state}, of which CloudFormation makes no stack any more: `make "
-                f"destroy STACK={stack}` deletes what there is, then deploy; why it failed: `aws "
-                f"cloudformation describe-stack-events --stack-name {stack}`"
+                f"{stack} is {state}, which CloudFormation cannot update. Delete it with "
+                f"`make destroy STACK={stack}`, then deploy. The reason of the failure: "
+                f"`aws cloudformation describe-stack-events --stack-name {stack}`"
             )
         case "UPDATE_ROLLBACK_FAILED":
             return Verdict.MISSING, (
-                f"{stack} is {state}: `aws cloudformation continue-update-rollback --stack-name "
-                f"{stack}` first"
+                f"{stack} is {state}: run `aws cloudformation continue-update-rollback "
+                f"--stack-name {stack}` first"
             )
         case _ if state.endswith("_IN_PROGRESS"):
-            return Verdict.MISSING, f"{stack} is {state}: wait until that is over"
-    return Verdict.OK, f"{stack} is there ({state}); a deploy updates it"
+            return Verdict.MISSING, f"{stack} is {state}: wait until it has finished"
+    return Verdict.OK, f"{stack} exists ({state}); a deployment updates it"
 
 
 def instances(plan: Plan, client: Client) -> Iterator[Finding]:
-    """Whether the zone, or which zones, have the instance type."""
+    """Check which zones offer the instance type."""
     wanted, ec2 = plan.parameters["InstanceType"], client("ec2")
     try:
         instance_type(wanted)
@@ -257,39 +259,42 @@ def instances(plan: Plan, client: Client) -> Iterator[Finding]:
 def zones_verdict(
     wanted: str, zone: str, zones: Iterable[str], offered: Iterable[str]
 ) -> tuple[Verdict, str]:
-    """What the zones that offer a type mean for a deploy into one, or into any.
+    """Judge a zone, or all zones, by the zones that offer an instance type.
 
     Args:
         wanted: the instance type.
-        zone: the chosen one; empty for any.
-        zones: the region's.
-        offered: those that offer the type.
+        zone: the chosen zone; empty for any.
+        zones: all zones of the region.
+        offered: the zones that offer the instance type.
     """
     having = sorted(set(offered) & set(zones))
     lacking = sorted(set(zones) - set(having))
     if not having:
-        return Verdict.MISSING, f"no zone here has {wanted}: choose another InstanceType or region"
+        return (
+            Verdict.MISSING,
+            f"no zone of this region has {wanted}: choose another type or region",
+        )
     names = ", ".join(having)
     if zone and zone not in {*having, *lacking}:
-        return Verdict.MISSING, f"{zone} is no zone of this region that is available: {names}"
+        return Verdict.MISSING, f"{zone} is not an available zone of this region: {names}"
     if zone in lacking:
         return Verdict.MISSING, f"{zone} has no {wanted}: set AvailabilityZone to one of {names}"
     if zone:
         return Verdict.OK, f"{zone} has {wanted}"
     if lacking:
         return Verdict.NOTE, (
-            f"{', '.join(lacking)} has no {wanted}, and EC2 may choose it: set AvailabilityZone "
-            f"to one of {names}"
+            f"{', '.join(lacking)} has no {wanted}, but EC2 may choose it: set AvailabilityZone to "
+            f"one of {names}"
         )
     return Verdict.OK, f"every zone has {wanted}: {names}"
 
 
 def quota(plan: Plan, client: Client) -> Iterator[Finding]:
-    """Whether the account's quota of vCPUs suffices for one cluster."""
+    """Check that the account's vCPU quota allows one cluster."""
     try:
         on_demand, spot = plan.vcpus
     except UnknownInstanceTypeError:
-        return  # told already
+        return  # the check of the instance type reports it
     for code, market, needed in (
         (ON_DEMAND_VCPUS, "On-Demand", on_demand),
         (SPOT_VCPUS, "Spot", spot),
@@ -299,7 +304,7 @@ def quota(plan: Plan, client: Client) -> Iterator[Finding]:
 
 
 def _quota(client: Client, code: str) -> float:
-    """The account's quota; AWS' default where none is applied."""
+    """Return the account's quota, or AWS's default if the account has none."""
     quotas, of = client("service-quotas"), {"ServiceCode": "ec2", "QuotaCode": code}
     try:
         return float(quotas.get_service_quota(**of)["Quota"]["Value"])
@@ -310,21 +315,22 @@ def _quota(client: Client, code: str) -> float:
 
 
 def quota_verdict(code: str, market: str, needed: int, allowed: float) -> tuple[Verdict, str]:
-    """What a quota of vCPUs means for a cluster that needs so many."""
+    """Judge a vCPU quota by the vCPUs that a cluster needs."""
     if allowed < needed:
         return Verdict.MISSING, (
-            f"{allowed:.0f} vCPUs of {market} Standard instances are allowed, a cluster needs "
-            f"{needed}: fewer CoreNodes, or `aws service-quotas request-service-quota-increase "
-            f"--service-code ec2 --quota-code {code} --desired-value {2 * needed}`"
+            f"the quota allows {allowed:.0f} vCPUs of {market} Standard instances, a cluster needs "
+            f"{needed}: set fewer CoreNodes, or run `aws service-quotas "
+            f"request-service-quota-increase --service-code ec2 --quota-code {code} "
+            f"--desired-value {2 * needed}`"
         )
     return Verdict.OK, (
-        f"{allowed:.0f} vCPUs of {market} Standard instances are allowed, a cluster needs "
-        f"{needed}; what else runs counts, too"
+        f"the quota allows {allowed:.0f} vCPUs of {market} Standard instances, a cluster needs "
+        f"{needed}; other running instances count, too"
     )
 
 
 def release(plan: Plan, client: Client) -> Iterator[Finding]:
-    """Whether the region has the EMR release, and which Spark and Python it has."""
+    """Check that the region has the EMR release, and the release's Spark and Python."""
     label, emr = plan.parameters["ReleaseLabel"], client("emr")
     try:
         found = emr.describe_release_label(ReleaseLabel=label)
@@ -333,20 +339,21 @@ def release(plan: Plan, client: Client) -> Iterator[Finding]:
             raise
         family = label[: label.rfind("-") + 1]
         listed = emr.list_release_labels(Filters={"Prefix": family})["ReleaseLabels"]
-        told = f"the region has no {label}; of {family}* it has {', '.join(listed) or 'none'}"
-        yield Finding("EMR release", Verdict.MISSING, told)
+        available = ", ".join(listed) or "none"
+        message = f"the region has no {label}; available {family}* releases: {available}"
+        yield Finding("EMR release", Verdict.MISSING, message)
         return
     versions = {each["Name"].lower(): each["Version"] for each in found["Applications"]}
     yield Finding("EMR release", *release_verdict(label, versions.get("spark")))
     if label in PYTHON_313:
-        yield Finding("Python", Verdict.OK, f"{label} is documented to have Python 3.13")
+        yield Finding("Python", Verdict.OK, f"{label} has Python 3.13, by its documentation")
     else:
-        told = "is not known here: see its release guide; a node that lacks it says so at its start"
-        yield Finding("Python", Verdict.NOTE, f"whether {label} has Python 3.13 {told}")
+        message = f"look up in EMR's release guide whether {label} has Python 3.13"
+        yield Finding("Python", Verdict.NOTE, f"{message}; a node without it fails at its start")
 
 
 def release_verdict(label: str, spark: str | None) -> tuple[Verdict, str]:
-    """What a release's Spark, None where it has none, means."""
+    """Judge a release by its version of Spark; None if it has no Spark."""
     if spark is None:
         return Verdict.MISSING, f"{label} has no Spark: choose an emr-spark-8 release"
     if not spark.startswith(SPARK):
@@ -355,23 +362,23 @@ def release_verdict(label: str, spark: str | None) -> tuple[Verdict, str]:
 
 
 def service_roles(plan: Plan, client: Client) -> Iterator[Finding]:
-    """Whether the service-linked roles are there; EMR's comes with the first run."""
+    """Check the service-linked roles. EMR creates its own at the first run."""
     subject, command = "service-linked role", "aws iam create-service-linked-role"
     if _has_role(client, EMR_ROLE):
-        yield Finding(subject, Verdict.OK, f"{EMR_ROLE} is there")
+        yield Finding(subject, Verdict.OK, f"{EMR_ROLE} exists")
     else:
-        told = (
-            f"{EMR_ROLE} is not there yet: EMR makes it at the first run, the launcher has the "
-            "right to. Where your organization forbids that: "
+        message = (
+            f"{EMR_ROLE} does not exist yet. EMR creates it at the first run, with the launcher's "
+            "permission. If your organization forbids that, run "
             f"`{command} --aws-service-name elasticmapreduce.amazonaws.com`"
         )
-        yield Finding(subject, Verdict.NOTE, told)
+        yield Finding(subject, Verdict.NOTE, message)
     if plan.parameters["CoreMarket"] == "SPOT" and not _has_role(client, SPOT_ROLE):
-        told = (
-            f"{SPOT_ROLE} is not there, which Spot core nodes need: "
+        message = (
+            f"{SPOT_ROLE} does not exist, but Spot core nodes need it: run "
             f"`{command} --aws-service-name spot.amazonaws.com`"
         )
-        yield Finding(subject, Verdict.NOTE, told)
+        yield Finding(subject, Verdict.NOTE, message)
 
 
 def _has_role(client: Client, name: str) -> bool:
@@ -385,28 +392,29 @@ def _has_role(client: Client, name: str) -> bool:
 
 
 def account_plan(_: Plan, client: Client) -> Iterator[Finding]:
-    """Whether the account is on AWS' free plan, which leaves services and instance types out."""
+    """Check whether the account is on AWS's free plan, which excludes some services."""
     try:
         kind = client("freetier").get_account_plan_state()["accountPlanType"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
-        kind = "PAID"  # an account from before there were plans
+        kind = "PAID"  # an account that is older than the plans
     yield Finding("account plan", *plan_verdict(kind))
 
 
 def plan_verdict(kind: str) -> tuple[Verdict, str]:
-    """What the plan of an account means."""
+    """Judge the plan of an account."""
     if kind == "FREE":
         return Verdict.NOTE, (
-            "the account is on the free plan, which may have neither EMR nor m5 instances; if the "
-            "first run fails for that, `aws freetier upgrade-account-plan --account-plan-type PAID`"
+            "the account is on the free plan, which may exclude EMR and m5 instances. If the first "
+            "run fails for that reason, run `aws freetier upgrade-account-plan "
+            "--account-plan-type PAID`"
         )
     return Verdict.OK, "the account is not on the free plan"
 
 
 def disk_key(plan: Plan, client: Client) -> Iterator[Finding]:
-    """Whether new disks are encrypted with a key that EMR's roles would need rights to."""
+    """Check whether new disks are encrypted with a key that EMR's roles cannot use."""
     ec2 = client("ec2")
     key = None
     if ec2.get_ebs_encryption_by_default()["EbsEncryptionByDefault"]:
@@ -415,19 +423,19 @@ def disk_key(plan: Plan, client: Client) -> Iterator[Finding]:
 
 
 def key_verdict(key: str | None, given: str) -> tuple[Verdict, str]:
-    """What the key of new disks, None where they are not encrypted, means beside DiskKeyArn."""
+    """Judge the key of new disks by DiskKeyArn; None if new disks are not encrypted."""
     if key is None or key.endswith(AWS_KEY):
-        return Verdict.OK, "new disks ask for no key of yours"
+        return Verdict.OK, "new disks do not need a key of yours"
     if key == given:
         return Verdict.OK, f"new disks are encrypted with DiskKeyArn, {key}"
     return Verdict.NOTE, (
-        f"the account encrypts new disks with a key of its own, {key}: set DiskKeyArn to it, or "
-        "EMR's roles get no grants and its instances end as soon as they start; the nodes need a "
-        "way to KMS, see docs/deploy.md"
+        f"the account encrypts new disks with its own key, {key}. Set DiskKeyArn to it; otherwise "
+        "EMR's roles get no grants and the instances terminate at their start. The nodes also "
+        "need access to KMS, see docs/deploy.md"
     )
 
 
-# Subject, the prefix of the actions that a check needs, the check; as a deploy meets them.
+# Subject, IAM prefix of the actions that the check needs, and the check; in a deployment's order.
 CHECKS: tuple[tuple[str, str, Callable[[Plan, Client], Iterator[Finding]]], ...] = (
     ("stack", "cloudformation", stack_name),
     ("zone", "ec2", instances),

@@ -1,4 +1,4 @@
-"""A deployed stack in an operator's hands, on AWS or on the local cloud."""
+"""A deployed stack and what an operator does with it, on AWS or on the local cloud."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,16 +12,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 import runs
 
 STACK = "similar-titles"
-ENDPOINT_USD = Decimal("7.30")  # an interface endpoint in one zone, a month; docs/cost.md
+ENDPOINT_USD = Decimal("7.30")  # of an interface endpoint, per zone and month; docs/cost.md
 DEAD_LETTERS = {"LaunchDeadLetterQueue": "LaunchQueue", "IndexDeadLetterQueue": "IndexQueue"}
 
 
 class StackError(Exception):
-    """A stack that cannot be operated, or refused to do what was asked; the message says why."""
+    """The operation on the stack failed or was refused; the message says why."""
 
 
 class NoStackError(StackError):
-    """There is no stack of that name."""
+    """No stack has that name."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Stack:
     """A deployed stack.
 
     Attributes:
-        name: of the stack.
-        resources: physical ids by logical id, of those that there are.
+        name: the stack's name.
+        resources: physical ids by logical id; resources that do not exist are left out.
     """
 
     name: str
@@ -38,58 +38,58 @@ class Stack:
 
     @classmethod
     def find(cls, name: str) -> "Stack":
-        """The stack of a name in the account and region of the environment.
+        """Find a stack in the account and region of the environment.
 
         Raises:
-            NoStackError: there is none.
-            StackError: it cannot be asked for.
+            NoStackError: no stack has that name.
+            StackError: CloudFormation cannot be reached or refused the request.
         """
         try:
             listed = [*summaries(boto3.client("cloudformation"), name)]
         except ClientError as error:
             if is_missing_stack(error):
-                raise NoStackError(f"there is no stack {name} to operate: {error}") from error
-            raise StackError(f"stack {name} cannot be asked for: {error}") from error
+                raise NoStackError(f"there is no stack {name}: {error}") from error
+            raise StackError(f"cannot look up stack {name}: {error}") from error
         except BotoCoreError as error:
-            raise StackError(f"stack {name} cannot be asked for: {error}") from error
+            raise StackError(f"cannot look up stack {name}: {error}") from error
         return cls(name, physical_ids(listed))
 
     def physical_id(self, logical_id: str) -> str:
-        """The physical id of a resource.
+        """Return the physical id of a resource.
 
         Raises:
-            StackError: the stack has no such resource: it was only half made, or half deleted.
+            StackError: the stack lacks the resource; its creation or deletion did not finish.
         """
         if logical_id not in self.resources:
             raise StackError(
-                f"stack {self.name} has no {logical_id}: it was half made or half deleted. `make "
-                f"destroy STACK={self.name}` deletes what there is; then deploy it anew"
+                f"stack {self.name} has no {logical_id}: its creation or deletion did not finish. "
+                f"Delete the rest with `make destroy STACK={self.name}`, then deploy again"
             )
         return self.resources[logical_id]
 
     def control(self, command: str, run_id: str | None = None) -> str:
-        """Ask the stack's control function; returns what it did.
+        """Invoke the stack's control function and return what it did.
 
         Raises:
-            StackError: it refused, for the reason that the message has.
+            StackError: the function refused or failed; the message says why.
         """
         function = self.physical_id("ControlFunction")
-        asked = {"command": command} | ({"run_id": run_id} if run_id else {})
-        answer = boto3.client("lambda").invoke(FunctionName=function, Payload=json.dumps(asked))
-        told = json.loads(answer["Payload"].read())
-        if "done" not in told:
-            raise StackError(told.get("refused") or f"the control function failed: {told}")
-        return told["done"]
+        event = {"command": command} | ({"run_id": run_id} if run_id else {})
+        response = boto3.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+        result = json.loads(response["Payload"].read())
+        if "done" not in result:
+            raise StackError(result.get("refused") or f"the control function failed: {result}")
+        return result["done"]
 
     def latest_runs(self, limit: int) -> list[runs.Run]:
-        """The latest runs, the newest first, at most `limit`."""
+        """Return the latest runs, newest first, at most `limit`."""
         return runs.latest(self._runs_table(), limit)
 
     def run(self, run_id: str) -> runs.Run:
-        """One run.
+        """Return one run.
 
         Raises:
-            StackError: there is none of that id.
+            StackError: no run has that id.
         """
         found = runs.get(self._runs_table(), run_id)
         if found is None:
@@ -100,12 +100,14 @@ class Stack:
         return boto3.resource("dynamodb").Table(self.physical_id("RunsTable"))
 
     def redrive(self) -> Iterator[str]:
-        """Send what failed for good to its queue again; yields what was done, for a person.
+        """Move messages from the dead-letter queues back to their queues.
 
-        A message that is sent twice, because this was ended in between, does no harm: those who
-        take it are made for that.
+        An interruption can send a message twice. That does no harm: all consumers are idempotent.
+
+        Yields:
+            What was done, for the operator.
         """
-        # Not StartMessageMoveTask, which cannot be tried on one machine and tells no end.
+        # The emulator does not support StartMessageMoveTask, and it does not report its end.
         sqs = boto3.client("sqs")
         for dead, queue in DEAD_LETTERS.items():
             source, target, sent = self.physical_id(dead), self.physical_id(queue), 0
@@ -119,9 +121,10 @@ class Stack:
             yield f"{queue}: {sent} messages sent again"
 
     def endpoints(self) -> list[Mapping[str, Any]]:
-        """The endpoints that EMR, or somebody, has made in the stack's own network.
+        """Return the endpoints in the stack's own network that the stack did not create.
 
-        Each as DescribeVpcEndpoints tells it; none where the stack works in a network of others.
+        EMR creates one. Each is an item of DescribeVpcEndpoints. A stack that uses an existing
+        network has none.
         """
         if "ClusterVpc" not in self.resources:
             return []
@@ -131,42 +134,42 @@ class Stack:
             each
             for page in pages.paginate(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
             for each in page["VpcEndpoints"]
-            # The filter is not trusted alone: the local cloud's EC2 passes it over.
+            # The local cloud's EC2 ignores the filter.
             if each["VpcId"] == vpc and each["VpcEndpointId"] != own and endpoint_exists(each)
         ]
 
-    def costs_of_endpoints(self) -> Iterator[str]:
-        """What EMR's endpoints cost while nothing runs, a line for each, for a person."""
+    def endpoint_costs(self) -> Iterator[str]:
+        """Yield a line for each endpoint that costs money while no cluster runs."""
         for each in self.endpoints():
             if each["VpcEndpointType"] == "Interface":
                 usd = ENDPOINT_USD * max(1, len(each.get("SubnetIds", [])))
                 id = each["VpcEndpointId"]
                 yield (
-                    f"endpoint {id}, which EMR made in the stack's network, costs about {usd} USD "
-                    "a month. While no cluster runs it may be deleted, EMR makes it anew: "
+                    f"endpoint {id}, created by EMR in the stack's network, costs about {usd} USD "
+                    "a month. You can delete it while no cluster runs; EMR will recreate it: "
                     f"`aws ec2 delete-vpc-endpoints --vpc-endpoint-ids {id}`"
                 )
 
 
 def endpoint_exists(endpoint: Mapping[str, Any]) -> bool:
-    """Whether an endpoint of DescribeVpcEndpoints is not yet gone."""
+    """Whether an endpoint of DescribeVpcEndpoints has not been deleted yet."""
     return str(endpoint["State"]).lower() != "deleted"
 
 
 def is_missing_stack(error: ClientError) -> bool:
-    """Whether CloudFormation refused a request because there is no such stack."""
-    told = error.response["Error"]
-    return told["Code"] == "ValidationError" and "does not exist" in told["Message"]
+    """Whether CloudFormation refused a request because the stack does not exist."""
+    details = error.response["Error"]
+    return details["Code"] == "ValidationError" and "does not exist" in details["Message"]
 
 
 def summaries(cloudformation: Any, stack: str) -> Iterator[Mapping[str, Any]]:
-    """The StackResourceSummaries of a stack, by name or id; by id also of a deleted one."""
+    """Yield the StackResourceSummaries of a stack, by name or id; deleted stacks by id only."""
     for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack):
         yield from page["StackResourceSummaries"]
 
 
 def physical_ids(listed: list[Mapping[str, Any]]) -> dict[str, str]:
-    """Physical ids by logical id; of a half-made stack some resources were never there."""
+    """Return physical ids by logical id, without resources that do not exist."""
     return {
         each["LogicalResourceId"]: each["PhysicalResourceId"]
         for each in listed

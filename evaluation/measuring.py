@@ -18,7 +18,7 @@ from evaluation.runs import Figures
 from local.emr.step import JAVA_OPTIONS, PYTHON
 from spark.contracts.movielens import DatasetError
 from spark.measures.registry import MEASURES
-from tools.data_sets import NoDataSetError, bar, folder_of
+from tools.data_sets import NoDataSetError, folder_of
 from tools.java import NoJavaError, java_home
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,7 +33,7 @@ def measure(dataset: str) -> Figures:
     Raises:
         NoDataSetError: there is no such data set, it cannot be computed on, or there is no Java.
     """
-    folder = folder_of(dataset, bar(dataset))
+    folder = folder_of(dataset)
     try:
         with tempfile.TemporaryDirectory() as scratch, session(Path(scratch)) as spark:
             return evaluate(spark, folder, Path(scratch))

@@ -26,9 +26,9 @@ from local.emr.server import FakeEmr
 from local.emr.step import Nodes, local_nodes
 from local.supervised import SupervisedProcess
 from tools.job_archive import upload
+from tools.paths import ROOT
 from tools.wheels import wheels
 
-ROOT = Path(__file__).resolve().parent.parent
 STACK = "similar-titles"
 START_SECONDS = 60
 ACCESS_LOG = "access.jsonl"  # in the cloud's folder: every judgement on who may do what

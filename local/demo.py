@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from local import drops
-from local.cloud import ROOT, Cloud
-from local.progress import Screen
+from local.cloud import Cloud
 from runs import State
-from tools.data_sets import bar, folder_of
+from tools.data_sets import folder_of
+from tools.paths import ROOT
+from tools.progress import StageProgress
 
 FAVOURITE = "Toy Story (1995)"
 SHOWN = 10
-MEBIBYTE = 2**20
 
 type Movie = dict[str, Any]
 
@@ -38,47 +38,42 @@ def demo(dataset: str, movie: str | None) -> None:
     Raises:
         DemoError, NoDataSetError, CloudError, RunError: it did not work; the message says why.
     """
-    folder = folder_of(dataset, bar(dataset))
-    with Screen() as screen:
-        screen.stage("local cloud", "building and deploying template.yaml")
+    folder = folder_of(dataset)
+    with StageProgress() as progress:
+        progress.stage("local cloud", "building and deploying template.yaml")
         with Cloud.start() as cloud:
             try:
-                run = _run(cloud, folder, screen)
+                run = _run(cloud, folder, progress)
                 answer = _get(cloud, f"/movies/{_choose(cloud, run, movie)}/similar?limit={SHOWN}")
             except Exception:
                 _keep_log(cloud)
                 raise
-            screen.done()
+            progress.done()
     _show(answer)
 
 
-def _run(cloud: Cloud, folder: Path, screen: Screen) -> drops.Run:
+def _run(cloud: Cloud, folder: Path, progress: StageProgress) -> drops.Run:
     """Drop a folder and follow its run until it is live."""
-    screen.stage("drop", folder.name)
+    progress.stage("drop", folder.name)
     drops.drop(
         cloud.client("s3"),
         cloud.outputs["DatasetsBucket"],
         folder,
         folder.name,
-        lambda done, total: screen.note(mebibytes(done, total), done, total),
+        progress.transferred,
     )
     state = None
     for run in drops.follow(cloud, folder.name):
         if run["state"] != state:
             state = run["state"]
-            screen.stage(state, State[state].label)
+            progress.stage(state, State[state].label)
         if run["indexed"]:
             parts = run["indexed"]
-            screen.note(f"{parts['parts']} of {parts['of']} parts", parts["parts"], parts["of"])
+            progress.note(f"{parts['parts']} of {parts['of']} parts", parts["parts"], parts["of"])
     if state != "LIVE":
         raise DemoError(f"run {run['run_id']} is {state}: {run.get('reason') or 'no reason given'}")
-    screen.done(", ".join(f"{count:,} {what}" for what, count in run["counts"].items()))
+    progress.done(", ".join(f"{count:,} {what}" for what, count in run["counts"].items()))
     return run
-
-
-def mebibytes(done: int, total: int) -> str:
-    """How much of so many bytes is done, for a person."""
-    return f"{done / MEBIBYTE:,.1f} of {total / MEBIBYTE:,.1f} MiB"
 
 
 def _choose(cloud: Cloud, run: drops.Run, movie: str | None) -> int:

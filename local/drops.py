@@ -2,14 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from local.cloud import Cloud
 from local.emr.cluster import ENDED
 from runs import State
-from tools.data_sets import files_of
+from tools.data_sets import ReportBytes, files_of
 
 POLL_SECONDS = 0.5
 # So long nothing may happen to a run while no cluster works for it.
@@ -22,9 +22,7 @@ class RunError(Exception):
     """A run that did not come to its end; the message says how far it came."""
 
 
-def drop(
-    s3: Any, bucket: str, folder: Path, name: str, progress: Callable[[int, int], None]
-) -> None:
+def drop(s3: Any, bucket: str, folder: Path, name: str, report: ReportBytes | None = None) -> None:
     """Upload a data set's files.
 
     Args:
@@ -32,7 +30,7 @@ def drop(
         bucket: the datasets bucket.
         folder: a MovieLens folder.
         name: of the folder in the bucket.
-        progress: told how many bytes are there, and how many there will be.
+        report: receives the progress in bytes.
     """
     files = files_of(folder)
     total = sum(path.stat().st_size for path in files)
@@ -43,7 +41,8 @@ def drop(
         nonlocal done
         with lock:
             done += count
-            progress(done, total)
+            if report:
+                report(done, total)
 
     for path in files:
         s3.upload_file(str(path), bucket, f"{name}/{path.name}", Callback=add)

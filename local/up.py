@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
-from local.cloud import ROOT, STACK, Cloud, CloudError
+from local.cloud import STACK, Cloud, CloudError
 from local.drops import POLL_SECONDS, STALL_LIMIT_SECONDS, Run, RunError, all_runs, drop
-from local.progress import Screen
-from tools.data_sets import bar, folder_of
+from tools.data_sets import folder_of
+from tools.paths import ROOT
+from tools.progress import StageProgress
 
 FOLDER = ROOT / ".local"
 # Names the address at which containers find this machine, where it is not Docker Desktop's, which
@@ -45,19 +46,19 @@ def up(dataset: str | None = None) -> None:
     Raises:
         NoDataSetError, CloudError, RunError: it did not work; the message says why.
     """
-    folder = folder_of(dataset, bar(dataset)) if dataset else None
-    with Screen() as screen:
-        screen.stage("local cloud", "building and deploying template.yaml")
+    folder = folder_of(dataset) if dataset else None
+    with StageProgress() as progress:
+        progress.stage("local cloud", "building and deploying template.yaml")
         with (
             Cloud.start() as cloud,
             for_containers(cloud) as functions,
             environment_file(cloud.environment, functions) as path,
         ):
-            screen.done()
+            progress.done()
             print(usage(path, cloud), flush=True)
             if folder:
                 s3, bucket = cloud.client("s3"), cloud.outputs["DatasetsBucket"]
-                drop(s3, bucket, folder, folder.name, lambda *_: None)
+                drop(s3, bucket, folder, folder.name)
             _print_state_changes(cloud)
 
 

@@ -4,7 +4,6 @@ What they show is what was measured and printed: the demo is run, the benchmark'
 from benchmarks/RESULTS.md.
 """
 
-import argparse
 import io
 import re
 import subprocess
@@ -12,20 +11,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 from rich.console import CONSOLE_SVG_FORMAT, Console  # type: ignore[attr-defined]  # documented there
 from rich.text import Text
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.command_line import HELP_OPTIONS, errors_as_exit_status, examples
+from tools.paths import ROOT
+
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 IMAGES = ROOT / "docs" / "images"
 COLUMNS = 100  # of the terminal
 PROGRAMS = ("the tutorial's program", "silver"), ("the job", "tab:blue")
-EXAMPLES = """examples:
-  python -m pictures.charts benchmark
-  python -m pictures.charts demo benchmark
-"""
 # Of a line of the demo: when, and the state that the run comes to.
 STAGE = re.compile(r"^( *\d+\.\d s)  ([A-Z]+|local cloud|drop)\b", re.MULTILINE)
 
@@ -144,26 +142,21 @@ def without_fonts(style: str) -> str:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pictures.charts",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("pictures", nargs="+", choices=("demo", "benchmark"))
-    options = parser.parse_args(arguments)
-    try:
-        if "benchmark" in options.pictures:
-            draw_benchmark(RESULTS.read_text(), IMAGES / "benchmark.svg")
-        if "demo" in options.pictures:
-            draw_terminal("make demo", run_demo(), IMAGES / "demo.svg")
-    except PictureError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+@click.command(
+    context_settings=HELP_OPTIONS,
+    epilog=examples(
+        "python -m pictures.charts benchmark", "python -m pictures.charts demo benchmark"
+    ),
+)
+@click.argument("pictures", nargs=-1, required=True, type=click.Choice(["demo", "benchmark"]))
+@errors_as_exit_status(PictureError)
+def main(pictures: Sequence[str]) -> None:
+    """Draw PICTURES into docs/images: the demo's terminal, the benchmark's chart."""
+    if "benchmark" in pictures:
+        draw_benchmark(RESULTS.read_text(), IMAGES / "benchmark.svg")
+    if "demo" in pictures:
+        draw_terminal("make demo", run_demo(), IMAGES / "demo.svg")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(prog_name="python -m pictures.charts")

@@ -3,17 +3,18 @@
 What imports JupyterLab's packages is called in .venv-notebook only; .venv can execute.
 """
 
-import argparse
 import io
 import os
 import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import nbformat
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -21,8 +22,10 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from local.emr.step import PYTHON, local_command
-from tools.data_sets import NoDataSetError, bar, folder_of
-from tools.java import ROOT, NoJavaError, java_home
+from tools.command_line import HELP_OPTIONS, errors_as_exit_status, examples
+from tools.data_sets import NoDataSetError, folder_of
+from tools.java import NoJavaError, java_home
+from tools.paths import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "similar_titles.ipynb"
 RENDERED = ROOT / "docs" / "notebook.md"
@@ -41,10 +44,6 @@ appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 """
 HEADING = """<!-- Made by `make pictures` from notebooks/similar_titles.ipynb. -->
 
-"""
-EXAMPLES = """examples:
-  python -m pictures.notebook open --dataset ml-latest-small --movie "Heat (1995)"
-  python -m pictures.notebook render
 """
 
 
@@ -146,35 +145,50 @@ def render(environment: Mapping[str, str]) -> None:
     RENDERED.write_text(f"{HEADING}{tidy.strip()}\n".replace("](../docs/", "]("))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pictures.notebook",
-        description="The notebook notebooks/similar_titles.ipynb.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = {"open": "in JupyterLab", "render": "into docs/", "strip": "take its outputs away"}
-    said = "; ".join(f"{name}: {what}" for name, what in commands.items())
-    parser.add_argument("command", choices=commands, help=said)
-    parser.add_argument("--dataset", default="sample", help="as make demo takes it")
-    parser.add_argument("--movie", help="title of the movie that is looked at")
-    options = parser.parse_args(arguments)
-    if options.command == "strip":
-        strip()
-        return 0
-    try:
-        folder = folder_of(options.dataset, bar(options.dataset))
-        with tempfile.TemporaryDirectory(prefix="similar-titles-") as work:
-            prepared = environment(folder, options.movie, Path(work))
-            if options.command == "open":
-                return open_in_lab(prepared)
-            render(prepared)
-    except (NoDataSetError, NoJavaError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+@contextmanager
+def prepared(dataset: str, movie: str | None = None) -> Iterator[dict[str, str]]:
+    """The environment of the notebook's kernel, whose temporary files go when the block ends."""
+    folder = folder_of(dataset)
+    with tempfile.TemporaryDirectory(prefix="similar-titles-") as work:
+        yield environment(folder, movie, Path(work))
+
+
+@click.group(
+    context_settings=HELP_OPTIONS,
+    epilog=examples("python -m pictures.notebook open", "python -m pictures.notebook render"),
+)
+def cli() -> None:
+    """Open, render or clean notebooks/similar_titles.ipynb."""
+
+
+@cli.command(
+    "open",
+    epilog=examples(
+        'python -m pictures.notebook open --dataset ml-latest-small --movie "Heat (1995)"'
+    ),
+)
+@click.option("--dataset", default="sample", show_default=True, help="As `make demo` takes it.")
+@click.option("--movie", help="Title of the movie that the notebook shows.")
+@errors_as_exit_status(NoDataSetError, NoJavaError)
+def open_command(dataset: str, movie: str | None) -> None:
+    """Open the notebook in JupyterLab."""
+    with prepared(dataset, movie) as kernel:
+        raise click.exceptions.Exit(open_in_lab(kernel))
+
+
+@cli.command("render", epilog=examples("python -m pictures.notebook render"))
+@errors_as_exit_status(NoDataSetError, NoJavaError)
+def render_command() -> None:
+    """Execute the notebook on the sample and write it to docs/notebook.md."""
+    with prepared("sample") as kernel:
+        render(kernel)
+
+
+@cli.command("strip", epilog=examples("python -m pictures.notebook strip"))
+def strip_command() -> None:
+    """Remove the outputs from the notebook's file."""
+    strip()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli(prog_name="python -m pictures.notebook")

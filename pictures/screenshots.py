@@ -6,14 +6,20 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlencode
 
+import click
 from playwright.sync_api import Browser
 
 from local import drops
-from local.cloud import ROOT, Cloud, CloudError
+from local.cloud import Cloud, CloudError
 from local.drops import RunError
-from local.progress import Screen
-from pictures.browser import browser
-from tools.data_sets import bar, folder_of
+from local.process import prepare_process
+from pictures.browser import NoBrowserError, browser
+from tools.command_line import HELP_OPTIONS, errors_as_exit_status, examples
+from tools.data_sets import NoDataSetError, folder_of
+from tools.java import NoJavaError
+from tools.job_archive import ArchiveError
+from tools.paths import ROOT
+from tools.progress import StageProgress
 
 IMAGES = ROOT / "docs" / "images"
 
@@ -51,20 +57,20 @@ def screenshots() -> None:
     Raises:
         NoDataSetError, CloudError, RunError, NoBrowserError: it did not work; the message says why.
     """
-    folder = folder_of("sample", bar("sample"))
-    with Screen() as screen, browser() as chromium:
-        screen.stage("local cloud")
+    folder = folder_of("sample")
+    with StageProgress() as progress, browser() as chromium:
+        progress.stage("local cloud")
         with Cloud.start() as cloud:
-            screen.stage("run")
+            progress.stage("run")
             s3, bucket = cloud.client("s3"), cloud.outputs["DatasetsBucket"]
-            drops.drop(s3, bucket, folder, folder.name, lambda *_: None)
+            drops.drop(s3, bucket, folder, folder.name)
             *_, run = drops.follow(cloud, folder.name)
             if run["state"] != "LIVE":
                 raise RunError(f"run {run['run_id']} is {run['state']}: {run.get('reason')}")
             movie = most_rated(cloud)
             IMAGES.mkdir(exist_ok=True)
             for file, picture in PICTURES.items():
-                screen.stage(file)
+                progress.stage(file)
                 url = f"{cloud.api_url}/?{urlencode({'movie': movie, **picture.view})}"
                 take(chromium, url, picture, IMAGES / f"{file}.png")
 
@@ -94,3 +100,17 @@ def take(chromium: Browser, url: str, picture: Picture, path: Path) -> None:
     page.locator("#run").wait_for()
     page.screenshot(path=path)
     context.close()
+
+
+@click.command(context_settings=HELP_OPTIONS, epilog=examples("python -m pictures.screenshots"))
+@errors_as_exit_status(
+    NoDataSetError, CloudError, RunError, ArchiveError, NoBrowserError, NoJavaError
+)
+def main() -> None:
+    """Write the explorer's screenshots to docs/images."""
+    prepare_process()
+    screenshots()
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m pictures.screenshots")

@@ -15,7 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.java import OURS, ROOT, system_java
+from tools.java import OURS, system_java
+from tools.paths import ROOT
 from tools.wheels import LOCK, wheels
 
 VENV = ROOT / ".venv"

@@ -1,10 +1,9 @@
-"""The data sets that the tools take by name: generated, published by GroupLens, or a folder."""
+"""Finds a data set by its name: generated here, published by GroupLens, or a folder."""
 
 import hashlib
 import http.client
 import re
 import shutil
-import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -13,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from spark.contracts.movielens import DatasetError, only_format
+from tools.paths import ROOT
+from tools.progress import StageProgress
 from tools.synthetic import SHAPES, generate
 
-ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "data"
 GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 RELEASES = (
@@ -25,42 +25,41 @@ SYNTHETIC = {"sample": "100k", "1m": "1m", "10m": "10m"}
 TIMEOUT_SECONDS = 60
 _CHUNK = 2**20
 
-# Told how many bytes there are now, and how many there will be (0 where that is not known).
-type Progress = Callable[[int, int], None]
+# Takes the bytes transferred so far and their total, which is 0 if unknown.
+type ReportBytes = Callable[[int, int], None]
 
 
 class NoDataSetError(Exception):
-    """A data set that cannot be had; the message is one sentence for the person who asked."""
+    """The data set is unknown or unavailable; the message tells the user why."""
 
 
-def folder_of(name: str, progress: Progress, data: Path = DATA, base: str = GROUPLENS) -> Path:
-    """The folder of a data set, made or downloaded if need be.
+def folder_of(name: str, data: Path = DATA, base: str = GROUPLENS) -> Path:
+    """Return the folder of a data set; generate or download it first if necessary.
 
     Args:
-        name: `sample`, `1m`, `10m`, the name of a release, or a folder.
-        progress: told of a download's progress.
-        data: where downloads and generated sets are kept.
-        base: URL below which the releases stand.
+        name: `sample`, `1m`, `10m`, a MovieLens release, or a path.
+        data: folder that keeps downloaded and generated data sets.
+        base: URL of the releases.
 
     Raises:
-        NoDataSetError: there is no such data set, or it cannot be had.
+        NoDataSetError: the data set is unknown or unavailable.
     """
     if name in SYNTHETIC:
         return _synthetic(SYNTHETIC[name], data)
     if name in RELEASES:
-        return download(name, progress, data, base)
+        return download(name, data, base)
     folder = Path(name).expanduser()
     if not folder.is_dir():
         known = ", ".join([*SYNTHETIC, *RELEASES])
-        raise NoDataSetError(f"there is no folder {name}, and it is none of {known}")
+        raise NoDataSetError(f"{name} is neither a folder nor one of {known}")
     _check(folder)
     return folder.resolve()
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files of a MovieLens folder that make the data set, its tags first where it has any.
+    """Return the files of a MovieLens folder that make up the data set, tags first.
 
-    What is dropped last starts the run, which takes the tags that are there by then.
+    The last file dropped starts the run, and the run uses the tags that are in the bucket by then.
     """
     names = {path.name for path in folder.iterdir()}
     form = only_format(names, str(folder))
@@ -75,7 +74,7 @@ def _check(folder: Path) -> None:
 
 
 def _synthetic(size: str, data: Path) -> Path:
-    """The generated set of a size, made anew where the generator has changed."""
+    """Return the generated set of a size; generate it again if the generator has changed."""
     generator = Path(generate.__code__.co_filename).read_bytes()
     version = hashlib.sha256(generator).hexdigest()[:8]
     folder = data / f"generated-{version}" / f"sample-{size}"
@@ -88,33 +87,37 @@ def _synthetic(size: str, data: Path) -> Path:
     return folder
 
 
-def download(name: str, progress: Progress, data: Path = DATA, base: str = GROUPLENS) -> Path:
-    """A release of MovieLens, its MD5 checked against the published one; reused where it is there.
+def download(name: str, data: Path = DATA, base: str = GROUPLENS) -> Path:
+    """Download a MovieLens release and check it against the published MD5.
 
-    That it was checked is said on standard error.
+    A release that was downloaded before is reused. Progress and the MD5 go to standard error.
 
     Raises:
-        NoDataSetError: it cannot be downloaded, or it is not what was published.
+        NoDataSetError: the release cannot be downloaded, or its MD5 differs.
     """
     folder = data / name
     if folder.is_dir():
         return folder
     data.mkdir(parents=True, exist_ok=True)
     url = f"{base}/{name}.zip"
-    with tempfile.TemporaryDirectory(dir=data, prefix=f".{name}-") as temporary:
+    with (
+        tempfile.TemporaryDirectory(dir=data, prefix=f".{name}-") as temporary,
+        StageProgress() as progress,
+    ):
+        progress.stage("download", name)
         archive = Path(temporary) / f"{name}.zip"
         try:
             published = _published_md5(f"{url}.md5")
-            found = _fetch(url, archive, progress)
+            found = _fetch(url, archive, progress.transferred)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise NoDataSetError(
                 f"{name} cannot be downloaded from {url}: {_why(error)}"
             ) from error
         if found != published:
             raise NoDataSetError(
-                f"{url} arrived with MD5 {found}, but {published} is published: try again"
+                f"{url} has MD5 {found}, but the published MD5 is {published}: try again"
             )
-        print(f"{name}: MD5 {found}, as published", file=sys.stderr, flush=True)
+        progress.done(f"{name}: MD5 {found}, as published")
         unpacked = _unpack(archive, Path(temporary) / "unpacked")
         _check(unpacked)
         _move(unpacked, folder)
@@ -122,29 +125,29 @@ def download(name: str, progress: Progress, data: Path = DATA, base: str = GROUP
 
 
 def _published_md5(url: str) -> str:
-    """The MD5 in a `.md5` file, which may be md5sum's format or BSD's."""
-    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
-        text = answer.read(10_000).decode("ascii", "replace")
+    """Return the MD5 in a `.md5` file of md5sum's format or BSD's."""
+    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
+        text = response.read(10_000).decode("ascii", "replace")
     digests = re.findall(r"\b[0-9a-fA-F]{32}\b", text)
     if len(digests) != 1:
-        raise ValueError(f"{url} holds no MD5")
+        raise ValueError(f"{url} contains no MD5")
     return digests[0].lower()
 
 
-def _fetch(url: str, path: Path, progress: Progress) -> str:
-    """Download a file; returns its MD5."""
+def _fetch(url: str, path: Path, report: ReportBytes) -> str:
+    """Download a file and return its MD5."""
     digest = hashlib.md5(usedforsecurity=False)
     with (
-        urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer,  # noqa: S310
+        urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response,  # noqa: S310
         path.open("wb") as out,
     ):
-        total = int(answer.headers.get("Content-Length") or 0)
+        total = int(response.headers.get("Content-Length") or 0)
         done = 0
-        while chunk := answer.read(_CHUNK):
+        while chunk := response.read(_CHUNK):
             out.write(chunk)
             digest.update(chunk)
             done += len(chunk)
-            progress(done, total)
+            report(done, total)
     if total and done < total:
         raise ValueError(f"the connection ended after {done:,} of {total:,} bytes")
     return digest.hexdigest()
@@ -153,19 +156,19 @@ def _fetch(url: str, path: Path, progress: Progress) -> str:
 def _why(error: Exception) -> str:
     match error:
         case urllib.error.HTTPError():
-            return f"the server says {error.code} {error.reason}"
+            return f"the server answered {error.code} {error.reason}"
         case urllib.error.URLError():
             return f"no connection ({error.reason})"
     return str(error)
 
 
 def _unpack(archive: Path, folder: Path) -> Path:
-    """Unpack the files of a release's one folder; returns the folder that holds them.
+    """Unpack the files in a release's one folder and return the folder that holds them.
 
-    Only names of the form `<folder>/<file>` are taken, so none can lead outside.
+    Only names of the form `<folder>/<file>` are unpacked, so none can lead outside.
 
     Raises:
-        NoDataSetError: it is no zip, or holds a file twice.
+        NoDataSetError: the archive is not a zip, or contains a file twice.
     """
     folder.mkdir()
     try:
@@ -174,37 +177,21 @@ def _unpack(archive: Path, folder: Path) -> Path:
                 parts = PurePosixPath(entry.filename).parts
                 plain = len(parts) == 2 and not {"..", "/", "__MACOSX"} & set(parts)
                 if entry.is_dir() or not plain:
-                    continue  # no release has files deeper down
+                    continue  # no release has deeper folders
                 target = folder / parts[1]
                 if target.exists():
-                    raise NoDataSetError(f"{archive.name} holds {parts[1]} twice")
+                    raise NoDataSetError(f"{archive.name} contains {parts[1]} twice")
                 with content.open(entry) as source, target.open("wb") as out:
                     shutil.copyfileobj(source, out, _CHUNK)
     except zipfile.BadZipFile as error:
-        raise NoDataSetError(f"{archive.name} is no zip archive: {error}") from error
+        raise NoDataSetError(f"{archive.name} is not a zip archive: {error}") from error
     return folder
 
 
 def _move(made: Path, folder: Path) -> None:
-    """Put a complete folder in its place; another program may have been faster."""
+    """Move a complete folder to its place, unless another program has put one there."""
     try:
         made.rename(folder)
     except OSError:
         if not folder.is_dir():
             raise
-
-
-def bar(label: str) -> Progress:
-    """A progress on standard error: one line that grows on a terminal, a few lines elsewhere."""
-    shown = [-1]
-    step = 1 if sys.stderr.isatty() else 25
-
-    def show(done: int, total: int) -> None:
-        share = done * 100 // total // step * step if total else done // _CHUNK // 10 * 10
-        if share != shown[0]:
-            shown[0] = share
-            unit = "%" if total else " MiB"
-            end = "\n" if not sys.stderr.isatty() or done == total else "\r"
-            print(f"{label}: {share}{unit}", end=end, file=sys.stderr, flush=True)
-
-    return show

@@ -1,6 +1,5 @@
 """Brings YARN's and S3A's jars from Maven Central, as requirements/yarn.sha256 locks them."""
 
-import argparse
 import hashlib
 import shutil
 import subprocess
@@ -8,7 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.java import ROOT, system_java
+import click
+
+from tools.command_line import HELP_OPTIONS, errors_as_exit_status, examples
+from tools.java import system_java
+from tools.paths import ROOT
 
 POM = ROOT / "requirements" / "yarn.xml"
 LOCK = ROOT / "requirements" / "yarn.sha256"
@@ -83,26 +86,22 @@ def _digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tools.hadoop", description=__doc__)
-    parser.add_argument(
-        "--adopt", action="store_true", help="lock what requirements/yarn.xml asks for"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        if options.adopt:
-            with tempfile.TemporaryDirectory() as scratch:
-                folder = Path(scratch) / "jars"
-                _fetch(folder)
-                rows = sorted((name, sha256) for name, sha256 in _digests(folder).items())
-            LOCK.write_text("".join(f"{sha256}  {name}\n" for name, sha256 in rows))
-        print(jars().relative_to(ROOT))
-    except HadoopError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+@click.command(
+    context_settings=HELP_OPTIONS,
+    epilog=examples("python -m tools.hadoop", "python -m tools.hadoop --adopt"),
+)
+@click.option("--adopt", is_flag=True, help="Lock the jars that requirements/yarn.xml gives now.")
+@errors_as_exit_status(HadoopError)
+def main(adopt: bool) -> None:
+    """Download the jars of YARN and S3A, and print their folder."""
+    if adopt:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "jars"
+            _fetch(folder)
+            rows = sorted((name, sha256) for name, sha256 in _digests(folder).items())
+        LOCK.write_text("".join(f"{sha256}  {name}\n" for name, sha256 in rows))
+    click.echo(jars().relative_to(ROOT))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(prog_name="python -m tools.hadoop")

@@ -12,7 +12,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.paths import ROOT
+
 SUPPORTED = (17, 21)
 # Where bootstrap puts the wheel's Java, in the shape of a JAVA_HOME.
 OURS = ROOT / ".venv" / "jdk"

@@ -9,13 +9,11 @@ each Python process would compile all that it imports. It is no part of the SHA-
 the compression: bytecode differs between releases of Python 3.13, zlib between systems.
 """
 
-import argparse
 import compileall
 import gzip
 import hashlib
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -23,19 +21,16 @@ from py_compile import PycInvalidationMode
 from typing import Any
 
 import boto3
+import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_keys import environment_key
+from tools.command_line import HELP_OPTIONS, errors_as_exit_status, examples
+from tools.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "job.txt"
 LOCKED_SHA256 = ROOT / "spark" / "environment.sha256"
 BUILD = ROOT / "build"
-EXAMPLE = """examples:
-  python -m tools.job_archive                           build the archive into build/
-  python -m tools.job_archive --upload similar-titles   and put it where that stack looks for it
-  python -m tools.job_archive --adopt                   take what the lock gives for the one to use
-"""
 # Weight that nobody imports: tests, headers, sources, and parts of pyarrow that Spark does not use.
 UNUSED_FOLDERS = frozenset({"tests", "include", "__pycache__", "bin"})
 UNUSED_SUFFIXES = frozenset({".pyx", ".pxd", ".pxi", ".h", ".hpp", ".c", ".cpp", ".pyi", ".a"})
@@ -98,15 +93,8 @@ def build() -> Path:
 def install(target: Path) -> None:
     """Install the locked wheels for the cluster's platform into a folder."""
     command = [
-        *(
-            str(ROOT / ".venv" / "bin" / "uv"),
-            "pip",
-            "install",
-            "--quiet",
-            "--target",
-            str(target),
-            "--no-deps",
-        ),
+        *(str(ROOT / ".venv" / "bin" / "uv"), "pip", "install", "--quiet", "--no-deps"),
+        *("--target", str(target)),
         *("--python-platform", "x86_64-manylinux_2_28", "--python-version", "3.13"),
         *("--only-binary", ":all:", "--require-hashes", "--link-mode", "copy"),
         *("--python", str(ROOT / ".venv" / "bin" / "python"), "--requirement", str(LOCK)),
@@ -167,7 +155,7 @@ def upload(s3: Any, bucket: str) -> bool:
     return not there
 
 
-def bucket_of(stack: str) -> str:
+def results_bucket(stack: str) -> str:
     """The results bucket of a deployed stack.
 
     Raises:
@@ -187,35 +175,31 @@ def _files(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.job_archive",
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--upload", metavar="STACK", help="put it into the stack's results bucket")
-    parser.add_argument("--adopt", action="store_true", help="write spark/environment.sha256")
-    options = parser.parse_args(arguments)
-    try:
-        if options.adopt:
-            path = build()
-            LOCKED_SHA256.write_text(
-                path.name.removeprefix("environment-").removesuffix(".tar.gz") + "\n"
-            )
-        else:
-            path = ensure_archive()
-        if options.upload:
-            bucket = bucket_of(options.upload)
-            done = "put into" if upload(boto3.client("s3"), bucket) else "is in"
-            print(f"{environment_key(locked_sha256())} {done} {bucket}")
-    except ArchiveError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 2**20:.0f} MiB")
-    return 0
+@click.command(
+    context_settings=HELP_OPTIONS,
+    epilog=examples(
+        "python -m tools.job_archive",
+        "python -m tools.job_archive --upload similar-titles",
+        "python -m tools.job_archive --adopt",
+    ),
+)
+@click.option("--upload", "stack", metavar="STACK", help="Put it into the stack's results bucket.")
+@click.option("--adopt", is_flag=True, help="Lock the archive that requirements/job.txt gives now.")
+@errors_as_exit_status(ArchiveError)
+def main(stack: str | None, adopt: bool) -> None:
+    """Build the archive of the job's native dependencies into build/."""
+    if adopt:
+        path = build()
+        sha256 = path.name.removeprefix("environment-").removesuffix(".tar.gz")
+        LOCKED_SHA256.write_text(f"{sha256}\n")
+    else:
+        path = ensure_archive()
+    if stack:
+        bucket = results_bucket(stack)
+        done = "uploaded to" if upload(boto3.client("s3"), bucket) else "already in"
+        click.echo(f"{environment_key(locked_sha256())} {done} {bucket}")
+    click.echo(f"{path.relative_to(ROOT)}  {path.stat().st_size / 2**20:.0f} MiB")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(prog_name="python -m tools.job_archive")

@@ -5,14 +5,15 @@ that with little noise. So movies of a genre that the same users rated are close
 closest. The same size gives the same bytes every time, on any machine.
 """
 
-import argparse
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 import numpy.typing as npt
+
+from tools.command_line import HELP_OPTIONS, examples
 
 type Ints = npt.NDArray[np.int64]
 type Floats = npt.NDArray[np.float64]
@@ -260,21 +261,19 @@ def _lines(user: Ints, movie: Ints, stars: Ints, time: Ints) -> bytes:
     return "".join(f"{u}::{m}::{text[s]}::{t}\n" for u, m, s, t in columns).encode()
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Generate a data set from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.synthetic",
-        description="Generate a MovieLens-shaped data set with fictional titles.",
-        epilog="example: python -m tools.synthetic --size 1m data/sample-1m",
-    )
-    parser.add_argument("folder", metavar="OUT", type=Path, help="folder to write to")
-    parser.add_argument("--size", choices=SHAPES, default="100k", help="default: %(default)s")
-    options = parser.parse_args(arguments)
-    shape = SHAPES[options.size]
-    generate(shape, options.folder)
-    said = f"{shape.ratings:,} ratings of {shape.rated:,} movies by {shape.users:,} users"
-    print(f"{said} in {options.folder}", file=sys.stderr)
+@click.command(
+    context_settings=HELP_OPTIONS,
+    epilog=examples("python -m tools.synthetic --size 1m data/sample-1m"),
+)
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option("--size", type=click.Choice(list(SHAPES)), default="100k", show_default=True)
+def main(folder: Path, size: str) -> None:
+    """Generate a data set of MovieLens' shape, with fictional titles, in FOLDER."""
+    shape = SHAPES[size]
+    generate(shape, folder)
+    written = f"{shape.ratings:,} ratings of {shape.rated:,} movies by {shape.users:,} users"
+    click.echo(f"{written} in {folder}", err=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="python -m tools.synthetic")

@@ -20,7 +20,8 @@ from botocore.exceptions import ClientError
 from local.access import Access, clean_environment
 from local.emr.metadata import InstanceMetadata
 from local.supervised import SupervisedProcess
-from tools.java import ROOT, java_home
+from tools.java import java_home
+from tools.paths import ROOT
 
 PYTHON = ROOT / ".venv" / "bin" / "python"
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"  # a job of seconds ends before C2 has compiled anything

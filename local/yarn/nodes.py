@@ -29,7 +29,8 @@ from local.emr.step import MakeStep, NodesError, StepRun, bootstrap_scripts, nod
 from local.supervised import SupervisedProcess
 from local.yarn import configuration
 from tools.hadoop import jars
-from tools.java import ROOT, java_home
+from tools.java import java_home
+from tools.paths import ROOT
 
 START_SECONDS = 120
 POLL_SECONDS = 0.2

@@ -24,8 +24,9 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from local.access import clean_environment
-from local.cloud import ROOT, free_ports
+from local.cloud import free_ports
 from local.supervised import SupervisedProcess
+from tools.paths import ROOT
 
 EMULATOR = ROOT / ".venv-sam/lib/python3.13/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64"
 # The interpreter without the packages of the project's environment.

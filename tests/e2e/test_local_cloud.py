@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from local.cloud import ROOT, Cloud
+from local.cloud import Cloud
 from local.up import DOCKER_DESKTOP, HOST_FOR_CONTAINERS
+from tests.conftest import ROOT
 from tests.e2e.conftest import LIMIT_SECONDS
 
 pytestmark = pytest.mark.e2e
@@ -105,8 +106,8 @@ def test_a_second_cloud_works_beside_the_first_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("dataset", "sentence"),
     [
-        ("no/such/folder", "error: there is no folder no/such/folder, and it is none of sample, "),
-        ("functions", "error: functions is no MovieLens folder: it needs one of "),
+        ("no/such/folder", "Error: no/such/folder is neither a folder nor one of sample, "),
+        ("functions", "Error: functions is no MovieLens folder: it needs one of "),
     ],
 )
 def test_a_data_set_that_is_not_there_is_one_sentence(dataset: str, sentence: str) -> None:

@@ -15,12 +15,13 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
 from local.access import REGION
-from local.cloud import ROOT, STACK, deploy
+from local.cloud import STACK, deploy
 from local.emr.cluster import ENDED, Behaviour
 from sweeper import lost_drops
 from tests.conftest import Observed
 from tests.e2e.conftest import World
 from tests.e2e.test_pipeline import clusters, drained, files, ratings
+from tools.paths import ROOT
 
 pytestmark = pytest.mark.e2e
 

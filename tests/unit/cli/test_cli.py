@@ -1,6 +1,7 @@
-"""The operator's command line, as people and programs read it."""
+"""The operator's command line, for people and programs."""
 
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -26,26 +27,44 @@ RESOURCES = {"RunsTable": "RunsTable", "DatasetsBucket": "datasets"}
 
 
 def operate(*arguments: str) -> Result:
-    """Run the command line in this process."""
+    """Run a command in this process."""
     return CliRunner().invoke(cli, [*arguments], catch_exceptions=False)
 
 
 @pytest.fixture
 def deployed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    """An account in which the stack is found."""
+    """An account with the stack."""
     monkeypatch.setattr(Stack, "find", lambda name: Stack(name, RESOURCES))
     return cloud
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(command: str) -> None:
+def test_every_command_has_help_with_an_example_that_parses(command: str) -> None:
     answer = operate(command, "--help")
     assert answer.exit_code == 0
-    assert f"similar-titles {command}" in answer.output.partition("example")[2]
     assert "--json" in answer.output
+    given = re.findall(r"^ +similar-titles (.+)$", answer.output, re.MULTILINE)
+    assert any(command in shlex.split(example) for example in given)
+    for example in given:
+        parses(example)
 
 
-def test_every_make_target_that_operates_names_a_command_that_there_is() -> None:
+def test_the_examples_of_the_whole_program_parse() -> None:
+    given = re.findall(r"^ +similar-titles (.+)$", operate("--help").output, re.MULTILINE)
+    assert len(given) == 4
+    for example in given:
+        parses(example)
+
+
+def parses(example: str) -> None:
+    """Parse a command without running it; click raises an error on unknown names."""
+    group = cli.make_context("similar-titles", shlex.split(example))
+    name, command, rest = cli.resolve_command(group, [*group._protected_args, *group.args])
+    assert command
+    command.make_context(name, rest)
+
+
+def test_every_make_target_that_operates_names_an_existing_command() -> None:
     called = {
         shlex.split(line.replace("$", ""))[1]
         for line in (ROOT / "Makefile").read_text().splitlines()
@@ -55,7 +74,7 @@ def test_every_make_target_that_operates_names_a_command_that_there_is() -> None
     assert called <= set(COMMANDS)
 
 
-def test_status_marks_the_live_run_and_says_why_one_failed(deployed: Cloud) -> None:
+def test_status_marks_the_live_run_and_gives_the_reason_of_a_failed_one(deployed: Cloud) -> None:
     live, waiting, failed = finish_run(deployed, 0), start_run(deployed, 1), start_run(deployed, 2)
     runs.fail(deployed.runs, failed, "the step ran out of memory", datetime.now(UTC))
     told = operate("status").output
@@ -65,7 +84,7 @@ def test_status_marks_the_live_run_and_says_why_one_failed(deployed: Cloud) -> N
     assert f"{failed}: the step ran out of memory" in told
 
 
-def test_status_as_json_is_what_the_table_of_runs_has(deployed: Cloud) -> None:
+def test_status_as_json_is_the_runs_tables_items(deployed: Cloud) -> None:
     older, newer = finish_run(deployed, 0), finish_run(deployed, 1)
     told = json.loads(operate("status", "--json").output)
     assert [run["run_id"] for run in told] == [newer, older]
@@ -74,14 +93,14 @@ def test_status_as_json_is_what_the_table_of_runs_has(deployed: Cloud) -> None:
     assert len(json.loads(operate("status", "--limit", "1", "--json").output)) == 1
 
 
-def test_status_of_one_run_tells_its_state_in_words(deployed: Cloud) -> None:
+def test_status_of_one_run_explains_its_state(deployed: Cloud) -> None:
     run = finish_run(deployed)
     assert "LIVE (serving the API)" in operate("status", run).output
     unknown = operate("status", "none")
     assert (unknown.exit_code, "there is no run none" in unknown.output) == (1, True)
 
 
-def test_status_tells_beside_the_runs_what_emrs_endpoint_costs(
+def test_status_also_shows_what_emrs_endpoint_costs(
     deployed: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = finish_run(deployed, 0)
@@ -98,7 +117,7 @@ def test_status_tells_beside_the_runs_what_emrs_endpoint_costs(
     assert "7.30 USD a month" in told.stderr
 
 
-def test_status_goes_on_where_endpoints_may_not_be_listed(
+def test_status_works_without_permission_to_list_endpoints(
     deployed: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = finish_run(deployed, 0)
@@ -119,28 +138,26 @@ def test_without_runs_status_says_what_to_do() -> None:
     assert json.loads(operate("status", "--json").output) == []
 
 
-def test_a_dropped_folder_stands_in_the_bucket_under_its_name(
-    deployed: Cloud, tmp_path: Path
-) -> None:
+def test_a_dropped_folder_is_in_the_bucket_under_its_name(deployed: Cloud, tmp_path: Path) -> None:
     folder = tmp_path / "my films"
     folder.mkdir()
     (folder / "ratings.dat").write_text("1::1::5::1\n")
     (folder / "movies.dat").write_text("1::One (1999)::Drama\n")
     answer = operate("drop", str(folder), "--json")
     assert answer.exit_code == 0, answer.output
-    assert "my films is dropped" in json.loads(answer.stdout)["done"]
+    assert "my films is uploaded" in json.loads(answer.stdout)["done"]
     listed = deployed.s3.list_objects_v2(Bucket="datasets")["Contents"]
     assert sorted(each["Key"] for each in listed) == ["my films/movies.dat", "my films/ratings.dat"]
 
 
-def test_what_is_no_movielens_folder_is_not_dropped(deployed: Cloud, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_movielens_is_not_dropped(deployed: Cloud, tmp_path: Path) -> None:
     answer = operate("drop", str(tmp_path))
     assert answer.exit_code == 1
     assert answer.output.startswith("Error: ")
     assert "Contents" not in deployed.s3.list_objects_v2(Bucket="datasets")
 
 
-def test_local_without_a_local_cloud_says_how_to_get_one(
+def test_local_without_a_local_cloud_says_how_to_start_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FOLDER", tmp_path)
@@ -175,7 +192,7 @@ def test_evaluate_gives_the_figures_as_json(monkeypatch: pytest.MonkeyPatch) -> 
     assert operate("evaluate", "sample").stdout == "written to docs/quality.md\n"
 
 
-def test_evaluate_says_what_there_is_where_a_data_set_is_unknown() -> None:
+def test_evaluate_lists_the_known_data_sets_if_one_is_unknown() -> None:
     answer = operate("evaluate", "nonsense")
     assert answer.exit_code == 1
-    assert "there is no folder nonsense, and it is none of sample, 1m" in answer.output
+    assert "nonsense is neither a folder nor one of sample, 1m" in answer.output

@@ -1,4 +1,4 @@
-"""What an account lacks is found before a deploy, by calls that change nothing."""
+"""Preflight finds what an account lacks before a deployment, by read-only calls."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from moto import mock_aws
 
 from cli import preflight as module
 from cli.commands import cli
-from cli.preflight import Finding, Plan, Verdict, preflight
+from cli.preflight import Finding, Plan, Verdict, findings
 from tests.conftest import ROOT
 
 PARAMETERS = {
@@ -55,10 +55,9 @@ type Answer = dict[str, Any] | tuple[str, str]
 
 
 class Account:
-    """An account that is as it should be, told by stubs of botocore; `says` makes it another.
+    """An account that is ready, faked by botocore's stubs; `says` changes its answers.
 
-    Each answer is a response, which botocore's model of the service holds, or code and message of
-    a refusal.
+    Each answer is a response that botocore's model validates, or the code and message of an error.
     """
 
     def __init__(self) -> None:
@@ -109,7 +108,7 @@ class Account:
         }
 
     def says(self, service: str, operation: str, *answers: Answer) -> "Account":
-        """Have it answer so, one after the other."""
+        """Make an operation return these answers, one after another."""
         self.answers[service][operation] = list(answers)
         return self
 
@@ -128,7 +127,7 @@ class Account:
 
     @staticmethod
     def _in_any_order(stub: Stubber) -> None:
-        """Answer each operation from its own queue: the order of a check's calls is its own."""
+        """Answer each operation from its own queue, in whatever order a check calls them."""
         queue = stub._queue
 
         def next_of(model: Any, _: Any) -> None:
@@ -141,7 +140,7 @@ class Account:
 
 
 def offered(*zones: str) -> dict[str, Any]:
-    """An answer of DescribeInstanceTypeOfferings."""
+    """Return an answer of DescribeInstanceTypeOfferings."""
     return {
         "InstanceTypeOfferings": [
             {"InstanceType": "m5.xlarge", "LocationType": "availability-zone", "Location": zone}
@@ -156,17 +155,17 @@ def account() -> Account:
 
 
 def looked(account: Account, zone: str = "", **parameters: str) -> list[Finding]:
-    """All findings on an account."""
-    return list(preflight(Plan("similar-titles", PARAMETERS | parameters, zone), account.client))
+    """Return all findings on an account."""
+    return list(findings(Plan("similar-titles", PARAMETERS | parameters, zone), account.client))
 
 
 def found(account: Account, subject: str, **asked: str) -> Finding:
-    """The one finding on a subject."""
+    """Return the one finding on a subject."""
     (finding,) = [each for each in looked(account, **asked) if each.subject == subject]
     return finding
 
 
-def test_an_account_that_has_everything_lacks_nothing(account: Account) -> None:
+def test_a_ready_account_passes_every_check(account: Account) -> None:
     findings = looked(account, zone="us-east-1a")
     assert {each.verdict for each in findings} == {Verdict.OK}
     assert {each.subject for each in findings} == {
@@ -175,11 +174,13 @@ def test_an_account_that_has_everything_lacks_nothing(account: Account) -> None:
     }  # fmt: skip
 
 
-def test_without_a_zone_it_is_said_which_ones_have_the_instance_type(account: Account) -> None:
-    told = found(account, "zone")
-    assert told.verdict is Verdict.NOTE
-    assert "us-east-1e has no m5.xlarge" in told.told
-    assert "AvailabilityZone to one of us-east-1a, us-east-1b" in told.told
+def test_without_a_chosen_zone_the_zones_that_have_the_instance_type_are_listed(
+    account: Account,
+) -> None:
+    finding = found(account, "zone")
+    assert finding.verdict is Verdict.NOTE
+    assert "us-east-1e has no m5.xlarge" in finding.told
+    assert "AvailabilityZone to one of us-east-1a, us-east-1b" in finding.told
     everywhere = Account().says("ec2", "describe_instance_type_offerings", offered(*ZONES))
     assert found(everywhere, "zone").verdict is Verdict.OK
 
@@ -188,31 +189,39 @@ def test_without_a_zone_it_is_said_which_ones_have_the_instance_type(account: Ac
     ("zone", "words"),
     [
         ("us-east-1e", "us-east-1e has no m5.xlarge: set AvailabilityZone to one of us-east-1a"),
-        ("eu-west-1a", "eu-west-1a is no zone of this region"),
+        ("eu-west-1a", "eu-west-1a is not an available zone of this region"),
     ],
 )
-def test_a_chosen_zone_that_cannot_do_is_missing(account: Account, zone: str, words: str) -> None:
-    told = found(account, "zone", zone=zone)
-    assert (told.verdict, words in told.told) == (Verdict.MISSING, True)
+def test_a_chosen_zone_without_the_instance_type_is_missing(
+    account: Account, zone: str, words: str
+) -> None:
+    finding = found(account, "zone", zone=zone)
+    assert (finding.verdict, words in finding.told) == (Verdict.MISSING, True)
 
 
 def test_a_region_without_the_instance_type_is_missing(account: Account) -> None:
     account.says("ec2", "describe_instance_type_offerings", offered())
-    told = found(account, "zone")
-    assert (told.verdict, "no zone here has m5.xlarge" in told.told) == (Verdict.MISSING, True)
+    finding = found(account, "zone")
+    assert (finding.verdict, "no zone of this region has m5" in finding.told) == (
+        Verdict.MISSING,
+        True,
+    )
 
 
-def test_a_subnet_of_ones_own_says_which_zone_counts(account: Account) -> None:
+def test_the_zone_of_an_existing_subnet_is_checked(account: Account) -> None:
     subnet = {"Subnets": [{"SubnetId": "subnet-0abc", "AvailabilityZone": "us-east-1e"}]}
     account.says("ec2", "describe_subnets", subnet)
-    told = found(account, "zone", SubnetId="subnet-0abc")
-    assert (told.verdict, "us-east-1e has no m5.xlarge" in told.told) == (Verdict.MISSING, True)
+    finding = found(account, "zone", SubnetId="subnet-0abc")
+    assert (finding.verdict, "us-east-1e has no m5.xlarge" in finding.told) == (
+        Verdict.MISSING,
+        True,
+    )
 
 
-def test_an_instance_type_that_the_project_does_not_know_is_missing(account: Account) -> None:
-    told = found(account, "instance type", InstanceType="c7i.large")
-    assert told.verdict is Verdict.MISSING
-    assert "functions/instance_types.py" in told.told
+def test_an_instance_type_unknown_to_the_project_is_missing(account: Account) -> None:
+    finding = found(account, "instance type", InstanceType="c7i.large")
+    assert finding.verdict is Verdict.MISSING
+    assert "functions/instance_types.py" in finding.told
 
 
 @pytest.mark.parametrize(
@@ -224,7 +233,7 @@ def test_an_instance_type_that_the_project_does_not_know_is_missing(account: Acc
         (100.0, "12", "m5.2xlarge", 104, Verdict.MISSING),
     ],
 )
-def test_the_quota_is_held_against_the_primary_node_and_the_core_nodes(
+def test_the_quota_is_compared_with_the_primary_and_the_core_nodes(
     account: Account,
     allowed: float,
     core_nodes: str,
@@ -233,13 +242,13 @@ def test_the_quota_is_held_against_the_primary_node_and_the_core_nodes(
     verdict: Verdict,
 ) -> None:
     account.says("service-quotas", "get_service_quota", {"Quota": QUOTA | {"Value": allowed}})
-    told = found(account, "quota", CoreNodes=core_nodes, InstanceType=instance)
-    assert told.verdict is verdict
-    assert f"needs {needed}" in told.told
-    assert ("request-service-quota-increase" in told.told) == (verdict is Verdict.MISSING)
+    finding = found(account, "quota", CoreNodes=core_nodes, InstanceType=instance)
+    assert finding.verdict is verdict
+    assert f"needs {needed}" in finding.told
+    assert ("request-service-quota-increase" in finding.told) == (verdict is Verdict.MISSING)
 
 
-def test_spot_nodes_have_a_quota_of_their_own(account: Account) -> None:
+def test_spot_nodes_are_compared_with_the_spot_quota(account: Account) -> None:
     account.says(
         "service-quotas",
         "get_service_quota",
@@ -249,24 +258,26 @@ def test_spot_nodes_have_a_quota_of_their_own(account: Account) -> None:
     one_client = account.client("service-quotas")
     others = account.client
     account.client = lambda name: one_client if name == "service-quotas" else others(name)  # type: ignore[method-assign]
-    told = [each for each in looked(account, CoreMarket="SPOT") if each.subject == "quota"]
-    assert [each.verdict for each in told] == [Verdict.OK, Verdict.MISSING]
-    assert "11 vCPUs of Spot Standard instances are allowed, a cluster needs 12" in told[1].told
+    finding = [each for each in looked(account, CoreMarket="SPOT") if each.subject == "quota"]
+    assert [each.verdict for each in finding] == [Verdict.OK, Verdict.MISSING]
+    assert "allows 11 vCPUs of Spot Standard instances, a cluster needs 12" in finding[1].told
 
 
-def test_a_quota_that_was_never_applied_is_aws_default(account: Account) -> None:
+def test_an_account_without_its_own_quota_has_awss_default(account: Account) -> None:
     account.says("service-quotas", "get_service_quota", ("NoSuchResourceException", "not found"))
     default = {"Quota": QUOTA | {"Value": 5.0}}
     account.says("service-quotas", "get_aws_default_service_quota", default)
     assert "5 vCPUs of On-Demand" in found(account, "quota").told
 
 
-def test_a_release_that_the_region_lacks_is_missing_with_those_it_has(account: Account) -> None:
+def test_a_release_that_the_region_lacks_is_missing_and_the_available_ones_are_listed(
+    account: Account,
+) -> None:
     account.says("emr", "describe_release_label", ("InvalidRequestException", "is invalid"))
     account.says("emr", "list_release_labels", {"ReleaseLabels": ["emr-spark-8.0.0"]})
-    told = found(account, "EMR release")
-    assert told.verdict is Verdict.MISSING
-    assert "no emr-spark-8.1.0; of emr-spark-* it has emr-spark-8.0.0" in told.told
+    finding = found(account, "EMR release")
+    assert finding.verdict is Verdict.MISSING
+    assert "no emr-spark-8.1.0; available emr-spark-* releases: emr-spark-8.0.0" in finding.told
 
 
 @pytest.mark.parametrize(
@@ -277,34 +288,34 @@ def test_a_release_that_the_region_lacks_is_missing_with_those_it_has(account: A
         ([{"Name": "Hive", "Version": "3.1.3"}], Verdict.MISSING),
     ],
 )
-def test_a_releases_spark_is_the_one_that_the_project_is_tested_with(
+def test_a_release_must_have_a_spark_that_the_project_is_tested_with(
     account: Account, applications: list[dict[str, str]], verdict: Verdict
 ) -> None:
     account.says("emr", "describe_release_label", RELEASE | {"Applications": applications})
     assert found(account, "EMR release").verdict is verdict
 
 
-def test_a_release_of_which_no_python_is_known_is_told(account: Account) -> None:
+def test_a_release_whose_python_is_unknown_is_noted(account: Account) -> None:
     later = found(account, "Python", ReleaseLabel="emr-spark-8.9.0")
     assert later.verdict is Verdict.NOTE
     assert found(Account(), "Python").verdict is Verdict.OK
 
 
-def test_emrs_role_may_come_with_the_first_run(account: Account) -> None:
+def test_emr_may_create_its_role_at_the_first_run(account: Account) -> None:
     account.says("iam", "get_role", ("NoSuchEntity", "cannot be found"))
-    told = found(account, "service-linked role")
-    assert told.verdict is Verdict.NOTE
-    assert "EMR makes it at the first run" in told.told
+    finding = found(account, "service-linked role")
+    assert finding.verdict is Verdict.NOTE
+    assert "EMR creates it at the first run" in finding.told
 
 
 @pytest.mark.parametrize(("kind", "verdict"), [("FREE", Verdict.NOTE), ("PAID", Verdict.OK)])
-def test_the_free_plan_is_told(account: Account, kind: str, verdict: Verdict) -> None:
+def test_the_free_plan_is_noted(account: Account, kind: str, verdict: Verdict) -> None:
     plan = {"accountId": "123456789012", "accountPlanType": kind, "accountPlanStatus": "ACTIVE"}
     account.says("freetier", "get_account_plan_state", plan)
     assert found(account, "account plan").verdict is verdict
 
 
-def test_an_account_from_before_there_were_plans_is_not_on_the_free_one(account: Account) -> None:
+def test_an_account_older_than_the_plans_is_not_on_the_free_plan(account: Account) -> None:
     account.says("freetier", "get_account_plan_state", ("ResourceNotFoundException", "none"))
     assert found(account, "account plan").verdict is Verdict.OK
 
@@ -318,7 +329,7 @@ def test_an_account_from_before_there_were_plans_is_not_on_the_free_one(account:
         (KEY, KEY, Verdict.OK),
     ],
 )
-def test_a_key_of_the_accounts_own_for_all_disks_is_told(
+def test_an_accounts_own_key_for_new_disks_is_noted(
     account: Account, key: str, given: str, verdict: Verdict
 ) -> None:
     account.says("ec2", "get_ebs_encryption_by_default", {"EbsEncryptionByDefault": True})
@@ -329,9 +340,9 @@ def test_a_key_of_the_accounts_own_for_all_disks_is_told(
 @pytest.mark.parametrize(
     ("state", "verdict", "words"),
     [
-        ("CREATE_COMPLETE", Verdict.OK, "a deploy updates it"),
-        ("UPDATE_ROLLBACK_COMPLETE", Verdict.OK, "a deploy updates it"),
-        ("REVIEW_IN_PROGRESS", Verdict.OK, "not carried out"),
+        ("CREATE_COMPLETE", Verdict.OK, "a deployment updates it"),
+        ("UPDATE_ROLLBACK_COMPLETE", Verdict.OK, "a deployment updates it"),
+        ("REVIEW_IN_PROGRESS", Verdict.OK, "not executed"),
         ("ROLLBACK_COMPLETE", Verdict.MISSING, "`make destroy STACK=similar-titles`"),
         ("CREATE_FAILED", Verdict.MISSING, "`make destroy STACK=similar-titles`"),
         ("DELETE_FAILED", Verdict.MISSING, "`make destroy STACK=similar-titles`"),
@@ -339,16 +350,16 @@ def test_a_key_of_the_accounts_own_for_all_disks_is_told(
         ("DELETE_IN_PROGRESS", Verdict.MISSING, "wait"),
     ],
 )
-def test_a_stack_of_the_name_is_told_with_the_way_out(
+def test_an_existing_stack_is_reported_with_the_next_step(
     account: Account, state: str, verdict: Verdict, words: str
 ) -> None:
     stack = {"StackName": "similar-titles", "StackStatus": state, "CreationTime": "2026-11-26"}
     account.says("cloudformation", "describe_stacks", {"Stacks": [stack]})
-    told = found(account, "stack")
-    assert (told.verdict, words in told.told) == (verdict, True)
+    finding = found(account, "stack")
+    assert (finding.verdict, words in finding.told) == (verdict, True)
 
 
-def test_what_may_not_be_asked_is_not_checked_and_hides_nothing(account: Account) -> None:
+def test_a_check_without_permission_is_not_checked_and_hides_no_other(account: Account) -> None:
     refused = "User is not authorized to perform this"
     account.says("service-quotas", "get_service_quota", ("AccessDeniedException", refused))
     account.says("ec2", "describe_instance_type_offerings", ("UnauthorizedOperation", refused))
@@ -357,21 +368,21 @@ def test_what_may_not_be_asked_is_not_checked_and_hides_nothing(account: Account
     findings = looked(account)
     unknown = {each.told for each in findings if each.verdict is Verdict.UNKNOWN}
     assert unknown == {
-        "needs the action servicequotas:GetServiceQuota",
-        "needs the action ec2:DescribeInstanceTypeOfferings",
-        "needs the action iam:GetRole",
-        "needs the action freetier:GetAccountPlanState",
+        "requires permission for servicequotas:GetServiceQuota",
+        "requires permission for ec2:DescribeInstanceTypeOfferings",
+        "requires permission for iam:GetRole",
+        "requires permission for freetier:GetAccountPlanState",
     }
     assert {"stack", "EMR release", "disk key"} <= {
         each.subject for each in findings if each.verdict is Verdict.OK
     }
 
 
-def test_another_answer_is_told_in_aws_words(account: Account) -> None:
+def test_another_error_is_reported_in_awss_words(account: Account) -> None:
     account.says("emr", "describe_release_label", ("InternalServerException", "try later"))
-    told = found(account, "EMR release")
-    assert told.verdict is Verdict.UNKNOWN
-    assert "DescribeReleaseLabel answered InternalServerException: try later" in told.told
+    finding = found(account, "EMR release")
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "DescribeReleaseLabel returned InternalServerException: try later" in finding.told
 
 
 @pytest.mark.parametrize(
@@ -382,36 +393,38 @@ def test_another_answer_is_told_in_aws_words(account: Account) -> None:
         (("AccessDenied", "by a policy"), "refused"),
     ],
 )
-def test_without_good_credentials_nothing_else_is_asked(
+def test_with_invalid_credentials_no_other_check_runs(
     account: Account, refusal: tuple[str, str], words: str
 ) -> None:
     account.says("sts", "get_caller_identity", refusal)
-    (told,) = looked(account)
-    assert (told.verdict, words in told.told) == (Verdict.MISSING, True)
+    (finding,) = looked(account)
+    assert (finding.verdict, words in finding.told) == (Verdict.MISSING, True)
 
 
-def test_no_credentials_at_all_are_told_with_what_to_do() -> None:
+def test_without_credentials_the_finding_says_what_to_do() -> None:
     def client(_: str) -> Any:
         raise NoCredentialsError
 
-    (told,) = preflight(Plan("similar-titles", PARAMETERS), client)
-    assert (told.verdict, "AWS_PROFILE" in told.told) == (Verdict.MISSING, True)
+    (finding,) = findings(Plan("similar-titles", PARAMETERS), client)
+    assert (finding.verdict, "AWS_PROFILE" in finding.told) == (Verdict.MISSING, True)
 
 
-def test_no_region_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_region_the_finding_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     session = boto3.session.Session()
-    (told,) = preflight(Plan("similar-titles", PARAMETERS), lambda name: session.client(name))
-    assert (told.verdict, "AWS_REGION" in told.told) == (Verdict.MISSING, True)
+    (finding,) = findings(Plan("similar-titles", PARAMETERS), lambda name: session.client(name))
+    assert (finding.verdict, "AWS_REGION" in finding.told) == (Verdict.MISSING, True)
 
 
-def test_the_free_tier_is_asked_at_its_one_address() -> None:
+def test_the_free_tier_is_called_at_its_global_endpoint() -> None:
     # https://docs.aws.amazon.com/cli/latest/reference/freetier/
     assert module.regional("freetier").meta.endpoint_url == "https://freetier.us-east-1.api.aws"
 
 
-def test_the_plan_is_what_make_deploy_would_deploy(tmp_path: Path) -> None:
+def test_the_plan_has_the_parameters_of_make_deploy(tmp_path: Path) -> None:
     (tmp_path / "template.yaml").write_text((ROOT / "template.yaml").read_text())
     config = (ROOT / "samconfig.toml").read_text()
     (tmp_path / "samconfig.toml").write_text(config)
@@ -425,7 +438,7 @@ def test_the_plan_is_what_make_deploy_would_deploy(tmp_path: Path) -> None:
     assert Plan.read("films", "us-east-1a", tmp_path).zone == "us-east-1a"
 
 
-def test_what_moto_plays_of_an_empty_account_is_as_it_should_be() -> None:
+def test_an_empty_account_in_moto_passes() -> None:
     plan = Plan("similar-titles", PARAMETERS, "eu-central-1a")
     checks = (module.stack_name, module.instances, module.service_roles, module.disk_key)
     with mock_aws():
@@ -440,15 +453,15 @@ def test_what_moto_plays_of_an_empty_account_is_as_it_should_be() -> None:
 
 
 @pytest.mark.parametrize(("zone", "status"), [("us-east-1a", 0), ("us-east-1e", 1)])
-def test_the_command_ends_with_1_only_where_something_is_missing(
+def test_the_exit_status_is_1_only_if_something_is_missing(
     account: Account, monkeypatch: pytest.MonkeyPatch, zone: str, status: int
 ) -> None:
-    run: Callable[[Plan], Any] = lambda plan: preflight(plan, account.client)  # noqa: E731
-    monkeypatch.setattr(module, "preflight", run)
+    run: Callable[[Plan], Any] = lambda plan: findings(plan, account.client)  # noqa: E731
+    monkeypatch.setattr(module, "findings", run)
     answer = CliRunner().invoke(cli, ["preflight", "--zone", zone])
     assert answer.exit_code == status
     assert f"{zone} has" in answer.output
     as_json = CliRunner().invoke(cli, ["preflight", "--zone", zone, "--json"])
-    findings = [json.loads(line) for line in as_json.stdout.splitlines()]
+    printed = [json.loads(line) for line in as_json.stdout.splitlines()]
     assert as_json.exit_code == status
-    assert any(each["verdict"] == "missing" for each in findings) == bool(status)
+    assert any(each["verdict"] == "missing" for each in printed) == bool(status)

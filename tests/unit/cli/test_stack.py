@@ -1,4 +1,4 @@
-"""Operating a stack: its control function is asked, its endpoints are told with their price."""
+"""Operating a stack: its control function is invoked, its endpoints are shown with their cost."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from cli.stack import Stack, StackError
 
 
 class Answering:
-    """Lambda that says one thing."""
+    """A Lambda client that gives one answer."""
 
     def __init__(self, told: dict[str, Any]):
         self.told, self.asked = told, {}
@@ -25,7 +25,7 @@ class Answering:
         return {"Payload": io.BytesIO(json.dumps(self.told).encode())}
 
 
-def test_the_control_function_is_asked_and_its_answer_or_refusal_told(
+def test_the_control_functions_answer_is_returned_and_its_refusal_raised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = Stack("films", {"ControlFunction": "films-Control"})
@@ -45,7 +45,7 @@ def test_the_control_function_is_asked_and_its_answer_or_refusal_told(
 
 @pytest.fixture
 def network() -> Iterator[tuple[Stack, str]]:
-    """A stack with a network of its own, in which EMR has made an endpoint; and another network."""
+    """A stack with its own network, in which EMR created an endpoint, and another network."""
     with mock_aws():
         ec2 = boto3.client("ec2")
         own, others = (ec2.create_vpc(CidrBlock="10.9.0.0/24")["Vpc"]["VpcId"] for _ in range(2))
@@ -56,7 +56,7 @@ def network() -> Iterator[tuple[Stack, str]]:
 
 
 def endpoint(vpc: str, service: str) -> str:
-    """Make an endpoint in a network, to S3 and DynamoDB a gateway; returns its id."""
+    """Create an endpoint in a network, a gateway to S3 and DynamoDB, and return its id."""
     ec2, where = boto3.client("ec2"), {}
     if service == "emr":
         subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/28")["Subnet"]
@@ -70,11 +70,11 @@ def endpoint(vpc: str, service: str) -> str:
     return made["VpcEndpoint"]["VpcEndpointId"]
 
 
-def test_what_emr_left_in_the_stacks_network_is_told_with_its_price(
+def test_emrs_endpoint_in_the_stacks_network_is_shown_with_its_cost(
     network: tuple[Stack, str],
 ) -> None:
     films, endpoint = network
-    (told,) = films.costs_of_endpoints()
+    (told,) = films.endpoint_costs()
     assert endpoint in told
     assert "7.30 USD a month" in told
 
@@ -85,26 +85,26 @@ def test_an_endpoint_in_two_zones_costs_twice_as_much(network: tuple[Stack, str]
     vpc = films.resources["ClusterVpc"]
     second = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.128/28")["Subnet"]["SubnetId"]
     ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, AddSubnetIds=[second])
-    (told,) = films.costs_of_endpoints()
+    (told,) = films.endpoint_costs()
     assert "14.60 USD a month" in told
 
 
-def test_a_deleted_endpoint_and_a_network_of_others_cost_nothing(
+def test_a_deleted_endpoint_and_an_existing_network_cost_nothing(
     network: tuple[Stack, str],
 ) -> None:
     films, endpoint = network
     boto3.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[endpoint])
-    assert list(films.costs_of_endpoints()) == []
-    assert list(Stack("series", {"PrimaryGroup": "sg-1"}).costs_of_endpoints()) == []
+    assert list(films.endpoint_costs()) == []
+    assert list(Stack("series", {"PrimaryGroup": "sg-1"}).endpoint_costs()) == []
 
 
 def refusal(code: str, message: str) -> ClientError:
-    """An error as CloudFormation answers."""
+    """Return an error of CloudFormation."""
     return ClientError({"Error": {"Code": code, "Message": message}}, "ListStackResources")
 
 
 class Listing:
-    """CloudFormation that lists resources, or refuses to."""
+    """A CloudFormation client that lists resources, or refuses to."""
 
     def __init__(self, told: list[dict[str, Any]] | ClientError):
         self.told = told
@@ -142,5 +142,5 @@ def test_who_may_not_ask_is_not_told_that_there_is_no_stack(
 ) -> None:
     refused = refusal("AccessDenied", "not authorized to perform: cloudformation:List...")
     monkeypatch.setattr(stack.boto3, "client", lambda _: Listing(refused))
-    with pytest.raises(StackError, match=r"cannot be asked for.*not authorized"):
+    with pytest.raises(StackError, match=r"cannot look up stack.*not authorized"):
         Stack.find("films")

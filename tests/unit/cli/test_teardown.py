@@ -717,7 +717,7 @@ def test_another_failure_is_told_with_its_reason_and_not_tried_again(
 def test_nothing_is_destroyed_without_the_stacks_name() -> None:
     answer = CliRunner().invoke(cli, ["destroy", "--stack", "films", "--with-data"], input="yes\n")
     assert answer.exit_code == 1
-    assert "nothing was done" in answer.output
+    assert "nothing was deleted" in answer.output
     assert len(buckets()) == 2
 
 

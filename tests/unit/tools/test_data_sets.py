@@ -1,4 +1,4 @@
-"""Data sets by name: downloaded and checked, generated, or a folder; else one clear sentence."""
+"""Data sets by name: downloaded and checked, generated, or a folder; otherwise one clear error."""
 
 import hashlib
 import io
@@ -12,13 +12,14 @@ import pytest
 
 from local.cloud import free_ports
 from tools.data_sets import NoDataSetError, download, files_of, folder_of
+from tools.progress import StageProgress
 
 RATINGS = "userId,movieId,rating,timestamp\n1,1,4.0,964982703\n"
 MOVIES = "movieId,title,genres\n1,Toy Story (1995),Adventure\n"
 
 
 def archive(files: Mapping[str, str]) -> bytes:
-    """A zip with these files."""
+    """Return a zip of these files."""
     blob = io.BytesIO()
     with zipfile.ZipFile(blob, "w") as content:
         for name, text in files.items():
@@ -30,23 +31,18 @@ RELEASE = {"ml/ratings.csv": RATINGS, "ml/movies.csv": MOVIES}
 GOOD = archive(RELEASE | {"ml/README.txt": "read"})
 
 
-def unseen(done: int, total: int) -> None:
-    """A progress that nobody looks at."""
-    assert 0 < done <= total
-
-
 def md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 class Site:
-    """A web server on loopback that has the files it is given.
+    """A web server on loopback.
 
     Attributes:
-        files: by path.
-        cut: so many bytes are left out at the end of each answer.
-        asked: the paths that were asked for.
-        url: where it answers.
+        files: the files that it serves, by path.
+        cut: number of bytes missing at the end of each response.
+        asked: the paths of all requests.
+        url: the server's URL.
     """
 
     def __init__(self) -> None:
@@ -88,18 +84,24 @@ def site() -> Iterator[Site]:
 
 
 def get(site: Site, data: Path) -> Path:
-    return download("ml-1m", unseen, data, site.url)
+    return download("ml-1m", data, site.url)
 
 
 @pytest.mark.parametrize("form", ["{md5}  ml-1m.zip\n", "MD5 (ml-1m.zip) = {md5}\n", "{md5}\n"])
 def test_a_release_is_checked_unpacked_and_kept(
-    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+    site: Site,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
 ) -> None:
     site.publish("ml-1m", GOOD, form.format(md5=md5(GOOD)))
     seen: list[tuple[int, int]] = []
-    folder = download("ml-1m", lambda *done: seen.append(done), tmp_path, site.url)
+    monkeypatch.setattr(StageProgress, "transferred", lambda _, *done: seen.append(done))
+    folder = download("ml-1m", tmp_path, site.url)
     assert (folder / "ratings.csv").read_text() == RATINGS
     assert {path.name for path in folder.iterdir()} == {"ratings.csv", "movies.csv", "README.txt"}
+    assert all(0 < done <= total for done, total in seen)
     assert seen[-1] == (len(GOOD), len(GOOD))
     assert f"MD5 {md5(GOOD)}, as published" in capsys.readouterr().err
     asked = len(site.asked)
@@ -107,14 +109,14 @@ def test_a_release_is_checked_unpacked_and_kept(
     assert len(site.asked) == asked
 
 
-def test_a_release_that_is_not_what_was_published_is_refused(site: Site, tmp_path: Path) -> None:
+def test_a_release_whose_md5_differs_is_refused(site: Site, tmp_path: Path) -> None:
     site.publish("ml-1m", GOOD, md5(b"something else"))
     with pytest.raises(NoDataSetError, match=f"{md5(GOOD)}.*{md5(b'something else')}"):
         get(site, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_download_that_breaks_off_leaves_nothing(site: Site, tmp_path: Path) -> None:
+def test_an_interrupted_download_leaves_nothing(site: Site, tmp_path: Path) -> None:
     site.publish("ml-1m", GOOD, md5(GOOD))
     site.cut = 10
     with pytest.raises(NoDataSetError, match="cannot be downloaded"):
@@ -122,14 +124,14 @@ def test_a_download_that_breaks_off_leaves_nothing(site: Site, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_network_one_sentence_says_so(tmp_path: Path) -> None:
+def test_without_a_network_the_error_is_one_sentence(tmp_path: Path) -> None:
     nowhere = f"http://127.0.0.1:{free_ports(1)[0]}"
     with pytest.raises(NoDataSetError, match=r"^ml-1m cannot be downloaded from .*: no connection"):
-        download("ml-1m", unseen, tmp_path, nowhere)
+        download("ml-1m", tmp_path, nowhere)
 
 
-def test_a_release_that_the_server_lacks_says_so(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(NoDataSetError, match="the server says 404"):
+def test_a_release_that_the_server_lacks_is_reported(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(NoDataSetError, match="the server answered 404"):
         get(site, tmp_path)
 
 
@@ -149,26 +151,26 @@ def test_an_archive_without_ratings_is_refused(site: Site, tmp_path: Path) -> No
         get(site, tmp_path)
 
 
-def test_a_folder_is_taken_where_it_is(tmp_path: Path) -> None:
+def test_a_folder_is_used_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "ratings.csv").write_text(RATINGS)
     (tmp_path / "movies.csv").write_text(MOVIES)
-    assert folder_of(str(tmp_path), unseen) == tmp_path
+    assert folder_of(str(tmp_path)) == tmp_path
 
 
-def test_a_folder_that_is_not_there_or_holds_something_else_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_or_unsuitable_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(
-        NoDataSetError, match=r"there is no folder .*nowhere.* none of sample, 1m, 10m"
+        NoDataSetError, match=r"nowhere is neither a folder nor one of sample, 1m, 10m"
     ):
-        folder_of(str(tmp_path / "nowhere"), unseen)
+        folder_of(str(tmp_path / "nowhere"))
     with pytest.raises(NoDataSetError, match="is no MovieLens folder: it needs one of"):
-        folder_of(str(tmp_path), unseen)
+        folder_of(str(tmp_path))
 
 
 def test_a_sample_is_generated_once(tmp_path: Path) -> None:
-    folder = folder_of("sample", unseen, tmp_path)
+    folder = folder_of("sample", tmp_path)
     assert folder.name == "sample-100k"
     written = (folder / "ratings.dat").stat().st_mtime_ns
-    again = folder_of("sample", unseen, tmp_path)
+    again = folder_of("sample", tmp_path)
     assert (again / "ratings.dat").stat().st_mtime_ns == written
 
 

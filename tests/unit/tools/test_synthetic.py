@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from spark.contracts.movielens import FORMATS, movie_defect, rating_defect
 from tools.synthetic import SHAPES, generate, main
@@ -53,7 +54,8 @@ def test_the_sample_has_the_shape_of_movielens_100k(ratings: np.ndarray) -> None
 
 
 def test_the_same_size_gives_the_same_bytes(small: Path, tmp_path: Path) -> None:
-    main(["--size", "100k", str(tmp_path / "again")])
+    made = CliRunner().invoke(main, ["--size", "100k", str(tmp_path / "again")])
+    assert made.exit_code == 0, made.output
     for name in ("ratings.dat", "movies.dat"):
         assert (tmp_path / "again" / name).read_bytes() == (small / name).read_bytes()
 

@@ -17,7 +17,7 @@ LIMIT_SECONDS = 30
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from local.__main__ import install_signal_handlers
+from local.process import install_signal_handlers
 install_signal_handlers()
 file = Path(sys.argv[1])
 file.write_text("up")

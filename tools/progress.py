@@ -1,4 +1,4 @@
-"""What a person sees while something long goes on: a live line on a terminal, plain lines else."""
+"""The progress display of a long command: a live line on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -7,13 +7,15 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+MEBIBYTE = 2**20
 
-class Screen:
-    """Stages one after another, each with its time; `with Screen() as screen:`."""
 
-    def __init__(self, console: Console | None = None):
-        """Write to standard error, or to a console of the caller's."""
-        self._console = console or Console(file=sys.stderr, highlight=False)
+class StageProgress:
+    """Stages one after another, each with its time: `with StageProgress() as progress:`."""
+
+    def __init__(self) -> None:
+        """Write to standard error."""
+        self._console = Console(file=sys.stderr, highlight=False)
         self._progress = Progress(
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}", markup=False),
@@ -27,29 +29,34 @@ class Screen:
         self._start = time.monotonic()
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start the display."""
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the last state on the screen."""
+        """Stop the display and leave its last state on the screen."""
         self._progress.stop()
 
     def stage(self, text: str, note: str = "") -> None:
-        """Begin a stage; the one before it has ended."""
+        """Begin a stage, and finish the one before."""
         self.done()
         if self._console.is_terminal:
             self._task = self._progress.add_task(text, total=None, note=note)
         else:
-            self._say(f"{text} {note}".rstrip())
+            self._print(f"{text} {note}".rstrip())
 
     def note(self, note: str, done: float | None = None, total: float | None = None) -> None:
-        """Say how far the stage is; on a terminal only."""
+        """Update the current stage; a terminal only."""
         if self._task is not None:
             self._progress.update(self._task, note=note, completed=done, total=total)
 
+    def transferred(self, done: int, total: int) -> None:
+        """Update the current stage with the bytes transferred; `total` is 0 if unknown."""
+        of_total = f" of {total / MEBIBYTE:,.1f}" if total else ""
+        self.note(f"{done / MEBIBYTE:,.1f}{of_total} MiB", done, total or None)
+
     def done(self, note: str | None = None) -> None:
-        """End the stage."""
+        """Finish the current stage."""
         if self._task is not None:
             self._progress.update(self._task, total=1, completed=1)
             if note is not None:
@@ -57,8 +64,8 @@ class Screen:
             self._progress.stop_task(self._task)
             self._task = None
         elif note:
-            self._say(note)
+            self._print(note)
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         line = f"{time.monotonic() - self._start:7.1f} s  {text}"
         self._console.print(line, markup=False, soft_wrap=True)
