@@ -1,7 +1,6 @@
-"""Deletes a stack and all that costs, also of one that was half made or half deleted.
+"""Deletes a stack and everything else of it that costs money, in whatever state the stack is.
 
-Every step passes over what is gone already, so that a teardown that was broken off is finished by
-another.
+Every step skips what is already gone, so an interrupted teardown can be run again to finish it.
 """
 
 import re
@@ -21,32 +20,32 @@ from local.emr.cluster import ENDED
 GROUPS = ("PrimaryGroup", "CoreGroup", "ServiceAccessGroup")
 BUCKETS = ("DatasetsBucket", "ResultsBucket")
 TABLES = ("RunsTable",)
-KEPT = (BUCKETS, TABLES)  # what the template retains
+KEPT = (BUCKETS, TABLES)  # retained by the template
 ALIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
-# What is polled for an hour is throttled at times: about a minute of trying again.
+# AWS sometimes throttles an hour of polling. Ten attempts last about a minute.
 MANY_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 10})
 POLL_SECONDS, REPORT_SECONDS = 10, 60
 CLUSTER_MINUTES, ENDPOINT_MINUTES, STACK_MINUTES = 30, 15, 60
-MAX_EMPTYINGS = 5  # of a bucket, into which the last logs of a cluster may still come
+MAX_EMPTYINGS = 5  # of a bucket; the last logs of a cluster may arrive in between
 GONE = {"NoSuchBucket", "404", "NoSuchUpload", "ResourceNotFoundException"}
 GONE |= {"InvalidGroup.NotFound", "InvalidPermission.NotFound", "InvalidVpcEndpointId.NotFound"}
 
 
 def client(service: str) -> Any:
-    """A client that waits out throttling."""
+    """Return a client that retries through throttling."""
     make: Any = boto3.client
     return make(service, config=MANY_RETRIES)
 
 
 @dataclass(frozen=True)
 class Teardown:
-    """What there is to delete of one stack.
+    """Everything that can be deleted of one stack.
 
     Attributes:
-        stack: its resources; none of a stack that is deleted already.
-        id: the stack's, or None where it is deleted already.
-        buckets: names of those that outlive the stack.
-        tables: the same.
+        stack: the stack's resources; empty if it is already deleted.
+        id: the stack's id; None if it is already deleted.
+        buckets: names of the buckets that outlive the stack.
+        tables: names of the tables that outlive the stack.
     """
 
     stack: Stack
@@ -56,10 +55,10 @@ class Teardown:
 
     @classmethod
     def find(cls, name: str) -> "Teardown":
-        """What there is of the stack of a name, or of deleted ones that had it.
+        """Find a stack, or the remains of deleted stacks, by name.
 
         Raises:
-            StackError: nothing.
+            StackError: there is neither.
         """
         cloudformation = client("cloudformation")
         try:
@@ -74,7 +73,7 @@ class Teardown:
 
     @classmethod
     def _of_deleted(cls, name: str) -> "Teardown":
-        """What deleted stacks of a name have left; CloudFormation knows them for 90 days."""
+        """Find the remains of deleted stacks; CloudFormation remembers them for 90 days."""
         cloudformation = client("cloudformation")
         listed = cloudformation.get_paginator("list_stacks").paginate(
             StackStatusFilter=["DELETE_COMPLETE"]
@@ -99,42 +98,45 @@ class Teardown:
         )
         if not (found.kept or found._clusters() or found._security_configurations()):
             raise StackError(
-                f"there is no stack {name}, and nothing is left of one that was deleted in the "
-                "last 90 days"
+                f"there is no stack {name}, and no stack of that name deleted in the last 90 days "
+                "has left anything"
             )
         return found
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Names of the buckets and tables that outlive the stack."""
+        """The names of the buckets and tables that outlive the stack."""
         return self.buckets + self.tables
 
     def summary(self, with_data: bool) -> str:
-        """What `run` would delete, for a person."""
-        stack = "" if self.id else ", which is deleted already,"
-        data = "and every data set, result and run in it" if with_data else "but keep its data"
+        """Describe what `run` would delete."""
+        stack = "" if self.id else " (already deleted)"
+        data = "and all its data sets, results and runs" if with_data else "but keep its data"
         return f"stack {self.stack.name}{stack} {data}"
 
     def run(self, with_data: bool) -> Iterator[str]:
-        """Delete everything that costs; yields what is done, for a person.
+        """Delete everything that costs money.
 
         Args:
-            with_data: also the buckets and the runs table with all that is in them.
+            with_data: also delete the buckets and the runs table with their contents.
+
+        Yields:
+            The progress, for the operator.
 
         Raises:
-            StackError: something does not go; the message says what, and what to do.
+            StackError: something cannot be deleted; the message says what, and what to do.
         """
-        yield from self._end_clusters()
+        yield from self._terminate_clusters()
         if self.id:
             yield from self._empty_network()
             yield from self._delete_stack(self.id)
-            # A launch that was under way when the first were ended; now nothing launches any more.
-            yield from self._end_clusters()
+            # A launch may have been in progress before. From here on there is no launcher.
+            yield from self._terminate_clusters()
         yield from self._delete_security_configurations()
         if not with_data:
             if self.kept:
                 command = f"make destroy STACK={self.stack.name} DATA=delete"
-                yield f"kept, with their data: {', '.join(self.kept)}; `{command}` deletes them"
+                yield f"kept with their data: {', '.join(self.kept)}; `{command}` deletes them"
             return
         for bucket in self.buckets:
             yield from _delete_bucket(bucket)
@@ -142,7 +144,7 @@ class Teardown:
             yield from _delete_table(table)
 
     def _clusters(self) -> list[str]:
-        """Ids of the stack's clusters that have not ended."""
+        """Return the ids of the stack's clusters that have not terminated."""
         emr = client("emr")
         tag = {"Key": "similar-titles:stack", "Value": self.stack.name}
         pages = emr.get_paginator("list_clusters").paginate(ClusterStates=ALIVE)
@@ -153,13 +155,13 @@ class Teardown:
             if tag in emr.describe_cluster(ClusterId=each["Id"])["Cluster"].get("Tags", [])
         ]
 
-    def _end_clusters(self) -> Iterator[str]:
-        """End the stack's clusters: what runs in a network keeps it from being deleted."""
+    def _terminate_clusters(self) -> Iterator[str]:
+        """Terminate the stack's clusters, which would keep the network from being deleted."""
         emr, clusters = client("emr"), self._clusters()
         for id in clusters:
             emr.terminate_job_flows(JobFlowIds=[id])
 
-        # Not boto3's waiter, for which one that TERMINATED_WITH_ERRORS has not ended as it should.
+        # boto3's waiter treats TERMINATED_WITH_ERRORS as a failure.
         def alive() -> str:
             states = {
                 id: emr.describe_cluster(ClusterId=id)["Cluster"]["Status"]["State"]
@@ -169,15 +171,15 @@ class Teardown:
             return ", ".join(f"cluster {each}" for each in left)
 
         yield from _wait(alive, CLUSTER_MINUTES)
-        yield from (f"cluster {id} is ended" for id in clusters)
+        yield from (f"cluster {id} is terminated" for id in clusters)
 
     def _empty_network(self) -> Iterator[str]:
-        """Take out of the network what CloudFormation does not know, and cannot pass."""
+        """Remove from the network what CloudFormation did not create and cannot delete."""
         yield from self._delete_endpoints()
-        yield from self._free_groups()
+        yield from self._unlink_groups()
 
     def _endpoints(self) -> list[Mapping[str, Any]]:
-        """Endpoints in the stack's own network, and those elsewhere that have one of its groups."""
+        """Return the endpoints in the stack's own network or with one of its security groups."""
         pages = client("ec2").get_paginator("describe_vpc_endpoints").paginate()
         own = {each["VpcEndpointId"] for each in self.stack.endpoints()}
         return [
@@ -189,24 +191,24 @@ class Teardown:
         ]
 
     def _groups(self) -> set[str]:
-        """Ids of the stack's security groups."""
+        """Return the ids of the stack's security groups."""
         resources = self.stack.resources
         return {resources[name] for name in GROUPS if name in resources}
 
     def _delete_endpoints(self) -> Iterator[str]:
-        """Delete the endpoints that EMR made, and wait until they are gone."""
+        """Delete the endpoints that EMR created, and wait until they are gone."""
         ec2, doomed = client("ec2"), []
         own = {each["VpcEndpointId"] for each in self.stack.endpoints()}
         for each in self._endpoints():
             id, ours = each["VpcEndpointId"], sorted(_groups_of(each) & self._groups())
             if id not in own and len(ours) < len(_groups_of(each)):
                 ec2.modify_vpc_endpoint(VpcEndpointId=id, RemoveSecurityGroupIds=ours)
-                yield f"endpoint {id} of your network has {', '.join(ours)} no more"
+                yield f"removed {', '.join(ours)} from endpoint {id} of your network"
                 continue
             refused = ec2.delete_vpc_endpoints(VpcEndpointIds=[id]).get("Unsuccessful", [])
             if refused and refused[0]["Error"]["Code"] not in GONE:
-                # The stack may go all the same; where it does not, its failure has the rest.
-                yield f"endpoint {id} is not deleted: {refused[0]['Error']['Message']}"
+                # Deleting the stack may still succeed. If not, its error has the details.
+                yield f"endpoint {id} was not deleted: {refused[0]['Error']['Message']}"
             else:
                 doomed.append(id)
 
@@ -219,16 +221,16 @@ class Teardown:
         yield from _wait(left, ENDPOINT_MINUTES)
         yield from (f"endpoint {id} is deleted" for id in doomed)
 
-    def _free_groups(self) -> Iterator[str]:
-        """Take EMR's rules out of the groups: while they name each other none can be deleted."""
+    def _unlink_groups(self) -> Iterator[str]:
+        """Remove EMR's rules from the groups: groups that refer to each other cannot be deleted."""
         ec2, ids = client("ec2"), self._groups()
         if not ids:
             return
-        # By a filter, for which a group that is gone already is no error.
+        # By filter, because a missing group is an error by id.
         by_id = [{"Name": "group-id", "Values": sorted(ids)}]
         for group in ec2.describe_security_groups(Filters=by_id)["SecurityGroups"]:
             if group["GroupId"] not in ids:
-                continue  # the local cloud's EC2 passes the filter over
+                continue  # the local cloud's EC2 ignores the filter
             for revoke, name in (
                 (ec2.revoke_security_group_ingress, "IpPermissions"),
                 (ec2.revoke_security_group_egress, "IpPermissionsEgress"),
@@ -236,18 +238,18 @@ class Teardown:
                 if rules := [rule for rule in group.get(name, []) if rule.get("UserIdGroupPairs")]:
                     with _unless_gone():
                         revoke(GroupId=group["GroupId"], IpPermissions=rules)
-            yield f"security group {group['GroupId']} is free"
+            yield f"security group {group['GroupId']} has no references"
 
     def _delete_stack(self, id: str) -> Iterator[str]:
-        """Delete the stack itself; once more where what is left may only have been slow to go.
+        """Delete the stack; retry once after a failure in the network, which may just be slow.
 
         Raises:
-            StackError: it is not deleted.
+            StackError: the stack was not deleted.
         """
-        cloudformation, again = client("cloudformation"), True
+        cloudformation, may_retry = client("cloudformation"), True
         while True:
             cloudformation.delete_stack(StackName=id)
-            time.sleep(POLL_SECONDS / 5)  # so that no failure of an earlier deletion is read
+            time.sleep(POLL_SECONDS / 5)  # until the state is not an earlier deletion's
 
             def deleting() -> str:
                 state = _state(cloudformation, id)
@@ -268,21 +270,21 @@ class Teardown:
                 f"{each.get('PhysicalResourceId', '')}): {each.get('ResourceStatusReason', '')}"
                 for each in failed
             )
-            told = f"stack {self.stack.name} is not deleted: {reasons or 'see its events'}"
+            message = f"stack {self.stack.name} was not deleted: {reasons or 'see its events'}"
             in_network = any(each["ResourceType"].startswith("AWS::EC2::") for each in failed)
-            if not (again and in_network):
-                raise StackError(told + self._help(in_network))
-            again = False
-            yield f"{told}; trying once more"
-            yield from self._end_clusters()
+            if not (may_retry and in_network):
+                raise StackError(message + self._help(in_network))
+            may_retry = False
+            yield f"{message}; retrying"
+            yield from self._terminate_clusters()
             yield from self._empty_network()
 
     def _help(self, in_network: bool) -> str:
-        """What to do after a failure, with what is left in the stack's own network."""
+        """Say what to do after a failure, and list what is left in the stack's own network."""
         command = f"`make destroy STACK={self.stack.name}`"
         vpc = self.stack.resources.get("ClusterVpc")
         if not in_network or not vpc:
-            return f". Put right what these reasons say, then run {command} again"
+            return f". Resolve these reasons, then run {command} again"
         ec2, in_vpc = client("ec2"), [{"Name": "vpc-id", "Values": [vpc]}]
         left = [
             f"{each['NetworkInterfaceId']} ({each.get('Description') or 'no description'})"
@@ -295,14 +297,14 @@ class Teardown:
             and each["GroupName"] != "default"
             and each["GroupId"] not in self._groups()
         ]
-        seen = ", ".join(left) or "nothing else that is to be seen"
-        return f". In its network {vpc} is still {seen}. Delete that, then run {command} again"
+        found = ", ".join(left) or "nothing visible"
+        return f". Left in its network {vpc}: {found}. Delete that, then run {command} again"
 
     def _security_configurations(self) -> list[str]:
-        """Names of the stack's security configurations."""
+        """Return the names of the stack's security configurations."""
         pages = client("emr").get_paginator("list_security_configurations").paginate()
         names = [each["Name"] for page in pages for each in page["SecurityConfigurations"]]
-        # Not those of a stack whose name begins with this one's.
+        # Exclude those of other stacks whose names begin with this one's.
         pattern = re.escape(self.stack.name) + "-[0-9a-f]{12}"
         return [name for name in names if re.fullmatch(pattern, name)]
 
@@ -312,27 +314,34 @@ class Teardown:
             yield f"security configuration {name} is deleted"
 
 
-def _wait(look: Callable[[], str], minutes: int) -> Iterator[str]:
-    """Wait until nothing is seen any more; yields what is seen, when it changes and each minute.
+def _wait(remaining: Callable[[], str], minutes: int) -> Iterator[str]:
+    """Wait until nothing remains.
+
+    Args:
+        remaining: describes what remains; empty if nothing does.
+        minutes: the limit.
+
+    Yields:
+        What remains, when it changes and every minute.
 
     Raises:
-        StackError: it is still seen after so many minutes.
+        StackError: something remains after the limit.
     """
-    begun = told_at = time.monotonic()
-    told, pause = "", 1.0
-    while seen := look():
+    begun = reported_at = time.monotonic()
+    reported, pause = "", 1.0
+    while left := remaining():
         now = time.monotonic()
         if now - begun > minutes * 60:
-            raise StackError(f"{seen} for more than {minutes} minutes; run the command again later")
-        if seen != told or now - told_at >= REPORT_SECONDS:
-            yield seen
-            told, told_at = seen, now
+            raise StackError(f"{left} for more than {minutes} minutes; run the command again later")
+        if left != reported or now - reported_at >= REPORT_SECONDS:
+            yield left
+            reported, reported_at = left, now
         time.sleep(pause)
         pause = min(2 * pause, POLL_SECONDS)
 
 
 def _state(cloudformation: Any, id: str) -> str:
-    """The state of a stack by its id, by which a deleted one is known, too."""
+    """Return the state of a stack by its id, which CloudFormation knows even after deletion."""
     try:
         return str(cloudformation.describe_stacks(StackName=id)["Stacks"][0]["StackStatus"])
     except ClientError as error:
@@ -342,13 +351,13 @@ def _state(cloudformation: Any, id: str) -> str:
 
 
 def _groups_of(endpoint: Mapping[str, Any]) -> set[str]:
-    """Ids of an endpoint's security groups."""
+    """Return the ids of an endpoint's security groups."""
     return {each["GroupId"] for each in endpoint.get("Groups", [])}
 
 
 @contextmanager
 def _unless_gone() -> Iterator[None]:
-    """Pass over what is gone already."""
+    """Ignore the errors for things that are already gone."""
     try:
         yield
     except ClientError as error:
@@ -371,14 +380,14 @@ def _has_table(name: str) -> bool:
 
 
 def _delete_bucket(name: str) -> Iterator[str]:
-    """Delete a bucket with every version, delete marker and unfinished upload.
+    """Delete a bucket with all versions, delete markers and unfinished uploads.
 
     Raises:
-        StackError: something in it does not go, or more and more comes into it.
+        StackError: an object cannot be deleted, or new objects keep arriving.
     """
     s3 = client("s3")
     if not _has_bucket(name):
-        yield f"bucket {name} is gone already"
+        yield f"bucket {name} is already gone"
         return
     for _ in range(MAX_EMPTYINGS):
         yield from _empty(s3, name)
@@ -387,23 +396,23 @@ def _delete_bucket(name: str) -> Iterator[str]:
         except ClientError as error:
             if error.response["Error"]["Code"] != "BucketNotEmpty":
                 raise
-            yield f"bucket {name} has got something new in the meantime"
+            yield f"bucket {name} received new objects in the meantime"
             time.sleep(POLL_SECONDS)
             continue
         yield f"bucket {name} is deleted"
         return
-    raise StackError(f"bucket {name} is being written to: run the command again later")
+    raise StackError(f"bucket {name} keeps receiving objects: run the command again later")
 
 
 def _empty(s3: Any, bucket: str) -> Iterator[str]:
-    """Delete all that is in a bucket; tells how much, a thousand at a time."""
+    """Delete everything in a bucket, a thousand objects at a time, and yield the progress."""
     for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
         for each in page.get("Uploads", []):
             with _unless_gone():
                 s3.abort_multipart_upload(Bucket=bucket, Key=each["Key"], UploadId=each["UploadId"])
     deleted = 0
     while True:
-        page = s3.list_object_versions(Bucket=bucket)  # the first, for what it told last is gone
+        page = s3.list_object_versions(Bucket=bucket)  # the first page: earlier ones are deleted
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         if not found:
             return
@@ -411,11 +420,11 @@ def _empty(s3: Any, bucket: str) -> Iterator[str]:
         answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": doomed, "Quiet": True})
         if errors := answer.get("Errors"):
             raise StackError(
-                f"{len(errors)} files of bucket {bucket} are not deleted, the first, "
+                f"{len(errors)} objects of bucket {bucket} were not deleted; the first, "
                 f"{errors[0]['Key']}: {errors[0].get('Message', errors[0].get('Code'))}"
             )
         deleted += len(doomed)
-        yield f"bucket {bucket}: {deleted:,} versions of files deleted"
+        yield f"bucket {bucket}: {deleted:,} object versions deleted"
 
 
 def _delete_table(name: str) -> Iterator[str]:
@@ -423,4 +432,4 @@ def _delete_table(name: str) -> Iterator[str]:
         client("dynamodb").delete_table(TableName=name)
         yield f"table {name} is deleted"
         return
-    yield f"table {name} is gone already"
+    yield f"table {name} is already gone"

@@ -1,4 +1,4 @@
-"""A stack is deleted with all that costs, however it was made and wherever deleting it stopped."""
+"""A stack is deleted with everything that costs money, in whatever state it is."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ NOT_THERE = "DELETE_COMPLETE"
 
 @dataclass
 class Clock:
-    """The time that is waited for; nobody waits."""
+    """A clock that advances at once."""
 
     now: float = 0.0
     due: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
-        assert self.now < 24 * 3600, "it is waited for ever"
+        assert self.now < 24 * 3600, "the wait never ends"
         for each in [each for each in self.due if each[0] <= self.now]:
             self.due.remove(each)
             each[1]()
@@ -60,17 +60,17 @@ class Clock:
 
 
 class CloudFormation:
-    """A stack in CloudFormation's own shapes, which hold the answers; it deletes as AWS does.
+    """A fake CloudFormation with one stack; botocore's model validates its answers.
 
-    What AWS cannot delete it cannot: a group that another names, a network with something in it.
+    Like AWS it cannot delete a group that another group refers to, or a network in use.
 
     Attributes:
-        resources: logical id to physical id, "" where there never was one.
-        states: of each resource.
-        status: of the stack; DELETE_COMPLETE: there is none of that name any more.
-        stubborn: reasons for which it will not delete a resource, whatever is done.
-        reasons: why resources were not deleted last time.
-        deletions: how often it was asked to delete the stack.
+        resources: physical ids by logical id; "" for a resource that never existed.
+        states: the state of each resource.
+        status: the state of the stack; after DELETE_COMPLETE no stack has its name.
+        stubborn: reasons why a resource can never be deleted, by logical id.
+        reasons: reasons why resources were not deleted last time.
+        deletions: number of requests to delete the stack.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -101,14 +101,14 @@ class CloudFormation:
         self.states = dict.fromkeys(self.resources, "CREATE_COMPLETE")
 
     def described(self, operation: str, answer: dict[str, Any]) -> dict[str, Any]:
-        """An answer, of which the service's model says that it could be one."""
+        """Return an answer after validating it with the service's model."""
         validate_parameters(answer, MODEL.operation_model(operation).output_shape)
         return answer
 
     def _known(self, name: str) -> None:
         if name != STACK_ID and (name != "films" or self.status == "DELETE_COMPLETE"):
-            told = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
-            raise ClientError({"Error": told}, "DescribeStacks")
+            error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
+            raise ClientError({"Error": error}, "DescribeStacks")
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
         self._known(StackName)
@@ -186,7 +186,7 @@ class CloudFormation:
 
 
 def endpoint(vpc: str, service: str, groups: tuple[str, ...] = ()) -> str:
-    """Make a VPC endpoint; returns its id."""
+    """Create a VPC endpoint and return its id."""
     of_groups = {"SecurityGroupIds": list(groups)} if groups else {}
     made = boto3.client("ec2").create_vpc_endpoint(
         VpcId=vpc,
@@ -198,7 +198,7 @@ def endpoint(vpc: str, service: str, groups: tuple[str, ...] = ()) -> str:
 
 
 def endpoints(vpc: str) -> set[str]:
-    """Ids of the endpoints that keep a network from being deleted."""
+    """Return the ids of the endpoints that keep a network from being deleted."""
     listed = boto3.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]
     return {
         each["VpcEndpointId"]
@@ -208,7 +208,7 @@ def endpoints(vpc: str) -> set[str]:
 
 
 def groups(vpc: str = "") -> set[str]:
-    """Ids of the security groups, but for the default ones, which go with their network."""
+    """Return the ids of all security groups except the default ones of networks."""
     listed = boto3.client("ec2").describe_security_groups()["SecurityGroups"]
     return {
         each["GroupId"]
@@ -218,7 +218,7 @@ def groups(vpc: str = "") -> set[str]:
 
 
 def in_use() -> set[str]:
-    """Ids of the groups that another group or an endpoint names."""
+    """Return the ids of the groups that another group or an endpoint refers to."""
     ec2 = boto3.client("ec2")
     named = {
         pair["GroupId"]
@@ -246,13 +246,13 @@ def tables() -> list[str]:
 
 
 def clusters() -> dict[str, str]:
-    """State of each cluster by its name."""
+    """Return the state of each cluster, by name."""
     listed = boto3.client("emr").list_clusters()["Clusters"]
     return {each["Name"]: each["Status"]["State"] for each in listed}
 
 
 def launch(stack: str, number: int) -> str:
-    """Launch a cluster of a stack; returns its id."""
+    """Launch a cluster of a stack and return its id."""
     answer = boto3.client("emr").run_job_flow(
         Name=f"{stack}-{number}",
         Instances={
@@ -276,9 +276,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def films(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Iterator[CloudFormation]:
-    """An account with the stack `films`, on which EMR has worked, beside one of a like name.
+    """An account with the stack `films`, used by EMR, and the similarly named `films-2`.
 
-    The groups name each other, EMR has made an endpoint, and both stacks have a cluster.
+    The groups refer to each other, EMR has created an endpoint, and both stacks have a cluster.
     """
     with mock_aws():
         real = boto3.client
@@ -307,7 +307,7 @@ def name_each_other(one: str, other: str) -> None:
 
 
 def nothing_is_left(films: CloudFormation) -> None:
-    """Nothing of the stack, all of the other."""
+    """Check that the stack is gone and the other one is untouched."""
     assert films.status == "DELETE_COMPLETE"
     assert buckets() == []
     assert tables() == []
@@ -337,7 +337,7 @@ def test_a_destroyed_stack_leaves_no_cluster_no_network_and_keeps_its_data(
 def test_a_stack_that_is_destroyed_with_its_data_leaves_nothing(films: CloudFormation) -> None:
     list(Teardown.find("films").run(with_data=True))
     nothing_is_left(films)
-    with pytest.raises(StackError, match="nothing is left"):
+    with pytest.raises(StackError, match="has left anything"):
         Teardown.find("films")
 
 
@@ -346,18 +346,18 @@ def test_versions_delete_markers_and_unfinished_uploads_are_all_deleted(
 ) -> None:
     s3, bucket = boto3.client("s3"), films.resources["ResultsBucket"]
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    for number in range(1001):  # more than one request deletes
+    for number in range(1001):  # more than one request can delete
         s3.put_object(Bucket=bucket, Key=f"runs/{number}", Body=b"1")
     s3.put_object(Bucket=bucket, Key="runs/0", Body=b"2")
     s3.delete_object(Bucket=bucket, Key="runs/0")
     s3.create_multipart_upload(Bucket=bucket, Key="runs/unfinished")
     told = list(teardown._empty(s3, bucket))
-    assert told[-1] == f"bucket {bucket}: 1,003 versions of files deleted"
+    assert told[-1] == f"bucket {bucket}: 1,003 object versions deleted"
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
-    s3.delete_bucket(Bucket=bucket)  # S3 refuses where anything is left
+    s3.delete_bucket(Bucket=bucket)  # S3 refuses if anything is left
 
 
-def test_a_file_that_does_not_go_is_told_by_name(
+def test_an_object_that_cannot_be_deleted_is_named(
     films: CloudFormation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3, bucket = boto3.client("s3"), films.resources["DatasetsBucket"]
@@ -365,7 +365,7 @@ def test_a_file_that_does_not_go_is_told_by_name(
     error = {"Key": "locked", "Code": "AccessDenied", "Message": "Access Denied"}
     answers = iter([{"Errors": [error]}])
     monkeypatch.setattr(s3, "delete_objects", lambda **_: next(answers))
-    with pytest.raises(StackError, match=f"1 files of bucket {bucket}.*locked: Access Denied"):
+    with pytest.raises(StackError, match=f"1 objects of bucket {bucket}.*locked: Access Denied"):
         list(teardown._empty(s3, bucket))
 
 
@@ -387,7 +387,7 @@ def test_logs_that_come_while_their_bucket_is_emptied_go_with_it(
 
     monkeypatch.setattr(teardown, "_empty", late)
     told = list(Teardown.find("films").run(with_data=True))
-    assert f"bucket {bucket} has got something new in the meantime" in told
+    assert f"bucket {bucket} received new objects in the meantime" in told
     nothing_is_left(films)
     observed(1, "nothing was left")
 
@@ -411,7 +411,7 @@ def test_a_cluster_that_ends_with_errors_has_ended(
     observed(1, "nothing was left, and each minute it was told what was waited for")
 
 
-def test_a_cluster_that_does_not_end_is_not_waited_for_for_ever(
+def test_the_wait_for_a_cluster_has_a_limit(
     films: CloudFormation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def terminate(self: Any) -> None:
@@ -479,7 +479,7 @@ def test_the_network_is_deleted_only_when_its_endpoints_are_gone(
 
 
 def slowly(monkeypatch: pytest.MonkeyPatch, clock: Clock, slow: str, seconds: float) -> None:
-    """Have an endpoint go as AWS has it go: after minutes, in which it is `deleting`."""
+    """Make the deletion of an endpoint take time, as on AWS; meanwhile it is `deleting`."""
     at_once = VPCBackend.delete_vpc_endpoints
 
     def delete(self: Any, vpce_ids: list[str]) -> None:
@@ -493,7 +493,7 @@ def slowly(monkeypatch: pytest.MonkeyPatch, clock: Clock, slow: str, seconds: fl
     monkeypatch.setattr(VPCBackend, "delete_vpc_endpoints", delete)
 
 
-def test_an_endpoint_that_does_not_go_is_told_and_nothing_else_is_begun(
+def test_an_endpoint_that_cannot_be_deleted_stops_the_teardown(
     films: CloudFormation, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     slowly(monkeypatch, clock, films.emr_endpoint, float("inf"))
@@ -502,7 +502,7 @@ def test_an_endpoint_that_does_not_go_is_told_and_nothing_else_is_begun(
     assert films.deletions == 0
 
 
-def test_in_a_network_of_others_only_what_has_the_stacks_groups_is_touched(
+def test_in_an_existing_network_only_endpoints_with_the_stacks_groups_are_touched(
     films: CloudFormation,
 ) -> None:
     vpc = films.resources.pop("ClusterVpc")  # it is not the stack's
@@ -520,12 +520,12 @@ def test_in_a_network_of_others_only_what_has_the_stacks_groups_is_touched(
 
 
 def half_made(films: CloudFormation, status: str, **states: str) -> None:
-    """Make it a stack of which only some resources ever were, or still are.
+    """Remove some of the stack's resources.
 
     Args:
         films: the stack.
-        status: of the stack.
-        states: of resources, by logical id; `NEVER` for one without a physical id.
+        status: the new state of the stack.
+        states: new states of resources, by logical id; `NEVER` for one without a physical id.
     """
     films.status = status
     ec2, there = boto3.client("ec2"), films.resources
@@ -620,8 +620,8 @@ def test_what_was_deleted_by_hand_is_passed_over(films: CloudFormation, observed
         ec2.revoke_security_group_ingress(GroupId=id, IpPermissions=told["IpPermissions"])
     ec2.delete_security_group(GroupId=pair[0])
     told = list(teardown_.run(with_data=True))
-    assert f"bucket {films.resources['DatasetsBucket']} is gone already" in told
-    assert "table films-runs is gone already" in told
+    assert f"bucket {films.resources['DatasetsBucket']} is already gone" in told
+    assert "table films-runs is already gone" in told
     nothing_is_left(films)
     observed(1, "nothing was left")
 
@@ -631,7 +631,7 @@ def test_the_data_of_a_deleted_stack_can_still_be_deleted(films: CloudFormation)
     boto3.client("s3").put_object(Bucket=buckets()[0], Key="ml/ratings.dat", Body=b"1")
     boto3.client("s3").delete_bucket(Bucket=buckets()[1])
     left = Teardown.find("films")
-    assert "which is deleted already" in left.summary(with_data=True)
+    assert "(already deleted)" in left.summary(with_data=True)
     (told,) = left.run(with_data=False)
     assert told.startswith("kept")
     deletions = films.deletions
@@ -640,14 +640,16 @@ def test_the_data_of_a_deleted_stack_can_still_be_deleted(films: CloudFormation)
     nothing_is_left(films)
     answer = CliRunner().invoke(cli, ["destroy", "--stack", "films", "--with-data", "--yes"])
     assert answer.exit_code == 1
-    assert "Error: there is no stack films, and nothing is left" in answer.output
+    assert "Error: there is no stack films, and no stack of that name" in answer.output
 
 
-def test_a_cluster_that_outlived_its_stack_is_ended(films: CloudFormation) -> None:
+def test_a_cluster_that_outlived_its_stack_is_terminated(films: CloudFormation) -> None:
     films.status = "DELETE_COMPLETE"
     films.states = dict.fromkeys(films.states, NOT_THERE)
     left = Teardown.find("films")
-    assert left.kept == (), "what CloudFormation deleted is not the stack's, whoever has its name"
+    assert left.kept == (), (
+        "what CloudFormation deleted is no longer the stack's, whoever has that name now"
+    )
     list(left.run(with_data=True))
     assert clusters()["films-1"] == "TERMINATED"
     assert clusters()["films-2-1"] != "TERMINATED"
@@ -665,13 +667,13 @@ def test_a_deletion_that_failed_on_the_network_is_tried_once_more(
     core, primary = (films.resources[name] for name in ("CoreGroup", "PrimaryGroup"))
     clock.after(60, lambda: name_each_other(core, primary))
     told = list(Teardown.find("films").run(with_data=True))
-    assert any("PrimaryGroup" in line and "trying once more" in line for line in told)
+    assert any("PrimaryGroup" in line and "retrying" in line for line in told)
     assert films.deletions == 2
     nothing_is_left(films)
     observed(1, "the second deletion went through")
 
 
-def test_a_network_that_somebody_else_uses_is_told_with_what_is_in_it(
+def test_the_contents_of_a_network_in_use_are_listed(
     films: CloudFormation,
 ) -> None:
     vpc = films.resources["ClusterVpc"]
@@ -685,7 +687,7 @@ def test_a_network_that_somebody_else_uses_is_told_with_what_is_in_it(
     assert f"{studio} (EMR-Studio-engine)" in told
     assert "then run `make destroy STACK=films` again" in told
     assert films.deletions == 2
-    assert len(buckets()) == 2, "no data is deleted while the stack is there"
+    assert len(buckets()) == 2, "no data is deleted while the stack exists"
     boto3.client("ec2").delete_security_group(GroupId=studio)
     list(Teardown.find("films").run(with_data=True))
     nothing_is_left(films)
@@ -704,7 +706,7 @@ def test_another_failure_is_told_with_its_reason_and_not_tried_again(
     assert answer.exit_code == 1
     assert (
         "ControlFunction (AWS::Lambda::Function films-Control): not authorized to perform: "
-        "lambda:DeleteFunction. Put right what these reasons say" in answer.output
+        "lambda:DeleteFunction. Resolve these reasons" in answer.output
     )
     assert films.deletions == 1
     films.stubborn = {}
@@ -723,7 +725,7 @@ def test_nothing_is_destroyed_without_the_stacks_name() -> None:
 
 @pytest.mark.usefixtures("films")
 @pytest.mark.parametrize("command", ["status", "rollback", "redrive", "rebuild", "destroy"])
-def test_a_stack_that_is_not_there_is_told(command: str) -> None:
+def test_a_missing_stack_is_reported(command: str) -> None:
     answer = CliRunner().invoke(cli, [command, "--stack", "nowhere"])
     assert answer.exit_code == 1
     assert "there is no stack nowhere" in answer.output

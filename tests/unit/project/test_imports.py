@@ -19,7 +19,7 @@ ROOMS = ["spark", "cli", "local", "tools", "pictures", "evaluation", "benchmarks
 ORDER = ["spark", "functions", "tools", "local", "evaluation", "cli", "benchmarks", "pictures"]
 ORDER += ["tests"]
 # But for these: benchmarks make their input by the tests' builders.
-BACKWARDS = {("benchmarks", "tests"), ("local", "pictures")}
+BACKWARDS = {("benchmarks", "tests")}
 RUNTIME = {"boto3", "botocore"}  # Lambda's own
 
 
