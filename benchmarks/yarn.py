@@ -163,7 +163,7 @@ def on_yarn(
         if step.poll():
             driver = next(nodes.glob("node*/logs/*/container_*_000001/stdout"), None)
             raise RuntimeError(
-                step.said("stderr")[-1500:] + (driver.read_text()[-3000:] if driver else "")
+                step.output("stderr")[-1500:] + (driver.read_text()[-3000:] if driver else "")
             )
         manifest = json.loads((bucket / run_prefix(RUN_ID) / "manifest.json").read_text())
     shutil.rmtree(nodes)

@@ -1,1 +1,1 @@
-"""The one-machine cloud: the whole of AWS that the template needs, on loopback, without Docker."""
+"""The cloud on one machine: everything that the template needs of AWS, on loopback, no Docker."""

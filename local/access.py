@@ -1,6 +1,7 @@
-"""How to reach a local cloud, and as whom."""
+"""Endpoints and credentials of a local cloud."""
 
 import os
+import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +14,14 @@ ACCOUNT = "123456789012"
 
 @dataclass(frozen=True)
 class Access:
-    """One cloud's endpoints and credentials, of its account's root user if no other is named.
+    """Endpoints and credentials of one cloud; by default those of the account's root user.
 
     Attributes:
-        endpoint: URL of every service but EMR.
+        endpoint: URL of all services except EMR.
         emr_endpoint: URL of EMR.
-        secret: secret key, made for this cloud alone.
-        key: id of the key.
-        token: of the session, where the credentials are temporary.
+        secret: secret access key, generated for this cloud.
+        key: access key id.
+        token: session token of temporary credentials.
     """
 
     endpoint: str
@@ -31,7 +32,7 @@ class Access:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What AWS tools and SDKs read from the environment."""
+        """The environment variables that AWS tools and SDKs read."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ENDPOINT_URL_EMR": self.emr_endpoint,
@@ -43,9 +44,14 @@ class Access:
         }
 
     def client(self, service: str, endpoint: str | None = None) -> Any:
-        """A boto3 client of a service, by its usual endpoint unless another is named."""
+        """Return a boto3 client of a service.
+
+        Args:
+            service: the service's name.
+            endpoint: overrides the service's usual endpoint.
+        """
         usual = self.emr_endpoint if service == "emr" else self.endpoint
-        # Any service by its name: the types know each by a name of its own.
+        # boto3's types have an overload for each service, none for a variable name.
         make: Any = boto3.Session().client
         return make(
             service,
@@ -59,7 +65,7 @@ class Access:
 
 
 def clean_environment() -> dict[str, str]:
-    """This program's environment without what would lead a tool elsewhere than to the cloud."""
+    """Return this program's environment without variables that could lead to another cloud."""
     foreign = ("AWS_", "SAM_", "PYTHON", "MINISTACK_", "LOCALSTACK_", "SPARK_", "PYSPARK_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     kept.pop("VIRTUAL_ENV", None)
@@ -70,3 +76,9 @@ def clean_environment() -> dict[str, str]:
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
     }
+
+
+def open_url(url: str | urllib.request.Request, timeout: float) -> Any:
+    """Open a URL of this machine, bypassing any proxy."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    return opener.open(url, timeout=timeout)

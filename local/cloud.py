@@ -1,7 +1,7 @@
-"""The local cloud: the emulator, the deployed template, and EMR played beside it.
+"""The local cloud: the emulator with the deployed template, and a fake EMR.
 
-`with Cloud.start(...) as cloud:` is all of it; when the block ends, or this program dies in
-whatever way, nothing of it is left.
+Start it with `with Cloud.start(...) as cloud:`. When the block ends, or this program dies for any
+reason, its processes and files are removed.
 """
 
 import json
@@ -12,7 +12,6 @@ import socket
 import tempfile
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from local.access import ACCOUNT, REGION, Access, clean_environment
+from local.access import ACCOUNT, REGION, Access, clean_environment, open_url
 from local.emr.cluster import Behaviour
 from local.emr.server import FakeEmr
 from local.emr.step import Nodes, local_nodes
@@ -31,14 +30,14 @@ from tools.wheels import wheels
 
 STACK = "similar-titles"
 START_SECONDS = 60
-ACCESS_LOG = "access.jsonl"  # in the cloud's folder: every judgement on who may do what
-LIMITS = "limits.json"  # there, too: what DynamoDB does at once
+ACCESS_LOG = "access.jsonl"  # in the cloud's folder: every IAM decision
+LIMITS = "limits.json"  # in the cloud's folder: DynamoDB's limits
 _TOOLS = ROOT / ".venv-sam" / "bin"
 _SAM = str(_TOOLS / "sam")
 
 
 class CloudError(Exception):
-    """The local cloud could not be started; the message says why."""
+    """The local cloud did not start or does not answer; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Cloud:
         access: endpoints and credentials.
         outputs: the stack's outputs.
         emr: the fake EMR.
-        folder: everything of it on disk; removed at the end.
+        folder: all its files; removed at the end.
     """
 
     access: Access
@@ -59,13 +58,13 @@ class Cloud:
 
     @property
     def api_url(self) -> str:
-        """Where the deployed API answers."""
+        """The URL of the deployed API."""
         api, _, _ = self.outputs["ApiUrl"].removeprefix("https://").partition(".")
         return f"{self.access.endpoint}/_aws/execute-api/{api}/v1"
 
     @property
     def environment(self) -> dict[str, str]:
-        """Everything that a shell needs to use the cloud."""
+        """The environment variables of a shell that uses the cloud."""
         return {
             **self.access.environment,
             "DATASETS_BUCKET": self.outputs["DatasetsBucket"],
@@ -76,47 +75,47 @@ class Cloud:
         }
 
     def client(self, service: str) -> Any:
-        """A boto3 client with the rights of the account's root user."""
+        """Return a boto3 client with the permissions of the account's root user."""
         return self.access.client(service)
 
     def get(self, path: str) -> tuple[int, Any]:
-        """Ask the deployed API.
+        """Send a GET request to the deployed API.
 
         Args:
-            path: below the API's URL, with its query.
+            path: path and query, relative to the API's URL.
 
         Returns:
             HTTP status and body.
 
         Raises:
-            CloudError: there is no answer, or none that is JSON.
+            CloudError: there is no response, or it is not JSON.
         """
         try:
             try:
-                answer = _open(f"{self.api_url}/{path.lstrip('/')}", timeout=60)
+                response = open_url(f"{self.api_url}/{path.lstrip('/')}", timeout=60)
             except urllib.error.HTTPError as error:
-                answer = error  # which is an answer, too
-            with answer:
-                return answer.status, json.load(answer)
+                response = error  # has a status and a body, too
+            with response:
+                return response.status, json.load(response)
         except (OSError, ValueError) as error:
             raise CloudError(f"the API does not answer {path}: {error}") from error
 
     def limit(self, **limits: int) -> None:
-        """Have DynamoDB give and take no more at once, as the real one; without any, all.
+        """Limit DynamoDB as AWS does; without arguments remove the limits.
 
         Args:
-            limits: `keys` that one BatchGetItem answers, `write_units` that it takes a second.
+            limits: `keys` per BatchGetItem, `write_units` per second.
         """
         unfinished = self.folder / f"{LIMITS}.new"
         unfinished.write_text(json.dumps(limits))
         unfinished.rename(self.folder / LIMITS)
 
     def access_decisions(self, sessions: str, allowed: bool = True) -> set[tuple[str, str]]:
-        """What roles were allowed or denied by now: actions, each with the ARN of what it was on.
+        """Return the actions that IAM has allowed or denied so far, each with the resource's ARN.
 
         Args:
-            sessions: pattern of ROLE/SESSION; EMR's nodes go by their cluster's id.
-            allowed: or what they were denied.
+            sessions: pattern of ROLE/SESSION; the session of EMR's nodes is their cluster's id.
+            allowed: return the allowed actions, or the denied ones.
         """
         path = self.folder / ACCESS_LOG
         lines = path.read_text().splitlines() if path.exists() else []
@@ -132,11 +131,11 @@ class Cloud:
     def start(
         cls, behaviour: Behaviour | None = None, nodes: Nodes = local_nodes
     ) -> Iterator["Cloud"]:
-        """Start the emulator and the EMR player, deploy the template, and end it all afterwards.
+        """Start the emulator and the fake EMR, deploy the template, and stop all at the end.
 
         Args:
-            behaviour: of EMR; well-behaved by default.
-            nodes: of EMR's clusters.
+            behaviour: the fake EMR's behaviour; without faults by default.
+            nodes: starts the nodes of EMR's clusters.
 
         Raises:
             CloudError: the emulator did not start or the template did not deploy.
@@ -156,7 +155,7 @@ class Cloud:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on."""
+    """Return unused ports of the loopback interface."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -166,11 +165,11 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def _emulator(access: Access, port: int, folder: Path) -> Iterator[None]:
-    """Run the emulator until the block ends; its folder goes with it."""
+    """Run the emulator until the block ends, then remove its folder."""
     temporary = folder / "tmp"
     temporary.mkdir()
     environment = clean_environment() | access.environment
-    del environment["AWS_ENDPOINT_URL"]  # the emulator hands functions its own
+    del environment["AWS_ENDPOINT_URL"]  # the emulator sets it for the functions
     environment |= {
         "AUTH": "true",
         "BIND_HOST": "127.0.0.1",
@@ -207,30 +206,35 @@ def _emulator(access: Access, port: int, folder: Path) -> Iterator[None]:
 
 
 def _wait_for(url: str, process: SupervisedProcess, log: Path) -> None:
-    """Return when the emulator answers."""
+    """Wait until the emulator answers."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with _open(url, timeout=5):
+            with open_url(url, timeout=5):
                 return
         except OSError:
             time.sleep(0.1)
-    said = log.read_text(errors="replace") if log.exists() else ""
-    raise CloudError(f"the emulator did not start:\n{said[-4000:]}")
+    output = log.read_text(errors="replace") if log.exists() else ""
+    raise CloudError(f"the emulator did not start:\n{output[-4000:]}")
 
 
 def _deploy(access: Access, folder: Path) -> dict[str, str]:
-    """`sam build` and `sam deploy` the template; returns the stack's outputs."""
+    """Build and deploy the template with SAM CLI and return the stack's outputs."""
     build = [_SAM, "build", "--template-file", str(ROOT / "template.yaml")]
     _run([*build, "--build-dir", str(folder / "build")], _sam_environment(access, folder), folder)
     return deploy(access, folder, STACK)
 
 
 def deploy(access: Access, folder: Path, name: str) -> dict[str, str]:
-    """`sam deploy` what was built for a cloud as a stack; returns the stack's outputs.
+    """Deploy a cloud's build as a stack and return the stack's outputs.
+
+    Args:
+        access: to the cloud.
+        folder: the cloud's folder.
+        name: the stack's name.
 
     Raises:
-        CloudError: it did not deploy.
+        CloudError: the deployment failed.
     """
     command = [_SAM, "deploy", "--template-file", str(folder / "build" / "template.yaml")]
     command += ["--config-file", str(ROOT / "samconfig.toml"), "--stack-name", name]
@@ -241,23 +245,23 @@ def deploy(access: Access, folder: Path, name: str) -> dict[str, str]:
 
 
 def _sam_environment(access: Access, folder: Path) -> dict[str, str]:
-    """What SAM CLI finds its tools, the cloud and the functions' dependencies by."""
+    """Return the environment in which SAM CLI finds its tools, the cloud and the wheels."""
     environment = clean_environment() | access.environment
     environment |= {
         "PATH": f"{_TOOLS}{os.pathsep}{environment.get('PATH', os.defpath)}",
         "SAM_CLI_TELEMETRY": "0",
         "TMPDIR": str(folder / "tmp"),
     }
-    if wheels().is_dir():  # else pip asks the package index
+    if wheels().is_dir():  # otherwise pip uses the package index
         environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheels().as_uri()}
     return environment
 
 
 def _run(command: list[str], environment: Mapping[str, str], folder: Path) -> None:
-    """Run a tool; what it says is shown only when it fails.
+    """Run a tool and show its output only if it fails.
 
-    It runs in the cloud's folder: sam keeps things in `.aws-sam` of where it runs, which two clouds
-    that start at the same time must not share.
+    The working directory is the cloud's folder, because sam writes to `.aws-sam` in it, and two
+    clouds that start at the same time must not share that.
     """
     name = " ".join([Path(command[0]).name, command[1]])
     log = folder / f"{name.replace(' ', '-')}.log"
@@ -265,8 +269,3 @@ def _run(command: list[str], environment: Mapping[str, str], folder: Path) -> No
         status = SupervisedProcess(command, env=environment, cwd=folder, stdout=out).run()
     if status != 0:
         raise CloudError(f"`{name}` failed ({status}):\n{log.read_text(errors='replace')[-8000:]}")
-
-
-def _open(url: str, timeout: float) -> Any:
-    """Open a URL of this machine, whatever proxy the environment names."""
-    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=timeout)

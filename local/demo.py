@@ -1,4 +1,4 @@
-"""`make demo`: the pipeline from the drop of a folder to the titles that the API calls similar."""
+"""`make demo`: the pipeline from a dropped folder to the API's similar titles."""
 
 import gzip
 import json
@@ -25,18 +25,18 @@ type Movie = dict[str, Any]
 
 
 class DemoError(Exception):
-    """The demo did not come to its end; the message says why."""
+    """The demo failed; the message says why."""
 
 
 def demo(dataset: str, movie: str | None) -> None:
-    """Run the pipeline on a data set and print what is similar to a movie.
+    """Run the pipeline on a data set and print the titles similar to a movie.
 
     Args:
-        dataset: as `data_sets.folder_of` takes it.
-        movie: an id or a title; a well-known or much rated one if not given.
+        dataset: a name or path that `data_sets.folder_of` accepts.
+        movie: an id or a title; by default a well-known or popular movie.
 
     Raises:
-        DemoError, NoDataSetError, CloudError, RunError: it did not work; the message says why.
+        DemoError, NoDataSetError, CloudError, RunError: the demo failed; the message says why.
     """
     folder = folder_of(dataset)
     with StageProgress() as progress:
@@ -77,13 +77,13 @@ def _run(cloud: Cloud, folder: Path, progress: StageProgress) -> drops.Run:
 
 
 def _choose(cloud: Cloud, run: drops.Run, movie: str | None) -> int:
-    """The id of the movie that is meant, or of one worth showing."""
+    """Return the id of the requested movie, or of one that has similar titles."""
     if movie and movie.isdecimal():
         return int(movie)
     found = _get(cloud, "/movies?" + urlencode({"title": movie or FAVOURITE}))["movies"]
     if movie:
         if not found:
-            raise DemoError(f"no movie of {run['folder']} has the title {movie}")
+            raise DemoError(f"{run['folder']} has no movie with the title {movie}")
         return found[0]["movie_id"]
     for candidate in [each for each in found if each["title"] == FAVOURITE] + _popular(cloud, run):
         id: int = candidate["movie_id"]
@@ -93,7 +93,7 @@ def _choose(cloud: Cloud, run: drops.Run, movie: str | None) -> int:
 
 
 def _popular(cloud: Cloud, run: drops.Run) -> list[Movie]:
-    """The run's movies, the most rated first."""
+    """Return the run's movies, most rated first."""
     s3, bucket = cloud.client("s3"), cloud.outputs["ResultsBucket"]
     listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"runs/{run['run_id']}/titles/")
     key = listed["Contents"][0]["Key"]
@@ -103,14 +103,14 @@ def _popular(cloud: Cloud, run: drops.Run) -> list[Movie]:
 
 
 def _get(cloud: Cloud, path: str) -> Any:
-    """What the API answers.
+    """Send a GET request to the API and return the body.
 
     Raises:
-        DemoError: it is an error.
+        DemoError: the API answered with an error.
     """
     status, body = cloud.get(path)
     if status != 200:
-        raise DemoError(f"the API answers {status}: {body.get('detail', body)}")
+        raise DemoError(f"the API answered {status}: {body.get('detail', body)}")
     return body
 
 
@@ -133,12 +133,12 @@ def _show(answer: dict[str, Any]) -> None:
         console.print(table, markup=False)
     else:
         console.print(f"Nothing is similar to {title}: {answer.get('reason')}", markup=False)
-    said = f"{answer['measure']}, run {answer['run_id']}, {answer['total']} neighbours in all"
-    console.print(said, markup=False)
+    source = f"{answer['measure']}, run {answer['run_id']}, {answer['total']} neighbours in all"
+    console.print(source, markup=False)
 
 
 def _keep_log(cloud: Cloud) -> None:
-    """Keep the emulator's log of a demo that failed: what the functions said is in it."""
+    """Keep the emulator's log after a failure; it contains the functions' logs."""
     kept = ROOT / ".local" / "emulator.log"
     kept.parent.mkdir(exist_ok=True)
     shutil.copyfile(cloud.folder / "emulator.log", kept)

@@ -1,4 +1,4 @@
-"""A drop and its run, as somebody sees them who has the bucket and the API."""
+"""Drops a folder and follows its run, with the bucket and the API only."""
 
 import threading
 import time
@@ -12,30 +12,30 @@ from runs import State
 from tools.data_sets import ReportBytes, files_of
 
 POLL_SECONDS = 0.5
-# So long nothing may happen to a run while no cluster works for it.
+# The longest time without a change of a run while no cluster is at work.
 STALL_LIMIT_SECONDS = 180
 
 type Run = dict[str, Any]
 
 
 class RunError(Exception):
-    """A run that did not come to its end; the message says how far it came."""
+    """A run did not finish; the message gives its state."""
 
 
 def drop(s3: Any, bucket: str, folder: Path, name: str, report: ReportBytes | None = None) -> None:
-    """Upload a data set's files.
+    """Upload the files of a data set.
 
     Args:
-        s3: client.
+        s3: a client of S3.
         bucket: the datasets bucket.
         folder: a MovieLens folder.
-        name: of the folder in the bucket.
+        name: name of the folder in the bucket.
         report: receives the progress in bytes.
     """
     files = files_of(folder)
     total = sum(path.stat().st_size for path in files)
     done = 0
-    lock = threading.Lock()  # parts of a file are uploaded side by side
+    lock = threading.Lock()  # boto3 uploads the parts of a file in parallel
 
     def add(count: int) -> None:
         nonlocal done
@@ -49,10 +49,10 @@ def drop(s3: Any, bucket: str, folder: Path, name: str, report: ReportBytes | No
 
 
 def follow(cloud: Cloud, folder: str) -> Iterator[Run]:
-    """The newest run of a folder, each time that something of it changed, to its end.
+    """Yield the newest run of a folder after every change, until it is finished.
 
     Raises:
-        RunError: nothing happened to it for too long.
+        RunError: the run has not changed for too long.
     """
     seen: Run | None = None
     quiet_since = time.monotonic()
@@ -65,18 +65,18 @@ def follow(cloud: Cloud, folder: str) -> Iterator[Run]:
         if any(cluster.state not in ENDED for cluster in cloud.emr.clusters):
             quiet_since = time.monotonic()
         if time.monotonic() - quiet_since > STALL_LIMIT_SECONDS:
-            state = seen["state"] if seen else "not begun"
-            raise RunError(f"the run of {folder} is {state} and nothing more happens")
+            state = f"still {seen['state']}" if seen else "not started"
+            raise RunError(f"the run of {folder} is {state} and no longer changes")
         time.sleep(POLL_SECONDS)
 
 
 def all_runs(cloud: Cloud) -> list[Run]:
-    """The latest runs as the API tells them, the newest first.
+    """Return the latest runs from the API, newest first.
 
     Raises:
-        RunError: the API does not answer.
+        RunError: the API answered with an error.
     """
     status, body = cloud.get("/runs")
     if status != 200:
-        raise RunError(f"the API answers {status} to GET /runs: {body}")
+        raise RunError(f"GET /runs returned {status}: {body}")
     return body["runs"]

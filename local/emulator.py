@@ -1,20 +1,17 @@
-"""The emulator, told what it does not know of IAM, strict, and taking loopback as encrypted.
+"""Runs the emulator with patches that bring it closer to AWS.
 
-The template closes its buckets to whoever comes without TLS. Nothing of loopback leaves the
-machine, and a certificate would have to be trusted by every client first. A client that says
-otherwise by X-Forwarded-Proto is taken at its word.
-
-Policies of AWS that the emulator does not know it refuses, or takes for one that allows everything,
-which would make every role that has one all-powerful. So those that are needed are told to it, and
-so is which cluster TerminateJobFlows ends, for the sweep may end those of its own stack alone.
-
-What the nodes write comes with a checksum that it would work out in Python, byte by byte, while
-everybody else waits: that is compiled.
-
-DynamoDB takes and gives as much at once as `LIMITS` says, a file that may change: see `Rationed`.
-
-Which rights roles have used, and which they lacked, it notes in a file that `ACCESS_LOG` names: so
-a test can find those that nobody needs.
+- TLS: the template's buckets refuse requests without TLS. Loopback traffic never leaves the machine
+  and TLS would require every client to trust a certificate. So a request counts as encrypted unless
+  its X-Forwarded-Proto says otherwise.
+- Managed policies: the emulator refuses unknown ones, or treats them as allowing everything, which
+  would make every role with one an administrator. The ones in use are defined here.
+- TerminateJobFlows: IAM sees the cluster's ARN and tags, because the sweeper may only terminate the
+  clusters of its own stack.
+- Checksums: the emulator computes CRC64NVME byte by byte in Python and blocks all other requests
+  meanwhile. The function is compiled.
+- DynamoDB: batches are limited by the file `LIMITS`, which may change at any time; see `Rationed`.
+- IAM decisions: the actions that roles were allowed or denied are logged to the file `ACCESS_LOG`,
+  so that tests can find permissions that nobody needs.
 """
 
 import json
@@ -34,26 +31,26 @@ from ministack.services import dynamodb, emr, iam, s3
 type Answer = tuple[int, dict[str, str], str | bytes]
 type Handler = Callable[[dict[str, Any]], Answer]
 
-UNIT = 1024  # bytes that a write unit writes
+UNIT = 1024  # bytes per write unit
 THROTTLED = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"
 _emulator = ministack.app.app
-# By name: what each allows. https://docs.aws.amazon.com/aws-managed-policy/latest/reference/
+# The actions that each policy allows, by name. https://docs.aws.amazon.com/aws-managed-policy/latest/reference/
 _POLICIES: dict[str, list[str]] = {
-    "AWSXrayWriteOnlyAccess": [  # SAM gives it to functions that are traced
+    "AWSXrayWriteOnlyAccess": [  # SAM attaches it to traced functions
         "xray:PutTraceSegments",
         "xray:PutTelemetryRecords",
         "xray:GetSamplingRules",
         "xray:GetSamplingTargets",
         "xray:GetSamplingStatisticSummaries",
     ],
-    "service-role/AmazonEMRServicePolicy_v2": [],  # EMR is played without its rights
+    "service-role/AmazonEMRServicePolicy_v2": [],  # the fake EMR does not use its role
 }
 
 
 async def _as_encrypted(
     scope: dict[str, Any], receive: Callable[..., Awaitable[Any]], send: Callable[..., Any]
 ) -> None:
-    """The emulator's ASGI application, as if it stood behind a gateway that ends TLS."""
+    """The emulator's ASGI application, as if behind a proxy that terminates TLS."""
     headers = scope.get("headers", [])
     if scope["type"] == "http" and all(name != b"x-forwarded-proto" for name, _ in headers):
         scope = scope | {"headers": [*headers, (b"x-forwarded-proto", b"https")]}
@@ -69,22 +66,22 @@ def _know_policies() -> None:
 
 
 def _know_clusters() -> None:
-    """Have TerminateJobFlows of one cluster judged by the cluster's ARN and tags."""
+    """Make IAM evaluate TerminateJobFlows of one cluster by the cluster's ARN and tags."""
     arn_of, context_of = iam_actions.extract_resource_arn, iam_actions.request_tag_context
 
-    def to_end(service: str, body: bytes) -> str | None:
-        asked = json.loads(body).get("JobFlowIds", []) if service == "elasticmapreduce" else []
-        return asked[0] if len(asked) == 1 else None
+    def terminated(service: str, body: bytes) -> str | None:
+        ids = json.loads(body).get("JobFlowIds", []) if service == "elasticmapreduce" else []
+        return ids[0] if len(ids) == 1 else None
 
     def extract_resource_arn(service: str, method: str, path: str, headers: Any, body: bytes,
                              query: Any, region: str, account: str) -> Any:  # fmt: skip
-        if cluster := to_end(service, body):
+        if cluster := terminated(service, body):
             return f"arn:aws:elasticmapreduce:{region}:{account}:cluster/{cluster}"
         return arn_of(service, method, path, headers, body, query, region, account)
 
     def request_tag_context(service: str, action: str, body: bytes, query: Any) -> Any:
         context = context_of(service, action, body, query)
-        if cluster := to_end(service, body):
+        if cluster := terminated(service, body):
             tags = emr._clusters.get(cluster, {}).get("Tags", [])
             context |= {f"elasticmapreduce:ResourceTag/{tag['Key']}": tag["Value"] for tag in tags}
         return context
@@ -94,46 +91,46 @@ def _know_clusters() -> None:
 
 
 def _judge_strictly(log: Path) -> None:
-    """Refuse who comes without a signature, and note what each role was let do and was denied.
+    """Refuse unsigned requests to S3, and log the actions that roles were allowed or denied.
 
-    The emulator lets anybody into S3 who does not sign; none of our buckets is open to the world.
+    The emulator accepts unsigned requests to S3, but none of the template's buckets is public.
 
     Args:
-        log: a line of JSON with ROLE/SESSION, action, ARN and whether it was allowed, each once.
+        log: file for the decisions, one JSON line each: ROLE/SESSION, action, ARN, allowed or not.
     """
-    judge, told = iam_evaluator.enforce, set()
+    evaluate, logged = iam_evaluator.enforce, set()
 
     def enforce(key: str, action: str, service: str, region: str,
                 resource_arn: str = "*", service_context: Any = None) -> Any:  # fmt: skip
         if service == "s3" and not key and iam_evaluator._signed_request.get() is None:
             return iam_evaluator.EvalResult("ImplicitDeny", "anonymous", "", "not signed")
-        denied = judge(key, action, service, region, resource_arn, service_context)
+        denied = evaluate(key, action, service, region, resource_arn, service_context)
         _, _, session = iam_evaluator.caller_arn().partition(":assumed-role/")
-        judged = (session, action, resource_arn, denied is None)
-        if session and judged not in told:
-            told.add(judged)
+        decision = (session, action, resource_arn, denied is None)
+        if session and decision not in logged:
+            logged.add(decision)
             with log.open("a") as file:
-                file.write(json.dumps(judged) + "\n")
+                file.write(json.dumps(decision) + "\n")
         return denied
 
     iam_evaluator.enforce = enforce
 
 
 def sum_quickly() -> None:
-    """Compile the emulator's CRC64NVME, as it is: the same sums in a thirtieth of the time."""
+    """Compile the emulator's CRC64NVME: the same checksums in a thirtieth of the time."""
     s3._CRC64NVME_TABLE = np.array(s3._CRC64NVME_TABLE, np.uint64)
     s3._CRC64NVME_INIT = np.uint64(s3._CRC64NVME_INIT)
     s3._crc64nvme = numba.njit(s3._crc64nvme)
 
 
 class Rationed:
-    """The emulator's batches, within limits.
+    """Limits for the emulator's batch operations.
 
     Attributes:
-        limits: reads them: `keys` that one BatchGetItem answers, the others are UnprocessedKeys;
-            `write_units` that BatchWriteItem takes a second, of all tables together, the others are
-            UnprocessedItems. What is not there is not limited.
-        clock: seconds.
+        limits: returns the current limits. `keys` per BatchGetItem: further ones are returned as
+            UnprocessedKeys. `write_units` per second for BatchWriteItem, all tables together:
+            further ones are returned as UnprocessedItems. A missing limit is no limit.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -143,7 +140,7 @@ class Rationed:
         self._units, self._since = 0.0, clock()
 
     def reads(self, handler: Handler) -> Handler:
-        """BatchGetItem that answers only some of its keys, any of them."""
+        """Make BatchGetItem answer only a random part of its keys."""
 
         def batch_get(data: dict[str, Any]) -> Answer:
             keys, most = _all_of(data, "Keys"), self.limits().get("keys")
@@ -159,7 +156,7 @@ class Rationed:
         return batch_get
 
     def writes(self, handler: Handler) -> Handler:
-        """BatchWriteItem that takes only what its write units suffice for."""
+        """Make BatchWriteItem write only as much as its write units allow."""
 
         def batch_write(data: dict[str, Any]) -> Answer:
             most = self.limits().get("write_units")
@@ -188,7 +185,7 @@ class Rationed:
 
 
 def _all_of(data: dict[str, Any], member: str) -> list[tuple[str, Any]]:
-    """What a batch asks for, each with its table."""
+    """Return the members of a batch, each with its table."""
     items = data.get("RequestItems") or {}
     return [(table, each) for table, of in items.items() for each in of.get(member, [])]
 
@@ -196,7 +193,7 @@ def _all_of(data: dict[str, Any], member: str) -> list[tuple[str, Any]]:
 def _with_keys(
     data: dict[str, Any], keys: list[tuple[str, Any]], wanted: set[int]
 ) -> dict[str, Any]:
-    """A BatchGetItem for some of its keys alone."""
+    """Return a BatchGetItem reduced to some of its keys."""
     items: dict[str, Any] = {}
     for place, (table, key) in enumerate(keys):
         if place in wanted:
@@ -206,7 +203,7 @@ def _with_keys(
 
 
 def read_limits(path: Path) -> Mapping[str, int]:
-    """What the file has; no limits where there is none."""
+    """Return the limits in a file; none if the file does not exist."""
     limits: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
     return limits
 

@@ -1,7 +1,7 @@
-"""EventBridge's part in EMR's state changes: finds the rules that match and calls their targets.
+"""Delivers EMR's events: finds the matching rules of EventBridge and calls their targets.
 
-The emulator refuses PutEvents for aws.* sources, as AWS does; so its rules and targets are asked
-for, matched by its own TestEventPattern, and called one by one.
+Like AWS, the emulator refuses PutEvents for aws.* sources. So this module lists the emulator's
+rules, matches them with TestEventPattern, and calls the targets itself.
 """
 
 import json
@@ -14,7 +14,7 @@ from local.access import ACCOUNT, REGION, Access
 
 
 def event(detail_type: str, detail: Mapping[str, str], at: datetime) -> dict[str, Any]:
-    """An event of EMR in EventBridge's envelope."""
+    """Return an event of EMR in EventBridge's envelope."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -29,7 +29,7 @@ def event(detail_type: str, detail: Mapping[str, str], at: datetime) -> dict[str
 
 
 def deliver(access: Access, event: Mapping[str, Any]) -> None:
-    """Call every target of every enabled rule that matches an event.
+    """Call all targets of all enabled rules that match an event.
 
     Raises:
         ValueError: a target is neither a function nor a queue.
@@ -55,4 +55,4 @@ def _call(access: Access, arn: str, text: str) -> None:
         url = sqs.get_queue_url(QueueName=arn.rpartition(":")[2])["QueueUrl"]
         sqs.send_message(QueueUrl=url, MessageBody=text)
     else:
-        raise ValueError(f"the local cloud delivers events to functions and queues, not to {arn}")
+        raise ValueError(f"the local cloud delivers events to functions and queues only: {arn}")

@@ -1,8 +1,8 @@
-"""Processes that never outlive the program that started them, not even its kill -9.
+"""Processes that never outlive the program that started them, not even after kill -9.
 
-A guard stands between the program and the process: it holds one end of a pipe whose other end only
-the program has. When the program closes it, or dies in whatever way, the guard kills the process
-with all its group, removes the folder it was given, and ends.
+A supervisor runs between the program and the process. It reads a pipe whose other end only the
+program holds. When the program closes the pipe, or dies for any reason, the supervisor kills the
+process group, removes the given folder, and exits.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-_USAGE = "usage: python supervised.py FOLDER COMMAND...   (FOLDER is removed at the end; -: none)"
-# A command that cannot be started, as shells say it.
+_USAGE = "usage: python supervised.py FOLDER COMMAND...   (removes FOLDER at the end; - for none)"
+# The exit status of shells for a command that cannot be started.
 _NOT_FOUND = 127
 
 
@@ -26,11 +26,11 @@ class SupervisedProcess:
 
     Args:
         command: program and arguments.
-        env: its whole environment.
-        cwd: where it runs.
-        stdout: a file; standard error goes to `stderr`, or to the same file.
-        stderr: a file.
-        remove: a folder that is removed when the command has ended, however it ends.
+        env: the complete environment.
+        cwd: the working directory.
+        stdout: file for standard output.
+        stderr: file for standard error; by default `stdout`.
+        remove: a folder to remove after the command has ended, for whatever reason.
     """
 
     def __init__(
@@ -50,29 +50,29 @@ class SupervisedProcess:
             stderr=stderr or subprocess.STDOUT,
             env=dict(env),
             cwd=cwd,
-            start_new_session=True,  # Ctrl-C in the terminal is for the program alone
+            start_new_session=True,  # so that Ctrl-C in the terminal reaches the program only
         )
 
     def poll(self) -> int | None:
-        """The command's exit status, or None while it runs."""
+        """Return the command's exit status, or None while it runs."""
         return self._process.poll()
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the command's end and return its exit status.
+        """Wait for the command to end and return its exit status.
 
         Raises:
-            subprocess.TimeoutExpired: it did not end within `timeout` seconds.
+            subprocess.TimeoutExpired: the command did not end within `timeout` seconds.
         """
         return self._process.wait(timeout)
 
     def stop(self) -> None:
-        """Kill the command with all its processes and return when they are gone."""
+        """Kill the command with all its processes and wait until they are gone."""
         assert self._process.stdin is not None  # noqa: S101  (it is a pipe, see above)
         self._process.stdin.close()
         self._process.wait()
 
     def run(self) -> int:
-        """Wait for the end, and stop the command if the wait is interrupted."""
+        """Wait for the command to end, and stop it if the wait is interrupted."""
         try:
             return self._process.wait()
         finally:
@@ -80,7 +80,7 @@ class SupervisedProcess:
 
 
 def _main(folder: str, command: list[str]) -> int:
-    """Be the guard: standard input is the pipe."""
+    """Run the supervisor, whose standard input is the pipe."""
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     status = _NOT_FOUND
@@ -92,7 +92,7 @@ def _main(folder: str, command: list[str]) -> int:
         signal.signal(signal.SIGTERM, lambda *_: _kill_group(child))
         threading.Thread(target=_kill_at_end_of_input, args=[child], daemon=True).start()
         status = child.wait()
-        _kill_group(child)  # what it left behind
+        _kill_group(child)  # any remaining children
     if folder != "-":
         _remove(Path(folder))
     return status if status >= 0 else 128 - status
@@ -105,13 +105,13 @@ def _kill_at_end_of_input(child: subprocess.Popen[bytes]) -> None:
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
-    # macOS says EPERM of a group that has ended.
+    # macOS returns EPERM for a group that has ended.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder into which a dying process may still be writing."""
+    """Remove a folder to which a dying process may still be writing."""
     for _ in range(20):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():

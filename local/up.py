@@ -1,6 +1,6 @@
-"""`make local`: a local cloud that stays up until it is interrupted.
+"""`make local`: a local cloud that stays up until Ctrl-C.
 
-Beside `.local/env`, for shells, it writes `.local/env.json`, for the containers of `sam local`.
+It writes `.local/env` for shells and `.local/env.json` for the containers of `sam local`.
 """
 
 import contextlib
@@ -27,24 +27,24 @@ from tools.paths import ROOT
 from tools.progress import StageProgress
 
 FOLDER = ROOT / ".local"
-# Names the address at which containers find this machine, where it is not Docker Desktop's, which
-# leads to this machine's loopback by itself. An address: with a name S3's buckets would become
-# names, too, that nobody resolves.
+# The address at which containers reach this machine, if it is not Docker Desktop's, which forwards
+# to this machine's loopback. It must be an IP address: with a host name, S3 clients would put the
+# bucket into the host name, which does not resolve.
 HOST_FOR_CONTAINERS = "HOST_FOR_CONTAINERS"
 DOCKER_DESKTOP = "192.168.65.254"
-_IP_FREEBIND = 15  # Linux's; Python does not name it
+_IP_FREEBIND = 15  # of Linux; missing in Python's socket module
 
 type Variables = Mapping[str, Mapping[str, str]]
 
 
 def up(dataset: str | None = None) -> None:
-    """Start a cloud, say how to use it, and tell of its runs until interrupted.
+    """Start a cloud, print how to use it, then print its runs' state changes until Ctrl-C.
 
     Args:
-        dataset: one to drop at once, as `data_sets.folder_of` takes it.
+        dataset: a data set to drop at once, by a name or path that `data_sets.folder_of` accepts.
 
     Raises:
-        NoDataSetError, CloudError, RunError: it did not work; the message says why.
+        NoDataSetError, CloudError, RunError: the cloud or its API failed; the message says why.
     """
     folder = folder_of(dataset) if dataset else None
     with StageProgress() as progress:
@@ -63,9 +63,9 @@ def up(dataset: str | None = None) -> None:
 
 
 def usage(path: Path, cloud: Cloud) -> str:
-    """What to type next."""
+    """Return what to type next."""
     shown = path.relative_to(ROOT)
-    others = "" if path.name == "env" else f" (another one is up: this one is in {shown})"
+    others = "" if path.name == "env" else f" (another one is up, too; this one is in {shown})"
     return f"""
 The local cloud is up{others}. In another shell:
 
@@ -77,7 +77,7 @@ The local cloud is up{others}. In another shell:
 
 Page: {cloud.api_url}/
 API: {cloud.api_url}
-Ctrl-C ends it and leaves nothing behind.
+Ctrl-C stops the cloud and removes all its files.
 """
 
 
@@ -85,10 +85,18 @@ Ctrl-C ends it and leaves nothing behind.
 def environment_file(
     environment: Mapping[str, str], functions: Variables, folder: Path = FOLDER
 ) -> Iterator[Path]:
-    """A file of shell lines that export an environment, there while the block lasts.
+    """Write an environment to a shell file that exists until the block ends.
 
-    Its name is `env`, or `env-2`, `env-3`... where other clouds of this clone are up. Beside it,
-    `env.json` and so on has the functions' variables as `sam local --env-vars` takes them.
+    The file is `env`, or `env-2`, `env-3` and so on if other clouds of this clone are up. Next to
+    it, `env.json` has the functions' variables in the format of `sam local --env-vars`.
+
+    Args:
+        environment: the variables of a shell.
+        functions: the variables of each function.
+        folder: the folder of the files.
+
+    Yields:
+        The path of the shell file.
     """
     folder.mkdir(exist_ok=True)
     number = 1
@@ -96,7 +104,7 @@ def environment_file(
         path = folder / ("env" if number == 1 else f"env-{number}")
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            # A file that nobody has locked is left over from a cloud that was killed.
+            # An unlocked file is left over from a cloud that was killed.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except BlockingIOError:
@@ -120,11 +128,11 @@ def _json_beside(path: Path) -> Path:
 
 @contextmanager
 def for_containers(cloud: Cloud) -> Iterator[Variables]:
-    """Let containers reach a cloud while the block lasts.
+    """Make a cloud reachable from containers until the block ends.
 
     Yields:
-        Every function's variables: the deployed ones, and the cloud's endpoints as a container
-        sees them.
+        The variables of each function: the deployed ones, and the cloud's endpoints for a
+        container.
     """
     host = os.environ.get(HOST_FOR_CONTAINERS, DOCKER_DESKTOP)
     local = {name: url for name, url in cloud.access.environment.items() if "_URL" in name}
@@ -149,11 +157,11 @@ def _variables(cloud: Cloud, function: str) -> dict[str, str]:
 
 @contextmanager
 def _relay(host: str, port: int) -> Iterator[None]:
-    """Lead a port of an address to the same port of loopback, where containers cannot come."""
+    """Forward a port of an address to the same port of loopback, which containers cannot reach."""
     try:
         server = _Relay((host, port), _Connection)
     except OSError as error:
-        if error.errno != errno.EADDRNOTAVAIL:  # else it is of an engine that sees to it itself
+        if error.errno != errno.EADDRNOTAVAIL:  # the container engine forwards its own address
             raise
         yield
         return
@@ -170,7 +178,7 @@ class _Relay(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 
     def server_bind(self) -> None:
-        """Take the address even where it is not there yet: podman's comes with a container."""
+        """Bind even if the address does not exist yet: podman creates it with a container."""
         if sys.platform == "linux":
             self.socket.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
         super().server_bind()
@@ -178,7 +186,7 @@ class _Relay(socketserver.ThreadingTCPServer):
 
 class _Connection(socketserver.BaseRequestHandler):
     def handle(self) -> None:
-        """Copy both ways until both ends have said all."""
+        """Copy in both directions until both sides have closed."""
         _, port = cast("tuple[str, int]", self.server.server_address)
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as inside:
             back = threading.Thread(target=_copy, args=(inside, self.request), daemon=True)
@@ -195,25 +203,25 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 
 
 def _print_state_changes(cloud: Cloud) -> None:
-    """Print a line for each state that a run comes to, for ever.
+    """Print a line for each state change of a run, forever.
 
     Raises:
         CloudError, RunError: the API has not answered for too long.
     """
-    told: dict[str, str] = {}
+    printed: dict[str, str] = {}
     answered = time.monotonic()
     while True:
         runs: list[Run] = []
         try:
             runs = all_runs(cloud)
             answered = time.monotonic()
-        except (CloudError, RunError):  # one slow answer ends no cloud that others work with
+        except (CloudError, RunError):  # a slow answer must not stop a cloud in use
             if time.monotonic() - answered > STALL_LIMIT_SECONDS:
                 raise
         for run in reversed(runs):
-            if told.get(run["run_id"]) != run["state"]:
-                told[run["run_id"]] = run["state"]
-                why = f": {run['reason']}" if run.get("reason") else ""
+            if printed.get(run["run_id"]) != run["state"]:
+                printed[run["run_id"]] = run["state"]
+                reason = f": {run['reason']}" if run.get("reason") else ""
                 clock = time.strftime("%H:%M:%S")
-                print(f"{clock}  {run['folder']}  {run['state']}{why}", flush=True)
+                print(f"{clock}  {run['folder']}  {run['state']}{reason}", flush=True)
         time.sleep(POLL_SECONDS)

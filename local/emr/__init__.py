@@ -1,1 +1,1 @@
-"""EMR as the local cloud plays it: its API, clusters, steps, and the nodes' credentials."""
+"""The fake EMR of the local cloud: its API, clusters, steps, and the nodes' credentials."""

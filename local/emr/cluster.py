@@ -1,4 +1,4 @@
-"""The life of one played cluster: its states, its steps, and what EMR says of them."""
+"""The life of one fake cluster: its states, its steps, and the events of EMR."""
 
 import contextlib
 import json
@@ -21,19 +21,19 @@ type Emit = Callable[[str, dict[str, str], datetime], None]
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How EMR shall behave; well, unless told otherwise.
+    """The behaviour of the fake EMR; by default without faults.
 
     Attributes:
-        step: `runs` as it is, `fails` without being run, or `hangs` until the cluster is ended.
-        cluster: `lives`, `waits` for nodes that EC2 does not have until it is ended, or dies by
-            itself while it starts or while its step runs; `dies_once` while it starts, if it is
-            the first of its name.
-        reason: why the step fails or the cluster dies, where it does, instead of the usual words.
-        events: each is delivered `once`, `lost` or `doubled`; or all `backwards`, at the end.
-        throttled: so many requests of each action are refused before one is answered, again and
-            again, as EMR does where somebody else in the account asks a lot.
-        answer: of RunJobFlow; `lost` launches the cluster and breaks the connection, `late` is
-            given when the one who asked has long gone.
+        step: `runs` normally, `fails` without running, or `hangs` until the cluster is terminated.
+        cluster: `lives`, `waits` for capacity until it is terminated, or dies while it starts or
+            while its step runs. With `dies_once` the first cluster of a name dies while it starts.
+        reason: replaces the usual reason of a failed step or a dead cluster.
+        events: each is delivered `once`, `lost` or `doubled`; or all are delivered `backwards`
+            after the end.
+        throttled: number of requests of each action that are refused before one is answered, over
+            and over, as EMR does if others in the account send many requests.
+        answer: of RunJobFlow. With `lost` the cluster is launched and the connection closed; with
+            `late` the connection stays open until the client has given up.
     """
 
     step: Literal["runs", "fails", "hangs"] = "runs"
@@ -46,16 +46,16 @@ class Behaviour:
 
 @dataclass
 class Step:
-    """A step and where it stands.
+    """A step and its state.
 
     Attributes:
-        id: given by EMR.
-        name: given by the launcher.
-        arguments: of its HadoopJarStep.
-        action_on_failure: as RunJobFlow said.
+        id: EMR's id.
+        name: the launcher's name for it.
+        arguments: the Args of its HadoopJarStep.
+        action_on_failure: its ActionOnFailure.
         state: PENDING, RUNNING, COMPLETED, FAILED or CANCELLED.
-        failure: FailureDetails as DescribeStep gives them.
-        timeline: when it was created, started and ended.
+        failure: FailureDetails of DescribeStep.
+        timeline: times of its creation, start and end.
     """
 
     id: str
@@ -67,7 +67,7 @@ class Step:
     timeline: dict[str, float] = field(default_factory=dict)
 
     def status(self) -> dict[str, Any]:
-        """The Status of DescribeStep."""
+        """Return the Status of DescribeStep."""
         answer: dict[str, Any] = {
             "State": self.state,
             "StateChangeReason": {},
@@ -77,29 +77,32 @@ class Step:
 
 
 class _ClusterEndedError(Exception):
-    """The cluster was ended from outside while something was waited for."""
+    """The cluster was terminated from outside."""
 
 
 @dataclass
 class Cluster:
-    """A cluster and where it stands; `run` is its life, `end` ends it from any thread.
+    """A cluster and its state; `run` is its life, and `end` terminates it from any thread.
 
     Attributes:
-        id: given by EMR.
-        name: given by the launcher.
-        log_uri: s3:// URI below which it writes its logs, or empty.
+        id: EMR's id.
+        name: the launcher's name for it.
+        log_uri: s3:// URI of its logs, or empty.
         profile: instance profile of its nodes, the JobFlowRole of RunJobFlow.
-        steps: in their order.
-        behaviour: how it behaves.
-        folder: its own on this machine's disk.
-        request: of RunJobFlow.
+        steps: its steps in order.
+        behaviour: its behaviour.
+        folder: its folder on this machine.
+        request: the RunJobFlow request.
         access: to the cloud.
-        make_nodes: brings up its nodes, which run its steps.
-        spark: held while a step runs: one Spark at a time on one machine.
+        make_nodes: starts its nodes, which run its steps.
+        spark: held while a step runs, because one machine runs one Spark at a time.
         emit: delivers an event.
-        held_back: events that are delivered when it has ended.
-        metadata: what its nodes have their rights from, while there are nodes.
-        make_step: what runs a step, while there are nodes.
+        state: EMR's name for its state.
+        reason: its StateChangeReason.
+        timeline: times of its creation, readiness and end.
+        held_back: events to deliver after its end.
+        metadata: its nodes' instance metadata service, while there are nodes.
+        make_step: runs a step, while there are nodes.
     """
 
     id: str
@@ -123,17 +126,17 @@ class Cluster:
     _ending: threading.Event = field(default_factory=threading.Event)
 
     def status(self) -> dict[str, Any]:
-        """The Status of DescribeCluster."""
+        """Return the Status of DescribeCluster."""
         return {"State": self.state, "StateChangeReason": self.reason, "Timeline": self.timeline}
 
     def end(self, code: str, message: str) -> None:
-        """End it, with the reason that EMR will give."""
+        """Terminate the cluster with a StateChangeReason."""
         if not self._ending.is_set():
             self.reason = {"Code": code, "Message": message}
             self._ending.set()
 
     def run(self) -> None:
-        """Live from STARTING to the end."""
+        """Go through the states from STARTING to the end."""
         self._set_state("STARTING")
         for step in self.steps:
             self._set_step_state(step, "PENDING")
@@ -153,7 +156,7 @@ class Cluster:
             self.end("ALL_STEPS_COMPLETED", "Steps completed")
         except _ClusterEndedError:
             pass
-        except Exception as error:  # the thread's boundary: a cluster always comes to its end
+        except Exception as error:  # outermost frame of the thread: every cluster must reach an end
             self.end("INTERNAL_ERROR", f"{type(error).__name__}: {error}")
         for step in self.steps:
             if step.state in {"PENDING", "RUNNING"}:
@@ -170,7 +173,7 @@ class Cluster:
             self.end("VALIDATION_ERROR", str(error))
             raise _ClusterEndedError from error
         with InstanceMetadata(credentials) as self.metadata:
-            self.metadata.credentials()  # SDKs wait for them for a second, STS may take longer
+            self.metadata.credentials()  # SDKs wait for one second; the first call may take longer
             yield
 
     @contextlib.contextmanager
@@ -198,7 +201,7 @@ class Cluster:
             raise _ClusterEndedError
 
     def _run_step(self, step: Step) -> None:
-        """Run one step; a failed one ends the cluster, if that is what it was launched with."""
+        """Run one step; its failure terminates the cluster if ActionOnFailure says so."""
         self._set_step_state(step, "RUNNING")
         failure = self._failure(step)
         if failure is None:
@@ -211,7 +214,7 @@ class Cluster:
             raise _ClusterEndedError
 
     def _failure(self, step: Step) -> dict[str, str] | None:
-        """Why the step failed, or None where it did its work."""
+        """Run the step and return its FailureDetails, or None if it succeeded."""
         if self.behaviour.cluster == "dies_running":
             usual = "The master node was terminated by EC2"
             self.end("INSTANCE_FAILURE", self.behaviour.reason or usual)
@@ -220,7 +223,7 @@ class Cluster:
             self._ending.wait()
             raise _ClusterEndedError
         if self.behaviour.step == "fails":
-            usual = "Exception: a step that shall fail"
+            usual = "Exception: this step fails on request"
             return {"Reason": "Unknown Error.", "Message": self.behaviour.reason or usual}
         return self._run_spark(step)
 
@@ -241,7 +244,7 @@ class Cluster:
         return {"Reason": "Unknown Error.", "Message": run.last_error(), "LogFile": log}
 
     def _put_logs(self, run: StepRun, step: Step) -> str:
-        """Bring the step's output to S3; returns the URI of its standard error."""
+        """Upload the step's output to S3 and return the URI of its standard error."""
         bucket, _, prefix = self.log_uri.removeprefix("s3://").partition("/")
         if not bucket:
             return ""

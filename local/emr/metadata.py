@@ -1,8 +1,8 @@
-"""Plays EC2's instance metadata service: what a node of a cluster has its rights from.
+"""A fake EC2 instance metadata service, from which a cluster's nodes get their credentials.
 
-Every AWS SDK asks it for credentials where it finds none nearer, and is led to this one by
-`AWS_EC2_METADATA_SERVICE_ENDPOINT`. It speaks the protocol's second version alone, for the security
-configuration of our clusters demands that: whoever shows no session token is refused.
+AWS SDKs request credentials from it if they find none elsewhere;
+`AWS_EC2_METADATA_SERVICE_ENDPOINT` leads them here. It supports version 2 of the protocol only, as
+the clusters' security configuration demands: requests without a session token are refused.
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
 """
 
@@ -23,14 +23,14 @@ from local.access import ACCOUNT, REGION, Access
 
 logger = logging.getLogger(__name__)
 SERVICE = "ec2.amazonaws.com"
-SESSION_SECONDS = 3600  # as long as a role's session lasts, unless the role says otherwise
-MOST_TOKEN_SECONDS = 21600
+SESSION_SECONDS = 3600  # the default maximum session duration of a role
+MAX_TOKEN_SECONDS = 21600
 INSTANCE = "i-00000000000000000"
 _CREDENTIALS = "/latest/meta-data/iam/security-credentials/"
 
 
 class MetadataError(Exception):
-    """An instance profile that gives a node no rights; the message says why."""
+    """An instance profile gives a node no credentials; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Credentials:
     """Temporary credentials of a role.
 
     Attributes:
-        role: its name.
-        access_key: id of the key.
-        secret_key: the key.
-        token: of the session.
-        issued: when it began.
-        expires: when it ends.
+        role: the role's name.
+        access_key: access key id.
+        secret_key: secret access key.
+        token: session token.
+        issued: when the session began.
+        expires: when the session ends.
     """
 
     role: str
@@ -55,23 +55,23 @@ class Credentials:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether half of the session is still to come: SDKs want a quarter of an hour at least."""
+        """Whether half of the session is left; SDKs refresh 15 minutes before the end."""
         return datetime.now(UTC) < self.issued + (self.expires - self.issued) / 2
 
 
 def profile_credentials(access: Access, profile: str, session: str) -> Callable[[], Credentials]:
-    """What asks STS for credentials of an instance profile's role, as EC2 does for its instances.
+    """Return a function that gets credentials of an instance profile's role from STS.
 
-    The emulator has no caller that is EC2: its root user asks, whom it lets through as any
-    service. So that the role trusts EC2 is seen to here.
+    On AWS, EC2 assumes the role. The emulator cannot act as EC2, so its root user assumes the role,
+    and this function checks that the role trusts EC2.
 
     Args:
         access: to the cloud.
         profile: name or ARN, the JobFlowRole of RunJobFlow.
-        session: name that the session goes by.
+        session: name of the session.
 
     Raises:
-        MetadataError: there is no such profile, or its role does not trust EC2.
+        MetadataError: the profile does not exist, or its role does not trust EC2.
     """
     iam, name = access.client("iam"), profile.rpartition("/")[2]
     try:
@@ -111,18 +111,18 @@ def _trusts_ec2(policy: dict[str, Any]) -> bool:
 
 
 class InstanceMetadata:
-    """The service of one instance, from `with` to the end of its block.
+    """The service of one instance, until its `with` block ends.
 
     Attributes:
-        outage: for as long as it is set every request is answered 503 and nothing else.
-        refused: how many were.
+        outage: while True, every request is answered with 503.
+        refused: number of these requests.
     """
 
     def __init__(self, credentials: Callable[[], Credentials], region: str = REGION):
-        """Make one that hands out what `credentials` gives, asked anew before it expires."""
+        """Prepare to serve what `credentials` returns, renewed before it expires."""
         self.outage = False
         self.refused = 0
-        self._ask = credentials
+        self._new_credentials = credentials
         self._region = region
         self._held: Credentials | None = None
         self._lock = threading.Lock()
@@ -143,19 +143,19 @@ class InstanceMetadata:
 
     @property
     def endpoint(self) -> str:
-        """What AWS_EC2_METADATA_SERVICE_ENDPOINT is to be."""
+        """The value of AWS_EC2_METADATA_SERVICE_ENDPOINT."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def session_token(self, seconds: str) -> tuple[int, str]:
-        """Status and body for who asks for a session token that lasts so long."""
-        if not seconds.isdecimal() or not 1 <= int(seconds) <= MOST_TOKEN_SECONDS:
+        """Return status and body for a request for a session token with a lifetime."""
+        if not seconds.isdecimal() or not 1 <= int(seconds) <= MAX_TOKEN_SECONDS:
             return 400, "Bad Request"
         token = secrets.token_urlsafe()
         self._tokens[token] = time.monotonic() + int(seconds)
         return 200, token
 
     def get(self, path: str, token: str) -> tuple[int, str]:
-        """Status and body for who asks for something with a session token."""
+        """Return status and body for a GET request with a session token."""
         if time.monotonic() >= self._tokens.get(token, 0):
             return 401, "Unauthorized"
         zone = f"{self._region}a"
@@ -174,12 +174,12 @@ class InstanceMetadata:
         return (404, "Not Found") if folder else self._get_credentials(role.rstrip("/"))
 
     def _get_credentials(self, role: str) -> tuple[int, str]:
-        """The role's name for none, the credentials for its own."""
+        """Return the role's name if `role` is empty, or the role's credentials."""
         try:
             credentials = self.credentials()
-        except ClientError as error:  # as EC2 says it of a role that it may not assume
-            said = {"Code": "AssumeRoleUnauthorizedAccess", "Message": str(error)}
-            return 200, json.dumps(said | {"LastUpdated": _moment(datetime.now(UTC))})
+        except ClientError as error:  # EC2's answer for a role that it may not assume
+            answer = {"Code": "AssumeRoleUnauthorizedAccess", "Message": str(error)}
+            return 200, json.dumps(answer | {"LastUpdated": _moment(datetime.now(UTC))})
         except BotoCoreError:
             logger.exception("STS does not answer")
             return 503, ""
@@ -188,10 +188,10 @@ class InstanceMetadata:
         return 404, "Not Found"
 
     def credentials(self) -> Credentials:
-        """What it hands out now, and will for a while."""
+        """Return the current credentials, renewed if half of their session is over."""
         with self._lock:
             if self._held is None or not self._held.is_fresh:
-                self._held = self._ask()
+                self._held = self._new_credentials()
             return self._held
 
 
@@ -218,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     service: InstanceMetadata
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # else head and body come 40 ms apart, seven times per process
+    disable_nagle_algorithm = True  # otherwise 40 ms pass between head and body
 
     def do_PUT(self) -> None:
         if self.path != "/latest/api/token":
@@ -246,4 +246,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Requests are not worth a line."""
+        """Do not log requests."""

@@ -1,8 +1,8 @@
-"""Plays EMR: its API on loopback, and behind it clusters whose steps are run by local Spark.
+"""The fake EMR: its API on loopback, and clusters whose steps run on local Spark.
 
-Every request goes to the emulator first, as it came: there its signature and the caller's rights
-are checked, and there the description of clusters is kept. What the emulator cannot do is played
-here: clusters that take time, steps that really run, state changes that are told to EventBridge.
+Every request is first forwarded to the emulator, which checks its signature and the caller's
+permissions and keeps the description of the clusters. This module adds what the emulator lacks:
+clusters that take time, steps that really run, and state changes as events of EventBridge.
 """
 
 import http.client
@@ -23,23 +23,22 @@ from local.emr.cluster import ENDED, Behaviour, Cluster, Step
 from local.emr.step import Nodes, local_nodes
 
 logger = logging.getLogger(__name__)
-PAGE = 50  # as many clusters as a page of ListClusters has
-LATE_SECONDS = 60  # more than anybody waits for an answer
+PAGE = 50  # clusters on a page of ListClusters
+LATE_SECONDS = 60  # longer than any client waits for a response
 PREFIX = "ElasticMapReduce."
-UNKNOWN = "InvalidAction"  # what the emulator says of actions that it does not know
+UNKNOWN = "InvalidAction"  # the emulator's error for unsupported actions
 THROTTLED = json.dumps({"__type": "ThrottlingException", "message": "Rate exceeded"}).encode()
-# What would have to be played and is not: refused, rather than answered by the emulator alone.
+# Actions that neither the emulator nor this module carries out; they are refused.
 UNSUPPORTED = frozenset({"AddJobFlowSteps", "CancelSteps"})
 
 type Answer = dict[str, Any]
 
 
 class FakeEmr:
-    """EMR of one local cloud, from `with` to the end of its block.
+    """The EMR of one local cloud, until its `with` block ends.
 
     Attributes:
-        behaviour: how clusters that are launched from now on behave; drills set it.
-        launched: how many clusters were launched.
+        behaviour: of clusters launched from now on; drills change it.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class FakeEmr:
         behaviour: Behaviour | None = None,
         nodes: Nodes = local_nodes,
     ):
-        """Make one that will listen at the access's EMR endpoint and keep its files in `folder`."""
+        """Prepare to listen at the EMR endpoint of `access` and to keep files in `folder`."""
         self._nodes = nodes
         self.behaviour = behaviour or Behaviour()
         self._access = access
@@ -62,7 +61,7 @@ class FakeEmr:
         self._closing = threading.Event()
 
     def __enter__(self) -> Self:
-        """Listen."""
+        """Start to listen."""
         where = urlsplit(self._access.emr_endpoint)
         handler = type("Handler", (_Handler,), {"emr": self})
         self._server = ThreadingHTTPServer((where.hostname or "", where.port or 0), handler)
@@ -71,7 +70,7 @@ class FakeEmr:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop listening and end every cluster; nobody is told of it any more."""
+        """Stop listening and terminate all clusters, without events."""
         self._closing.set()
         self._server.shutdown()
         self._server.server_close()
@@ -81,43 +80,52 @@ class FakeEmr:
             thread.join()
 
     def wait_for_end(self, seconds: float) -> None:
-        """Return after so many seconds, or when the player ends."""
+        """Wait for some seconds, or until the fake EMR stops."""
         self._closing.wait(seconds)
 
     @property
     def clusters(self) -> list[Cluster]:
-        """All that were ever launched, the newest first."""
+        """All clusters that were ever launched, newest first."""
         return [*reversed(self._clusters.values())]
 
     def throttles(self, action: str) -> bool:
-        """Whether a request is refused because EMR has too much to do."""
+        """Whether to refuse a request because of throttling."""
         if self._refused[action] < self.behaviour.throttled:
             self._refused[action] += 1
             return True
         self._refused[action] = 0
         return False
 
-    def answer(self, action: str, request: Answer, said: Answer) -> Answer:
-        """What EMR answers, given what the emulator said to the same request."""
+    def answer(self, action: str, request: Answer, emulated: Answer) -> Answer:
+        """Carry out a request and return EMR's response.
+
+        Args:
+            action: the action's name.
+            request: the request's body.
+            emulated: the emulator's response to it.
+        """
         match action:
             case "RunJobFlow":
-                self._launch(said["JobFlowId"], request)
+                self._launch(emulated["JobFlowId"], request)
             case "TerminateJobFlows":
                 for id in request["JobFlowIds"]:
                     if id in self._clusters:
                         self._clusters[id].end("USER_REQUEST", "Terminated by user request")
             case "DescribeCluster":
-                said["Cluster"]["Status"] = self._clusters[request["ClusterId"]].status()
+                emulated["Cluster"]["Status"] = self._clusters[request["ClusterId"]].status()
             case "ListClusters":
                 return self._list_clusters(request)
             case "DescribeStep":
-                said["Step"]["Status"] = self._steps(request)[request["StepId"]].status()
+                emulated["Step"]["Status"] = self._steps(request)[request["StepId"]].status()
             case "ListSteps":
                 return {"Steps": self._list_steps(request)}
-        return said
+        return emulated
 
     def answer_alone(self, action: str, request: Answer) -> Answer | None:
-        """What EMR answers where the emulator has no answer; None where neither has one.
+        """Carry out a request that the emulator does not support.
+
+        Returns:
+            EMR's response, or None if this module does not support the action either.
 
         Raises:
             ValueError: EMR would refuse the request; the message is EMR's.
@@ -141,22 +149,22 @@ class FakeEmr:
         return {"Name": name, "SecurityConfiguration": self._security[name]}
 
     def _launch(self, cluster_id: str, request: Answer) -> None:
-        """Play the cluster that the emulator has just noted."""
+        """Start the cluster that the emulator has just recorded."""
         emulator = self._access.client("emr", self._access.endpoint)
-        noted = emulator.describe_cluster(ClusterId=cluster_id)["Cluster"]
+        recorded = emulator.describe_cluster(ClusterId=cluster_id)["Cluster"]
         steps = [
             Step(each["Id"], each["Name"], each["Config"]["Args"], each["ActionOnFailure"])
             for each in emulator.list_steps(ClusterId=cluster_id)["Steps"]
         ]
         behaviour = self.behaviour
         if behaviour.cluster == "dies_once":
-            is_first = all(each.name != noted["Name"] for each in self.clusters)
+            is_first = all(each.name != recorded["Name"] for each in self.clusters)
             behaviour = replace(behaviour, cluster="dies_starting" if is_first else "lives")
         cluster = Cluster(
             id=cluster_id,
-            name=noted["Name"],
-            log_uri=noted.get("LogUri", ""),
-            profile=noted["Ec2InstanceAttributes"]["IamInstanceProfile"],
+            name=recorded["Name"],
+            log_uri=recorded.get("LogUri", ""),
+            profile=recorded["Ec2InstanceAttributes"]["IamInstanceProfile"],
             steps=steps,
             behaviour=behaviour,
             folder=self._folder / cluster_id,
@@ -183,7 +191,7 @@ class FakeEmr:
         try:
             for each in waiting:
                 eventbridge.deliver(self._access, each)
-        except Exception:  # as in AWS: state changes are told as well as can be
+        except Exception:  # as on AWS, delivery is best effort
             logger.exception("an event of EMR was not delivered: %s", json.dumps(event))
 
     def _list_clusters(self, request: Answer) -> Answer:
@@ -203,7 +211,7 @@ class FakeEmr:
         return {step.id: step for step in self._clusters[request["ClusterId"]].steps}
 
     def _list_steps(self, request: Answer) -> list[Answer]:
-        """The newest first, as EMR lists them."""
+        """Return the steps newest first, as EMR does."""
         states = set(request.get("StepStates") or [])
         wanted = set(request.get("StepIds") or [])
         return [
@@ -219,7 +227,7 @@ class FakeEmr:
         ]
 
     def forward(self, headers: Mapping[str, str], body: bytes) -> tuple[int, str, bytes]:
-        """Send a request to the emulator as it came; returns status, content type and body."""
+        """Forward a request unchanged and return status, content type and body."""
         where = urlsplit(self._access.endpoint)
         connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=60)
         try:
@@ -248,7 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
         status, content_type, text = self.emr.forward(dict(self.headers), body)
         if status == 200:
             if action in UNSUPPORTED:
-                message = f"the local cloud does not play {action}"
+                message = f"the local cloud does not support {action}"
                 error = {"__type": "InvalidRequestException", "message": message}
                 status, text = 400, json.dumps(error).encode()
             else:
@@ -273,7 +281,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer_alone(
         self, action: str, request: Answer, status: int, text: bytes
     ) -> tuple[int, bytes]:
-        """Status and body for what the emulator did not understand."""
+        """Return status and body for a request that the emulator does not support."""
         try:
             answer = self.emr.answer_alone(action, request)
         except ValueError as error:
@@ -282,4 +290,4 @@ class _Handler(BaseHTTPRequestHandler):
         return (status, text) if answer is None else (200, json.dumps(answer).encode())
 
     def log_message(self, *_: object) -> None:
-        """Requests are not worth a line."""
+        """Do not log requests."""

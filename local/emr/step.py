@@ -1,7 +1,7 @@
-"""One step of a cluster: its own spark-submit, run by the Spark of this machine.
+"""Runs one step of a cluster, its spark-submit command, on the Spark of this machine.
 
-The code that it names is brought to disk. The data are not: the job itself reads and writes them in
-S3, as on the nodes of a cluster and with the rights of the nodes.
+The job's code is downloaded first. The data are not: the job itself reads and writes them in S3
+with the nodes' credentials, as on a cluster.
 """
 
 import gzip
@@ -24,12 +24,12 @@ from tools.java import java_home
 from tools.paths import ROOT
 
 PYTHON = ROOT / ".venv" / "bin" / "python"
-JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"  # a job of seconds ends before C2 has compiled anything
-DEPENDENCIES = "environment"  # the archive that is not unpacked: .venv has it, from the same lock
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"  # a job of seconds ends before the C2 compiler pays off
+DEPENDENCIES = "environment"  # this archive is not unpacked: .venv has the same packages
 
 _S3 = "s3://"
 _GIB = 2**30
-# What only a cluster has: where it runs, how many machines, how large.
+# Options that make sense on a cluster only: its mode, its number and size of machines.
 _CLUSTER_OPTIONS = frozenset(
     {"--deploy-mode", "--master", "--num-executors", "--executor-memory", "--executor-cores"}
     | {"--driver-memory", "--driver-cores"}
@@ -44,24 +44,24 @@ _DRIVER_VARIABLE = "spark.yarn.appMasterEnv."
 
 
 class StepError(Exception):
-    """A step that cannot be run as it is; the message is what EMR would report."""
+    """The step cannot run; the message is what EMR would report."""
 
 
 class NodesError(Exception):
-    """Nodes of a cluster that do not come up; the message is what EMR would report."""
+    """The nodes of a cluster did not start; the message is what EMR would report."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What a step submits, without what only a cluster has.
+    """A parsed spark-submit command, without options that only a cluster needs.
 
     Attributes:
         program: URI of the job.
-        arguments: the job's own.
-        options: of spark-submit.
+        arguments: the job's arguments.
+        options: options of spark-submit.
         modules: URIs of --py-files.
-        archives: URIs of --archives, by the folder of the working directory that each becomes.
-        environment: the driver's variables.
+        archives: URIs of --archives, by the folder into which each is unpacked.
+        environment: variables of the driver.
     """
 
     program: str
@@ -73,10 +73,10 @@ class Submission:
 
 
 def parse_submission(arguments: Sequence[str]) -> Submission:
-    """What a step with these Args submits.
+    """Parse the Args of a step.
 
     Raises:
-        StepError: it is no spark-submit, or one without a program.
+        StepError: the command is not spark-submit, or names no program.
     """
     command, *rest = arguments or [""]
     if command != "spark-submit":
@@ -104,25 +104,25 @@ def parse_submission(arguments: Sequence[str]) -> Submission:
 
 
 def _named(archive: str) -> tuple[str, str]:
-    """The folder that an archive becomes, and its URI."""
+    """Return the folder into which an archive is unpacked, and its URI."""
     uri, _, name = archive.partition("#")
     name = name or PurePosixPath(uri).name
     if name in ("", ".", "..") or "/" in name:
-        raise StepError(f"{archive} cannot be unpacked into a folder of that name")
+        raise StepError(f"{archive} has an invalid folder name")
     return name, uri
 
 
 def download_code(submission: Submission, s3: Any, code: Path, work: Path) -> list[str]:
-    """Bring what is submitted to disk; returns what spark-submit is to be given.
+    """Download the code of a submission and return the arguments for the local spark-submit.
 
     Args:
         submission: from `parse_submission`.
-        s3: client.
-        code: a folder for the objects, as `<bucket>/<key>`.
+        s3: a client of S3.
+        code: folder for the objects, as `<bucket>/<key>`.
         work: the working directory, into which the archives are unpacked.
 
     Raises:
-        StepError: one of them cannot be had, or not be unpacked.
+        StepError: an object cannot be downloaded or unpacked.
     """
     for name, uri in submission.archives.items():
         if name != DEPENDENCIES:
@@ -137,11 +137,11 @@ def download_code(submission: Submission, s3: Any, code: Path, work: Path) -> li
 
 
 def _download(uri: str, s3: Any, folder: Path) -> Path:
-    """The path to which an object was brought."""
+    """Download an object and return its path."""
     bucket, _, key = uri.removeprefix(_S3).partition("/")
     leads_out = key.startswith("/") or ".." in PurePosixPath(uri).parts
     if not uri.startswith(_S3) or not key or leads_out:
-        raise StepError(f"{uri} cannot be brought to disk")
+        raise StepError(f"{uri} is not a valid S3 URI")
     path = folder / bucket / key
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -152,22 +152,24 @@ def _download(uri: str, s3: Any, folder: Path) -> Path:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip, of which no name leads out of the folder."""
+    """Unpack a zip; names that lead out of the folder stay in it."""
     try:
         with zipfile.ZipFile(archive) as content:
             content.extractall(folder)
     except zipfile.BadZipFile as error:
-        raise StepError(f"{archive.name} is no zip: the local cloud unpacks no others") from error
+        raise StepError(
+            f"{archive.name} is not a zip: the local cloud unpacks no other format"
+        ) from error
 
 
 def local_command(arguments: Sequence[str], work: Path) -> list[str]:
-    """The command of this machine for what a step submits.
+    """Return the command that runs a submission on this machine.
 
     Args:
-        arguments: of spark-submit, without what only a cluster has.
-        work: where Spark may keep its temporary files.
+        arguments: arguments of spark-submit, without options that only a cluster needs.
+        work: folder for Spark's temporary files.
     """
-    # Else /tmp keeps a file if killed.
+    # Without these, a killed JVM leaves a file in /tmp.
     java_options = f"-XX:-UsePerfData -Djava.io.tmpdir={work} {JAVA_OPTIONS}"
     return [
         str(ROOT / ".venv" / "bin" / "spark-submit"),
@@ -184,7 +186,7 @@ def local_command(arguments: Sequence[str], work: Path) -> list[str]:
 
 
 def driver_memory(memory: int) -> int:
-    """GiB for Spark on a machine with so many bytes: a quarter, but 2 to 8."""
+    """Return Spark's memory in GiB for a machine's memory in bytes: a quarter, but 2 to 8."""
     return min(8, max(2, memory // 4 // _GIB))
 
 
@@ -194,13 +196,13 @@ def _memory() -> int:
 
 @dataclass
 class StepRun(ABC):
-    """A step being run, by whatever Spark.
+    """A running step, on whatever Spark.
 
     Attributes:
         access: to the cloud.
-        metadata: what the job has its rights from.
+        metadata: the instance metadata service, which gives the job its credentials.
         arguments: the step's Args.
-        folder: its own; it has `stdout` and `stderr` of spark-submit.
+        folder: the step's folder, with `stdout` and `stderr` of spark-submit.
     """
 
     access: Access
@@ -214,25 +216,25 @@ class StepRun(ABC):
         """Start spark-submit.
 
         Raises:
-            StepError: it is not a step that can be run here.
+            StepError: the step cannot run here.
         """
 
     def poll(self) -> int | None:
-        """spark-submit's exit status, or None while it runs."""
+        """Return spark-submit's exit status, or None while it runs."""
         return self._process.poll() if self._process else None
 
     def stop(self) -> None:
-        """End spark-submit, where it was started, with whatever is left of it."""
+        """Stop spark-submit and its children, if it was started."""
         if self._process:
             self._process.stop()
 
     def submit(self, command: Sequence[str], environment: Mapping[str, str], work: Path) -> None:
-        """Run spark-submit.
+        """Start a command as spark-submit.
 
         Args:
-            command: the whole.
-            environment: the whole.
-            work: its working directory.
+            command: program and arguments.
+            environment: the complete environment.
+            work: the working directory.
         """
         with (self.folder / "stdout").open("wb") as out, (self.folder / "stderr").open("wb") as err:
             self._process = SupervisedProcess(
@@ -240,36 +242,36 @@ class StepRun(ABC):
             )
 
     def put_logs(self, bucket: str, prefix: str) -> None:
-        """Bring what it said to S3, as `stdout.gz` and `stderr.gz` below a prefix."""
+        """Upload spark-submit's output to S3, as `stdout.gz` and `stderr.gz` below a prefix."""
         s3 = node_s3(self.access, self.metadata)
         for name in ("stdout", "stderr"):
-            body = gzip.compress(self.said(name).encode())
+            body = gzip.compress(self.output(name).encode())
             s3.put_object(Bucket=bucket, Key=f"{prefix}{name}.gz", Body=body)
 
     def last_error(self) -> str:
-        """The last line with which the job complained, as EMR shows it of a failed step.
+        """Return the last error line of the job, as EMR does for a failed step.
 
-        spark-submit writes what Python says on standard error to its own standard output.
+        spark-submit writes the standard error of Python to its own standard output.
         """
         for name in ("stdout", "stderr"):
-            lines = [line.strip() for line in self.said(name).splitlines()]
-            # A line of Java's stack begins so, and names classes such as SparkErrorUtils.
+            lines = [line.strip() for line in self.output(name).splitlines()]
+            # Lines of a Java stack begin so; they may contain class names such as SparkErrorUtils.
             lines = [line for line in lines if not line.startswith("at ")]
-            if telling := [line for line in lines if re.search(r"Error|Exception", line)]:
-                return telling[-1]
+            if errors := [line for line in lines if re.search(r"Error|Exception", line)]:
+                return errors[-1]
         return ""
 
-    def said(self, name: str) -> str:
-        """What spark-submit has said so far on `stdout` or `stderr`."""
+    def output(self, name: str) -> str:
+        """Return what spark-submit has written so far to `stdout` or `stderr`."""
         path = self.folder / name
         return path.read_text(errors="replace") if path.exists() else ""
 
 
 class SparkStep(StepRun):
-    """A step run by the Spark of this machine; its folder has `code/` and `work/`, too."""
+    """A step on the Spark of this machine; its folder also has `code/` and `work/`."""
 
     def start(self) -> None:
-        """Bring the code to disk and start Spark; see `StepRun`."""
+        """Download the code and start Spark; see `StepRun`."""
         work = self.folder / "work"
         work.mkdir(parents=True)
         submission = parse_submission(self.arguments)
@@ -288,14 +290,14 @@ class SparkStep(StepRun):
 
 
 def node_s3(access: Access, metadata: InstanceMetadata) -> Any:
-    """A client of S3 with the nodes' rights."""
-    of = metadata.credentials()
-    node = replace(access, key=of.access_key, secret=of.secret_key, token=of.token)
+    """Return a client of S3 with the nodes' credentials."""
+    found = metadata.credentials()
+    node = replace(access, key=found.access_key, secret=found.secret_key, token=found.token)
     return node.client("s3")
 
 
 def node_environment(access: Access, metadata: InstanceMetadata) -> dict[str, str]:
-    """What a node's processes find the cloud and their rights by; no key is in it."""
+    """Return the environment of a node's processes; it contains no access keys."""
     return clean_environment() | {
         "AWS_ENDPOINT_URL": access.endpoint,
         "AWS_EC2_METADATA_DISABLED": "false",
@@ -313,19 +315,19 @@ type Nodes = Callable[
 def local_nodes(
     request: Mapping[str, Any], access: Access, metadata: InstanceMetadata, folder: Path
 ) -> Iterator[MakeStep]:
-    """The nodes of a cluster: this machine, which needs no bootstrap action.
+    """Use this machine as the nodes of a cluster. Bootstrap actions are not run.
 
     Args:
-        request: of RunJobFlow.
+        request: the RunJobFlow request.
         access: to the cloud.
-        metadata: what the nodes have their rights from.
-        folder: for what the nodes keep.
+        metadata: the nodes' instance metadata service.
+        folder: the nodes' folder.
 
     Yields:
-        What runs a step, given its Args and a folder of its own.
+        A function that makes a step from its Args and its folder.
 
     Raises:
-        NodesError: they do not come up.
+        NodesError: a bootstrap action's script cannot be downloaded.
     """
     bootstrap_scripts(request, access, metadata, folder)
     yield lambda arguments, own: SparkStep(access, metadata, arguments, own)
@@ -334,10 +336,10 @@ def local_nodes(
 def bootstrap_scripts(
     request: Mapping[str, Any], access: Access, metadata: InstanceMetadata, folder: Path
 ) -> list[Path]:
-    """The scripts of a request's bootstrap actions, brought to disk as a node does.
+    """Download the scripts of a request's bootstrap actions, as a node does.
 
     Raises:
-        NodesError: one cannot be had.
+        NodesError: a script cannot be downloaded.
     """
     s3 = node_s3(access, metadata)
     actions = request.get("BootstrapActions", [])

@@ -1,4 +1,4 @@
-"""The configuration of a YARN on one machine: what EMR says to its nodes, in Hadoop's own files."""
+"""The configuration of a YARN on one machine: EMR's settings, in Hadoop's own files."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,8 +14,8 @@ from local.emr.step import NodesError
 LOOPBACK = "127.0.0.1"
 PYSPARK = Path(sys.prefix) / "lib" / "python3.13" / "site-packages" / "pyspark"
 S3A = "org.apache.hadoop.fs.s3a"
-# What EMR's own spark-defaults.conf says on an m5.xlarge, as far as Apache's Spark knows it: what a
-# request leaves unsaid is filled in as EMR would.
+# EMR's spark-defaults.conf on an m5.xlarge, without properties unknown to Apache Spark. A request's
+# properties override these, as on EMR.
 # https://docs.aws.amazon.com/emr/latest/ReleaseGuide/emr-spark-configure.html
 EMR_SPARK_DEFAULTS = {
     "spark.master": "yarn",
@@ -44,12 +44,12 @@ log4j.appender.console.layout.ConversionPattern=%d{HH:mm:ss} %p %c{1}: %m%n
 
 @dataclass(frozen=True)
 class Configuration:
-    """What all servers and the client of one YARN are told.
+    """The configuration of all servers and of the client of one YARN.
 
     Attributes:
-        core: of core-site.xml.
-        yarn: of yarn-site.xml; a NodeManager is told more.
-        spark: of spark-defaults.conf.
+        core: properties of core-site.xml.
+        yarn: properties of yarn-site.xml, without those of a single NodeManager.
+        spark: properties of spark-defaults.conf.
     """
 
     core: Mapping[str, str]
@@ -65,8 +65,8 @@ class Configuration:
         """Write the files into a folder.
 
         Args:
-            folder: new.
-            more: of yarn-site.xml.
+            folder: a new folder.
+            more: further properties of yarn-site.xml.
         """
         folder.mkdir(parents=True)
         (folder / "core-site.xml").write_text(xml(self.core))
@@ -85,22 +85,22 @@ def configuration(
     ports: Iterator[int],
     node: Mapping[str, str],
 ) -> Configuration:
-    """What EMR makes of a request's Configurations, and where this machine has things.
+    """Combine EMR's settings, a request's Configurations, and this machine's paths and ports.
 
     Args:
-        request: of RunJobFlow.
+        request: the RunJobFlow request.
         access: to the local cloud.
-        metadata: what the nodes have their rights from.
-        folder: of the YARN.
-        ports: that nobody listens on.
-        node: from `node_size`.
+        metadata: the nodes' instance metadata service.
+        folder: the YARN's folder.
+        ports: unused ports.
+        node: size of a node, from `node_size`.
 
     Raises:
-        NodesError: a classification that is not known here.
+        NodesError: the request has a classification that is not supported here.
     """
     given = {each["Classification"]: each["Properties"] for each in request["Configurations"]}
     if unknown := sorted(given.keys() - {"spark-defaults", "yarn-site"}):
-        raise NodesError(f"this cluster does not know the classification {unknown[0]}")
+        raise NodesError(f"this cluster does not support the classification {unknown[0]}")
     addresses = {
         f"yarn.resourcemanager.{name}address": f"{LOOPBACK}:{next(ports)}"
         for name in RESOURCE_MANAGER
@@ -113,7 +113,7 @@ def configuration(
 
 
 def node_size(memory_mb: int, vcpus: int) -> dict[str, str]:
-    """What YARN has of each node, and so the most that a container may have."""
+    """Return YARN's share of a node, which also limits each container."""
     return {
         "yarn.nodemanager.resource.memory-mb": str(memory_mb),
         "yarn.nodemanager.resource.cpu-vcores": str(vcpus),
@@ -123,7 +123,7 @@ def node_size(memory_mb: int, vcpus: int) -> dict[str, str]:
 
 
 def of_node_manager(folder: Path, ports: Iterator[int]) -> dict[str, str]:
-    """What one NodeManager is told beside what all are."""
+    """Return the properties of one NodeManager."""
     addresses = {
         f"yarn.nodemanager.{name}address": f"{LOOPBACK}:{next(ports)}" for name in NODE_MANAGER
     }
@@ -135,7 +135,7 @@ def of_node_manager(folder: Path, ports: Iterator[int]) -> dict[str, str]:
 
 
 def xml(properties: Mapping[str, str]) -> str:
-    """Properties as Hadoop reads them."""
+    """Return properties in Hadoop's XML format."""
     rows = (
         f"<property><name>{escape(name)}</name><value>{escape(value)}</value></property>\n"
         for name, value in properties.items()
@@ -144,7 +144,7 @@ def xml(properties: Mapping[str, str]) -> str:
 
 
 def _core(access: Access, folder: Path) -> dict[str, str]:
-    """Local files in place of HDFS; `s3://` by S3A, with the nodes' rights."""
+    """Use local files instead of HDFS, and S3A for `s3://`, with the nodes' credentials."""
     return {
         "fs.defaultFS": "file:///",
         "hadoop.tmp.dir": str(folder / "tmp"),
@@ -158,33 +158,33 @@ def _core(access: Access, folder: Path) -> dict[str, str]:
 
 
 def _yarn(access: Access, metadata: InstanceMetadata) -> dict[str, str]:
-    """EMR's own settings, and what lets several nodes live on one machine."""
-    environment = {  # a container has nothing of its NodeManager's own environment
+    """Return EMR's settings, and what several nodes on one machine require."""
+    environment = {  # a container does not inherit its NodeManager's environment
         "AWS_ENDPOINT_URL": access.endpoint,
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.endpoint,
-        "NUMBA_DEBUG_CACHE": "1",  # its log tells what was compiled, and where it is kept
+        "NUMBA_DEBUG_CACHE": "1",  # logs what is compiled, and where it is cached
     }
     return {
         "yarn.resourcemanager.hostname": LOOPBACK,
         "yarn.scheduler.minimum-allocation-mb": "32",
         "yarn.nodemanager.pmem-check-enabled": "true",
-        "yarn.nodemanager.resource.memory.enforced": "false",  # else that is left to cgroups
+        "yarn.nodemanager.resource.memory.enforced": "false",  # otherwise cgroups enforce it
         "yarn.nodemanager.vmem-check-enabled": "false",
-        # EMR's is /home/, which its containers may not write; here they may write everything else.
+        # EMR has /home/, where containers cannot write. Here they cannot write to /proc/.
         "yarn.nodemanager.user-home-dir": "/proc/",
         "yarn.nodemanager.admin-env": ",".join(f"{k}={v}" for k, v in environment.items()),
         "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "99",
-        "yarn.nm.liveness-monitor.expiry-interval-ms": "15000",  # EMR hears of a lost node from EC2
+        "yarn.nm.liveness-monitor.expiry-interval-ms": "15000",  # on EMR, EC2 reports a lost node
         "yarn.resourcemanager.nm.liveness-monitor.interval-ms": "1000",
     }
 
 
 def _spark(folder: Path) -> dict[str, str]:
-    """Where the client and the containers find things on this machine."""
+    """Return the paths of this machine for the client and the containers."""
     return {
         "spark.yarn.jars": f"local:{PYSPARK}/jars/*",
         "spark.yarn.stagingDir": (folder / "staging").as_uri(),
-        "spark.yarn.appMasterEnv.SPARK_LOCAL_IP": LOOPBACK,  # which hands it to executors
+        "spark.yarn.appMasterEnv.SPARK_LOCAL_IP": LOOPBACK,  # the executors inherit it
         "spark.eventLog.enabled": "true",
         "spark.eventLog.dir": (folder / "events").as_uri(),
     }

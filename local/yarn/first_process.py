@@ -1,7 +1,7 @@
-"""The first process of a YARN's namespaces: starts its servers and collects what they leave behind.
+"""The first process of a YARN's namespaces: starts the servers and reaps orphaned processes.
 
-Standard library only, for it runs outside the project's environment. Whatever ends this process
-ends every process of the cluster, for all of them are in its PID namespace.
+Standard library only, because it runs outside the project's environment. When this process ends,
+the kernel ends all processes of the cluster, because they are in its PID namespace.
 """
 
 import json
@@ -13,21 +13,21 @@ from typing import Any
 
 
 def main(plan: Path) -> None:
-    """Put the nodes' Python where EMR has it, bootstrap, start the servers, wait for their end."""
+    """Install the nodes' Python, run the bootstrap actions and start the servers."""
     given = json.loads(plan.read_text())
     put_python(given["python"], Path(given["overlay"]))
     for script in given["bootstrap"]:
         if status := subprocess.run(["/bin/bash", script], check=False).returncode:
             sys.exit(f"bootstrap action {script} returned {status}")
     servers = {start(server): name for name, server in given["servers"].items()}
-    while True:  # orphans of containers, too, come to the first process of a namespace
+    while True:  # the first process of a namespace also inherits the containers' orphans
         ended, _ = os.wait()
         if servers.get(ended) == "resourcemanager":
             sys.exit("the ResourceManager has ended")
 
 
 def start(server: dict[str, Any]) -> int:
-    """Start a server in its folder; returns its process id."""
+    """Start a server in its folder and return its process id."""
     folder = Path(server["folder"])
     with (folder / "server.log").open("wb") as log:
         return subprocess.Popen(
@@ -41,7 +41,7 @@ def start(server: dict[str, Any]) -> int:
 
 
 def put_python(python: str, overlay: Path) -> None:
-    """Let /usr/bin/python3.13 be a bare Python, for the processes of this mount namespace alone."""
+    """Make /usr/bin/python3.13 a bare Python in this mount namespace."""
     upper, work = overlay / "upper", overlay / "work"
     for folder in (overlay, upper, work):
         folder.mkdir()

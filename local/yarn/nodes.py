@@ -1,8 +1,8 @@
-"""A real YARN on one machine: one ResourceManager and a NodeManager for each core node.
+"""A real YARN on one machine: one ResourceManager, and a NodeManager for each core node.
 
-They are configured as EMR configures its nodes (yarn_conf.py) and live with all their containers in
-namespaces of their own, where /usr/bin/python3.13 is a bare Python. When the block ends, or this
-program dies in whatever way, nothing of them is left.
+The servers have EMR's configuration (configuration.py) and run with all their containers in their
+own namespaces, in which /usr/bin/python3.13 is a bare Python. When the block ends, or this program
+dies for any reason, all of these processes end.
 """
 
 import json
@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from instance_types import INSTANCE_TYPES
-from local.access import REGION, Access, clean_environment
+from local.access import REGION, Access, clean_environment, open_url
 from local.cloud import free_ports
 from local.emr.metadata import InstanceMetadata
 from local.emr.step import MakeStep, NodesError, StepRun, bootstrap_scripts, node_environment
@@ -34,8 +34,9 @@ from tools.paths import ROOT
 
 START_SECONDS = 120
 POLL_SECONDS = 0.2
+TIMEOUT_SECONDS = 10
 SERVERS = "org.apache.hadoop.yarn.server"
-# Hadoop reaches into the JDK's own packages; Java 17 opens them only when asked.
+# Internal packages of the JDK that Hadoop uses, and that Java 17 keeps closed by default.
 OPENED = ("java.lang", "java.net", "java.util", "java.util.concurrent", "sun.net.dns")
 _APPLICATION = re.compile(r"Submitted application (application_\w+)")
 
@@ -45,7 +46,7 @@ class NodeManager:
     """One node that runs containers.
 
     Attributes:
-        name: of its folder.
+        name: the name of its folder.
         folder: its configuration, logs and containers.
     """
 
@@ -53,11 +54,11 @@ class NodeManager:
     folder: Path
 
     def processes(self) -> list[psutil.Process]:
-        """The NodeManager and everything that its containers run, as this machine sees them."""
+        """Return the NodeManager's process and all processes of its containers."""
         return [each for each in psutil.process_iter() if self._is_mine(each)]
 
     def kill(self) -> int:
-        """Kill it with its containers, as a machine's end does; returns how many processes."""
+        """Kill these processes, as the loss of a machine would, and return their number."""
         found = self.processes()
         for process in found:
             with suppress(psutil.Error):
@@ -76,7 +77,7 @@ class Yarn:
     """A running YARN.
 
     Attributes:
-        folder: everything of it on disk.
+        folder: all its files.
         web: URL of the ResourceManager's REST API.
         nodes: its NodeManagers.
     """
@@ -86,28 +87,28 @@ class Yarn:
     nodes: Sequence[NodeManager]
 
     def get(self, path: str) -> Any:
-        """Ask the ResourceManager, such as for `metrics` or `apps/ID`."""
-        return json.load(_open(urllib.request.Request(f"{self.web}/{path}")))  # noqa: S310
+        """Send the ResourceManager a GET request, for example for `metrics` or `apps/ID`."""
+        return json.load(open_url(f"{self.web}/{path}", TIMEOUT_SECONDS))
 
     def kill(self, application: str) -> None:
-        """Have YARN end an application."""
+        """Kill an application through YARN."""
         request = urllib.request.Request(  # noqa: S310
             f"{self.web}/apps/{application}/state?user.name=hadoop",
             data=b'{"state": "KILLED"}',
             headers={"Content-Type": "application/json"},
             method="PUT",
         )
-        _open(request).close()
+        open_url(request, TIMEOUT_SECONDS).close()
 
     def logs(self, application: str) -> list[Path]:
-        """The log folders of an application's containers, on all nodes."""
+        """Return the log folders of an application's containers on all nodes."""
         return sorted(self.folder.glob(f"node*/logs/{application}/container_*"))
 
     def wait(self, servers: SupervisedProcess) -> None:
-        """Return when all nodes are there.
+        """Wait until all nodes have registered.
 
         Raises:
-            NodesError: they do not come.
+            NodesError: the nodes did not register in time.
         """
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and servers.poll() is None:
@@ -116,22 +117,22 @@ class Yarn:
                     return
             time.sleep(POLL_SECONDS)
         logs = [self.folder / "nodes.log", *self.folder.rglob("server.log")]
-        said = "\n".join(path.read_text(errors="replace")[-2000:] for path in logs if path.exists())
-        raise NodesError(f"YARN did not start:\n{said}")
+        texts = [path.read_text(errors="replace")[-2000:] for path in logs if path.exists()]
+        raise NodesError("\n".join(["YARN did not start:", *texts]))
 
 
 @contextmanager
 def yarn_nodes(
     request: Mapping[str, Any], access: Access, metadata: InstanceMetadata, folder: Path
 ) -> Iterator[tuple[Yarn, MakeStep]]:
-    """The nodes of a cluster as a real YARN; see `local.emr.step.local_nodes`.
+    """Start the nodes of a cluster as a real YARN; see `local.emr.step.local_nodes`.
 
     Yields:
-        The YARN, and what runs a step.
+        The YARN, and a function that makes a step from its Args and its folder.
 
     Raises:
-        NodesError: it does not come up.
-        HadoopError: Hadoop cannot be had.
+        NodesError: YARN did not start.
+        HadoopError: Hadoop cannot be downloaded.
     """
     core = request["Instances"]["InstanceGroups"][1]
     node = INSTANCE_TYPES[core["InstanceType"]]
@@ -149,19 +150,19 @@ def start(
     count: int,
     node: Mapping[str, str],
 ) -> Iterator[Yarn]:
-    """Start the servers, wait until all nodes are there, and end everything afterwards.
+    """Start the servers, wait for all nodes, and stop everything when the block ends.
 
     Args:
-        request: of RunJobFlow.
+        request: the RunJobFlow request.
         access: to the local cloud.
-        metadata: what the nodes have their rights from.
-        folder: for everything of it.
-        count: how many NodeManagers.
-        node: their size, from `yarn_conf.node_size`.
+        metadata: the nodes' instance metadata service.
+        folder: folder for all files.
+        count: number of NodeManagers.
+        node: size of a node, from `configuration.node_size`.
 
     Raises:
-        NodesError: it does not come up.
-        HadoopError: Hadoop cannot be had.
+        NodesError: YARN did not start.
+        HadoopError: Hadoop cannot be downloaded.
     """
     each_port = len(configuration.NODE_MANAGER)
     ports = iter(free_ports(len(configuration.RESOURCE_MANAGER) + each_port * count))
@@ -198,22 +199,25 @@ def start(
         yield yarn
     finally:
         servers_process.stop()
-        for unpacked in (folder / "staging", *folder.glob("node*/local")):  # a GB; the logs stay
+        for unpacked in (
+            folder / "staging",
+            *folder.glob("node*/local"),
+        ):  # 1 GB; keep logs
             shutil.rmtree(unpacked, ignore_errors=True)
 
 
 @dataclass
 class YarnStep(StepRun):
-    """A step that is submitted to a YARN as EMR's primary node does it: its Args, verbatim.
+    """A step submitted to a YARN as EMR's primary node does: its Args, verbatim.
 
     Attributes:
-        yarn: that runs it.
+        yarn: the YARN that runs it.
     """
 
     yarn: Yarn = field(kw_only=True)
 
     def start(self) -> None:
-        """Submit it; see `StepRun`."""
+        """Submit the step; see `StepRun`."""
         self.folder.mkdir(parents=True)
         program, *rest = self.arguments
         conf = str(self.yarn.folder / "conf")
@@ -223,7 +227,7 @@ class YarnStep(StepRun):
             "HADOOP_CONF_DIR": conf,
             "YARN_CONF_DIR": conf,
             "SPARK_CONF_DIR": conf,
-            "SPARK_DIST_CLASSPATH": f"{jars()}/*",  # S3A: spark-submit looks at what it hands on
+            "SPARK_DIST_CLASSPATH": f"{jars()}/*",  # S3A, for s3:// URIs
             "SPARK_LOCAL_IP": configuration.LOOPBACK,
             "HADOOP_USER_NAME": "hadoop",
             "AWS_REGION": REGION,
@@ -232,12 +236,12 @@ class YarnStep(StepRun):
 
     @property
     def application(self) -> str | None:
-        """The application's id, or None while YARN has given none."""
-        found = _APPLICATION.search(self.said("stderr"))
+        """The application's id, or None before YARN has assigned one."""
+        found = _APPLICATION.search(self.output("stderr"))
         return found and found[1]
 
     def stop(self) -> None:
-        """End spark-submit and its application; see `StepRun`."""
+        """Stop spark-submit and kill its application; see `StepRun`."""
         is_running = self.poll() is None
         super().stop()
         if is_running and self.application:
@@ -245,7 +249,7 @@ class YarnStep(StepRun):
 
 
 def _server(main: str, folder: Path) -> dict[str, Any]:
-    """How a server is started: its class, in its folder, with the configuration that is there."""
+    """Return how to start a server: its class, with the configuration in its folder."""
     home = java_home()
     return {
         "command": [
@@ -262,7 +266,7 @@ def _server(main: str, folder: Path) -> dict[str, Any]:
 
 
 def _bare_python(folder: Path) -> str:
-    """A Python 3.13 that has nothing installed."""
+    """Create a Python 3.13 without packages and return its path."""
     base = Path(sys.base_prefix) / "bin" / "python3.13"
     command = [str(base), "-m", "venv", "--without-pip", str(folder / "python")]
     subprocess.run(command, check=True)
@@ -270,11 +274,6 @@ def _bare_python(folder: Path) -> str:
 
 
 def _unshare() -> list[str]:
-    """Namespaces for mounts and processes; of a user that is not root, one for users as well."""
+    """Return the command for mount and PID namespaces, and a user namespace if not root."""
     own = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     return ["unshare", *own, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-
-
-def _open(request: urllib.request.Request) -> Any:
-    """Open a URL of this machine, whatever proxy the environment names."""
-    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10)

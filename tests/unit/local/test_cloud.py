@@ -1,4 +1,4 @@
-"""What a local cloud's API answers, or does not."""
+"""Requests to a local cloud's API."""
 
 import threading
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ ANSWERS = {"/ok": (200, b'{"a": 1}'), "/problem": (404, b'{"status": 404}'), "/h
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers what ANSWERS says to the end of a path."""
+    """Answers by the last segment of the path, from ANSWERS."""
 
     def do_GET(self) -> None:
         status, body = ANSWERS[self.path[self.path.rindex("/") :]]
@@ -42,16 +42,16 @@ def cloud() -> Iterator[Cloud]:
         server.shutdown()
 
 
-def test_an_error_is_an_answer_too(cloud: Cloud) -> None:
+def test_an_error_status_is_returned(cloud: Cloud) -> None:
     assert cloud.get("/ok") == (200, {"a": 1})
     assert cloud.get("problem") == (404, {"status": 404})
 
 
-def test_what_is_no_json_is_one_clear_error(cloud: Cloud) -> None:
+def test_a_response_that_is_not_json_is_one_clear_error(cloud: Cloud) -> None:
     with pytest.raises(CloudError, match=r"^the API does not answer /html: "):
         cloud.get("/html")
 
 
-def test_an_api_that_is_not_there_is_one_clear_error() -> None:
+def test_an_unreachable_api_is_one_clear_error() -> None:
     with pytest.raises(CloudError, match=r"^the API does not answer /ok: "):
         cloud_at(free_ports(1)[0]).get("/ok")

@@ -1,4 +1,4 @@
-"""What the emulator is told before it starts."""
+"""The patches of the emulator."""
 
 import json
 import random
@@ -14,26 +14,28 @@ from numba.extending import is_jitted
 from local.emulator import Answer, Rationed, read_limits, sum_quickly
 
 
-def test_the_checksum_of_what_nodes_write_is_compiled_and_the_same(
+def test_the_compiled_checksum_equals_the_original(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     blobs = [random.Random(size).randbytes(size) for size in (0, 1, 7, 1000)]
     slowly = [s3._crc64nvme(blob) for blob in blobs]
     for name in ("_crc64nvme", "_CRC64NVME_TABLE", "_CRC64NVME_INIT"):
-        monkeypatch.setattr(s3, name, getattr(s3, name))  # put back afterwards
+        monkeypatch.setattr(s3, name, getattr(s3, name))  # restored after the test
     sum_quickly()
     assert is_jitted(s3._crc64nvme)
     assert [s3._crc64nvme(blob) for blob in blobs] == slowly
-    assert s3._crc64nvme(b"123456789") == 0xAE8B14860A799888  # the algorithm's published check
+    assert (
+        s3._crc64nvme(b"123456789") == 0xAE8B14860A799888
+    )  # the algorithm's published check value
     assert s3._compute_s3_checksum("CRC64NVME", b"123456789") == "rosUhgp5mIg="
 
 
 class Table:
-    """What the emulator's batches do to one table, and nothing else of it.
+    """One table of the emulator, with batch operations only.
 
     Attributes:
-        items: by key.
-        calls: how many batches came.
+        items: the table's items by key.
+        calls: number of batches received.
     """
 
     def __init__(self, items: dict[str, int]) -> None:
@@ -56,13 +58,13 @@ class Table:
 
 
 @given(count=st.integers(1, 30), most=st.integers(1, 30))
-def test_a_batch_of_reads_is_answered_in_parts_that_are_the_whole(count: int, most: int) -> None:
+def test_partial_answers_to_a_batch_read_add_up_to_the_whole(count: int, most: int) -> None:
     table = Table({str(number): number for number in range(count)})
     read = Rationed(lambda: {"keys": most}).reads(table.get)
     left: dict[str, Any] = {"t": {"Keys": [{"pk": key} for key in table.items], "X": True}}
     found: list[int] = []
     while left:
-        assert left["t"]["X"], "whatever else was asked stays"
+        assert left["t"]["X"], "the other parameters are kept"
         status, _, body = read({"RequestItems": left})
         answer = json.loads(body)
         assert status == 200
@@ -73,7 +75,7 @@ def test_a_batch_of_reads_is_answered_in_parts_that_are_the_whole(count: int, mo
     assert table.calls == -(-count // most)
 
 
-def test_a_table_takes_so_many_write_units_a_second_and_hands_back_the_rest() -> None:
+def test_writes_above_the_limit_per_second_are_returned_as_unprocessed() -> None:
     now, table = [0.0], Table({})
     write = Rationed(lambda: {"write_units": 10}, clock=lambda: now[0]).writes(table.put)
     left = {"t": [{"PutRequest": {"Item": {"pk": str(number)}}} for number in range(25)]}
@@ -83,14 +85,14 @@ def test_a_table_takes_so_many_write_units_a_second_and_hands_back_the_rest() ->
         "ProvisionedThroughputExceededException",
     )
     for taken in (10, 20, 25):
-        now[0] += 60  # what is not used is not kept for more than a second
+        now[0] += 60  # unused write units expire after a second
         status, _, body = write({"RequestItems": left})
         left = json.loads(body)["UnprocessedItems"]
         assert (status, len(table.items)) == (200, taken)
     assert left == {}
 
 
-def test_without_limits_the_emulator_is_as_it_was(tmp_path: Path) -> None:
+def test_without_limits_the_emulator_is_unchanged(tmp_path: Path) -> None:
     table = Table({"a": 1})
     rationed = Rationed(lambda: read_limits(tmp_path / "none"))
     assert rationed.reads(table.get)({"RequestItems": {"t": {"Keys": [{"pk": "a"}]}}})[0] == 200

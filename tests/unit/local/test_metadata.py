@@ -1,4 +1,4 @@
-"""The instance metadata that the local cloud's nodes have their rights from."""
+"""The instance metadata service, from which the local cloud's nodes get credentials."""
 
 import http.client
 import json
@@ -26,12 +26,12 @@ TRUSTED = "ec2.amazonaws.com"
 
 
 class Sts:
-    """Gives credentials with another key each time.
+    """Returns credentials with another key at each call.
 
     Attributes:
-        minutes_old: how long ago the session began that is given next.
-        asked: how often it was asked.
-        error: raised instead of giving any.
+        minutes_old: age of the next session.
+        asked: number of calls.
+        error: raised instead of returning credentials.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ def metadata(sts: Sts) -> Iterator[InstanceMetadata]:
 
 
 def ask(metadata: InstanceMetadata, method: str, path: str, **headers: str) -> tuple[int, str]:
-    """Status and text; `ttl` and `token` stand for the long names of the headers."""
+    """Return status and text; `ttl` and `token` are short for the names of the headers."""
     names = {"ttl": "X-aws-ec2-metadata-token-ttl-seconds", "token": "X-aws-ec2-metadata-token"}
     connection = http.client.HTTPConnection(urlsplit(metadata.endpoint).netloc, timeout=10)
     connection.request(method, path, headers={names[name]: headers[name] for name in headers})
@@ -77,12 +77,12 @@ def session(metadata: InstanceMetadata) -> str:
 
 
 def fetched(metadata: InstanceMetadata) -> dict[str, str]:
-    """What boto3 gets of it."""
+    """Return the credentials that boto3 fetches."""
     fetcher = InstanceMetadataFetcher(base_url=metadata.endpoint, env={})
     return fetcher.retrieve_iam_role_credentials()
 
 
-def test_credentials_are_had_in_the_three_steps_of_the_protocol(metadata: InstanceMetadata) -> None:
+def test_the_three_steps_of_the_protocol_give_credentials(metadata: InstanceMetadata) -> None:
     token = session(metadata)
     assert ask(metadata, "GET", ROLE, token=token) == (200, "nodes")
     status, text = ask(metadata, "GET", ROLE + "nodes", token=token)
@@ -103,7 +103,7 @@ def test_credentials_are_had_in_the_three_steps_of_the_protocol(metadata: Instan
     assert ask(metadata, "GET", "/latest/user-data", token=token)[0] == 404
 
 
-def test_without_a_session_token_nothing_is_told(
+def test_requests_without_a_session_token_are_refused(
     metadata: InstanceMetadata, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [ROLE, ROLE + "nodes", "/latest/meta-data/placement/region", "/latest/user-data"]
@@ -123,7 +123,7 @@ def test_a_session_token_lasts_from_a_second_to_six_hours(
     assert ask(metadata, "PUT", "/latest/api/token", **headers)[0] == 400
 
 
-def test_the_region_is_told(metadata: InstanceMetadata) -> None:
+def test_the_region_is_served(metadata: InstanceMetadata) -> None:
     token = session(metadata)
     region, zone, identity = (
         ask(metadata, "GET", f"/latest/{path}", token=token)[1]
@@ -140,7 +140,7 @@ def test_the_region_is_told(metadata: InstanceMetadata) -> None:
     )
 
 
-def test_credentials_are_held_for_half_of_their_session_and_then_asked_for_anew(
+def test_credentials_are_renewed_after_half_of_their_session(
     sts: Sts, metadata: InstanceMetadata
 ) -> None:
     sts.minutes_old = 29
@@ -151,7 +151,7 @@ def test_credentials_are_held_for_half_of_their_session_and_then_asked_for_anew(
         assert fetched(another)["access_key"] != fetched(another)["access_key"]
 
 
-def test_boto3_has_nothing_while_an_outage_lasts_and_credentials_after_it(
+def test_boto3_gets_no_credentials_during_an_outage_and_gets_them_afterwards(
     metadata: InstanceMetadata,
 ) -> None:
     metadata.outage = True
@@ -161,7 +161,7 @@ def test_boto3_has_nothing_while_an_outage_lasts_and_credentials_after_it(
     assert fetched(metadata)["token"] == "session"
 
 
-def test_a_role_that_may_not_be_assumed_is_said_as_ec2_says_it(
+def test_a_role_that_cannot_be_assumed_is_reported_as_ec2_does(
     sts: Sts, metadata: InstanceMetadata
 ) -> None:
     refusal = {"Error": {"Code": "AccessDenied", "Message": "not you"}}
@@ -176,7 +176,7 @@ def test_a_role_that_may_not_be_assumed_is_said_as_ec2_says_it(
 
 
 class Bucket(BaseHTTPRequestHandler):
-    """S3 that has nothing and notes who asks."""
+    """An empty S3 that records the keys of the requests."""
 
     keys: list[str]
 
@@ -196,7 +196,7 @@ class Bucket(BaseHTTPRequestHandler):
 
 @contextmanager
 def bucket() -> Iterator[tuple[str, list[str]]]:
-    """An S3's URL and the keys that it was asked with."""
+    """Yield an S3's URL and the keys of its requests."""
     handler = type("Handler", (Bucket,), {"keys": []})
     with HTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
@@ -222,7 +222,7 @@ assert s3.get_file_info("bucket/key").type == fs.FileType.NotFound
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_client_that_is_given_no_keys_signs_with_the_nodes_credentials(
+def test_a_client_without_keys_signs_with_the_nodes_credentials(
     metadata: InstanceMetadata, client: str
 ) -> None:
     environment = clean_environment() | {
@@ -236,7 +236,7 @@ def test_a_client_that_is_given_no_keys_signs_with_the_nodes_credentials(
 
 
 class Aws:
-    """Access to moto."""
+    """An `Access` to moto."""
 
     def client(self, service: str) -> Any:
         make: Any = boto3.client
@@ -250,7 +250,7 @@ def access() -> Iterator[Access]:
 
 
 def make_profile(access: Access, service: str) -> None:
-    """A profile `nodes` with a role of another name that trusts a service."""
+    """Create the profile `nodes` with the role `node-role`, which trusts a service."""
     trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     iam = access.client("iam")
@@ -275,7 +275,7 @@ def test_a_profile_gives_its_roles_credentials(access: Access, name: str) -> Non
     assert who["Arn"].endswith(":assumed-role/node-role/j-CLUSTER")
 
 
-def test_a_profile_that_ec2_may_not_use_is_refused(access: Access) -> None:
+def test_a_profile_that_ec2_cannot_use_is_refused(access: Access) -> None:
     with pytest.raises(MetadataError, match="Invalid InstanceProfile: nodes"):
         profile_credentials(access, "nodes", "j-CLUSTER")
     make_profile(access, "lambda.amazonaws.com")

@@ -1,4 +1,4 @@
-"""The command line ends in good order, whoever ends it."""
+"""A program with a local cloud cleans up, whatever ends it."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 
 LIMIT_SECONDS = 30
-# What `python -m local` does while a cloud is up; the file stands for what must be tidied up.
+# Stands for `python -m local` while a cloud is up. The file stands for what must be cleaned up.
 PROGRAM = """
 import sys, time
 from pathlib import Path
@@ -26,7 +26,7 @@ try:
 finally:
     file.unlink()
 """
-# The first program of a terminal, which is told of its end and waits for its child, as make does.
+# The first program of a terminal. It gets SIGHUP and waits for its child, as make does.
 LEADER = """
 import fcntl, signal, subprocess, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -38,11 +38,11 @@ subprocess.run([sys.executable, "-c", *sys.argv[1:]])
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + LIMIT_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.02)
 
 
-def test_closing_the_terminal_ends_it_even_where_make_is_told_alone(tmp_path: Path) -> None:
+def test_closing_the_terminal_ends_it_even_if_only_make_gets_the_signal(tmp_path: Path) -> None:
     file = tmp_path / "file"
     screen, terminal = os.openpty()
     leader = subprocess.Popen(
@@ -64,7 +64,7 @@ def test_closing_the_terminal_ends_it_even_where_make_is_told_alone(tmp_path: Pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_in_good_order(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_it_after_the_cleanup(tmp_path: Path, number: signal.Signals) -> None:
     file = tmp_path / "file"
     process = start(file)
     process.send_signal(number)
@@ -72,7 +72,7 @@ def test_a_signal_ends_it_in_good_order(tmp_path: Path, number: signal.Signals) 
     assert not file.exists()
 
 
-def test_under_nohup_a_lost_terminal_is_no_end(tmp_path: Path) -> None:
+def test_under_nohup_it_survives_the_terminal(tmp_path: Path) -> None:
     file = tmp_path / "file"
     process = start(file, "nohup")
     process.send_signal(signal.SIGHUP)
@@ -85,7 +85,7 @@ def test_under_nohup_a_lost_terminal_is_no_end(tmp_path: Path) -> None:
 
 
 def start(file: Path, *before: str) -> subprocess.Popen[bytes]:
-    """The program, once it is up."""
+    """Start the program and wait until it is up."""
     process = subprocess.Popen(
         [*before, sys.executable, "-c", PROGRAM, str(file)],
         cwd=ROOT,

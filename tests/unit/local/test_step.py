@@ -1,4 +1,4 @@
-"""The step that local Spark runs: its command, its code on disk, and whose rights it has."""
+"""A step on local Spark: its command, the download of its code, and its credentials."""
 
 import io
 import json
@@ -40,7 +40,7 @@ def s3() -> Any:
 
 
 def put(s3: Any, **objects: bytes) -> None:
-    """Put objects below the code's prefix."""
+    """Put objects under the code's prefix."""
     for name, content in objects.items():
         s3.put_object(Bucket=BUCKET, Key=f"runs/1/code/{name.replace('__', '.')}", Body=content)
 
@@ -53,7 +53,7 @@ def zipped(**files: str) -> bytes:
     return blob.getvalue()
 
 
-def test_what_only_a_cluster_has_is_left_out_and_the_job_s_arguments_stay() -> None:
+def test_options_for_clusters_are_removed_and_the_jobs_arguments_kept() -> None:
     given = [
         "spark-submit",
         *("--deploy-mode", "cluster", "--executor-memory", "9g", "--name", "it"),
@@ -75,7 +75,7 @@ def test_what_only_a_cluster_has_is_left_out_and_the_job_s_arguments_stay() -> N
     assert command[-3:] == ["--name", "it", "job.py"]
 
 
-def test_what_yarn_would_bring_to_the_nodes_is_told_apart() -> None:
+def test_archives_modules_and_driver_variables_are_parsed() -> None:
     submission = parse_submission(
         [
             "spark-submit",
@@ -105,11 +105,14 @@ def test_what_yarn_would_bring_to_the_nodes_is_told_apart() -> None:
         (["hive", "-f", "query"], "runs spark-submit only, not 'hive'"),
         ([], "runs spark-submit only, not ''"),
         (["spark-submit", "--name", "it"], "Missing application resource"),
-        (["spark-submit", "--archives", "s3://a/b.zip#..", "job.py"], "cannot be unpacked"),
-        (["spark-submit", "--archives", "s3://a/b.zip#../c", "job.py"], "cannot be unpacked"),
+        (["spark-submit", "--archives", "s3://a/b.zip#..", "job.py"], "has an invalid folder name"),
+        (
+            ["spark-submit", "--archives", "s3://a/b.zip#../c", "job.py"],
+            "has an invalid folder name",
+        ),
     ],
 )
-def test_a_step_that_cannot_be_run_is_refused(arguments: list[str], reason: str) -> None:
+def test_a_step_that_cannot_run_is_refused(arguments: list[str], reason: str) -> None:
     with pytest.raises(StepError, match=reason):
         parse_submission(arguments)
 
@@ -119,7 +122,7 @@ def test_spark_gets_a_quarter_of_the_memory_within_limits(gib: int, given: int) 
     assert driver_memory(gib * 2**30) == given
 
 
-def test_code_is_brought_to_disk_and_data_are_not(s3: Any, tmp_path: Path) -> None:
+def test_code_is_downloaded_and_data_are_not(s3: Any, tmp_path: Path) -> None:
     put(s3, job__py=b"job", a__zip=b"a", b__py=b"b", job__zip=zipped(**{"in/it.py": "it"}))
     submission = Submission(
         CODE + "job.py",
@@ -142,15 +145,15 @@ def test_code_is_brought_to_disk_and_data_are_not(s3: Any, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        (f"s3://{BUCKET}/a/../../../../x", "cannot be brought to disk"),
-        (f"s3://{BUCKET}//x", "cannot be brought to disk"),
-        ("s3://../x", "cannot be brought to disk"),
-        (f"s3://{BUCKET}/", "cannot be brought to disk"),
-        ("/etc/passwd", "cannot be brought to disk"),
+        (f"s3://{BUCKET}/a/../../../../x", "is not a valid S3 URI"),
+        (f"s3://{BUCKET}//x", "is not a valid S3 URI"),
+        ("s3://../x", "is not a valid S3 URI"),
+        (f"s3://{BUCKET}/", "is not a valid S3 URI"),
+        ("/etc/passwd", "is not a valid S3 URI"),
         (f"s3://{BUCKET}/no/such.py", "no/such.py: .*404"),
     ],
 )
-def test_code_that_is_not_there_or_leads_out_of_its_folder_is_refused(
+def test_missing_code_and_keys_that_lead_out_of_the_folder_are_refused(
     s3: Any, tmp_path: Path, uri: str, reason: str
 ) -> None:
     with pytest.raises(StepError, match=reason):
@@ -165,7 +168,7 @@ def test_an_archive_is_a_zip_whose_files_stay_in_its_folder(s3: Any, tmp_path: P
         Submission(CODE + "job.py", [], archives={"job": CODE + "job.zip"}), s3, work, work
     )
     assert [path.parent for path in tmp_path.rglob("it.py")] == [work / "job"]
-    with pytest.raises(StepError, match=r"bad\.zip is no zip"):
+    with pytest.raises(StepError, match=r"bad\.zip is not a zip"):
         download_code(
             Submission(CODE + "job.py", [], archives={"job": CODE + "bad.zip"}), s3, work, work
         )
@@ -173,7 +176,7 @@ def test_an_archive_is_a_zip_whose_files_stay_in_its_folder(s3: Any, tmp_path: P
 
 @pytest.fixture
 def metadata() -> Iterator[InstanceMetadata]:
-    """Of a node that has no rights."""
+    """The metadata service of a node without permissions."""
 
     def none() -> Credentials:
         now = datetime.now(UTC)
@@ -183,7 +186,7 @@ def metadata() -> Iterator[InstanceMetadata]:
         yield metadata
 
 
-def test_a_step_s_last_error_is_the_job_s_and_not_a_line_of_java_s_stack(
+def test_a_steps_last_error_is_the_jobs_and_not_a_line_of_a_java_stack(
     metadata: InstanceMetadata, tmp_path: Path
 ) -> None:
     run = SparkStep(Access("", "", ""), metadata, [], tmp_path)
@@ -199,11 +202,11 @@ OSError: When initiating multiple part upload: AWS Error ACCESS_DENIED
 \t... 1 more
 """
     )
-    said = "OSError: When initiating multiple part upload: AWS Error ACCESS_DENIED"
-    assert run.last_error() == said
+    expected = "OSError: When initiating multiple part upload: AWS Error ACCESS_DENIED"
+    assert run.last_error() == expected
 
 
-def test_the_job_finds_the_nodes_rights_the_driver_s_variables_and_nobody_s_keys(
+def test_the_job_has_the_nodes_credentials_the_drivers_variables_and_no_keys(
     s3: Any,
     metadata: InstanceMetadata,
     tmp_path: Path,
@@ -236,7 +239,7 @@ def test_the_job_finds_the_nodes_rights_the_driver_s_variables_and_nobody_s_keys
     assert "root's" not in environment.values()
 
 
-def test_code_and_logs_are_handled_with_the_nodes_rights(
+def test_code_and_logs_are_transferred_with_the_nodes_credentials(
     metadata: InstanceMetadata, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Access] = []

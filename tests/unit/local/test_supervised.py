@@ -1,4 +1,4 @@
-"""No process outlives the program that started it, and no folder either."""
+"""Supervised processes and their folders do not outlive the program that started them."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from local.supervised import SupervisedProcess
 from tests.conftest import ROOT
 
 LIMIT_SECONDS = 30
-# A process with a child of its own, as the emulator has its functions.
+# A process with a child, like the emulator with its functions.
 FAMILY = "sleep 600 & echo $$ $! > pids; wait"
 PROGRAM = """
 import os, sys, time
@@ -32,7 +32,7 @@ time.sleep(600)
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + LIMIT_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.02)
 
 
@@ -83,9 +83,9 @@ def test_nothing_is_left_however_the_program_is_killed(
     wait_for(lambda: not any(is_alive(pid) for pid in pids) and not folder.exists())
 
 
-def test_the_exit_status_is_the_command_s(folder: Path) -> None:
+def test_the_exit_status_is_the_commands(folder: Path) -> None:
     assert start(folder, ["sh", "-c", "exit 7"]).run() == 7
 
 
-def test_a_command_that_is_not_there_has_the_shell_s_status(folder: Path) -> None:
+def test_a_missing_command_has_the_shells_exit_status(folder: Path) -> None:
     assert start(folder, ["no-such-program"]).run() == 127

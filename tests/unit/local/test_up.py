@@ -1,4 +1,4 @@
-"""`make local`: the file that it writes for other shells, and what it tells while it is up."""
+"""`make local`: its files for shells and containers, and its output while it is up."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ from local.up import environment_file
 FUNCTIONS = {"QueryFunction": {"AWS_ENDPOINT_URL": "http://198.51.100.1:4566", "RUNS_TABLE": "r"}}
 
 
-def test_a_shell_that_sources_the_file_has_the_values_and_nobody_else_can_read_it(
+def test_a_shell_can_source_the_file_and_other_users_cannot_read_it(
     tmp_path: Path,
 ) -> None:
     with environment_file({"NAME": "a value with 'quotes' and $signs"}, {}, tmp_path) as path:
@@ -27,7 +27,7 @@ def test_a_shell_that_sources_the_file_has_the_values_and_nobody_else_can_read_i
     assert not path.exists()
 
 
-def test_clouds_side_by_side_have_files_of_their_own(tmp_path: Path) -> None:
+def test_clouds_that_run_at_the_same_time_have_separate_files(tmp_path: Path) -> None:
     with environment_file({"A": "1"}, {}, tmp_path) as first:
         with environment_file({"A": "2"}, {}, tmp_path) as second:
             assert (first.name, second.name) == ("env", "env-2")
@@ -35,14 +35,14 @@ def test_clouds_side_by_side_have_files_of_their_own(tmp_path: Path) -> None:
         assert first.read_text() == "export A=1\n"
 
 
-def test_a_file_left_by_a_killed_cloud_is_taken_over(tmp_path: Path) -> None:
+def test_a_file_left_by_a_killed_cloud_is_reused(tmp_path: Path) -> None:
     (tmp_path / "env").write_text("export A=long gone\n")
     with environment_file({"A": "1"}, {}, tmp_path) as path:
         assert path.name == "env"
         assert path.read_text() == "export A=1\n"
 
 
-def test_sam_local_has_the_functions_variables_beside_it_while_the_cloud_is_up(
+def test_a_second_file_has_the_functions_variables_for_sam_local(
     tmp_path: Path,
 ) -> None:
     with environment_file({}, FUNCTIONS, tmp_path), environment_file({}, {}, tmp_path):
@@ -52,7 +52,7 @@ def test_sam_local_has_the_functions_variables_beside_it_while_the_cloud_is_up(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 stands for the engine's address")
-def test_containers_reach_a_port_of_loopback_by_the_address_that_is_named() -> None:
+def test_containers_reach_a_port_of_loopback_through_the_relay() -> None:
     with socket.create_server(("127.0.0.1", 0)) as inside:
         port = inside.getsockname()[1]
         with (
@@ -70,8 +70,8 @@ def test_containers_reach_a_port_of_loopback_by_the_address_that_is_named() -> N
             socket.create_connection(("127.0.0.2", port))
 
 
-def test_an_address_that_is_an_engines_own_needs_no_relay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(up.sys, "platform", "darwin")  # which takes only addresses that are there
+def test_an_address_of_the_container_engine_needs_no_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up.sys, "platform", "darwin")  # which binds to existing addresses only
     (port,) = free_ports(1)
     with up._relay("198.51.100.1", port):
         pass
@@ -82,7 +82,7 @@ class EndedError(Exception):
 
 
 class Api:
-    """Stands for a cloud whose API gives these answers, one after another."""
+    """A fake cloud whose API gives these answers, one after another."""
 
     def __init__(self, *answers: tuple[int, Any] | Exception) -> None:
         self.answers = list(answers)
@@ -101,7 +101,7 @@ def run(state: str) -> tuple[int, Any]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that `up` sees; each sleep takes a minute."""
+    """The clock of `up`, on which each sleep takes a minute."""
     now = [0.0]
     monkeypatch.setattr(up.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(up.time, "sleep", lambda _: now.append(now.pop() + 60))
@@ -109,18 +109,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.mark.usefixtures("clock")
-def test_an_answer_that_fails_to_come_does_not_end_the_cloud(
+def test_failed_requests_do_not_stop_the_cloud(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(EndedError):
         up._print_state_changes(
             Api(run("RUNNING"), CloudError("slow"), (502, {}), run("RUNNING"), run("LIVE"))
         )
-    told = [line.split()[1:] for line in capsys.readouterr().out.splitlines()]
-    assert told == [["films", "RUNNING"], ["films", "LIVE"]]
+    printed = [line.split()[1:] for line in capsys.readouterr().out.splitlines()]
+    assert printed == [["films", "RUNNING"], ["films", "LIVE"]]
 
 
-def test_an_api_that_is_silent_for_minutes_ends_it_with_the_reason(clock: list[float]) -> None:
+def test_an_api_that_fails_for_minutes_stops_it_with_the_reason(clock: list[float]) -> None:
     with pytest.raises(CloudError, match="dead"):
         up._print_state_changes(Api(run("LIVE"), *[CloudError("dead")] * 10))
     assert 180 < clock[0] <= 300

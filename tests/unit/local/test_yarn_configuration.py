@@ -1,4 +1,4 @@
-"""What the servers of a YARN are told: EMR's settings, the request's over them."""
+"""The configuration of a YARN: EMR's settings, overridden by the request's."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ ACCESS = Access("http://127.0.0.1:1", "http://127.0.0.1:2", "secret")
 
 
 def configured(tmp_path: Path, *given: tuple[str, dict[str, str]]) -> Configuration:
-    """The configuration for a request's classifications."""
+    """Return the configuration for a request's classifications."""
     metadata: Any = SimpleNamespace(endpoint="http://127.0.0.1:3")
     configurations = [{"Classification": name, "Properties": each} for name, each in given]
     request = {"Configurations": configurations}
@@ -23,13 +23,13 @@ def configured(tmp_path: Path, *given: tuple[str, dict[str, str]]) -> Configurat
     )
 
 
-def test_what_a_request_leaves_unsaid_is_as_emr_has_it(tmp_path: Path) -> None:
+def test_emrs_settings_are_the_defaults(tmp_path: Path) -> None:
     spark = configured(tmp_path).spark
     assert spark["spark.executor.memory"] == "9486M"
     assert spark["spark.dynamicAllocation.enabled"] == "true"
 
 
-def test_a_requests_own_settings_are_over_emrs(tmp_path: Path) -> None:
+def test_a_requests_settings_override_emrs(tmp_path: Path) -> None:
     given = configured(
         tmp_path,
         ("spark-defaults", {"spark.executor.memory": "1g", "spark.authenticate": "true"}),
@@ -40,12 +40,12 @@ def test_a_requests_own_settings_are_over_emrs(tmp_path: Path) -> None:
     assert given.yarn["yarn.nodemanager.vmem-check-enabled"] == "true"
 
 
-def test_a_classification_that_would_change_nothing_here_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NodesError, match="does not know the classification hive-site"):
+def test_an_unsupported_classification_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NodesError, match="does not support the classification hive-site"):
         configured(tmp_path, ("hive-site", {}))
 
 
-def test_no_key_is_in_what_the_nodes_are_told(tmp_path: Path) -> None:
+def test_the_configuration_files_contain_no_key(tmp_path: Path) -> None:
     settings = configured(tmp_path)
     settings.write(tmp_path / "conf")
     files = [path.read_text() for path in (tmp_path / "conf").iterdir()]
