@@ -1,4 +1,4 @@
-"""A browser without a window, for the page's tests and its screenshots."""
+"""A headless browser for the page's tests and screenshots."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from playwright.sync_api import Browser, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-# It asks this machine's addresses and nobody else, not even for news of itself.
+# The browser connects to this machine only, and does not look for updates.
 FLAGS = (
-    "--no-sandbox",  # which root cannot have; it only ever sees our own page
+    "--no-sandbox",  # root cannot use the sandbox, and only our own page is opened
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -20,19 +20,21 @@ FLAGS = (
 
 
 class NoBrowserError(Exception):
-    """There is none on this machine."""
+    """This machine has no browser; the message says how to install one."""
 
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """The system's Chromium, with a profile of its own that is gone afterwards.
+    """Start the system's Chromium with a temporary profile.
 
     Raises:
-        NoBrowserError: there is none; the message says how to get one.
+        NoBrowserError: there is no Chromium on PATH.
     """
     path = next((path for name in NAMES if (path := shutil.which(name))), None)
     if path is None:
-        raise NoBrowserError("there is no Chromium on PATH: apt-get install chromium, or the like")
+        raise NoBrowserError(
+            "there is no Chromium on PATH: install it, for example Debian's chromium"
+        )
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         yield started

@@ -1,7 +1,7 @@
 """Draws the README's pictures into docs/images: a terminal with `make demo`, and the benchmark.
 
-What they show is what was measured and printed: the demo is run, the benchmark's figures are read
-from benchmarks/RESULTS.md.
+The pictures show real results: the demo is run, and the benchmark's figures come from
+benchmarks/RESULTS.md.
 """
 
 import io
@@ -24,26 +24,26 @@ RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 IMAGES = ROOT / "docs" / "images"
 COLUMNS = 100  # of the terminal
 PROGRAMS = ("the tutorial's program", "silver"), ("the job", "tab:blue")
-# Of a line of the demo: when, and the state that the run comes to.
+# The time and the state at the beginning of a line of the demo.
 STAGE = re.compile(r"^( *\d+\.\d s)  ([A-Z]+|local cloud|drop)\b", re.MULTILINE)
 
 
 class PictureError(Exception):
-    """A picture cannot be drawn; the message says why."""
+    """A picture could not be drawn; the message says why."""
 
 
 def table(markdown: str, heading: str) -> tuple[list[str], list[list[str]]]:
-    """The first table below a heading.
+    """Return the first table below a heading.
 
     Args:
-        markdown: a document.
-        heading: the text of one of its headings.
+        markdown: the document.
+        heading: the text of the heading.
 
     Returns:
         The names of the columns, and the rows.
 
     Raises:
-        PictureError: there is no such heading, or no table below it.
+        PictureError: the heading or the table does not exist.
     """
     found = re.search(
         rf"^#+ {re.escape(heading)}$(?:(?!^#).)*?(^\|.*?)(?=\n(?!\|)|\Z)",
@@ -59,20 +59,20 @@ def table(markdown: str, heading: str) -> tuple[list[str], list[list[str]]]:
 
 
 def seconds(cell: str) -> float:
-    """The number of a cell such as `1453.2 s`."""
+    """Return the number in a cell such as `1453.2 s`."""
     return float(cell.removesuffix(" s").replace(",", ""))
 
 
 def draw_benchmark(markdown: str, path: Path) -> None:
-    """The job against the tutorial's program, and the bare kernel against libraries.
+    """Draw the job against the tutorial's program, and the bare kernel against libraries.
 
     Args:
-        markdown: what `make bench` wrote.
-        path: of the SVG.
+        markdown: the output of `make bench`.
+        path: path of the SVG.
     """
     _, whole = table(markdown, "The job against the tutorial's program")
     _, bare = table(markdown, "The bare kernel at 10m")
-    # The same figures give the same bytes: no date, and ids that do not change.
+    # No date and fixed ids, so that the same figures give the same bytes.
     mpl.rcParams |= {"svg.hashsalt": path.name, "svg.fonttype": "none", "font.family": "sans-serif"}
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
     for column, (label, colour) in enumerate(PROGRAMS):
@@ -99,10 +99,10 @@ def draw_benchmark(markdown: str, path: Path) -> None:
 
 
 def run_demo() -> str:
-    """What `make demo` prints, without colours.
+    """Run `make demo` and return its output without colours.
 
     Raises:
-        PictureError: it failed.
+        PictureError: the demo failed.
     """
     command = [sys.executable, "-m", "local", "demo"]
     demo = subprocess.run(
@@ -114,12 +114,12 @@ def run_demo() -> str:
 
 
 def draw_terminal(command: str, printed: str, path: Path) -> None:
-    """A still of a terminal in which a command was run.
+    """Draw a terminal with a command and its output.
 
     Args:
-        command: as typed.
-        printed: what it printed.
-        path: of the SVG.
+        command: the command as typed.
+        printed: the command's output.
+        path: path of the SVG.
     """
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), highlight=False)
     console.print(Text("$ ", "bold green") + Text(command, "bold"))
@@ -136,7 +136,7 @@ def draw_terminal(command: str, printed: str, path: Path) -> None:
 
 
 def without_fonts(style: str) -> str:
-    """A style sheet that asks no other machine for its fonts."""
+    """Return a style sheet that loads no fonts from other machines."""
     return re.sub(r"@font-face \{\{.*?\}\}\s*", "", style, flags=re.DOTALL).replace(
         "Fira Code, monospace", "ui-monospace, Menlo, Consolas, monospace"
     )

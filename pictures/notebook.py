@@ -1,6 +1,6 @@
-"""The notebook: opened in JupyterLab, executed, rendered into docs/, and kept without outputs.
+"""Opens, executes and renders the notebook, and removes its outputs.
 
-What imports JupyterLab's packages is called in .venv-notebook only; .venv can execute.
+Opening and rendering need .venv-notebook, which has JupyterLab's packages; .venv can execute.
 """
 
 import io
@@ -30,9 +30,9 @@ from tools.paths import ROOT
 NOTEBOOK = ROOT / "notebooks" / "similar_titles.ipynb"
 RENDERED = ROOT / "docs" / "notebook.md"
 IMAGES = "images/notebook"  # beside the rendered copy
-COLOURS = 64  # a plot needs no more, and its file is a third
+COLOURS = 64  # enough for a plot, at a third of the size
 CELL_SECONDS = 3600
-# Of a laptop's data; Spark's 200 are for clusters. Its progress bars and warnings fill the outputs.
+# Spark's 200 partitions are for clusters; its progress bars would fill the outputs.
 SETTINGS = {"spark.sql.shuffle.partitions": "8", "spark.ui.showConsoleProgress": "false"}
 LOGGING = """rootLogger.level = error
 rootLogger.appenderRef.console.ref = console
@@ -48,12 +48,12 @@ HEADING = """<!-- Made by `make pictures` from notebooks/similar_titles.ipynb. -
 
 
 def environment(dataset: Path, movie: str | None, work: Path) -> dict[str, str]:
-    """What the notebook's kernel needs on this machine: a Java, a local Spark, a data set.
+    """Return the environment of the notebook's kernel: Java, local Spark, and the data set.
 
     Args:
         dataset: a MovieLens folder.
-        movie: title of the movie that is looked at; the notebook's own choice if not given.
-        work: a folder for Spark's temporary files and its configuration.
+        movie: title of the movie to show; by default the notebook's own choice.
+        work: folder for Spark's temporary files and configuration.
     """
     (work / "log4j2.properties").write_text(LOGGING)
     settings = [f"--conf={name}={value}" for name, value in SETTINGS.items()]
@@ -73,14 +73,14 @@ def environment(dataset: Path, movie: str | None, work: Path) -> dict[str, str]:
 
 
 def executed(environment: Mapping[str, str]) -> NotebookNode:
-    """The notebook with its outputs, executed from the first cell to the last.
+    """Execute the notebook from the first cell to the last and return it with its outputs.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed.
     """
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     resources = {"metadata": {"path": str(NOTEBOOK.parent)}}
-    # Over sockets in the kernel's own folder: nobody else on this machine reads along.
+    # Sockets in the kernel's own folder, so that no other user of this machine can read them.
     path = f"{environment['TMPDIR']}/kernel"
     kernel = AsyncKernelManager(transport="ipc", ip=path, connection_file=f"{path}.json")
     client = NotebookClient(notebook, kernel, timeout=CELL_SECONDS, resources=resources)
@@ -88,7 +88,7 @@ def executed(environment: Mapping[str, str]) -> NotebookNode:
 
 
 def stripped(notebook: NotebookNode) -> NotebookNode:
-    """The notebook as it is committed: cells, and nothing of where and when they were run."""
+    """Return the notebook as it is committed: the cells, without outputs and metadata."""
     kept = {"cell_type", "id", "source"}
     cells = []
     for cell in notebook.cells:
@@ -108,13 +108,13 @@ def stripped(notebook: NotebookNode) -> NotebookNode:
 
 
 def strip() -> None:
-    """Take the outputs away from the notebook's file."""
+    """Remove the outputs from the notebook's file."""
     notebook = stripped(nbformat.read(NOTEBOOK, as_version=4))
     nbformat.write(notebook, NOTEBOOK)
 
 
 def open_in_lab(environment: Mapping[str, str]) -> int:
-    """Let a person work with the notebook until they stop JupyterLab; returns its exit status."""
+    """Run JupyterLab until the user stops it, and return its exit status."""
     lab = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", str(NOTEBOOK)]
     try:
         return subprocess.run(lab, env=environment).returncode
@@ -123,12 +123,12 @@ def open_in_lab(environment: Mapping[str, str]) -> int:
 
 
 def render(environment: Mapping[str, str]) -> None:
-    """Execute the notebook and write it with its outputs as docs/notebook.md and images."""
+    """Execute the notebook and write it with its outputs to docs/notebook.md and images."""
     from nbconvert import MarkdownExporter
     from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
     notebook = executed(environment)
-    for cell in notebook.cells:  # what Java and Spark say of themselves, and the job's progress
+    for cell in notebook.cells:  # drop the logs of Java and Spark, and the job's progress
         if cell.cell_type == "code":
             cell.outputs = [each for each in cell.outputs if each.get("name") != "stderr"]
     resources = {"output_files_dir": IMAGES, "unique_key": "plot"}
@@ -147,7 +147,7 @@ def render(environment: Mapping[str, str]) -> None:
 
 @contextmanager
 def prepared(dataset: str, movie: str | None = None) -> Iterator[dict[str, str]]:
-    """The environment of the notebook's kernel, whose temporary files go when the block ends."""
+    """Yield the environment of the notebook's kernel; its temporary files end with the block."""
     folder = folder_of(dataset)
     with tempfile.TemporaryDirectory(prefix="similar-titles-") as work:
         yield environment(folder, movie, Path(work))

@@ -1,4 +1,4 @@
-"""`make screenshots`: the explorer on the generated sample, as the README shows it."""
+"""`make screenshots`: the README's pictures of the explorer, on synthetic MovieLens."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ IMAGES = ROOT / "docs" / "images"
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture.
+    """One screenshot.
 
     Attributes:
-        view: what the page's address asks for, beside the movie.
-        width: of the window, pixels.
-        height: of it.
-        scheme: the colours that the person prefers.
-        density: pixels of the picture for each of the window's.
+        view: query parameters of the page, besides the movie.
+        width: width of the window in pixels.
+        height: height of the window in pixels.
+        scheme: the preferred colour scheme.
+        density: pixels of the picture per pixel of the window.
     """
 
     view: Mapping[str, str]
@@ -52,10 +52,10 @@ PICTURES = {
 
 
 def screenshots() -> None:
-    """Run the pipeline on the sample and write the pictures to docs/images.
+    """Run the pipeline on the sample and write the screenshots to docs/images.
 
     Raises:
-        NoDataSetError, CloudError, RunError, NoBrowserError: it did not work; the message says why.
+        NoDataSetError, CloudError, RunError, NoBrowserError: it failed; the message says why.
     """
     folder = folder_of("sample")
     with StageProgress() as progress, browser() as chromium:
@@ -76,19 +76,19 @@ def screenshots() -> None:
 
 
 def most_rated(cloud: Cloud) -> int:
-    """The id of a movie that many have rated.
+    """Return the id of a much rated movie.
 
     Raises:
-        CloudError: the API does not tell one.
+        CloudError: the API answered with an error.
     """
     status, body = cloud.get("/movies?title=the&limit=1")
     if status != 200:
-        raise CloudError(f"the API answers {status}: {body}")
+        raise CloudError(f"the API answered {status}: {body}")
     return body["movies"][0]["movie_id"]
 
 
 def take(chromium: Browser, url: str, picture: Picture, path: Path) -> None:
-    """Take one picture of what an address shows once all of it is there."""
+    """Take one screenshot of a page after it has loaded."""
     context = chromium.new_context(
         viewport={"width": picture.width, "height": picture.height},
         device_scale_factor=picture.density,

@@ -1,1 +1,1 @@
-"""Brings what everything else runs on: environments, Java, Hadoop, data sets, the job's archive."""
+"""Developers' tools: environments, Java, Hadoop, data sets, the job's archive."""

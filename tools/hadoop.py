@@ -1,4 +1,4 @@
-"""Brings YARN's and S3A's jars from Maven Central, as requirements/yarn.sha256 locks them."""
+"""Downloads the jars of YARN and S3A from Maven Central, as requirements/yarn.sha256 locks them."""
 
 import hashlib
 import shutil
@@ -19,31 +19,31 @@ PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependenci
 
 
 class HadoopError(Exception):
-    """Hadoop cannot be had on this machine; the message says what is missing."""
+    """Hadoop cannot be installed on this machine; the message says why."""
 
 
 def locked() -> dict[str, str]:
-    """The jars' names and the SHA-256 of each."""
+    """Return the SHA-256 of each locked jar, by name."""
     rows = (line.split() for line in LOCK.read_text().splitlines())
     return {name: sha256 for sha256, name in rows}
 
 
 def missing() -> str | None:
-    """What this machine lacks to run YARN, or None where nothing is missing."""
+    """Return what this machine lacks to run YARN, or None if nothing is missing."""
     if sys.platform != "linux" or not shutil.which("unshare"):
-        return "YARN runs in namespaces of its own, which needs Linux with util-linux' unshare"
+        return "YARN needs Linux with unshare of util-linux, for its own namespaces"
     if system_java() is None:
-        return "YARN needs a JDK 17: install one, such as Debian's openjdk-17-jre-headless"
+        return "YARN needs a JDK 17: install one, for example Debian's openjdk-17-jre-headless"
     if not _folder().is_dir() and not shutil.which("mvn"):
-        return "YARN's jars are fetched by Maven: install mvn, such as Debian's maven"
+        return "YARN's jars are downloaded by Maven: install it, for example Debian's maven"
     return None
 
 
 def jars() -> Path:
-    """The folder of the jars; they are fetched once, and checked.
+    """Return the folder of the jars; download and check them the first time.
 
     Raises:
-        HadoopError: they cannot be fetched, or are not those that are locked.
+        HadoopError: the jars cannot be downloaded, or differ from the locked ones.
     """
     folder = _folder()
     if not folder.is_dir():
@@ -59,7 +59,7 @@ def jars() -> Path:
 
 
 def check(folder: Path) -> None:
-    """See that a folder holds the locked jars and nothing else.
+    """Check that a folder contains the locked jars and nothing else.
 
     Raises:
         HadoopError: it does not.
@@ -67,7 +67,7 @@ def check(folder: Path) -> None:
     found, wanted = _digests(folder), locked()
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
-            raise HadoopError(f"{name} is not what requirements/yarn.sha256 locks: see `make lock`")
+            raise HadoopError(f"{name} differs from requirements/yarn.sha256: see `make lock`")
 
 
 def _folder() -> Path:
@@ -79,7 +79,7 @@ def _fetch(folder: Path) -> None:
     command += [f"-DoutputDirectory={folder}", "-DincludeScope=runtime"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise HadoopError(f"Maven could not fetch YARN:\n{done.stdout[-2000:]}")
+        raise HadoopError(f"Maven could not download YARN:\n{done.stdout[-2000:]}")
 
 
 def _digests(folder: Path) -> dict[str, str]:

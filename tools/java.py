@@ -1,7 +1,6 @@
-"""Which Java runs Spark: one that is there, or the wheel's that bootstrap installed.
+"""Finds the Java that runs Spark: the machine's own, or the one that bootstrap installed.
 
-Imports the standard library only and runs on old Pythons too: bootstrap asks it before there is an
-environment.
+Standard library only and valid on Python 3.8, because bootstrap runs before `.venv` exists.
 """
 
 from __future__ import annotations
@@ -15,28 +14,28 @@ from pathlib import Path
 from tools.paths import ROOT
 
 SUPPORTED = (17, 21)
-# Where bootstrap puts the wheel's Java, in the shape of a JAVA_HOME.
+# The JAVA_HOME that bootstrap makes from the wheel.
 OURS = ROOT / ".venv" / "jdk"
 
 
 class NoJavaError(Exception):
-    """No Java 17 or 21; the message says what to do."""
+    """There is no Java 17 or 21; the message says what to do."""
 
 
 def java_home() -> Path:
-    """The home of a Java 17 or 21: JAVA_HOME's, PATH's, or the one in `.venv`, in this order.
+    """Return the home of a Java 17 or 21: from JAVA_HOME, PATH or `.venv`, in this order.
 
     Raises:
         NoJavaError: there is none.
     """
     home = system_java() or (OURS if home_of(OURS / "bin" / "java") else None)
     if home is None:
-        raise NoJavaError("Spark needs Java 17 or 21 and there is none: `make setup` brings one")
+        raise NoJavaError("Spark needs Java 17 or 21, but there is none: `make setup` installs one")
     return home
 
 
 def system_java() -> Path | None:
-    """The home of the machine's own Java 17 or 21, or None where it has none."""
+    """Return the home of the machine's own Java 17 or 21, or None if it has none."""
     if os.environ.get("JAVA_HOME"):
         home = Path(os.environ["JAVA_HOME"])
         if home != OURS and home_of(home / "bin" / "java"):
@@ -48,7 +47,7 @@ def system_java() -> Path | None:
 
 
 def home_of(java: Path) -> Path | None:
-    """The home that a `java` program reports, or None where it is no Java 17 or 21."""
+    """Return the home that a `java` program reports, or None unless it is Java 17 or 21."""
     command = [str(java), "-XshowSettings:properties", "-version"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -1,12 +1,13 @@
-"""Builds the archive that brings the job's native dependencies to a cluster's executors.
+"""Builds the job archive, which carries the job's native dependencies to a cluster's nodes.
 
-The archive holds what requirements/job.txt locks, for Linux on x86-64 and Python 3.13, and depends
-on nothing else: the same lock gives the same archive. `spark/environment.sha256` tells the launcher
-which one the job of this commit needs, by the SHA-256 of a tar of what is installed.
+The archive contains the packages that requirements/job.txt locks, for Linux on x86-64 and Python
+3.13. It depends on nothing else: the same lock gives the same archive. `spark/environment.sha256`
+names the archive that this commit's job needs, by the SHA-256 of a tar of the installed packages.
 
-Beside the modules stands their bytecode: nodes cannot write it where YARN unpacks an archive, and
-each Python process would compile all that it imports. It is no part of the SHA-256, and neither is
-the compression: bytecode differs between releases of Python 3.13, zlib between systems.
+The archive also contains the modules' bytecode, because nodes cannot write bytecode to the folder
+into which YARN unpacks an archive, and every Python process would compile all its imports. The
+SHA-256 covers neither bytecode nor compression: bytecode differs between releases of Python 3.13,
+zlib between systems.
 """
 
 import compileall
@@ -31,45 +32,45 @@ from tools.paths import ROOT
 LOCK = ROOT / "requirements" / "job.txt"
 LOCKED_SHA256 = ROOT / "spark" / "environment.sha256"
 BUILD = ROOT / "build"
-# Weight that nobody imports: tests, headers, sources, and parts of pyarrow that Spark does not use.
+# Files that nobody imports: tests, headers, sources, and parts of pyarrow that Spark does not use.
 UNUSED_FOLDERS = frozenset({"tests", "include", "__pycache__", "bin"})
 UNUSED_SUFFIXES = frozenset({".pyx", ".pxd", ".pxi", ".h", ".hpp", ".c", ".cpp", ".pyi", ".a"})
 UNUSED_PARTS = ("flight", "_orc", "_azurefs", "_gcsfs", "gandiva")
 
 
 class ArchiveError(Exception):
-    """The archive could not be built, is not the locked one, or has nowhere to go."""
+    """The archive could not be built or uploaded, or is not the locked one."""
 
 
 def archive_path(sha256: str) -> Path:
-    """Where the archive of a SHA-256 is kept after it was built."""
+    """Return the path of the archive with a SHA-256."""
     return BUILD / f"environment-{sha256}.tar.gz"
 
 
 def locked_sha256() -> str:
-    """The SHA-256 that the launcher names."""
+    """Return the SHA-256 of the archive that this commit's job needs."""
     return LOCKED_SHA256.read_text().strip()
 
 
 def ensure_archive() -> Path:
-    """The archive that the launcher names; it is built where it is not there.
+    """Return the path of the archive that this commit's job needs; build it if missing.
 
     Raises:
-        ArchiveError: it could not be built, or what was built is another.
+        ArchiveError: the build failed, or its result is not the locked archive.
     """
     path = archive_path(locked_sha256())
     if not path.exists():
         built = build()
         if built != path:
             raise ArchiveError(
-                f"the lock gives {built.name}, but spark/environment.sha256 names {path.name}: "
-                "run `make lock` and commit both"
+                f"requirements/job.txt gives {built.name}, but spark/environment.sha256 names "
+                f"{path.name}: run `make lock` and commit both files"
             )
     return path
 
 
 def build() -> Path:
-    """Build the archive; returns where it is."""
+    """Build the archive and return its path."""
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
         target = Path(scratch) / "environment"
@@ -105,7 +106,7 @@ def install(target: Path) -> None:
 
 
 def prune(folder: Path) -> None:
-    """Remove the files of an installation that are not worth their weight."""
+    """Remove the files of an installation that nobody uses."""
     for path in _files(folder):
         parts = path.relative_to(folder).parts
         is_record = path.name in {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", ".lock"}
@@ -119,20 +120,20 @@ def prune(folder: Path) -> None:
 
 
 def add_bytecode(folder: Path) -> None:
-    """Compile all modules by this Python, for good: no Python compares them with their sources.
+    """Compile all modules, so that no Python compares the bytecode with its source.
 
     Raises:
-        ArchiveError: one cannot be compiled.
+        ArchiveError: a module cannot be compiled.
     """
     unchecked = PycInvalidationMode.UNCHECKED_HASH
     if not compileall.compile_dir(
         folder, quiet=1, workers=0, stripdir=folder, invalidation_mode=unchecked
     ):
-        raise ArchiveError("a module cannot be compiled, see above")
+        raise ArchiveError("a module cannot be compiled; see above")
 
 
 def pack(folder: Path, target: Path) -> None:
-    """Write a folder as tar: sorted, without times and owners."""
+    """Write a folder to a tar file, sorted and without times and owners."""
     with tarfile.open(target, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in _files(folder):
             entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
@@ -143,34 +144,37 @@ def pack(folder: Path, target: Path) -> None:
 
 
 def upload(s3: Any, bucket: str) -> bool:
-    """Put the archive where the launcher looks for it; False where it is there already.
+    """Upload the archive to where the launcher expects it, unless it is already there.
+
+    Returns:
+        Whether it was uploaded.
 
     Raises:
-        ArchiveError: it could not be built.
+        ArchiveError: the archive could not be built.
     """
     key = environment_key(locked_sha256())
-    there = s3.list_objects_v2(Bucket=bucket, Prefix=key).get("KeyCount", 0)
-    if not there:
+    exists = s3.list_objects_v2(Bucket=bucket, Prefix=key).get("KeyCount", 0)
+    if not exists:
         s3.upload_file(str(ensure_archive()), bucket, key)
-    return not there
+    return not exists
 
 
 def results_bucket(stack: str) -> str:
-    """The results bucket of a deployed stack.
+    """Return the name of a stack's results bucket.
 
     Raises:
-        ArchiveError: there is no such stack in this account and region.
+        ArchiveError: this account and region have no such stack.
     """
     try:
         stacks = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     except (BotoCoreError, ClientError) as error:
-        raise ArchiveError(f"stack {stack} cannot be asked for its bucket: {error}") from error
+        raise ArchiveError(f"cannot look up the bucket of stack {stack}: {error}") from error
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stacks[0]["Outputs"]}
     return outputs["ResultsBucket"]
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files below a folder, in a fixed order."""
+    """Return the files below a folder in a fixed order."""
     found = (path for path in folder.rglob("*") if path.is_file())
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 

@@ -1,8 +1,8 @@
-"""Generated data sets in MovieLens 10M's format: fictional titles, believable neighbours.
+"""Synthetic MovieLens: data sets in MovieLens 10M's format with fictional titles.
 
-A movie belongs to a genre, many to a series; a user likes some genres and not others, and rates by
-that with little noise. So movies of a genre that the same users rated are close, those of a series
-closest. The same size gives the same bytes every time, on any machine.
+Each movie has a genre, and many belong to a series. Each user likes some genres and rates movies
+accordingly, with little noise. So movies of a genre are similar, and those of a series most
+similar. A size always gives the same bytes, on any machine.
 """
 
 from collections.abc import Iterator
@@ -21,15 +21,15 @@ type Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Shape:
-    """How large a data set is.
+    """The size of a data set.
 
     Attributes:
         ratings: number of ratings.
         users: number of users; each has 20 to `most_of_a_user` ratings.
         movies: number of movies in movies.dat.
-        rated: how many of them are rated.
-        largest_id: of a movie; ids are sparse where it is larger than `movies`.
-        most_of_a_user: ratings of the most active user.
+        rated: number of rated movies.
+        largest_id: largest id of a movie; ids are sparse if it exceeds `movies`.
+        most_of_a_user: number of ratings of the most active user.
     """
 
     ratings: int
@@ -63,10 +63,10 @@ NOUNS = (
     "Kingdom", "Shadow", "Highway", "Promise", "Machine", "Meadow", "Fortress", "Melody", "Signal",
     "Labyrinth", "Bridge", "Summer", "Detective", "Stranger", "Colony", "Theater", "Wolf", "Raven",
 )  # fmt: skip
-SERIES_SHARE = 0.3  # of the movies belong to a series
+SERIES_SHARE = 0.3  # share of the movies that belong to a series
 SERIES_LENGTH = 3
-LIKED = 3  # genres that a user likes
-# How much likelier a user rates a movie of a genre that they like.
+LIKED = 3  # number of genres that a user likes
+# How many times likelier a user rates a movie of a genre that they like.
 AFFINITY = 6.0
 FIRST_TIMESTAMP = 789_652_009  # 1995-01-09, as in MovieLens 10M
 LAST_TIMESTAMP = 1_231_131_736
@@ -78,13 +78,13 @@ class Movies:
     """The movies, in the order of their ids.
 
     Attributes:
-        ids: of each.
-        titles: of each, as MovieLens writes them.
-        work: number of the series, or of the single movie, that each one is.
-        genre: index into GENRES of each one's first genre.
-        second_genre: index of each one's second genre, or -1.
-        quality: stars above or below what a user gives to the genre; the same for a series.
-        appeal: how often a movie is rated, relative to others; 0 for those that nobody rated.
+        ids: the movies' ids.
+        titles: the titles as MovieLens writes them.
+        work: number of the series, or of the single movie.
+        genre: first genre, an index into GENRES.
+        second_genre: second genre, an index into GENRES, or -1.
+        quality: stars added to a user's rating of the genre; equal within a series.
+        appeal: relative frequency of ratings; 0 for unrated movies.
     """
 
     ids: Ints
@@ -97,7 +97,7 @@ class Movies:
 
 
 def generate(shape: Shape, folder: Path) -> None:
-    """Write `ratings.dat` and `movies.dat` of a shape into a folder, which is made if need be."""
+    """Write `ratings.dat` and `movies.dat` of a shape to a folder; create it if missing."""
     random = np.random.Generator(np.random.PCG64(19_950_109 + shape.ratings))
     movies = make_movies(shape, random)
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,10 +109,10 @@ def generate(shape: Shape, folder: Path) -> None:
 
 
 def make_movies(shape: Shape, random: np.random.Generator) -> Movies:
-    """The movies of a data set: series first drawn, then spread over the ids at random."""
+    """Draw the movies of a data set, series first, and spread them over the ids at random."""
     in_series = int(shape.movies * SERIES_SHARE) // SERIES_LENGTH * SERIES_LENGTH
     works = in_series // SERIES_LENGTH + shape.movies - in_series
-    # work[i] is the series, or the single movie, that movie i is; part[i] which of the series.
+    # work[i] is the number of movie i's series, or of the single movie; part[i] is its part.
     series = np.arange(in_series) // SERIES_LENGTH
     work = np.concatenate([series, np.arange(in_series // SERIES_LENGTH, works)])
     part = np.concatenate([np.arange(in_series) % SERIES_LENGTH, np.zeros(works, np.int64)])
@@ -138,7 +138,7 @@ def make_movies(shape: Shape, random: np.random.Generator) -> Movies:
 
 
 def _titles(work: Ints, part: Ints, year: Ints, random: np.random.Generator) -> list[str]:
-    """Titles that differ, as MovieLens writes them: `Silver Harbor II, The (1987)`."""
+    """Return distinct titles as MovieLens writes them: `Silver Harbor II, The (1987)`."""
     names = [f"{adjective} {noun}" for adjective in ADJECTIVES for noun in NOUNS]
     more = [f"{noun} of the {name}" for name in names for noun in NOUNS if noun not in name]
     names = [names[i] for i in random.permutation(len(names))]
@@ -156,7 +156,7 @@ def _article(name: str, article: str) -> str:
 
 
 def movie_lines(movies: Movies) -> Iterator[str]:
-    """The lines of movies.dat."""
+    """Yield the lines of movies.dat."""
     for id, title, first, second in zip(
         movies.ids.tolist(), movies.titles, movies.genre, movies.second_genre, strict=True
     ):
@@ -165,7 +165,7 @@ def movie_lines(movies: Movies) -> Iterator[str]:
 
 
 def user_counts(shape: Shape, random: np.random.Generator) -> Ints:
-    """How many ratings each user has: log-normal above 20, as in MovieLens, the sum exact."""
+    """Draw the number of ratings per user: log-normal above 20 as in MovieLens, exact in sum."""
     normal = np.sort(random.normal(size=shape.users))
     most = min(shape.most_of_a_user, shape.rated)
     low, high = 0.0, float(most)
@@ -181,7 +181,7 @@ def user_counts(shape: Shape, random: np.random.Generator) -> Ints:
 
 
 def _counts(normal: Floats, median: float, most: int) -> Ints:
-    """Counts for standard normal numbers: their least is 20, their greatest `most`."""
+    """Return counts for sorted standard normal numbers; the least is 20, the greatest `most`."""
     above = median * np.exp(1.3 * normal)
     counts = LEAST_OF_A_USER + np.minimum(above, most - LEAST_OF_A_USER).astype(np.int64)
     counts[0], counts[-1] = LEAST_OF_A_USER, most
@@ -189,10 +189,10 @@ def _counts(normal: Floats, median: float, most: int) -> Ints:
 
 
 def rating_blocks(shape: Shape, movies: Movies, random: np.random.Generator) -> Iterator[bytes]:
-    """The lines of ratings.dat, ordered by user and movie, a block of users at a time."""
+    """Yield the lines of ratings.dat by user and movie, one block of users at a time."""
     counts = user_counts(shape, random)
     rated = np.flatnonzero(movies.appeal)
-    # Movies that chance may leave out get one user for certain.
+    # Chance may leave out the least popular movies, so each of them gets one fixed user.
     rare = rated[np.argsort(movies.appeal[rated], kind="stable")][: len(rated) // 2]
     sure = random.permutation(len(rare)) % shape.users
     for start in range(0, shape.users, USERS_AT_ONCE):
@@ -207,7 +207,7 @@ def rating_blocks(shape: Shape, movies: Movies, random: np.random.Generator) -> 
 
 
 def _likes(users: int, random: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Which genres each user likes, users x genres."""
+    """Draw the genres that each user likes, users x genres."""
     ranks = random.random((users, len(GENRES))).argsort(axis=1).argsort(axis=1)
     return ranks < LIKED
 
@@ -219,9 +219,9 @@ def _choices(
     sure: tuple[Ints, Ints],
     random: np.random.Generator,
 ) -> tuple[Ints, Ints]:
-    """Which movies each user rates: as many as counted, by appeal and genre, none twice.
+    """Draw the movies that each user rates, by appeal and genre, without replacement.
 
-    The smallest of exponential variates divided by their weights are a weighted draw without
+    The smallest exponential variates, divided by their weights, are a weighted draw without
     replacement.
 
     Returns:
@@ -247,7 +247,7 @@ def _stars(
     movies: Movies,
     random: np.random.Generator,
 ) -> Ints:
-    """Ratings in half stars, 1 to 10: a taste for the genre, the quality of the movie, noise."""
+    """Draw ratings in half stars, 1 to 10: taste for the genre, quality of the movie, noise."""
     taste = np.where(likes, 4.3, 1.6) + random.normal(scale=0.3, size=likes.shape)
     of_work = random.normal(scale=0.35, size=(len(likes), movies.work.max() + 1))
     stars = taste[user, movies.genre[movie]] + movies.quality[movie]

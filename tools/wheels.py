@@ -1,6 +1,6 @@
-"""Where the functions' dependencies are kept, so that building them needs no network.
+"""The folder of the functions' wheels, with which `sam build` needs no network.
 
-Imports the standard library only and runs on old Pythons too: bootstrap fills the folder.
+Standard library only and valid on Python 3.8, because bootstrap fills the folder.
 """
 
 from __future__ import annotations
@@ -14,6 +14,6 @@ LOCK = ROOT / "functions" / "requirements.txt"
 
 
 def wheels() -> Path:
-    """The folder with the wheels of what the functions' lock file says now."""
+    """Return the folder for the wheels of the functions' current lock file."""
     digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]
     return ROOT / ".venv-sam" / "wheels" / digest

@@ -1,1 +1,1 @@
-"""What setup builds, fetches and generates."""
+"""Developers' tools."""

@@ -1,4 +1,4 @@
-"""Set-up: the machine's own broken things do not matter, and a failure is one sentence."""
+"""Set-up works around broken tools of the machine, and reports a failure in one sentence."""
 
 import importlib
 import os
@@ -20,7 +20,7 @@ def program(path: Path, script: str) -> Path:
 
 @pytest.fixture
 def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module as make runs it, with a uv of its own already installed."""
+    """The module as make runs it, with uv already installed in `.venv-bootstrap`."""
     module = importlib.import_module("tools.bootstrap")
     monkeypatch.setattr(module, "TOOLS", tmp_path / "tools")
     monkeypatch.setattr(module, "SAM", tmp_path / "sam")
@@ -38,7 +38,7 @@ def test_a_uv_on_path_is_used(
     assert bootstrap.find_uv() == str(uv)
 
 
-def test_a_uv_on_path_that_does_not_run_is_passed_over(
+def test_a_uv_on_path_that_does_not_run_is_skipped(
     bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shim = program(tmp_path / "path" / "uv", "echo 'uv: command not found' >&2; exit 127")
@@ -46,19 +46,21 @@ def test_a_uv_on_path_that_does_not_run_is_passed_over(
     assert bootstrap.find_uv() == str(tmp_path / "tools" / "bin" / "uv")
 
 
-def test_a_uv_that_cannot_be_installed_is_one_sentence(
+def test_a_failed_installation_of_uv_is_one_sentence(
     bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = program(tmp_path / "python", "echo 'no connection' >&2; exit 1")
     monkeypatch.setattr(bootstrap, "TOOLS", tmp_path / "empty")
     monkeypatch.setattr(bootstrap.sys, "executable", str(python))
     monkeypatch.setenv("PATH", "/no/such/folder")
-    with pytest.raises(bootstrap.SetupError, match=r"^this Python cannot make a venv; .*network\?"):
+    with pytest.raises(
+        bootstrap.SetupError, match=r"^this Python cannot create a venv; .*network\?"
+    ):
         bootstrap.find_uv()
     assert (tmp_path / "log" / "setup.log").read_text() == "no connection\n"
 
 
-# Stands for `python -m pip download ... --dest FOLDER`; for Lambda it does what it is told.
+# A fake `python -m pip download ... --dest FOLDER`; for Lambda it also runs `{then}`.
 PIP = """
 while [ $# -gt 1 ]; do [ "$1" = --dest ] && folder=$2; last=$1; shift; done
 mkdir -p "$folder"
@@ -78,12 +80,10 @@ def test_the_functions_wheels_are_kept_for_this_machine_and_for_lambda(
     assert kept == {"machine.whl", "lambda.whl"}
     assert not old.exists()
     python.unlink()
-    bootstrap.keep_wheels()  # they are there: nothing is downloaded
+    bootstrap.keep_wheels()  # nothing is downloaded again
 
 
-def test_wheels_of_which_some_are_missing_are_not_taken_for_whole(
-    bootstrap: ModuleType, tmp_path: Path
-) -> None:
+def test_an_incomplete_set_of_wheels_is_not_kept(bootstrap: ModuleType, tmp_path: Path) -> None:
     program(tmp_path / "sam" / "bin" / "python", PIP.format(then="exit 1"))
     with pytest.raises(bootstrap.SetupError, match=r"^the functions' dependencies could not be"):
         bootstrap.keep_wheels()
@@ -93,7 +93,7 @@ def test_wheels_of_which_some_are_missing_are_not_taken_for_whole(
 @pytest.mark.parametrize(
     "title", ["$9.99 (2008)", '"Great Performances" Cats (1998)', "Schindler's List", "a `id` b"]
 )
-def test_make_hands_a_title_on_as_it_is(title: str) -> None:
+def test_make_passes_a_title_on_unchanged(title: str) -> None:
     answer = subprocess.run(
         ["make", "--no-print-directory", "-n", "demo", f"MOVIE={title}"],
         cwd=ROOT,

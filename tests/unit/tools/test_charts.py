@@ -1,4 +1,4 @@
-"""The README's pictures show the figures that were measured and the lines that were printed."""
+"""The README's pictures show the measured figures and the printed lines."""
 
 import html
 import re
@@ -26,7 +26,7 @@ No table.
 
 
 def texts(svg: Path) -> list[str]:
-    """The texts of an SVG, without their styles."""
+    """Return the texts of an SVG without their styles."""
     found = re.findall(r"<text[^>]*>(.*?)</text>", svg.read_text(), re.DOTALL)
     return [html.unescape(re.sub(r"<[^>]*>", "", text)).replace("\xa0", " ") for text in found]
 
@@ -63,12 +63,14 @@ def test_the_benchmarks_picture_shows_the_figures_of_its_results(tmp_path: Path)
     assert path.read_bytes() == first
 
 
-def test_the_committed_picture_is_of_the_committed_results() -> None:
+def test_the_committed_picture_shows_the_committed_results() -> None:
     _, rows = table(RESULTS.read_text(), "The job against the tutorial's program")
     cells = [cell.removesuffix(" s") for row in rows for cell in row[1:3]]
-    told = [f"{float(cell):,.0f} s" for cell in cells]
+    expected = [f"{float(cell):,.0f} s" for cell in cells]
     shown = texts(IMAGES / "benchmark.svg")
-    assert [text for text in told if text not in shown] == [], "python -m pictures.charts benchmark"
+    assert [text for text in expected if text not in shown] == [], (
+        "python -m pictures.charts benchmark"
+    )
 
 
 def test_a_terminal_shows_what_was_printed_and_loads_nothing(tmp_path: Path) -> None:

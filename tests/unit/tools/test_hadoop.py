@@ -1,4 +1,4 @@
-"""YARN's jars: exactly those that are locked; what is missing on a machine is said."""
+"""The jars of YARN are exactly the locked ones, and missing programs are reported."""
 
 import hashlib
 from pathlib import Path
@@ -13,7 +13,7 @@ CONTENT = {"a.jar": b"a", "b.jar": b"b"}
 
 @pytest.fixture
 def jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with two jars, which are locked."""
+    """A folder with two locked jars."""
     lock = tmp_path / "lock.txt"
     lock.write_text(
         "".join(f"{hashlib.sha256(body).hexdigest()}  {name}\n" for name, body in CONTENT.items())
@@ -26,18 +26,18 @@ def jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_locked_jars_are_taken(jars: Path) -> None:
+def test_the_locked_jars_are_accepted(jars: Path) -> None:
     check(jars)
 
 
 @pytest.mark.parametrize(("name", "body"), [("b.jar", b"other"), ("c.jar", b"more")])
-def test_another_jar_is_refused_by_its_name(jars: Path, name: str, body: bytes) -> None:
+def test_a_jar_that_is_not_locked_is_refused_by_name(jars: Path, name: str, body: bytes) -> None:
     (jars / name).write_bytes(body)
-    with pytest.raises(HadoopError, match=f"{name} is not what requirements/yarn.sha256 locks"):
+    with pytest.raises(HadoopError, match=f"{name} differs from requirements/yarn.sha256"):
         check(jars)
 
 
-def test_a_jar_that_is_not_there_is_missed(jars: Path) -> None:
+def test_a_missing_jar_is_reported(jars: Path) -> None:
     (jars / "a.jar").unlink()
     with pytest.raises(HadoopError, match=r"a\.jar"):
         check(jars)
@@ -48,10 +48,10 @@ def test_a_jar_that_is_not_there_is_missed(jars: Path) -> None:
     [
         ("sys.platform", "darwin", "needs Linux"),
         ("system_java", lambda: None, "needs a JDK 17"),
-        ("shutil.which", lambda name: None if name == "mvn" else name, "fetched by Maven"),
+        ("shutil.which", lambda name: None if name == "mvn" else name, "downloaded by Maven"),
     ],
 )
-def test_what_a_machine_lacks_is_said_with_what_to_install(
+def test_a_missing_program_is_reported_with_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object, said: str
 ) -> None:
     usual = {
@@ -59,7 +59,7 @@ def test_what_a_machine_lacks_is_said_with_what_to_install(
         "system_java": lambda: Path("/java"),
         "shutil.which": lambda name: name,
     }
-    monkeypatch.setattr(hadoop, "ROOT", tmp_path)  # nothing was fetched yet
+    monkeypatch.setattr(hadoop, "ROOT", tmp_path)  # no jars downloaded yet
     for each, what in usual.items():
         monkeypatch.setattr(f"tools.hadoop.{each}", what)
     assert missing() is None

@@ -1,4 +1,4 @@
-"""Which Java runs Spark: the machine's own where it is 17 or 21, else the wheel's."""
+"""Spark runs on the machine's own Java 17 or 21, otherwise on the wheel's."""
 
 import importlib
 import subprocess
@@ -10,11 +10,11 @@ from tools import java
 
 
 def fake_java(home: Path, version: str) -> Path:
-    """A home with a program that answers as `java -XshowSettings:properties -version` does."""
+    """Create a Java home whose program answers `java -XshowSettings:properties -version`."""
     program = home / "bin" / "java"
     program.parent.mkdir(parents=True)
-    said = f'    java.home = {home}\\nopenjdk version "{version}" 2025-01-01'
-    program.write_text(f"#!/bin/sh\nprintf '{said}\\n' >&2\n")
+    output = f'    java.home = {home}\\nopenjdk version "{version}" 2025-01-01'
+    program.write_text(f"#!/bin/sh\nprintf '{output}\\n' >&2\n")
     program.chmod(0o755)
     return home
 
@@ -37,7 +37,7 @@ def test_java_home_comes_first(
     assert java.java_home() == home
 
 
-def test_an_unfit_java_home_gives_way_to_the_path(
+def test_an_unsuitable_java_home_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JAVA_HOME", str(fake_java(tmp_path / "home", "11.0.2")))
@@ -46,7 +46,7 @@ def test_an_unfit_java_home_gives_way_to_the_path(
     assert java.java_home() == home
 
 
-def test_without_one_the_wheel_s_serves_and_without_that_one_sentence_says_what_to_do(
+def test_the_wheels_java_is_the_last_resort_and_without_it_an_error_says_what_to_do(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(java.NoJavaError, match="make setup"):

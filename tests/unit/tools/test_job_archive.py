@@ -1,4 +1,4 @@
-"""The archive of native dependencies: the same input gives the same bytes, of what is used."""
+"""The job archive: the same input gives the same bytes, and only needed files are in it."""
 
 import gzip
 import importlib.util
@@ -16,7 +16,7 @@ from tools.job_archive import ArchiveError
 
 
 def installed(folder: Path) -> Path:
-    """A folder as an installation leaves it."""
+    """Fill a folder as an installation does."""
     files = {
         "numpy/__init__.py": "x = 1",
         "numpy/core.so": "binary",
@@ -36,13 +36,13 @@ def installed(folder: Path) -> Path:
 
 @pytest.fixture
 def building(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to build into, from what `installed` has instead of wheels."""
+    """The build folder, with `installed` instead of wheels."""
     monkeypatch.setattr(job_archive, "BUILD", tmp_path / "build")
     monkeypatch.setattr(job_archive, "install", installed)
     return tmp_path / "build"
 
 
-def test_the_same_files_give_the_same_archive_wherever_they_stand(tmp_path: Path) -> None:
+def test_the_same_files_give_the_same_archive_in_any_folder(tmp_path: Path) -> None:
     for place in ("one", "another/place"):
         job_archive.prune(installed(tmp_path / place))
         job_archive.pack(tmp_path / place, tmp_path / f"{place[:3]}.tar")
@@ -50,7 +50,7 @@ def test_the_same_files_give_the_same_archive_wherever_they_stand(tmp_path: Path
 
 
 @pytest.mark.usefixtures("building")
-def test_what_nobody_imports_stays_out() -> None:
+def test_files_that_nobody_imports_are_left_out() -> None:
     with tarfile.open(job_archive.build()) as archive:
         assert archive.getnames() == [
             "numpy-1.dist-info/METADATA",
@@ -60,7 +60,7 @@ def test_what_nobody_imports_stays_out() -> None:
         ]
 
 
-def test_an_archive_is_named_by_what_is_installed_whatever_bytecode_a_python_makes(
+def test_an_archives_name_depends_on_the_packages_and_not_on_the_bytecode(
     building: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = job_archive.build()
@@ -80,26 +80,26 @@ def test_an_archive_is_named_by_what_is_installed_whatever_bytecode_a_python_mak
 def test_a_node_that_cannot_write_bytecode_compiles_nothing(tmp_path: Path) -> None:
     with tarfile.open(job_archive.build()) as archive:
         archive.extractall(tmp_path / "node", filter="data")
-    told = subprocess.run(
+    python = subprocess.run(
         [sys.executable, "-v", "-c", "import numpy; print(numpy.x)"],
         env={"PYTHONPATH": str(tmp_path / "node"), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     source = str(tmp_path / "node" / "numpy" / "__init__.py")
     cached = importlib.util.cache_from_source(source)
-    assert told.stdout == "1\n"
-    assert f"# {cached} matches {source}" in told.stderr
-    assert f"# code object from '{source}'" not in told.stderr
+    assert python.stdout == "1\n"
+    assert f"# {cached} matches {source}" in python.stderr
+    assert f"# code object from '{source}'" not in python.stderr
     assert str(tmp_path / "build").encode() not in Path(cached).read_bytes()
 
 
-def test_a_module_that_cannot_be_compiled_is_told(tmp_path: Path) -> None:
+def test_a_module_that_cannot_be_compiled_is_reported(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("def")
     with pytest.raises(ArchiveError, match="cannot be compiled"):
         job_archive.add_bytecode(tmp_path)
 
 
-def test_the_archive_is_put_where_the_launcher_looks_once(
+def test_the_archive_is_uploaded_once_to_where_the_launcher_expects_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = tmp_path / "archive"
@@ -115,7 +115,7 @@ def test_the_archive_is_put_where_the_launcher_looks_once(
     assert item["Key"] == f"environments/{job_archive.locked_sha256()}.tar.gz"
 
 
-def test_a_lock_that_gives_another_archive_is_told(
+def test_a_lock_that_gives_another_archive_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_archive, "BUILD", tmp_path)

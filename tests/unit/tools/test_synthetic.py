@@ -1,4 +1,4 @@
-"""The generated data sets: MovieLens' shape, the same every time, neighbours that make sense."""
+"""Synthetic MovieLens: the right shape, always the same bytes, meaningful neighbours."""
 
 from pathlib import Path
 
@@ -25,13 +25,13 @@ def ratings(small: Path) -> np.ndarray:
 
 
 def stars_of(ratings: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Users x movies, 0 where there is no rating."""
+    """Return ratings as users x movies; 0 for no rating."""
     table = np.zeros(shape)
     table[ratings[:, 0].astype(int), ratings[:, 1].astype(int)] = ratings[:, 2]
     return table
 
 
-def test_every_line_is_a_good_one(small: Path) -> None:
+def test_every_line_is_valid(small: Path) -> None:
     dat = FORMATS[0]
     rating_lines = (small / "ratings.dat").read_text().splitlines()
     movie_lines = (small / "movies.dat").read_text().splitlines()
