@@ -36,7 +36,7 @@ FINDINGS = [
     Finding(
         "a cluster that ended with errors counts as a failure of waiting for its end",
         "`destroy` takes it for ended",
-        ("unit/cli/test_teardown.py::test_a_cluster_that_ends_with_errors_has_ended",),
+        ("unit/cli/test_teardown.py::test_a_cluster_that_terminates_with_errors_has_terminated",),
     ),
     Finding(
         "the S3 endpoint keeps EMR from its own log buckets",
@@ -48,10 +48,10 @@ FINDINGS = [
         "not every zone has every instance type, and plans and quotas differ",
         "`make preflight`; the parameter `AvailabilityZone`",
         ("unit/cli/test_preflight.py"
-         "::test_without_a_zone_it_is_said_which_ones_have_the_instance_type",
-         "unit/cli/test_preflight.py::test_the_free_plan_is_told",
+         "::test_without_a_chosen_zone_the_zones_that_have_the_instance_type_are_listed",
+         "unit/cli/test_preflight.py::test_the_free_plan_is_noted",
          "unit/cli/test_preflight.py"
-         "::test_the_quota_is_held_against_the_primary_node_and_the_core_nodes"),
+         "::test_the_quota_is_compared_with_the_primary_and_the_core_nodes"),
     ),
     Finding(
         "EMR leaves an interface endpoint in the VPC, which costs when idle",
@@ -65,7 +65,7 @@ FINDINGS = [
         "`destroy` waits for them, and takes every half-made stack",
         ("unit/cli/test_teardown.py"
          "::test_the_network_is_deleted_only_when_its_endpoints_are_gone",
-         "unit/cli/test_teardown.py::test_after_every_kind_of_half_made_stack_nothing_is_left"),
+         "unit/cli/test_teardown.py::test_nothing_is_left_of_an_incomplete_stack"),
     ),
     Finding(
         "a node may lack Python 3.13",

@@ -77,18 +77,18 @@ def test_every_make_target_that_operates_names_an_existing_command() -> None:
 def test_status_marks_the_live_run_and_gives_the_reason_of_a_failed_one(deployed: Cloud) -> None:
     live, waiting, failed = finish_run(deployed, 0), start_run(deployed, 1), start_run(deployed, 2)
     runs.fail(deployed.runs, failed, "the step ran out of memory", datetime.now(UTC))
-    told = operate("status").output
-    (marked,) = [line for line in told.splitlines() if "●" in line]
+    output = operate("status").output
+    (marked,) = [line for line in output.splitlines() if "●" in line]
     assert live in marked
-    assert waiting in told
-    assert f"{failed}: the step ran out of memory" in told
+    assert waiting in output
+    assert f"{failed}: the step ran out of memory" in output
 
 
 def test_status_as_json_is_the_runs_tables_items(deployed: Cloud) -> None:
     older, newer = finish_run(deployed, 0), finish_run(deployed, 1)
-    told = json.loads(operate("status", "--json").output)
-    assert [run["run_id"] for run in told] == [newer, older]
-    assert [run["state"] for run in told] == [State.LIVE, State.SUPERSEDED]
+    listed = json.loads(operate("status", "--json").output)
+    assert [run["run_id"] for run in listed] == [newer, older]
+    assert [run["state"] for run in listed] == [State.LIVE, State.SUPERSEDED]
     assert json.loads(operate("status", newer, "--json").output)["run_id"] == newer
     assert len(json.loads(operate("status", "--limit", "1", "--json").output)) == 1
 
@@ -111,10 +111,10 @@ def test_status_also_shows_what_emrs_endpoint_costs(
     )
     network = RESOURCES | {"ClusterVpc": vpc}
     monkeypatch.setattr(Stack, "find", lambda name: Stack(name, network))
-    told = operate("status", "--json")
-    assert [each["run_id"] for each in json.loads(told.stdout)] == [run]
-    assert made["VpcEndpoint"]["VpcEndpointId"] in told.stderr
-    assert "7.30 USD a month" in told.stderr
+    answer = operate("status", "--json")
+    assert [each["run_id"] for each in json.loads(answer.stdout)] == [run]
+    assert made["VpcEndpoint"]["VpcEndpointId"] in answer.stderr
+    assert "7.30 USD a month" in answer.stderr
 
 
 def test_status_works_without_permission_to_list_endpoints(
@@ -127,9 +127,9 @@ def test_status_works_without_permission_to_list_endpoints(
         raise ClientError(refusal, "DescribeVpcEndpoints")
 
     monkeypatch.setattr(Stack, "endpoints", refuse)
-    told = operate("status")
-    assert (told.exit_code, run in told.stdout) == (0, True)
-    assert "DescribeVpcEndpoints" in told.stderr
+    answer = operate("status")
+    assert (answer.exit_code, run in answer.stdout) == (0, True)
+    assert "DescribeVpcEndpoints" in answer.stderr
 
 
 @pytest.mark.usefixtures("deployed")

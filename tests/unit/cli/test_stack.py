@@ -17,12 +17,12 @@ from cli.stack import Stack, StackError
 class Answering:
     """A Lambda client that gives one answer."""
 
-    def __init__(self, told: dict[str, Any]):
-        self.told, self.asked = told, {}
+    def __init__(self, answer: dict[str, Any]):
+        self.answer, self.request = answer, {}
 
-    def invoke(self, **asked: Any) -> dict[str, Any]:
-        self.asked = asked
-        return {"Payload": io.BytesIO(json.dumps(self.told).encode())}
+    def invoke(self, **request: Any) -> dict[str, Any]:
+        self.request = request
+        return {"Payload": io.BytesIO(json.dumps(self.answer).encode())}
 
 
 def test_the_control_functions_answer_is_returned_and_its_refusal_raised(
@@ -32,13 +32,13 @@ def test_the_control_functions_answer_is_returned_and_its_refusal_raised(
     answering = Answering({"done": "r is live again"})
     monkeypatch.setattr(stack.boto3, "client", lambda _: answering)
     assert made.control("promote", "r") == "r is live again"
-    assert answering.asked["FunctionName"] == "films-Control"
-    assert json.loads(answering.asked["Payload"]) == {"command": "promote", "run_id": "r"}
+    assert answering.request["FunctionName"] == "films-Control"
+    assert json.loads(answering.request["Payload"]) == {"command": "promote", "run_id": "r"}
 
-    answering.told = {"refused": "there is no run before"}
+    answering.answer = {"refused": "there is no run before"}
     with pytest.raises(StackError, match="no run before"):
         made.control("rollback")
-    answering.told = {"errorMessage": "timed out"}
+    answering.answer = {"errorMessage": "timed out"}
     with pytest.raises(StackError, match="timed out"):
         made.control("rollback")
 
@@ -74,9 +74,9 @@ def test_emrs_endpoint_in_the_stacks_network_is_shown_with_its_cost(
     network: tuple[Stack, str],
 ) -> None:
     films, endpoint = network
-    (told,) = films.endpoint_costs()
-    assert endpoint in told
-    assert "7.30 USD a month" in told
+    (line,) = films.endpoint_costs()
+    assert endpoint in line
+    assert "7.30 USD a month" in line
 
 
 def test_an_endpoint_in_two_zones_costs_twice_as_much(network: tuple[Stack, str]) -> None:
@@ -85,8 +85,8 @@ def test_an_endpoint_in_two_zones_costs_twice_as_much(network: tuple[Stack, str]
     vpc = films.resources["ClusterVpc"]
     second = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.128/28")["Subnet"]["SubnetId"]
     ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, AddSubnetIds=[second])
-    (told,) = films.endpoint_costs()
-    assert "14.60 USD a month" in told
+    (line,) = films.endpoint_costs()
+    assert "14.60 USD a month" in line
 
 
 def test_a_deleted_endpoint_and_an_existing_network_cost_nothing(
@@ -106,16 +106,16 @@ def refusal(code: str, message: str) -> ClientError:
 class Listing:
     """A CloudFormation client that lists resources, or refuses to."""
 
-    def __init__(self, told: list[dict[str, Any]] | ClientError):
-        self.told = told
+    def __init__(self, answer: list[dict[str, Any]] | ClientError):
+        self.answer = answer
 
     def get_paginator(self, _: str) -> "Listing":
         return self
 
     def paginate(self, **_: str) -> list[dict[str, Any]]:
-        if isinstance(self.told, ClientError):
-            raise self.told
-        return [{"StackResourceSummaries": self.told}]
+        if isinstance(self.answer, ClientError):
+            raise self.answer
+        return [{"StackResourceSummaries": self.answer}]
 
 
 def test_a_half_made_stack_says_what_it_lacks_and_what_to_do(

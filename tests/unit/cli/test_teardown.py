@@ -323,7 +323,7 @@ def test_a_destroyed_stack_leaves_no_cluster_no_network_and_keeps_its_data(
     films: CloudFormation,
 ) -> None:
     boto3.client("s3").put_object(Bucket=buckets()[0], Key="ml/ratings.dat", Body=b"1")
-    told = list(Teardown.find("films").run(with_data=False))
+    printed = list(Teardown.find("films").run(with_data=False))
     assert clusters()["films-1"] == "TERMINATED"
     assert clusters()["films-2-1"] != "TERMINATED"
     assert groups() == set()
@@ -331,7 +331,7 @@ def test_a_destroyed_stack_leaves_no_cluster_no_network_and_keeps_its_data(
     assert films.configurations == {THEIRS}
     assert len(buckets()) == 2
     assert tables() == ["films-runs"]
-    assert "make destroy STACK=films DATA=delete" in told[-1]
+    assert "make destroy STACK=films DATA=delete" in printed[-1]
 
 
 def test_a_stack_that_is_destroyed_with_its_data_leaves_nothing(films: CloudFormation) -> None:
@@ -351,8 +351,8 @@ def test_versions_delete_markers_and_unfinished_uploads_are_all_deleted(
     s3.put_object(Bucket=bucket, Key="runs/0", Body=b"2")
     s3.delete_object(Bucket=bucket, Key="runs/0")
     s3.create_multipart_upload(Bucket=bucket, Key="runs/unfinished")
-    told = list(teardown._empty(s3, bucket))
-    assert told[-1] == f"bucket {bucket}: 1,003 object versions deleted"
+    printed = list(teardown._empty(s3, bucket))
+    assert printed[-1] == f"bucket {bucket}: 1,003 object versions deleted"
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
     s3.delete_bucket(Bucket=bucket)  # S3 refuses if anything is left
 
@@ -372,9 +372,9 @@ def test_an_object_that_cannot_be_deleted_is_named(
 @pytest.mark.drill(
     "Removal",
     injected="a log arrives after the bucket was emptied",
-    promised="the bucket is emptied anew",
+    promised="the bucket is emptied again",
 )
-def test_logs_that_come_while_their_bucket_is_emptied_go_with_it(
+def test_logs_that_arrive_while_their_bucket_is_emptied_are_deleted(
     films: CloudFormation, monkeypatch: pytest.MonkeyPatch, clock: Clock, observed: Observed
 ) -> None:
     bucket, emptied = films.resources["ResultsBucket"], teardown._empty
@@ -386,18 +386,18 @@ def test_logs_that_come_while_their_bucket_is_emptied_go_with_it(
             clock.now = 600
 
     monkeypatch.setattr(teardown, "_empty", late)
-    told = list(Teardown.find("films").run(with_data=True))
-    assert f"bucket {bucket} received new objects in the meantime" in told
+    printed = list(Teardown.find("films").run(with_data=True))
+    assert f"bucket {bucket} received new objects in the meantime" in printed
     nothing_is_left(films)
     observed(1, "nothing was left")
 
 
 @pytest.mark.drill(
     "Removal",
-    injected="the cluster ends as TERMINATED_WITH_ERRORS, after minutes",
-    promised="the stack is deleted all the same",
+    injected="the cluster takes minutes to end as TERMINATED_WITH_ERRORS",
+    promised="the stack is deleted nevertheless",
 )
-def test_a_cluster_that_ends_with_errors_has_ended(
+def test_a_cluster_that_terminates_with_errors_has_terminated(
     films: CloudFormation, monkeypatch: pytest.MonkeyPatch, clock: Clock, observed: Observed
 ) -> None:
     def terminate(self: Any) -> None:
@@ -405,10 +405,10 @@ def test_a_cluster_that_ends_with_errors_has_ended(
         clock.after(200, lambda: setattr(self, "state", "TERMINATED_WITH_ERRORS"))
 
     monkeypatch.setattr(Cluster, "terminate", terminate)
-    told = list(Teardown.find("films").run(with_data=True))
-    assert len([line for line in told if line.endswith("is TERMINATING")]) > 1
+    printed = list(Teardown.find("films").run(with_data=True))
+    assert len([line for line in printed if line.endswith("is TERMINATING")]) > 1
     nothing_is_left(films)
-    observed(1, "nothing was left, and each minute it was told what was waited for")
+    observed(1, "nothing was left; the progress was printed every minute")
 
 
 def test_the_wait_for_a_cluster_has_a_limit(
@@ -427,9 +427,9 @@ def test_the_wait_for_a_cluster_has_a_limit(
 @pytest.mark.drill(
     "Removal",
     injected="a cluster is launched while the stack is being deleted",
-    promised="it is ended, too",
+    promised="it is terminated, too",
 )
-def test_a_cluster_that_was_launched_meanwhile_is_ended_too(
+def test_a_cluster_launched_meanwhile_is_terminated(
     films: CloudFormation, clock: Clock, observed: Observed
 ) -> None:
     clock.after(60, lambda: launch("films", 2) and None)
@@ -442,9 +442,9 @@ def test_a_cluster_that_was_launched_meanwhile_is_ended_too(
 @pytest.mark.drill(
     "Removal",
     injected="EMR throttles three of five requests",
-    promised="the stack is deleted all the same",
+    promised="the stack is deleted nevertheless",
 )
-def test_throttling_does_not_stop_it(films: CloudFormation, observed: Observed) -> None:
+def test_throttling_does_not_stop_the_teardown(films: CloudFormation, observed: Observed) -> None:
     patient = boto3.session.Session().client("emr", config=teardown.MANY_RETRIES)
     tries = patient.meta.config.retries["total_max_attempts"]
     storm = Weather({"emr": ["throttled"]}, share=0.6)
@@ -464,15 +464,15 @@ def test_throttling_does_not_stop_it(films: CloudFormation, observed: Observed) 
 
 @pytest.mark.drill(
     "Removal",
-    injected="EMR's endpoint takes four minutes to go",
-    promised="the stack is deleted once it has gone",
+    injected="the deletion of EMR's endpoint takes four minutes",
+    promised="the stack is deleted after the endpoint is gone",
 )
 def test_the_network_is_deleted_only_when_its_endpoints_are_gone(
     films: CloudFormation, monkeypatch: pytest.MonkeyPatch, clock: Clock, observed: Observed
 ) -> None:
     slowly(monkeypatch, clock, films.emr_endpoint, 240)
-    told = list(Teardown.find("films").run(with_data=True))
-    assert f"endpoint {films.emr_endpoint} is deleting" in told
+    printed = list(Teardown.find("films").run(with_data=True))
+    assert f"endpoint {films.emr_endpoint} is deleting" in printed
     assert films.deletions == 1
     nothing_is_left(films)
     observed(1, "one deletion of the stack went through")
@@ -590,11 +590,11 @@ HALF_MADE: dict[str, tuple[str, dict[str, str]]] = {
 
 @pytest.mark.drill(
     "Removal",
-    injected="stacks that are half made or half deleted, in nine ways",
-    promised="nothing of them is left",
+    injected="nine kinds of stacks whose creation or deletion did not finish",
+    promised="nothing is left",
 )
 @pytest.mark.parametrize("how", HALF_MADE)
-def test_after_every_kind_of_half_made_stack_nothing_is_left(
+def test_nothing_is_left_of_an_incomplete_stack(
     films: CloudFormation, how: str, observed: Observed
 ) -> None:
     status, states = HALF_MADE[how]
@@ -609,19 +609,19 @@ def test_after_every_kind_of_half_made_stack_nothing_is_left(
     injected="a bucket, the table and a security group are deleted by hand",
     promised="the rest is deleted",
 )
-def test_what_was_deleted_by_hand_is_passed_over(films: CloudFormation, observed: Observed) -> None:
+def test_resources_deleted_by_hand_are_skipped(films: CloudFormation, observed: Observed) -> None:
     boto3.client("s3").delete_bucket(Bucket=films.resources["DatasetsBucket"])
     boto3.client("dynamodb").delete_table(TableName="films-runs")
     teardown_ = Teardown.find("films")
     ec2 = boto3.client("ec2")
     pair = [films.resources[name] for name in ("CoreGroup", "PrimaryGroup")]
     for id in pair:
-        (told,) = ec2.describe_security_groups(GroupIds=[id])["SecurityGroups"]
-        ec2.revoke_security_group_ingress(GroupId=id, IpPermissions=told["IpPermissions"])
+        (group,) = ec2.describe_security_groups(GroupIds=[id])["SecurityGroups"]
+        ec2.revoke_security_group_ingress(GroupId=id, IpPermissions=group["IpPermissions"])
     ec2.delete_security_group(GroupId=pair[0])
-    told = list(teardown_.run(with_data=True))
-    assert f"bucket {films.resources['DatasetsBucket']} is already gone" in told
-    assert "table films-runs is already gone" in told
+    printed = list(teardown_.run(with_data=True))
+    assert f"bucket {films.resources['DatasetsBucket']} is already gone" in printed
+    assert "table films-runs is already gone" in printed
     nothing_is_left(films)
     observed(1, "nothing was left")
 
@@ -632,8 +632,8 @@ def test_the_data_of_a_deleted_stack_can_still_be_deleted(films: CloudFormation)
     boto3.client("s3").delete_bucket(Bucket=buckets()[1])
     left = Teardown.find("films")
     assert "(already deleted)" in left.summary(with_data=True)
-    (told,) = left.run(with_data=False)
-    assert told.startswith("kept")
+    (message,) = left.run(with_data=False)
+    assert message.startswith("kept")
     deletions = films.deletions
     list(left.run(with_data=True))
     assert films.deletions == deletions
@@ -658,16 +658,16 @@ def test_a_cluster_that_outlived_its_stack_is_terminated(films: CloudFormation) 
 
 @pytest.mark.drill(
     "Removal",
-    injected="EMR brings its rules back while the stack is being deleted",
-    promised="it is tried once more",
+    injected="EMR restores its security group rules while the stack is being deleted",
+    promised="the deletion is retried once",
 )
-def test_a_deletion_that_failed_on_the_network_is_tried_once_more(
+def test_a_deletion_that_failed_on_the_network_is_retried_once(
     films: CloudFormation, clock: Clock, observed: Observed
 ) -> None:
     core, primary = (films.resources[name] for name in ("CoreGroup", "PrimaryGroup"))
     clock.after(60, lambda: name_each_other(core, primary))
-    told = list(Teardown.find("films").run(with_data=True))
-    assert any("PrimaryGroup" in line and "retrying" in line for line in told)
+    printed = list(Teardown.find("films").run(with_data=True))
+    assert any("PrimaryGroup" in line and "retrying" in line for line in printed)
     assert films.deletions == 2
     nothing_is_left(films)
     observed(1, "the second deletion went through")
@@ -682,10 +682,10 @@ def test_the_contents_of_a_network_in_use_are_listed(
     )["GroupId"]
     with pytest.raises(StackError) as refused:
         list(Teardown.find("films").run(with_data=True))
-    told = str(refused.value)
-    assert f"ClusterVpc (AWS::EC2::VPC {vpc}): The vpc '{vpc}' has dependencies" in told
-    assert f"{studio} (EMR-Studio-engine)" in told
-    assert "then run `make destroy STACK=films` again" in told
+    message = str(refused.value)
+    assert f"ClusterVpc (AWS::EC2::VPC {vpc}): The vpc '{vpc}' has dependencies" in message
+    assert f"{studio} (EMR-Studio-engine)" in message
+    assert "then run `make destroy STACK=films` again" in message
     assert films.deletions == 2
     assert len(buckets()) == 2, "no data is deleted while the stack exists"
     boto3.client("ec2").delete_security_group(GroupId=studio)
@@ -695,10 +695,10 @@ def test_the_contents_of_a_network_in_use_are_listed(
 
 @pytest.mark.drill(
     "Removal",
-    injected="CloudFormation may not delete a function",
-    promised="its reason is told; the command finishes once that is put right",
+    injected="CloudFormation lacks permission to delete a function",
+    promised="the reason is reported; once it is resolved, the command finishes",
 )
-def test_another_failure_is_told_with_its_reason_and_not_tried_again(
+def test_another_failure_is_reported_and_not_retried(
     films: CloudFormation, observed: Observed
 ) -> None:
     films.stubborn = {"ControlFunction": "not authorized to perform: lambda:DeleteFunction"}
@@ -712,7 +712,7 @@ def test_another_failure_is_told_with_its_reason_and_not_tried_again(
     films.stubborn = {}
     list(Teardown.find("films").run(with_data=True))
     nothing_is_left(films)
-    observed(1, "the reason was told; the second command left nothing")
+    observed(1, "the reason was reported; the second command left nothing")
 
 
 @pytest.mark.usefixtures("films")
