@@ -1,4 +1,4 @@
-"""What the test on AWS does with an account: waits for events, removes, looks for remains."""
+"""Helpers of the test on AWS: wait for events, remove the stack, look for remains."""
 
 import json
 import subprocess
@@ -13,8 +13,8 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 POLL_SECONDS = 15
-# EventBridge tells of a bucket's objects from about five minutes after that was switched on; what
-# is dropped sooner may be lost. The same files dropped again make no second run.
+# EventBridge delivers a bucket's events from about five minutes after they were enabled; earlier
+# events may be lost. Dropping the same files again does not start a second run.
 DROP_AGAIN_SECONDS, EVENT_LIMIT_SECONDS = 60, 15 * 60
 RUN_LIMIT_SECONDS = 60 * 60
 ALIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
@@ -23,7 +23,7 @@ type Run = dict[str, Any]
 
 
 def ask(url: str) -> tuple[int, Any]:
-    """What an API answers: status and body."""
+    """Send a GET request and return status and body."""
     try:
         with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310
             return answer.status, json.load(answer)
@@ -32,28 +32,30 @@ def ask(url: str) -> tuple[int, Any]:
 
 
 def run_of(api: str, folder: str) -> Run | None:
-    """The latest run of a folder, or None where there is none, or the API did not answer."""
+    """Return the latest run of a folder, or None if there is none or the API does not answer."""
     try:
         status, body = ask(f"{api}/runs")
-    except (OSError, ValueError):  # no connection, or an answer of something in between
+    except (OSError, ValueError):  # no connection, or a response of a proxy
         return None
     runs: list[Run] = body["runs"] if status == 200 else []
     return next((each for each in runs if each["folder"] == folder), None)
 
 
 def dropped_until_seen(drop: Callable[[], None], seen: Callable[[], Run | None]) -> Run:
-    """Drop a folder, each minute anew, until it has its run; returns that.
+    """Drop a folder every minute until it has a run, and return the run.
 
     Raises:
-        AssertionError: it has none after a quarter of an hour.
+        AssertionError: the folder has no run after 15 minutes.
     """
     begun = dropped_at = time.monotonic()
     drop()
     while (found := seen()) is None:
         now = time.monotonic()
-        assert now - begun < EVENT_LIMIT_SECONDS, "no drop was seen: do the bucket's events arrive?"
+        assert now - begun < EVENT_LIMIT_SECONDS, (
+            "no run has started: do the bucket's events arrive?"
+        )
         if now - dropped_at >= DROP_AGAIN_SECONDS:
-            sys.stderr.write(f"no run after {now - begun:.0f} s, the folder is dropped again\n")
+            sys.stderr.write(f"no run after {now - begun:.0f} s; dropping the folder again\n")
             drop()
             dropped_at = now
         time.sleep(POLL_SECONDS)
@@ -61,10 +63,10 @@ def dropped_until_seen(drop: Callable[[], None], seen: Callable[[], Run | None])
 
 
 def finished(seen: Callable[[], Run | None]) -> Run:
-    """A run once it has ended.
+    """Wait until a run has ended, and return it.
 
     Raises:
-        AssertionError: it does not end within an hour.
+        AssertionError: the run has not ended after an hour.
     """
     deadline, found = time.monotonic() + RUN_LIMIT_SECONDS, None
     while time.monotonic() < deadline:
@@ -76,7 +78,7 @@ def finished(seen: Callable[[], Run | None]) -> Run:
 
 
 def removed(name: str, destroy: Callable[[], None]) -> list[str]:
-    """Remove a stack, by a second try where the first fails; returns what is left all the same."""
+    """Remove a stack, retry once after a failure, and return what is left."""
     for _ in range(2):
         try:
             destroy()
@@ -91,20 +93,20 @@ def removed(name: str, destroy: Callable[[], None]) -> list[str]:
 
 
 def left(name: str) -> Iterator[str]:
-    """What an account still has of a stack: by name, with which everything of it begins, or tag.
+    """Yield what is left of a stack in the account, by the prefix of its names or by tag.
 
-    It shares nothing with what destroys a stack. Where it may not look it says so: that is no
-    proof that nothing is there.
+    It shares no code with the teardown. A lookup without permission is reported as unknown,
+    because it does not prove that nothing is left.
     """
     for kind, look in LOOKS.items():
         try:
             yield from (f"{kind} {each}" for each in look(name))
         except (BotoCoreError, ClientError) as error:
-            yield f"{kind}: not known, {error}"
+            yield f"{kind}: unknown, {error}"
 
 
 def _pages(service: str, operation: str, key: str, **asked: Any) -> Iterator[Any]:
-    """All that a paginated operation lists."""
+    """Yield the items of a paginated operation."""
     make: Any = boto3.client
     for page in make(service).get_paginator(operation).paginate(**asked):
         yield from page.get(key, [])

@@ -1,8 +1,8 @@
-"""The pipeline in a real AWS account: deployed, run once, removed. Opt-in, for it costs money.
+"""The pipeline in a real AWS account: deploy, run once, remove. Opt-in, because it costs money.
 
-`make test-aws SPEND=yes` makes one stack of its own, launches one cluster of four m5.xlarge for
-about ten minutes, and deletes everything with its data, also where something fails. What is left
-all the same it names at the end, and fails.
+`make test-aws SPEND=yes` creates a separate stack, launches one cluster of four m5.xlarge for about
+ten minutes, and deletes everything with its data, even after a failure. It fails if anything is
+left, and names it.
 """
 
 import os
@@ -21,47 +21,47 @@ from tests.e2e.test_pipeline import answers_are_exact, files, ratings
 
 WARNING = (
     "SPENDS MONEY, about 0.20 USD: four m5.xlarge for ten minutes in the account of your "
-    "credentials; `make test-aws SPEND=yes` does it"
+    "credentials; run it with `make test-aws SPEND=yes`"
 )
 PARAMETERS = ("SettleSeconds=5", "MaxRunCost=0.5", "DeadlineMinutes=45", "IdleMinutes=10")
 
 
 def run(*command: str) -> None:
-    """Run a tool in the project's folder; what it says is seen."""
+    """Run a tool in the project's folder with visible output."""
     path = f"{ROOT / '.venv-sam' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     subprocess.run(command, cwd=ROOT, env=os.environ | {"PATH": path}, check=True)
 
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The account's number; skips where there is none or nobody has said that money may go."""
+    """The account's number; skips without credentials or without SPEND=yes."""
     if GIVEN.get("SIMILAR_TITLES_SPEND") != "yes":
         pytest.skip(WARNING)
     for name in os.environ.keys() - GIVEN.keys():
         monkeypatch.delenv(name)
     for name, value in GIVEN.items():
         monkeypatch.setenv(name, value)
-    # A session of its own: the usual one may have been made with the other tests' keys.
+    # A new session, because the default one may have the other tests' keys.
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     try:
         return boto3.client("sts").get_caller_identity()["Account"]
     except (BotoCoreError, ClientError) as error:
-        pytest.skip(f"no AWS credentials and region to try it with: {error}")
+        pytest.skip(f"no AWS credentials or region: {error}")
 
 
 @pytest.fixture
 def outputs(account: str) -> Iterator[Mapping[str, str]]:
-    """The outputs of a stack of its own, which is removed whatever comes."""
+    """The outputs of a separate stack, which is always removed."""
     name = f"similar-titles-{uuid.uuid4().hex[:8]}"
     sys.stderr.write(f"account {account}, stack {name}: {WARNING}\n")
     sam, operate = [str(ROOT / ".venv-sam" / "bin" / "sam")], str(ROOT / "similar-titles")
-    run(operate, "preflight", "--stack", name)  # before anything costs
+    run(operate, "preflight", "--stack", name)  # before anything costs money
     try:
         run(*sam, "build")
         deploy = [*sam, "deploy", "--stack-name", name, "--no-confirm-changeset"]
         run(*deploy, "--parameter-overrides", *PARAMETERS)
         run("make", "environment", f"STACK={name}")
-        run(*deploy, "--parameter-overrides", *PARAMETERS)  # without changes, which is no failure
+        run(*deploy, "--parameter-overrides", *PARAMETERS)  # without changes, which must succeed
         stack = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
         yield {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
     finally:

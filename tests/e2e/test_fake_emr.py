@@ -20,14 +20,14 @@ from tests.e2e.conftest import LIMIT_SECONDS, World
 
 pytestmark = pytest.mark.e2e
 
-# Reads a file of S3, has Spark's workers add what is in it, and writes the sum to S3.
+# Reads numbers from a file in S3, adds them with Spark's workers, and writes the sum to S3.
 JOB = """
 import os, sys
 from pyarrow import fs
 from pyspark import SparkContext
 import adding
 
-given = dict(zip(sys.argv[1::2], sys.argv[2::2]))  # of two of a name the last
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))  # the last of two with the same name
 
 def named(option):
     return given[option].removeprefix("s3://")
@@ -60,7 +60,7 @@ def zipped(name: str, text: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def profile(cloud: Cloud) -> str:
-    """An instance profile with the rights that the steps here need, and no others."""
+    """An instance profile with exactly the permissions that these steps need."""
     rights = {
         "GetObject": ["*-step/code/*", "*-step/in/*"],
         "PutObject": ["*-step/out/*", "*/logs/*"],
@@ -83,7 +83,7 @@ def policy(statements: list[dict[str, Any]]) -> str:
 
 
 def launch(world: World, profile: str, name: str, *arguments: str) -> str:
-    """Launch a cluster with one step on a bucket of its own; returns the cluster's id."""
+    """Launch a cluster with one step and its own bucket, and return the cluster's id."""
     s3 = world.cloud.client("s3")
     s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
     job = zipped("adding.py", MODULE)
@@ -126,7 +126,7 @@ def step_of(world: World, cluster: str) -> Any:
 
 
 def heard(world: World, queue: str, count: int) -> list[dict[str, Any]]:
-    """The events in a queue, once there are so many."""
+    """Wait for a number of events in a queue and return them."""
     sqs = world.cloud.client("sqs")
     got: list[dict[str, Any]] = []
     deadline = time.monotonic() + LIMIT_SECONDS
@@ -138,7 +138,7 @@ def heard(world: World, queue: str, count: int) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def listener(world: World) -> Iterator[str]:
-    """A queue that hears the state changes of everybody's clusters."""
+    """A queue that receives the state changes of these tests' clusters."""
     sqs, events = world.cloud.client("sqs"), world.cloud.client("events")
     url = sqs.create_queue(QueueName="listener")["QueueUrl"]
     pattern = {"source": ["aws.emr"], "detail": {"name": [{"prefix": "somebody-"}]}}
@@ -152,7 +152,7 @@ def listener(world: World) -> Iterator[str]:
     sqs.delete_queue(QueueUrl=url)
 
 
-def test_a_step_runs_its_output_is_in_s3_and_its_states_are_told(
+def test_a_step_runs_uploads_its_output_and_emits_its_states(
     world: World, profile: str, listener: str
 ) -> None:
     cluster = launch(world, profile, "good-step")
@@ -174,7 +174,7 @@ def test_a_step_runs_its_output_is_in_s3_and_its_states_are_told(
     )
 
 
-def test_a_failed_step_ends_its_cluster_with_errors_and_says_why(
+def test_a_failed_step_terminates_its_cluster_with_errors_and_a_reason(
     world: World, profile: str
 ) -> None:
     cluster = launch(world, profile, "bad-step", "--fail")
@@ -194,7 +194,7 @@ def test_a_failed_step_ends_its_cluster_with_errors_and_says_why(
         ("a-code-step-of-nobody", (), r"job\.zip: .*\(403\)"),
     ],
 )
-def test_a_right_that_the_nodes_role_lacks_fails_the_step(
+def test_a_permission_that_the_nodes_role_lacks_fails_the_step(
     world: World, profile: str, name: str, given: tuple[str, ...], reason: str
 ) -> None:
     cluster = launch(world, profile, name, *given)
@@ -204,7 +204,9 @@ def test_a_right_that_the_nodes_role_lacks_fails_the_step(
 
 
 @pytest.mark.parametrize("name", ["no-such-profile", "arn:aws:iam::123456789012:x/nobodys"])
-def test_a_cluster_without_an_instance_profile_ends_as_not_valid(world: World, name: str) -> None:
+def test_a_cluster_without_an_instance_profile_ends_with_a_validation_error(
+    world: World, name: str
+) -> None:
     cluster = launch(world, name, "profile-" + name[:2])
     described = world.wait_for_cluster("profile-" + name[:2], "TERMINATED_WITH_ERRORS")
     reason = described["Status"]["StateChangeReason"]
@@ -212,7 +214,7 @@ def test_a_cluster_without_an_instance_profile_ends_as_not_valid(world: World, n
     assert step_of(world, cluster)["Status"]["State"] == "CANCELLED"
 
 
-def test_terminate_job_flows_ends_a_step_that_hangs(world: World, profile: str) -> None:
+def test_terminate_job_flows_ends_a_hanging_step(world: World, profile: str) -> None:
     world.cloud.emr.behaviour = Behaviour(step="hangs")
     cluster = launch(world, profile, "hanging-step")
     world.wait_for_cluster("hanging-step", "RUNNING")
@@ -255,14 +257,14 @@ def test_events_can_be_doubled_and_lost(world: World, profile: str, listener: st
     assert states.count("STARTING") == states.count("CANCELLED") == 2
 
 
-def test_a_lost_answer_leaves_a_cluster_that_can_be_found(world: World, profile: str) -> None:
+def test_a_lost_response_leaves_a_cluster_that_can_be_found(world: World, profile: str) -> None:
     world.cloud.emr.behaviour = Behaviour(step="fails", answer="lost")
     with pytest.raises(HTTPClientError):
         launch(world, profile, "unanswered")
     world.wait_for_cluster("unanswered", "TERMINATED_WITH_ERRORS")
 
 
-def test_who_may_not_use_emr_is_refused(world: World) -> None:
+def test_a_caller_without_permission_is_refused(world: World) -> None:
     iam = world.cloud.client("iam")
     iam.create_user(UserName="stranger")
     key = iam.create_access_key(UserName="stranger")["AccessKey"]

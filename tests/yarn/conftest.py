@@ -1,4 +1,4 @@
-"""A local cloud whose clusters are real YARNs, and what tests do with them."""
+"""A local cloud whose clusters are real YARNs."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -21,27 +21,27 @@ from tests.spark import oracle
 from tests.spark.test_measures import write
 from tools import hadoop
 
-LIMIT_SECONDS = 480  # of a run, on two cores that others keep busy
+LIMIT_SECONDS = 480  # of a run, on a busy two-core machine
 
-COMPARED = range(1, 41)  # movies that enough users rated
+COMPARED = range(1, 41)  # movies with enough ratings
 
 type Rewrite = Callable[[Sequence[str]], Sequence[str]]
 
 
 def as_they_are(arguments: Sequence[str]) -> Sequence[str]:
-    """A step's Args, verbatim."""
+    """Return a step's Args verbatim."""
     return arguments
 
 
 @dataclass
 class Clusters:
-    """EMR's clusters, each a YARN of its own.
+    """EMR's clusters, each a separate YARN.
 
     Attributes:
-        rewrite: what a drill changes of the steps' Args.
-        yarn: the newest cluster's.
+        rewrite: changes the steps' Args; set by drills.
+        yarn: the newest cluster's YARN.
         step: the newest step.
-        metadata: the newest cluster's.
+        metadata: the newest cluster's instance metadata service.
     """
 
     rewrite: Rewrite = as_they_are
@@ -53,7 +53,7 @@ class Clusters:
     def __call__(
         self, request: Any, access: Any, metadata: Any, folder: Path
     ) -> Iterator[Callable[[Sequence[str], Path], StepRun]]:
-        """The nodes of a cluster; see `local.emr.step.local_nodes`."""
+        """Start the nodes of a cluster; see `local.emr.step.local_nodes`."""
         self.metadata = metadata
         with yarn_nodes(request, access, metadata, folder) as (self.yarn, make):
 
@@ -64,21 +64,21 @@ class Clusters:
             yield remembered
 
     @property
-    def told(self) -> str:
-        """What the driver has told so far."""
+    def driver_log(self) -> str:
+        """The driver's log so far."""
         return "".join(path.read_text(errors="replace") for path in self._driver("stdout"))
 
     def node_of_driver(self) -> str:
-        """The name of the node that the driver is on."""
+        """Return the name of the driver's node."""
         (log,) = self._driver("stdout")
         return log.relative_to(self.yarn.folder).parts[0]
 
     def executors(self) -> list[psutil.Process]:
-        """The JVMs of executors."""
+        """Return the JVMs of the executors."""
         return self._processes("YarnCoarseGrainedExecutorBackend")
 
     def driver(self) -> psutil.Process:
-        """The driver's JVM."""
+        """Return the driver's JVM."""
         (process,) = self._processes("deploy.yarn.ApplicationMaster")
         return process
 
@@ -96,28 +96,28 @@ class Clusters:
 
 @dataclass(frozen=True)
 class OnYarn(World):
-    """What a test does with the cloud and its clusters.
+    """A test's access to the cloud and its clusters.
 
     Attributes:
-        clusters: they.
+        clusters: the cloud's clusters.
     """
 
     clusters: Clusters
 
     def drop_ratings(self, folder: str, path: Path, ratings: list[oracle.Rating]) -> None:
-        """Drop a folder of ratings and the movies that were rated."""
+        """Drop a folder of ratings and of the rated movies."""
         local = write(path, ratings)
         self.drop(folder, {each.name: each.read_text() for each in local.iterdir()})
 
     def result(self, run_id: str, path: Path) -> Path:
-        """A run's result as it stands on S3, in a folder; every checksum has been seen to hold."""
+        """Download a run's result to a folder, and check its checksums."""
         s3, bucket = self.cloud.client("s3"), self.cloud.outputs["ResultsBucket"]
         prefix = f"runs/{run_id}/"
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         items = [item for page in pages for item in page["Contents"]]
         for item in items:
             if item["Key"].endswith("/"):
-                continue  # what Arrow takes for a folder
+                continue  # Arrow's marker of a folder
             target = path / item["Key"].removeprefix(prefix)
             target.parent.mkdir(parents=True, exist_ok=True)
             s3.download_file(bucket, item["Key"], str(target))
@@ -131,7 +131,7 @@ class OnYarn(World):
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[tuple[Cloud, Clusters]]:
-    """The local cloud with YARN for EMR's clusters."""
+    """The local cloud, whose clusters are YARNs."""
     if lacking := hadoop.missing():
         pytest.skip(lacking)
     clusters = Clusters()
@@ -141,7 +141,7 @@ def cloud() -> Iterator[tuple[Cloud, Clusters]]:
 
 @pytest.fixture
 def on_yarn(cloud: tuple[Cloud, Clusters]) -> Iterator[OnYarn]:
-    """The cloud in a test's hands; nothing of the steps is rewritten afterwards."""
+    """A test's access to the cloud; steps are verbatim again afterwards."""
     world = OnYarn(*cloud, limit=LIMIT_SECONDS)
     yield world
     world.clusters.rewrite = as_they_are
@@ -149,13 +149,13 @@ def on_yarn(cloud: tuple[Cloud, Clusters]) -> Iterator[OnYarn]:
 
 @dataclass(frozen=True)
 class Verbatim:
-    """A run whose step was submitted as the launcher asks for it.
+    """A run whose step was submitted exactly as the launcher requested it.
 
     Attributes:
-        run: as the API tells it; it is LIVE.
-        output: its result, as it stands on S3.
-        logs: of the containers, by their number.
-        answers: of the API while the run was live, status and body by movie.
+        run: the run from the API; it is LIVE.
+        output: folder of the run's result.
+        logs: logs of the containers, by their number.
+        answers: the API's answers while the run was live, status and body by movie.
     """
 
     run: dict[str, Any]
@@ -170,7 +170,7 @@ def verbatim(
     ratings: list[oracle.Rating],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Verbatim:
-    """One whole way from a dropped folder to the index, with nothing changed."""
+    """A run from the dropped folder to the index, without changes to the step."""
     on_yarn, path = OnYarn(*cloud, limit=LIMIT_SECONDS), tmp_path_factory.mktemp("verbatim")
     on_yarn.drop_ratings("verbatim", path / "d", ratings)
     run = on_yarn.wait_for_run("verbatim", "LIVE", "FAILED")
@@ -192,10 +192,10 @@ def verbatim(
 
 @pytest.fixture(scope="session")
 def ratings() -> list[oracle.Rating]:
-    """Ratings of 40 movies by 150 users: one half likes even movies, the other odd ones.
+    """Ratings of 40 movies by 150 users: one half likes even movies, the other half odd ones.
 
-    1,600 more were rated once, so that what is broadcast has arrays above 64 KiB: pickle treats
-    these in another way, which PySpark cannot write where Spark's files are encrypted.
+    1,600 more movies have one rating each. So the broadcast contains arrays above 64 KiB, which
+    pickle treats differently, and which PySpark cannot write if Spark encrypts its files.
     """
     draw = np.random.default_rng(20)
     compared = [

@@ -1,4 +1,4 @@
-"""What breaks on a cluster while the job runs: it ends LIVE with the same bits, or says why not."""
+"""Faults on a cluster while the job runs: the run ends LIVE with the same bits, or says why not."""
 
 import gzip
 import re
@@ -22,13 +22,13 @@ from tools.job_archive import locked_sha256, upload
 pytestmark = pytest.mark.yarn
 
 LIMIT_SECONDS = 300
-# One task at a time in each container: a third of the workers to start, which is most of the time.
+# One task at a time per container. Starting the workers takes most of the time; this is a third.
 SLENDER = {"spark.executor.cores": "1", "spark.default.parallelism": "6"}
 SIMILARITIES = "similarities: started"
 
 
 def setting(**changed: str) -> Callable[[Sequence[str]], list[str]]:
-    """A step's Args with other values of some of Spark's settings; `a__b` stands for `a.b`."""
+    """Return a function that changes Spark settings in a step's Args; `a__b` stands for `a.b`."""
     values = SLENDER | {name.replace("__", "."): value for name, value in changed.items()}
 
     def rewrite(arguments: Sequence[str]) -> list[str]:
@@ -44,7 +44,7 @@ def setting(**changed: str) -> Callable[[Sequence[str]], list[str]]:
 
 
 def wait_for(holds: Callable[[], Any], what: str) -> None:
-    """Return when a condition holds."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + LIMIT_SECONDS
     while not holds():
         assert time.monotonic() < deadline, f"not in time: {what}"
@@ -55,7 +55,7 @@ def wait_for(holds: Callable[[], Any], what: str) -> None:
 def drilled(
     on_yarn: OnYarn, ratings: list[oracle.Rating], tmp_path: Path, request: pytest.FixtureRequest
 ) -> Callable[..., dict[str, Any]]:
-    """Drops a folder, breaks something once the job is as far as is said, and gives its run."""
+    """Drops a folder, injects a fault at a line of the driver's log, and returns the run."""
 
     def drill(
         harm: Callable[[], object], after: str = SIMILARITIES, **changed: str
@@ -63,11 +63,11 @@ def drilled(
         folder = request.node.name
         on_yarn.clusters.rewrite = setting(**changed)
         known = vars(on_yarn.clusters).get("yarn")
-        # Another movie more makes it another data set, of which the pairs are the same.
+        # One more movie makes it another data set with the same pairs.
         alone = (1, 1000 + len(folder), 5.0)
         on_yarn.drop_ratings(folder, tmp_path / "d", [*ratings, alone])
         wait_for(lambda: vars(on_yarn.clusters).get("yarn") not in (known, None), "a cluster")
-        wait_for(lambda: after in on_yarn.clusters.told, after)
+        wait_for(lambda: after in on_yarn.clusters.driver_log, after)
         harm()
         return on_yarn.wait_for_run(folder, "LIVE", "FAILED")
 
@@ -78,7 +78,7 @@ def drilled(
 def is_exact(
     on_yarn: OnYarn, ratings: list[oracle.Rating], verbatim: Verbatim, tmp_path: Path
 ) -> Callable[[dict[str, Any]], None]:
-    """Sees that a run is LIVE with the oracle's pairs and an undisturbed run's neighbours."""
+    """Checks that a run is LIVE with the oracle's pairs and an undisturbed run's neighbours."""
 
     def see(run: dict[str, Any]) -> None:
         assert run["state"] == "LIVE", run["reason"]
@@ -179,7 +179,7 @@ def test_a_killed_driver_is_told_with_the_log_that_says_so(
 
 
 def the_log_says(on_yarn: OnYarn, run: dict[str, Any], words: str) -> bool:
-    """Whether the log that a reason names is there, and has YARN's words."""
+    """Whether the log named by the reason exists and contains YARN's words."""
     link = re.search(r"the driver was killed.*log: s3://([^/]+)/(\S+)", run["reason"])
     assert link, run["reason"]
     answer = on_yarn.cloud.client("s3").get_object(Bucket=link[1], Key=link[2])
@@ -188,7 +188,7 @@ def the_log_says(on_yarn: OnYarn, run: dict[str, Any], words: str) -> bool:
 
 @pytest.fixture
 def no_archive(on_yarn: OnYarn) -> Iterator[Callable[[], None]]:
-    """Takes the archive of the dependencies away; it comes back afterwards."""
+    """Deletes the job archive, and restores it after the test."""
     s3, bucket = on_yarn.cloud.client("s3"), on_yarn.cloud.outputs["ResultsBucket"]
     key = environment_key(locked_sha256())
     yield lambda: s3.delete_object(Bucket=bucket, Key=key)
@@ -208,7 +208,7 @@ def test_an_archive_that_is_not_there_is_named(
     observed: Observed,
 ) -> None:
     def without(arguments: Sequence[str]) -> Sequence[str]:
-        no_archive()  # the launcher has seen it
+        no_archive()  # after the launcher has checked for it
         return arguments
 
     on_yarn.clusters.rewrite = without

@@ -1,4 +1,4 @@
-"""Whatever becomes of who started a YARN, nothing of it goes on running."""
+"""No process of a YARN outlives the program that started it."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ with (
 
 
 def of(folder: Path) -> list[psutil.Process]:
-    """The processes that work in a folder."""
+    """Return the processes whose working directory is in a folder."""
     found = []
     for process in psutil.process_iter():
         try:

@@ -1,4 +1,4 @@
-"""From a dropped folder to the API through a real YARN: what the launcher asks for, verbatim."""
+"""From a dropped folder to the API on a real YARN, with the launcher's request verbatim."""
 
 import re
 
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.yarn
 
 PENALTY = MEASURES["ease"].parameters["lambda"]
 BETA = MEASURES["damped"].parameters["beta"]
-# Rights of the nodes that a run which goes well has no use for.
+# Permissions of the nodes that a run without faults does not need.
 IN_TROUBLE = {
-    "s3:AbortMultipartUpload": "an upload that broke off",
-    "s3:GetObjectTagging": "S3 may ask for it where an object is copied; the emulator does not",
-    "s3:GetBucketLocation": "EMR's S3A may not be told the region, as ours is",
+    "s3:AbortMultipartUpload": "an interrupted upload",
+    "s3:GetObjectTagging": "S3 may require it to copy an object; the emulator does not",
+    "s3:GetBucketLocation": "unlike ours, EMR's S3A may have no region configured",
 }
 
 

@@ -63,7 +63,7 @@ def test_a_drop_that_is_seen_is_not_made_again(clock: Clock) -> None:
 
 
 def test_drops_that_are_never_seen_are_given_up(clock: Clock) -> None:
-    with pytest.raises(AssertionError, match="no drop was seen"):
+    with pytest.raises(AssertionError, match="no run has started"):
         account.dropped_until_seen(lambda: None, lambda: None)
     assert 15 * 60 <= clock.now <= 16 * 60
 
@@ -207,7 +207,7 @@ def test_where_nobody_may_look_something_may_be_left(
     told = list(account.left("similar-titles-ffffffff"))
     assert remains
     assert len(told) == 1
-    assert told[0].startswith("table: not known")
+    assert told[0].startswith("table: unknown")
 
 
 def test_a_removal_that_fails_is_tried_again_and_then_what_is_left_is_told(
