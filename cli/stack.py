@@ -107,7 +107,7 @@ class Stack:
         Yields:
             What was done, for the operator.
         """
-        # The emulator does not support StartMessageMoveTask, and it does not report its end.
+        # Not StartMessageMoveTask, which cannot be tested locally and does not report its end.
         sqs = boto3.client("sqs")
         for dead, queue in DEAD_LETTERS.items():
             source, target, sent = self.physical_id(dead), self.physical_id(queue), 0

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from local import drops
 from local.cloud import Cloud
+from query.responses import Run
 from runs import State
 from tools.data_sets import folder_of
 from tools.paths import ROOT
@@ -52,7 +53,7 @@ def demo(dataset: str, movie: str | None) -> None:
     _show(answer)
 
 
-def _run(cloud: Cloud, folder: Path, progress: StageProgress) -> drops.Run:
+def _run(cloud: Cloud, folder: Path, progress: StageProgress) -> Run:
     """Drop a folder and follow its run until it is live."""
     progress.stage("drop", folder.name)
     drops.drop(
@@ -64,26 +65,25 @@ def _run(cloud: Cloud, folder: Path, progress: StageProgress) -> drops.Run:
     )
     state = None
     for run in drops.follow(cloud, folder.name):
-        if run["state"] != state:
-            state = run["state"]
+        if run.state != state:
+            state = run.state
             progress.stage(state, State[state].label)
-        if run["indexed"]:
-            parts = run["indexed"]
-            progress.note(f"{parts['parts']} of {parts['of']} parts", parts["parts"], parts["of"])
+        if parts := run.indexed:
+            progress.note(f"{parts.parts} of {parts.of} parts", parts.parts, parts.of)
     if state != "LIVE":
-        raise DemoError(f"run {run['run_id']} is {state}: {run.get('reason') or 'no reason given'}")
-    progress.done(", ".join(f"{count:,} {what}" for what, count in run["counts"].items()))
+        raise DemoError(f"run {run.run_id} is {state}: {run.reason or 'no reason given'}")
+    progress.done(", ".join(f"{count:,} {what}" for what, count in (run.counts or {}).items()))
     return run
 
 
-def _choose(cloud: Cloud, run: drops.Run, movie: str | None) -> int:
+def _choose(cloud: Cloud, run: Run, movie: str | None) -> int:
     """Return the id of the requested movie, or of one that has similar titles."""
     if movie and movie.isdecimal():
         return int(movie)
     found = _get(cloud, "/movies?" + urlencode({"title": movie or FAVOURITE}))["movies"]
     if movie:
         if not found:
-            raise DemoError(f"{run['folder']} has no movie with the title {movie}")
+            raise DemoError(f"{run.folder} has no movie with the title {movie}")
         return found[0]["movie_id"]
     for candidate in [each for each in found if each["title"] == FAVOURITE] + _popular(cloud, run):
         id: int = candidate["movie_id"]
@@ -92,10 +92,10 @@ def _choose(cloud: Cloud, run: drops.Run, movie: str | None) -> int:
     raise DemoError("none of the movies has similar titles: too few users rated the same ones")
 
 
-def _popular(cloud: Cloud, run: drops.Run) -> list[Movie]:
+def _popular(cloud: Cloud, run: Run) -> list[Movie]:
     """Return the run's movies, most rated first."""
     s3, bucket = cloud.client("s3"), cloud.outputs["ResultsBucket"]
-    listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"runs/{run['run_id']}/titles/")
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"runs/{run.run_id}/titles/")
     key = listed["Contents"][0]["Key"]
     text = gzip.decompress(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
     movies = [json.loads(line) for line in text.splitlines()]

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from msgspec import convert
+
 from local.cloud import Cloud
 from local.emr.cluster import ENDED
+from query.responses import Run, Runs
 from runs import State
 from tools.data_sets import ReportBytes, files_of
 
 POLL_SECONDS = 0.5
 # The longest time without a change of a run while no cluster is at work.
 STALL_LIMIT_SECONDS = 180
-
-type Run = dict[str, Any]
 
 
 class RunError(Exception):
@@ -56,8 +57,8 @@ def follow(cloud: Cloud, folder: str) -> Iterator[Run]:
     """
     seen: Run | None = None
     quiet_since = time.monotonic()
-    while seen is None or not State[seen["state"]].is_final:
-        run = next((run for run in all_runs(cloud) if run["folder"] == folder), None)
+    while seen is None or not State[seen.state].is_final:
+        run = next((run for run in all_runs(cloud) if run.folder == folder), None)
         if run != seen and run is not None:
             seen, quiet_since = run, time.monotonic()
             yield run
@@ -65,7 +66,7 @@ def follow(cloud: Cloud, folder: str) -> Iterator[Run]:
         if any(cluster.state not in ENDED for cluster in cloud.emr.clusters):
             quiet_since = time.monotonic()
         if time.monotonic() - quiet_since > STALL_LIMIT_SECONDS:
-            state = f"still {seen['state']}" if seen else "not started"
+            state = f"still {seen.state}" if seen else "not started"
             raise RunError(f"the run of {folder} is {state} and no longer changes")
         time.sleep(POLL_SECONDS)
 
@@ -79,4 +80,4 @@ def all_runs(cloud: Cloud) -> list[Run]:
     status, body = cloud.get("/runs")
     if status != 200:
         raise RunError(f"GET /runs returned {status}: {body}")
-    return body["runs"]
+    return convert(body, type=Runs).runs

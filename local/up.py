@@ -21,7 +21,8 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from local.cloud import STACK, Cloud, CloudError
-from local.drops import POLL_SECONDS, STALL_LIMIT_SECONDS, Run, RunError, all_runs, drop
+from local.drops import POLL_SECONDS, STALL_LIMIT_SECONDS, RunError, all_runs, drop
+from query.responses import Run
 from tools.data_sets import folder_of
 from tools.paths import ROOT
 from tools.progress import StageProgress
@@ -219,9 +220,9 @@ def _print_state_changes(cloud: Cloud) -> None:
             if time.monotonic() - answered > STALL_LIMIT_SECONDS:
                 raise
         for run in reversed(runs):
-            if printed.get(run["run_id"]) != run["state"]:
-                printed[run["run_id"]] = run["state"]
-                reason = f": {run['reason']}" if run.get("reason") else ""
+            if printed.get(run.run_id) != run.state:
+                printed[run.run_id] = run.state
+                reason = f": {run.reason}" if run.reason else ""
                 clock = time.strftime("%H:%M:%S")
-                print(f"{clock}  {run['folder']}  {run['state']}{reason}", flush=True)
+                print(f"{clock}  {run.folder}  {run.state}{reason}", flush=True)
         time.sleep(POLL_SECONDS)

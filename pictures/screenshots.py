@@ -65,8 +65,8 @@ def screenshots() -> None:
             s3, bucket = cloud.client("s3"), cloud.outputs["DatasetsBucket"]
             drops.drop(s3, bucket, folder, folder.name)
             *_, run = drops.follow(cloud, folder.name)
-            if run["state"] != "LIVE":
-                raise RunError(f"run {run['run_id']} is {run['state']}: {run.get('reason')}")
+            if run.state != "LIVE":
+                raise RunError(f"run {run.run_id} is {run.state}: {run.reason}")
             movie = most_rated(cloud)
             IMAGES.mkdir(exist_ok=True)
             for file, picture in PICTURES.items():

@@ -178,31 +178,16 @@ def start(
     for each in nodes:
         settings.write(each.folder / "conf", configuration.of_node_manager(each.folder, ports))
         servers[each.name] = _server(f"{SERVERS}.nodemanager.NodeManager", each.folder)
-    plan = {
-        "python": _bare_python(folder),
-        "overlay": str(folder / "overlay"),
-        "bootstrap": [str(path) for path in bootstrap_scripts(request, access, metadata, folder)],
-        "servers": servers,
-    }
-    (folder / "plan.json").write_text(json.dumps(plan))
+    scripts = bootstrap_scripts(request, access, metadata, folder)
     yarn = Yarn(folder, settings.web, nodes)
-    with (folder / "nodes.log").open("wb") as out:
-        first = str(ROOT / "local" / "yarn" / "first_process.py")
-        servers_process = SupervisedProcess(
-            [*_unshare(), sys.executable, first, str(folder / "plan.json")],
-            env=clean_environment(),
-            cwd=folder,
-            stdout=out,
-        )
+    servers_process = _run_servers(folder, servers, scripts)
     try:
         yarn.wait(servers_process)
         yield yarn
     finally:
         servers_process.stop()
-        for unpacked in (
-            folder / "staging",
-            *folder.glob("node*/local"),
-        ):  # 1 GB; keep logs
+        # About 1 GB; the logs are kept.
+        for unpacked in (folder / "staging", *folder.glob("node*/local")):
             shutil.rmtree(unpacked, ignore_errors=True)
 
 
@@ -246,6 +231,23 @@ class YarnStep(StepRun):
         super().stop()
         if is_running and self.application:
             self.yarn.kill(self.application)
+
+
+def _run_servers(
+    folder: Path, servers: Mapping[str, Any], scripts: Sequence[Path]
+) -> SupervisedProcess:
+    """Run bootstrap scripts and servers in new namespaces."""
+    plan = {
+        "python": _bare_python(folder),
+        "overlay": str(folder / "overlay"),
+        "bootstrap": [str(path) for path in scripts],
+        "servers": servers,
+    }
+    (folder / "plan.json").write_text(json.dumps(plan))
+    first = str(ROOT / "local" / "yarn" / "first_process.py")
+    command = [*_unshare(), sys.executable, first, str(folder / "plan.json")]
+    with (folder / "nodes.log").open("wb") as out:
+        return SupervisedProcess(command, env=clean_environment(), cwd=folder, stdout=out)
 
 
 def _server(main: str, folder: Path) -> dict[str, Any]:

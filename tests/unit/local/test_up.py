@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
 from local import up
 from local.cloud import CloudError, free_ports
 from local.up import environment_file
+from query.responses import Run, Runs
 
 FUNCTIONS = {"QueryFunction": {"AWS_ENDPOINT_URL": "http://198.51.100.1:4566", "RUNS_TABLE": "r"}}
 
@@ -96,7 +98,9 @@ class Api:
 
 
 def run(state: str) -> tuple[int, Any]:
-    return 200, {"runs": [{"run_id": "1", "folder": "films", "state": state}]}
+    times: dict[str, Any] = {"created_at": "", "updated_at": "", "timeline": {}}
+    made = Run(run_id="1", folder="films", state=state, attempt=1, **times)
+    return 200, to_builtins(Runs(live_run_id=None, runs=[made]))
 
 
 @pytest.fixture
