@@ -8,7 +8,7 @@ from local.cloud import CloudError
 from local.demo import DemoError
 from local.drops import RunError
 from local.process import prepare_process
-from tools.command_line import HELP_OPTIONS, errors_as_exit_status, examples
+from tools.command_line import HELP_OPTIONS, errors_as_exit_status, module_examples
 from tools.data_sets import RELEASES, SYNTHETIC, NoDataSetError
 from tools.java import NoJavaError
 from tools.job_archive import ArchiveError
@@ -20,17 +20,18 @@ INTERRUPTED = 130  # exit status of a program that Ctrl-C ended, as shells repor
 
 @click.group(
     context_settings=HELP_OPTIONS,
-    epilog=examples("python -m local demo", "python -m local up --dataset sample"),
+    epilog=module_examples("local", "demo", "up --dataset sample"),
 )
 def cli() -> None:
     """Run similar-titles on this machine, with everything that it needs of AWS."""
 
 
 @cli.command(
-    epilog=examples(
-        "python -m local demo",
-        'python -m local demo --dataset ml-latest-small --movie "Matrix, The (1999)"',
-        "python -m local demo --dataset ~/ml-10M100K --movie 1",
+    epilog=module_examples(
+        "local",
+        "demo",
+        'demo --dataset ml-latest-small --movie "Matrix, The (1999)"',
+        "demo --dataset ~/ml-10M100K --movie 1",
     )
 )
 @click.option("--dataset", default="sample", show_default=True, help=DATA_SET)
@@ -46,7 +47,7 @@ def demo(dataset: str, movie: str | None) -> None:
         raise click.exceptions.Exit(INTERRUPTED) from None
 
 
-@cli.command(epilog=examples("python -m local up", "python -m local up --dataset ml-latest-small"))
+@cli.command(epilog=module_examples("local", "up", "up --dataset ml-latest-small"))
 @click.option("--dataset", help=f"Drop this data set at once: {DATA_SET}")
 @errors_as_exit_status(*ERRORS)
 def up(dataset: str | None) -> None:

@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 from rich.console import CONSOLE_SVG_FORMAT, Console  # type: ignore[attr-defined]  # documented there
 from rich.text import Text
 
-from tools.command_line import HELP_OPTIONS, errors_as_exit_status, examples
+from tools.command_line import HELP_OPTIONS, errors_as_exit_status, module_examples
 from tools.paths import ROOT
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
@@ -144,9 +144,7 @@ def without_fonts(style: str) -> str:
 
 @click.command(
     context_settings=HELP_OPTIONS,
-    epilog=examples(
-        "python -m pictures.charts benchmark", "python -m pictures.charts demo benchmark"
-    ),
+    epilog=module_examples("pictures.charts", "benchmark", "demo benchmark"),
 )
 @click.argument("pictures", nargs=-1, required=True, type=click.Choice(["demo", "benchmark"]))
 @errors_as_exit_status(PictureError)

@@ -22,14 +22,15 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from local.emr.step import PYTHON, local_command
-from tools.command_line import HELP_OPTIONS, errors_as_exit_status, examples
+from tools.command_line import HELP_OPTIONS, errors_as_exit_status, module_examples
 from tools.data_sets import NoDataSetError, folder_of
 from tools.java import NoJavaError, java_home
 from tools.paths import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "similar_titles.ipynb"
 RENDERED = ROOT / "docs" / "notebook.md"
-IMAGES = "images/notebook"  # beside the rendered copy
+ENVIRONMENT = ".venv-notebook"
+IMAGES = "images/notebook"  # next to the rendered copy
 COLOURS = 64  # enough for a plot, at a third of the size
 CELL_SECONDS = 3600
 # Spark's 200 partitions are for clusters; its progress bars would fill the outputs.
@@ -155,7 +156,7 @@ def prepared(dataset: str, movie: str | None = None) -> Iterator[dict[str, str]]
 
 @click.group(
     context_settings=HELP_OPTIONS,
-    epilog=examples("python -m pictures.notebook open", "python -m pictures.notebook render"),
+    epilog=module_examples("pictures.notebook", "open", "render", environment=ENVIRONMENT),
 )
 def cli() -> None:
     """Open, render or clean notebooks/similar_titles.ipynb."""
@@ -163,8 +164,10 @@ def cli() -> None:
 
 @cli.command(
     "open",
-    epilog=examples(
-        'python -m pictures.notebook open --dataset ml-latest-small --movie "Heat (1995)"'
+    epilog=module_examples(
+        "pictures.notebook",
+        'open --dataset ml-latest-small --movie "Heat (1995)"',
+        environment=ENVIRONMENT,
     ),
 )
 @click.option("--dataset", default="sample", show_default=True, help="As `make demo` takes it.")
@@ -176,7 +179,9 @@ def open_command(dataset: str, movie: str | None) -> None:
         raise click.exceptions.Exit(open_in_lab(kernel))
 
 
-@cli.command("render", epilog=examples("python -m pictures.notebook render"))
+@cli.command(
+    "render", epilog=module_examples("pictures.notebook", "render", environment=ENVIRONMENT)
+)
 @errors_as_exit_status(NoDataSetError, NoJavaError)
 def render_command() -> None:
     """Execute the notebook on the sample and write it to docs/notebook.md."""
@@ -184,7 +189,7 @@ def render_command() -> None:
         render(kernel)
 
 
-@cli.command("strip", epilog=examples("python -m pictures.notebook strip"))
+@cli.command("strip", epilog=module_examples("pictures.notebook", "strip"))
 def strip_command() -> None:
     """Remove the outputs from the notebook's file."""
     strip()

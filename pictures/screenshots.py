@@ -14,7 +14,7 @@ from local.cloud import Cloud, CloudError
 from local.drops import RunError
 from local.process import prepare_process
 from pictures.browser import NoBrowserError, browser
-from tools.command_line import HELP_OPTIONS, errors_as_exit_status, examples
+from tools.command_line import HELP_OPTIONS, errors_as_exit_status, module_examples
 from tools.data_sets import NoDataSetError, folder_of
 from tools.java import NoJavaError
 from tools.job_archive import ArchiveError
@@ -102,7 +102,7 @@ def take(chromium: Browser, url: str, picture: Picture, path: Path) -> None:
     context.close()
 
 
-@click.command(context_settings=HELP_OPTIONS, epilog=examples("python -m pictures.screenshots"))
+@click.command(context_settings=HELP_OPTIONS, epilog=module_examples("pictures.screenshots", ""))
 @errors_as_exit_status(
     NoDataSetError, CloudError, RunError, ArchiveError, NoBrowserError, NoJavaError
 )

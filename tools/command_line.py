@@ -10,9 +10,15 @@ HELP_OPTIONS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help: its examples, one a line."""
+    """The end of a command's help: its examples, one per line."""
     heading = "example:" if len(lines) == 1 else "examples:"
     return "\n".join(["\b", heading, *(f"  {line}" for line in lines)])
+
+
+def module_examples(module: str, *arguments: str, environment: str = ".venv") -> str:
+    """The end of a module's help: examples with these arguments, ready to paste."""
+    run = f"PYTHONPATH=functions {environment}/bin/python -m {module}"
+    return examples(*(f"{run} {each}".rstrip() for each in arguments))
 
 
 @contextmanager

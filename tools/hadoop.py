@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tools.command_line import HELP_OPTIONS, errors_as_exit_status, examples
+from tools.command_line import HELP_OPTIONS, errors_as_exit_status, module_examples
 from tools.java import system_java
 from tools.paths import ROOT
 
@@ -88,7 +88,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 @click.command(
     context_settings=HELP_OPTIONS,
-    epilog=examples("python -m tools.hadoop", "python -m tools.hadoop --adopt"),
+    epilog=module_examples("tools.hadoop", "", "--adopt"),
 )
 @click.option("--adopt", is_flag=True, help="Lock the jars that requirements/yarn.xml gives now.")
 @errors_as_exit_status(HadoopError)

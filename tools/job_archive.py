@@ -26,7 +26,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_keys import environment_key
-from tools.command_line import HELP_OPTIONS, errors_as_exit_status, examples
+from tools.command_line import HELP_OPTIONS, errors_as_exit_status, module_examples
 from tools.paths import ROOT
 
 LOCK = ROOT / "requirements" / "job.txt"
@@ -181,10 +181,11 @@ def _files(folder: Path) -> list[Path]:
 
 @click.command(
     context_settings=HELP_OPTIONS,
-    epilog=examples(
-        "python -m tools.job_archive",
-        "python -m tools.job_archive --upload similar-titles",
-        "python -m tools.job_archive --adopt",
+    epilog=module_examples(
+        "tools.job_archive",
+        "",
+        "--upload similar-titles",
+        "--adopt",
     ),
 )
 @click.option("--upload", "stack", metavar="STACK", help="Put it into the stack's results bucket.")

@@ -13,7 +13,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from tools.command_line import HELP_OPTIONS, examples
+from tools.command_line import HELP_OPTIONS, module_examples
 
 type Ints = npt.NDArray[np.int64]
 type Floats = npt.NDArray[np.float64]
@@ -263,7 +263,7 @@ def _lines(user: Ints, movie: Ints, stars: Ints, time: Ints) -> bytes:
 
 @click.command(
     context_settings=HELP_OPTIONS,
-    epilog=examples("python -m tools.synthetic --size 1m data/sample-1m"),
+    epilog=module_examples("tools.synthetic", "--size 1m data/sample-1m"),
 )
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
 @click.option("--size", type=click.Choice(list(SHAPES)), default="100k", show_default=True)

@@ -33,7 +33,11 @@ def test_every_command_has_help_with_an_example_that_parses(program: str, name: 
     command = PROGRAMS[program]
     answer = CliRunner().invoke(command, [*([name] if name else []), "--help"])
     assert answer.exit_code == 0
-    examples = re.findall(rf"^ +python -m {re.escape(program)}(.*)$", answer.output, re.MULTILINE)
+    examples = re.findall(
+        rf"^ +PYTHONPATH=functions \.venv[a-z-]*/bin/python -m {re.escape(program)}(.*)$",
+        answer.output,
+        re.MULTILINE,
+    )
     assert examples
     for example in examples:
         words = shlex.split(example)
