@@ -31,7 +31,7 @@ from tools.wheels import wheels
 STACK = "similar-titles"
 START_SECONDS = 60
 ACCESS_LOG = "access.jsonl"  # in the cloud's folder: every IAM decision
-LIMITS = "limits.json"  # in the cloud's folder: DynamoDB's limits
+LIMITS = "limits.json"  # in the cloud's folder: DynamoDB's and Lambda's limits
 _TOOLS = ROOT / ".venv-sam" / "bin"
 _SAM = str(_TOOLS / "sam")
 
@@ -101,10 +101,11 @@ class Cloud:
             raise CloudError(f"the API does not answer {path}: {error}") from error
 
     def limit(self, **limits: int) -> None:
-        """Limit DynamoDB as AWS does; without arguments remove the limits.
+        """Limit DynamoDB and the functions as AWS does; without arguments remove the limits.
 
         Args:
-            limits: `keys` per BatchGetItem, `write_units` per second.
+            limits: `keys` per BatchGetItem, `write_units` of DynamoDB per second, `lambda_memory` 1
+                for functions that get no more than their MemorySize and its share of a CPU.
         """
         unfinished = self.folder / f"{LIMITS}.new"
         unfinished.write_text(json.dumps(limits))
@@ -187,11 +188,12 @@ def _emulator(access: Access, port: int, folder: Path) -> Iterator[None]:
         "LOG_LEVEL": "INFO",
         "ACCESS_LOG": str(folder / ACCESS_LOG),
         "LIMITS": str(folder / LIMITS),
+        "PYTHONPATH": str(ROOT),
     }
     log = folder / "emulator.log"
     with log.open("wb") as out:
         process = SupervisedProcess(
-            [str(ROOT / ".venv/bin/python"), "-P", str(ROOT / "local/emulator.py")],
+            [str(ROOT / ".venv/bin/python"), "-P", "-m", "local.emulator"],
             env=environment,
             cwd=folder,
             stdout=out,

@@ -12,6 +12,8 @@
 - DynamoDB: batches are limited by the file `LIMITS`, which may change at any time; see `Rationed`.
 - IAM decisions: the actions that roles were allowed or denied are logged to the file `ACCESS_LOG`,
   so that tests can find permissions that nobody needs.
+- Functions: held to the memory and CPU share of their MemorySize if `LIMITS` says so; see
+  lambda_limits.py.
 """
 
 import json
@@ -19,6 +21,7 @@ import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,8 @@ import numba
 import numpy as np
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import dynamodb, emr, iam, s3
+
+from local.lambda_limits import limit_functions
 
 type Answer = tuple[int, dict[str, str], str | bytes]
 type Handler = Callable[[dict[str, Any]], Answer]
@@ -209,10 +214,13 @@ def read_limits(path: Path) -> Mapping[str, int]:
 
 
 if __name__ == "__main__":
+    del os.environ["PYTHONPATH"]  # functions must find nothing but what their packages carry
     sum_quickly()
     _know_policies()
     _judge_strictly(Path(os.environ["ACCESS_LOG"]))
-    rationed = Rationed(lambda: read_limits(Path(os.environ["LIMITS"])))
+    limits = partial(read_limits, Path(os.environ["LIMITS"]))
+    limit_functions(limits)
+    rationed = Rationed(limits)
     dynamodb._batch_get_item = rationed.reads(dynamodb._batch_get_item)
     dynamodb._batch_write_item = rationed.writes(dynamodb._batch_write_item)
     _know_clusters()

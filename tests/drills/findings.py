@@ -102,6 +102,14 @@ FINDINGS = [
          "drills/test_dependencies.py::test_a_table_that_takes_nothing_is_given_up_for_now"),
     ),
     Finding(
+        "a function above its MemorySize is killed, and has the share of a CPU that goes with it",
+        "the local cloud does the same in every drill of the whole",
+        ("e2e/test_lambda_limits.py"
+         "::test_a_function_has_the_memory_and_the_cpu_that_it_is_given_and_no_more",
+         "e2e/test_pipeline.py"
+         "::test_a_dropped_folder_is_answered_from_exactly_and_handled_once"),
+    ),
+    Finding(
         "a page's address with a slash at its end breaks its links",
         "it is sent to its one address",
         ("unit/query/test_addresses.py::test_a_page_with_a_trailing_slash_redirects_to_its_address",),

@@ -88,12 +88,12 @@ def cloud() -> Iterator[Cloud]:
 def world(cloud: Cloud, request: pytest.FixtureRequest) -> Iterator[World]:
     """The cloud in a test's hands; it behaves well again afterwards.
 
-    In drills it is as busy as the real one may be, unless they say otherwise, and DynamoDB gives
-    and takes little at once.
+    In drills it is as busy as the real one may be, unless they say otherwise, DynamoDB gives and
+    takes little at once, and functions have what Lambda gives them.
     """
     is_drill = request.node.get_closest_marker("drill") is not None
     cloud.emr.behaviour = Behaviour(throttled=1) if is_drill else Behaviour()
-    cloud.limit(**({"keys": 2, "write_units": 20} if is_drill else {}))
+    cloud.limit(**({"keys": 2, "write_units": 20, "lambda_memory": 1} if is_drill else {}))
     yield World(cloud)
     cloud.emr.behaviour = Behaviour()
     cloud.limit()

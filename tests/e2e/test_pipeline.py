@@ -81,6 +81,7 @@ def drained(world: World) -> bool:
 
 
 def test_a_dropped_folder_is_answered_from_exactly_and_handled_once(world: World) -> None:
+    world.cloud.limit(lambda_memory=1)
     before = clusters(world)
     rated = ratings(seed=1)
     world.drop(FOLDER, files(rated))

@@ -1,0 +1,64 @@
+"""The deployed cloud gives a function the memory and the CPU of its MemorySize, and no more."""
+
+import io
+import json
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import World
+
+pytestmark = pytest.mark.e2e
+CODE = """
+import time
+
+def handler(event, context):
+    began = time.monotonic()
+    len(b"x" * (event.get("megabytes", 0) << 20))
+    end = time.process_time() + event.get("cpu_seconds", 0)
+    while time.process_time() < end:
+        pass
+    return time.monotonic() - began
+"""
+
+
+@pytest.fixture
+def invoke(world: World) -> Iterator[Callable[..., tuple[str | None, Any]]]:
+    """Invokes a function of 128 MB: the function's error, if any, and its answer."""
+    client, name = world.cloud.client("lambda"), f"greedy-{uuid.uuid4()}"
+    query = client.get_function_configuration(FunctionName=world.cloud.outputs["QueryFunction"])
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        file.writestr("greedy.py", CODE)
+    client.create_function(
+        FunctionName=name,
+        Role=query["Role"],
+        Runtime=query["Runtime"],
+        Handler="greedy.handler",
+        Code={"ZipFile": packed.getvalue()},
+        MemorySize=128,
+        Timeout=60,
+    )
+
+    def invoke(**event: float) -> tuple[str | None, Any]:
+        answer = client.invoke(FunctionName=name, Payload=json.dumps(event))
+        return answer.get("FunctionError"), json.load(answer["Payload"])
+
+    yield invoke
+    client.delete_function(FunctionName=name)
+
+
+def test_a_function_has_the_memory_and_the_cpu_that_it_is_given_and_no_more(
+    world: World, invoke: Callable[..., tuple[str | None, Any]]
+) -> None:
+    assert invoke(megabytes=300)[0] is None, "the local cloud is kind unless told otherwise"
+    world.cloud.limit(lambda_memory=1)
+    error, told = invoke(megabytes=300)
+    assert (error, told["errorType"]) == ("Unhandled", "Runtime.ExitError")
+    assert told["errorMessage"].endswith("Error: Runtime exited with error: signal: killed")
+    error, took = invoke(cpu_seconds=0.2)
+    assert error is None
+    assert took >= 0.8 * 0.2 * 1769 / 128
