@@ -108,6 +108,7 @@ lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(LOCK) --upgrade requirements/dev.in -o requirements/dev.txt
 	@$(LOCK) --upgrade requirements/sam.in -o requirements/sam.txt
 	@$(LOCK) --upgrade requirements/lint.in -o requirements/lint.txt
+	@$(LOCK) --upgrade requirements/awscli.in -o requirements/awscli.txt
 	@$(LOCK) --upgrade requirements/java.in -o requirements/java.txt
 	@$(LOCK) --upgrade requirements/job.in -c requirements/dev.txt -o requirements/job.txt
 	@$(LOCK) --upgrade requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
