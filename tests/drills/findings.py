@@ -120,6 +120,11 @@ FINDINGS = [
         ("unit/project/test_template.py::test_the_api_has_one_stage_and_its_limits_hold_for_it",),
     ),
     Finding(
+        "dashboards are global: stacks of one name in two regions share one",
+        "its name has the region",
+        ("unit/test_template.py::test_a_stack_in_another_region_has_a_dashboard_of_its_own",),
+    ),
+    Finding(
         "`RequireApiKey` switched on later is not deployed",
         "each deploy deploys the API anew",
         ("unit/project/test_template.py::test_a_deploy_takes_effect_on_the_api_whatever_was_changed",),

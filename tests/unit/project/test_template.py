@@ -94,6 +94,13 @@ def test_two_stacks_share_no_name() -> None:
     assert not [each for each in transformed()["Outputs"].values() if "Export" in each]
 
 
+def test_a_stack_in_another_region_has_a_dashboard_of_its_own() -> None:
+    # All dashboards of an account are global; the second stack would take the first one's.
+    assert properties("Dashboard")["DashboardName"] == {
+        "Fn::Sub": "${AWS::StackName}-${AWS::Region}"
+    }
+
+
 def properties(name: str, **parameters: str) -> dict[str, Any]:
     """The properties of a resource."""
     return transformed(**parameters)["Resources"][name]["Properties"]
