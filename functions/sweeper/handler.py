@@ -14,6 +14,7 @@ import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import ClientError
 
 import live_pointer
 import notifications
@@ -75,15 +76,23 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
             run_outcome.note_cost(runs_table, cluster.run_id, cluster.cluster_id, cluster.ended_at)
     metrics.add_metric("StraysEnded", MetricUnit.Count, 0)
     by_id = {cluster.cluster_id: cluster for cluster in clusters}
+    failures: list[Exception] = []
     for action in reconcile(all_runs, clusters, with_result, retained, now, limits):
         logger.warning("sweeping", action=action.kind, run_id=action.run_id, reason=action.reason)
-        if action.kind == "relaunch" and action.cluster_id:
-            replace_failed_cluster(by_id[action.cluster_id], action.reason, now)
-        else:
-            carry_out(action, now)
+        try:
+            if action.kind == "relaunch" and action.cluster_id:
+                replace_failed_cluster(by_id[action.cluster_id], action.reason, now)
+            else:
+                carry_out(action, now)
+        except ClientError as error:
+            # A cluster may be protected from termination; the other actions must not wait for it.
+            logger.exception("not swept", action=action.kind, run_id=action.run_id)
+            failures.append(error)
     for message in lost_drops.find(s3, datasets_bucket, runs_table, settle, now):
         logger.warning("lost drop", key=message["detail"]["object"]["key"])
         sqs.send_message(QueueUrl=launch_queue_url, MessageBody=json.dumps(message))
+    if failures:
+        raise failures[0]  # so that somebody hears of it
 
 
 def replace_failed_cluster(cluster: Cluster, reason: str, now: datetime) -> None:

@@ -143,6 +143,12 @@ FINDINGS = [
          "::test_a_cluster_that_fails_to_start_is_followed_by_a_second_one"),
     ),
     Finding(
+        "a cluster that somebody protected cannot be ended",
+        "the sweep does all else, and fails, of which an alarm tells",
+        ("unit/test_sweeper.py"
+         "::test_a_cluster_that_cannot_be_ended_keeps_nothing_else_from_being_done",),
+    ),
+    Finding(
         "without capacity a cluster waits, and its deadline runs",
         "the deadline counts from when it had its nodes; `StartMinutes` is for starting",
         ("unit/runs/test_reconcile.py::test_the_deadline_counts_from_when_the_cluster_had_its_nodes",

@@ -6,6 +6,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from freezegun import freeze_time
 
 import runs
@@ -65,6 +66,24 @@ def test_a_cluster_past_its_deadline_is_ended_told_of_and_fails_its_run(
 
     sweep(after=timedelta(hours=4))
     assert len(told) == 1
+
+
+def test_a_cluster_that_cannot_be_ended_keeps_nothing_else_from_being_done(
+    cloud: Cloud, run: runs.Run, told: list
+) -> None:
+    launcher.lambda_handler(cloud.drop("other"), CONTEXT)
+    protected, other = sorted(cloud.all_runs(), key=lambda each: each["cluster_id"])
+    assert run["cluster_id"] in {protected["cluster_id"], other["cluster_id"]}
+    cloud.emr.set_termination_protection(
+        JobFlowIds=[protected["cluster_id"]], TerminationProtected=True
+    )
+    with pytest.raises(ClientError, match="protected"):  # an alarm tells of it
+        sweep(after=timedelta(hours=3))
+    for each in (protected, other):
+        assert state_of(cloud, each)["state"] == State.FAILED
+    ended = cloud.emr.describe_cluster(ClusterId=other["cluster_id"])["Cluster"]
+    assert ended["Status"]["State"] in {"TERMINATED", "TERMINATING"}
+    assert [message["Subject"] for message in told] == [f"similar-titles: SWEPT {other['run_id']}"]
 
 
 def test_clusters_of_others_are_not_touched(cloud: Cloud, told: list) -> None:
