@@ -92,7 +92,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
         logger.warning("lost drop", key=message["detail"]["object"]["key"])
         sqs.send_message(QueueUrl=launch_queue_url, MessageBody=json.dumps(message))
     if failures:
-        raise failures[0]  # so that somebody hears of it
+        raise failures[0]  # the alarm on the function's errors reports it
 
 
 def replace_failed_cluster(cluster: Cluster, reason: str, now: datetime) -> None:
