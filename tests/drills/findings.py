@@ -122,7 +122,7 @@ FINDINGS = [
     Finding(
         "dashboards are global: stacks of one name in two regions share one",
         "its name has the region",
-        ("unit/test_template.py::test_a_stack_in_another_region_has_a_dashboard_of_its_own",),
+        ("unit/project/test_template.py::test_a_stack_in_another_region_has_a_dashboard_of_its_own",),
     ),
     Finding(
         "`RequireApiKey` switched on later is not deployed",
@@ -145,7 +145,7 @@ FINDINGS = [
     Finding(
         "a cluster that somebody protected cannot be ended",
         "the sweep does all else, and fails, of which an alarm tells",
-        ("unit/test_sweeper.py"
+        ("unit/runs/test_sweeper.py"
          "::test_a_cluster_that_cannot_be_ended_keeps_nothing_else_from_being_done",),
     ),
     Finding(

@@ -21,17 +21,17 @@ import pytest
 from local import cloud as local_cloud
 from local.access import REGION, Access
 from local.cloud import Cloud, free_ports
-from local.emr import Player
-from local.environment import archive_path, named
-from local.step import local_nodes
+from local.emr.server import FakeEmr
+from local.emr.step import local_nodes
 from tests.conftest import ROOT
 from tests.e2e import awscli
 from tests.e2e.test_pipeline import MOVIES_DAT, files, ratings
+from tools.job_archive import archive_path, locked_sha256
 
 GUIDE = ROOT / "docs" / "deploy.md"
 COPIED = [
     *("Makefile", "samconfig.toml", "similar-titles", "template.yaml"),
-    *("functions", "local", "notebooks", "requirements", "spark"),
+    *("functions", "spark", "cli", "local", "tools", "notebooks", "requirements"),
 ]
 LIMIT_SECONDS = 180
 FIRST, SECOND, LAST = "similar-titles", "similar-titles-dev", "similar-titles-prod"
@@ -194,7 +194,7 @@ def each_line_has_a_verdict(walk: Walk, said: str) -> None:
 def it_asked_and_the_archive_is_there(walk: Walk, said: str) -> None:
     del walk
     assert "Deploy this changeset? [y/N]" in said
-    assert f"environments/{named()}.tar.gz" in said
+    assert f"environments/{locked_sha256()}.tar.gz" in said
 
 
 def the_api_has_its_address(walk: Walk, said: str) -> None:
@@ -290,7 +290,7 @@ def it_is_deployed(walk: Walk, said: str) -> None:
 
 def the_archive_is_in_its_bucket(walk: Walk, said: str) -> None:
     del walk
-    assert re.search(rf"environments/{named()}\.tar\.gz (is in|put into) {LAST}-", said)
+    assert re.search(rf"environments/{locked_sha256()}\.tar\.gz (is in|put into) {LAST}-", said)
 
 
 def the_data_are_kept(walk: Walk, said: str) -> None:
@@ -448,8 +448,10 @@ def walk(tmp_path: Path) -> Iterator[Walk]:
             shutil.copy(ROOT / name, copy / name)
     for environment in (".venv", ".venv-sam"):
         (copy / environment).symlink_to(ROOT / environment)
-    if archive_path(named()).exists():
-        (copy / "build" / archive_path(named()).name).symlink_to(archive_path(named()))
+    if archive_path(locked_sha256()).exists():
+        (copy / "build" / archive_path(locked_sha256()).name).symlink_to(
+            archive_path(locked_sha256())
+        )
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     make = shutil.which("make")
@@ -461,7 +463,7 @@ def walk(tmp_path: Path) -> Iterator[Walk]:
     access = Access(f"http://127.0.0.1:{gateway}", f"http://127.0.0.1:{emr}", secrets.token_hex(20))
     with (
         local_cloud._emulator(access, gateway, folder),
-        Player(access, folder / "emr", None, local_nodes) as player,
+        FakeEmr(access, folder / "emr", None, local_nodes) as player,
     ):
         environment = local_cloud._sam_environment(access, folder)
         path = environment["PATH"].split(":")
