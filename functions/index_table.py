@@ -1,7 +1,7 @@
 """The index table: one item per run and movie with the movie's neighbours, and the live pointer.
 
-The key of a movie contains its run, so that a run can be loaded completely before the pointer moves
-to it. Readers use the run that the pointer names.
+The key of a movie contains its run. So a run can be loaded completely before the pointer moves to
+it. Readers use the run that the pointer names.
 """
 
 import json

@@ -67,7 +67,7 @@ class Run(TypedDict):
         actual_cost: of all its clusters that have ended.
         reason: why the run failed or was superseded.
         held_back: the run is complete but worse than the live one.
-        promoted_by_hand: an operator promoted it, so that neither age nor quality counts.
+        promoted_by_hand: an operator promoted it; neither age nor quality counts then.
         counts: the manifest's counts.
         measure: the default measure.
         measures: all measures in the result.

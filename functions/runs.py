@@ -382,7 +382,7 @@ def set_attributes(table: "Table", run_id: str, **fields: object) -> bool:
 
 
 def count_index_attempt(table: "Table", run_id: str, now: datetime) -> None:
-    """Count that the sweep sent a run to the indexer once more."""
+    """Count that the sweep sent a run to the indexer again."""
     _retry_conflicts(
         lambda: table.update_item(
             Key=run_key(run_id),

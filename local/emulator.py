@@ -10,8 +10,8 @@
 - Checksums: the emulator computes CRC64NVME byte by byte in Python and blocks all other requests
   meanwhile. The function is compiled.
 - DynamoDB: batches are limited by the file `LIMITS`, which may change at any time; see `Rationed`.
-- IAM decisions: the actions that roles were allowed or denied are logged to the file `ACCESS_LOG`,
-  so that tests can find permissions that nobody needs.
+- IAM decisions: the actions that roles were allowed or denied are logged to the file `ACCESS_LOG`.
+  Tests find permissions there that nobody needs.
 - Functions: held to the memory and CPU share of their MemorySize if `LIMITS` says so; see
   lambda_limits.py.
 """
@@ -134,7 +134,7 @@ class Rationed:
     Attributes:
         limits: returns the current limits. `keys` per BatchGetItem: further ones are returned as
             UnprocessedKeys. `write_units` per second for BatchWriteItem, all tables together:
-            further ones are returned as UnprocessedItems. A missing limit is no limit.
+            further ones are returned as UnprocessedItems. A missing limit means unlimited.
         clock: returns the time in seconds.
     """
 

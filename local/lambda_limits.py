@@ -1,15 +1,15 @@
-"""The emulator's functions, within the memory and the CPU that Lambda gives them.
+"""Limits the emulator's functions to the memory and the CPU that Lambda gives them.
 
-The emulator runs each execution environment as a process and ends an invocation at the function's
-Timeout, but has no eye on its MemorySize. Here a function above it is killed, and while it handles
-an event it has no more than the share of a CPU that comes with it
-(https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html): it is stopped and
-continued by signals, every 20 ms, the time that people measure of Lambda itself
+The emulator runs each execution environment as a process. It enforces a function's Timeout, but not
+its MemorySize. This module kills a function that exceeds its MemorySize. While a function handles an
+event, it gets the share of a CPU that belongs to its MemorySize
+(https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html): signals stop and continue
+it every 20 ms, the period that people measured on Lambda
 (https://github.com/pwrdrvr/lambda-throttling).
 
-Where it is kinder than Lambda: the start of an environment may take all the CPU, for Lambda gives
-it more than the share there and does not say how much; processes that a function starts are not
-counted; memory taken and given back between two looks goes unseen.
+It is more generous than Lambda in three ways. An environment may use all of the CPU while it
+starts; Lambda also gives more then, but does not document how much. Child processes of a function
+are not counted. Memory that is taken and released between two looks goes unnoticed.
 """
 
 import re
@@ -26,19 +26,19 @@ from ministack.services import lambda_svc
 
 type Limits = Callable[[], Mapping[str, int]]
 
-SWITCH = "lambda_memory"  # of the limits: 1 to hold functions to their MemorySize
+SWITCH = "lambda_memory"  # the limit that enables this, if it is 1
 MEGABYTES_OF_A_VCPU = 1769
 LOOK_SECONDS = 0.02
-TICK = 0.01  # CPU seconds by which a kernel counts what a process has used
+TICK = 0.01  # CPU seconds; the resolution of a kernel's accounting
 _KILLED = "RequestId: {} Error: Runtime exited with error: signal: killed"
 
 
 class Credit:
-    """CPU seconds that may be used by now.
+    """The CPU seconds that a process may use, as a token bucket.
 
     Args:
         share: of one CPU.
-        used: CPU seconds by now, which are not counted.
+        used: the process's CPU seconds so far; these are free.
         now: seconds of any clock.
     """
 
@@ -47,9 +47,9 @@ class Credit:
         self._seconds = 0.0
 
     def suffices(self, used: float, now: float) -> bool:
-        """Take off what was used since the last call, add what time has brought.
+        """Add what the time since the last call earned and subtract what was used.
 
-        Of what was not used no more than a tick is kept for later.
+        At most one tick of unused time is kept.
         """
         earned = self._share * (now - self._now)
         self._seconds = min(self._seconds + earned - (used - self._used), TICK)
@@ -58,18 +58,18 @@ class Credit:
 
 
 class Environment(lambda_runtime.Worker):  # type: ignore[misc]  # the emulator has no types
-    """An execution environment that is held to its function's MemorySize.
+    """An execution environment limited to its function's MemorySize.
 
     Args:
-        limits: whether it is, asked at each invocation.
-        whatever: of the emulator's own.
+        limits: returns the limits; called at each invocation.
+        arguments: the emulator's own.
 
     Attributes:
-        is_started: whether its code is loaded, and what it does now is to handle an event.
+        is_started: whether the code is loaded; from then on it handles events.
     """
 
-    def __init__(self, limits: Limits, *whatever: Any) -> None:
-        super().__init__(*whatever)
+    def __init__(self, limits: Limits, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._limits = limits
         self.is_started = False
 
@@ -79,7 +79,7 @@ class Environment(lambda_runtime.Worker):  # type: ignore[misc]  # the emulator 
         self.is_started = True
 
     def invoke(self, event: Any, request_id: str, **context: Any) -> dict[str, Any]:
-        """Handle an event; where the process is killed, fail in Lambda's words."""
+        """Handle an event; if the process is killed, fail with Lambda's own message."""
         if not self._limits().get(SWITCH):
             return super().invoke(event, request_id, **context)
         result: dict[str, Any] = {"status": "error", "log": ""}
@@ -95,14 +95,14 @@ class Environment(lambda_runtime.Worker):  # type: ignore[misc]  # the emulator 
 
 
 class Watch(threading.Thread):
-    """Watches over the process of an environment until the block ends.
+    """Watches the process of an environment until the block ends.
 
     Args:
-        environment: which.
+        environment: the environment.
         megabytes: its function's MemorySize.
 
     Attributes:
-        has_killed: whether it took more.
+        has_killed: whether the process exceeded its memory and was killed.
     """
 
     def __init__(self, environment: Environment, megabytes: int) -> None:
@@ -120,9 +120,9 @@ class Watch(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        """Wait for the process, which may have to be started first, and watch it."""
+        """Wait until the process has started, and watch it."""
         child: Any = self._environment._proc
-        while child is None or child.poll() is not None:  # the latter is of an earlier invocation
+        while child is None or child.poll() is not None:  # it belongs to an earlier invocation
             if self._ended.wait(LOOK_SECONDS):
                 return
             child = self._environment._proc
@@ -164,7 +164,7 @@ def limit_functions(limits: Limits) -> None:
         usual = class_of(config)
         return partial(Environment, limits) if usual is lambda_runtime.Worker else usual
 
-    def execute_function_warm(*whatever: Any) -> dict[str, Any]:
+    def execute_function_warm(*arguments: Any) -> dict[str, Any]:
         result: dict[str, Any] = execute(*whatever)
         if result.get("error") and killed.fullmatch(result["body"]["errorMessage"]):
             result["body"]["errorType"] = "Runtime.ExitError"

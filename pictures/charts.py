@@ -72,7 +72,7 @@ def draw_benchmark(markdown: str, path: Path) -> None:
     """
     _, whole = table(markdown, "The job against the tutorial's program")
     _, bare = table(markdown, "The bare kernel at 10m")
-    # No date and fixed ids, so that the same figures give the same bytes.
+    # No date and fixed ids: the same figures give the same bytes.
     mpl.rcParams |= {"svg.hashsalt": path.name, "svg.fonttype": "none", "font.family": "sans-serif"}
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
     for column, (label, colour) in enumerate(PROGRAMS):

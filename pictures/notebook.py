@@ -81,7 +81,7 @@ def executed(environment: Mapping[str, str]) -> NotebookNode:
     """
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     resources = {"metadata": {"path": str(NOTEBOOK.parent)}}
-    # Sockets in the kernel's own folder, so that no other user of this machine can read them.
+    # Sockets in the kernel's own folder: no other user of this machine can read them.
     path = f"{environment['TMPDIR']}/kernel"
     kernel = AsyncKernelManager(transport="ipc", ip=path, connection_file=f"{path}.json")
     client = NotebookClient(notebook, kernel, timeout=CELL_SECONDS, resources=resources)

@@ -148,7 +148,7 @@ def _version_of(program: str) -> str:
 
 
 def keep_wheels() -> None:
-    """Download the functions' locked dependencies, so that `sam build` needs no network."""
+    """Download the functions' locked dependencies; `sam build` then needs no network."""
     folder = wheels()
     if folder.is_dir():
         return

@@ -120,7 +120,7 @@ def prune(folder: Path) -> None:
 
 
 def add_bytecode(folder: Path) -> None:
-    """Compile all modules, so that no Python compares the bytecode with its source.
+    """Compile all modules; no Python compares the bytecode with its source then.
 
     Raises:
         ArchiveError: a module cannot be compiled.

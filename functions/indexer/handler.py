@@ -2,8 +2,8 @@
 
 Triggered by SQS: first by the EventBridge event of a run's manifest.json, which is checked and
 split into one message per part on the same queue; then by those messages. Messages arrive at least
-once and in any order: writing a part is idempotent, parts are counted by name, and whoever records
-the last one moves the live pointer.
+once and in any order: writing a part is idempotent, parts are counted by name, and the call
+that records the last one moves the live pointer.
 """
 
 import os

@@ -44,7 +44,8 @@ class SimilarTitle(Struct, frozen=True, kw_only=True):
     score: Annotated[float, Meta(description="By this response's `measure`")]
     co_raters: Annotated[int, Meta(description="The number of users who rated both movies")]
     cosine: Annotated[
-        float | None, Meta(description="Of the two movies; null if there are too few co-raters")
+        float | None,
+        Meta(description="Cosine of the two movies; null if there are too few co-raters"),
     ]
     based_on: Annotated[Literal["ratings", "content"], Meta(description="The source of the score")]
 
@@ -88,7 +89,9 @@ class Reason(Struct, frozen=True, kw_only=True):
 
     movie_id: int
     title: str | None
-    score: Annotated[float, Meta(description="Of the two movies, by this response's `measure`")]
+    score: Annotated[
+        float, Meta(description="Score of the two movies by this response's `measure`")
+    ]
 
 
 class Recommendation(Struct, frozen=True, kw_only=True):
@@ -180,7 +183,7 @@ class Run(Struct, frozen=True, kw_only=True):
         FailedStart | None, Meta(description="Set if the first cluster failed to start")
     ] = None
     estimated_cost: Annotated[
-        Cost | None, Meta(description="Of one cluster, computed before the launch")
+        Cost | None, Meta(description="Estimate for one cluster, made before the launch")
     ] = None
     actual_cost: Annotated[
         Cost | None, Meta(description="From launch to termination, of all its clusters")

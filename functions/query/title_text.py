@@ -1,4 +1,4 @@
-"""Normalises titles, so that different spellings of one title compare as equal."""
+"""Normalises titles: different spellings of one title compare as equal."""
 
 import re
 import unicodedata

@@ -1,1 +1,1 @@
-"""HTTP behind API Gateway: routes, validation, problems, OpenAPI. Knows nothing about movies."""
+"""HTTP behind API Gateway: routes, validation, problems, OpenAPI. Nothing about movies."""
