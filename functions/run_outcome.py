@@ -115,7 +115,7 @@ def request_second_cluster(
             return False
     elif run["state"] != State.LAUNCHING:
         return False  # it has its second cluster; this is a late event of the first
-    # Send it even if the run already waits: the function that moved it may have died before sending. The
+    # Send it even if the run already waits: its sender may have died in between. The
     # launcher ignores duplicates.
     message = json.dumps({"second_cluster": ended.run_id})
     sqs.send_message(QueueUrl=launch_queue_url, MessageBody=message)

@@ -1,8 +1,8 @@
 """Limits the emulator's functions to the memory and the CPU that Lambda gives them.
 
 The emulator runs each execution environment as a process. It enforces a function's Timeout, but not
-its MemorySize. This module kills a function that exceeds its MemorySize. While a function handles an
-event, it gets the share of a CPU that belongs to its MemorySize
+its MemorySize. This module kills a function that exceeds its MemorySize. While a function handles
+an event, it gets the share of a CPU that belongs to its MemorySize
 (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html): signals stop and continue
 it every 20 ms, the period that people measured on Lambda
 (https://github.com/pwrdrvr/lambda-throttling).
@@ -165,7 +165,7 @@ def limit_functions(limits: Limits) -> None:
         return partial(Environment, limits) if usual is lambda_runtime.Worker else usual
 
     def execute_function_warm(*arguments: Any) -> dict[str, Any]:
-        result: dict[str, Any] = execute(*whatever)
+        result: dict[str, Any] = execute(*arguments)
         if result.get("error") and killed.fullmatch(result["body"]["errorMessage"]):
             result["body"]["errorType"] = "Runtime.ExitError"
         return result

@@ -173,7 +173,7 @@ class Indexer:
             runs.set_attributes(self.runs_table, run_id, in_index=False)
 
     def _clear_again(self, run_id: str) -> None:
-        """Remove items again, in case the function that ended the indexing died before it removed them."""
+        """Remove items again, in case the call that ended the indexing died before that."""
         pointer = live_pointer.read(self.index_table)
         if pointer is None or run_id not in (pointer.run_id, pointer.previous):
             self._clear(run_id)
