@@ -13,7 +13,7 @@ import sparse_dot_topn
 
 from benchmarks.shapes import Table
 from spark.engine import kernel
-from spark.engine.engine import Blocks, cut
+from spark.engine.engine import Blocks, split_by_block
 from spark.engine.entries import BLOCK_MOVIES, HALVES_BITS
 
 THREADS = 2
@@ -33,7 +33,7 @@ def packed_kernel(table: Table) -> float:
     order = np.lexsort((table.movies, table.users))
     users, movies, halves = table.users[order], table.movies[order], table.halves[order]
     starts = np.append(np.flatnonzero(np.append(True, users[1:] != users[:-1])), users.size)
-    lengths, parts = cut(starts, movies, halves, blocks)
+    lengths, parts = split_by_block(starts, movies, halves, blocks)
     cells, lock = list(blocks.cells), Lock()
     kernel.warm_up()
 

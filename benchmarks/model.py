@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from spark.engine.engine import SHARE_BYTES, SUM_BYTES, block_count
+from spark.engine.engine import BATCH_BYTES, SUM_BYTES, block_count
 
 STAGES = ("read", "similarities", "neighbours")
 CORES_OF_NODE = 4  # m5.xlarge
@@ -72,7 +72,7 @@ def plan(load: Load, cores: int) -> Plan:
     blocks = block_count(load.movies, cores, CELL_BYTES)
     cells = blocks * (blocks + 1) // 2
     side = math.ceil(load.movies / blocks)
-    shares = max(1, math.ceil(4 * load.ratings / blocks / SHARE_BYTES))
+    shares = max(1, math.ceil(4 * load.ratings / blocks / BATCH_BYTES))
     return Plan(
         blocks=blocks,
         cells=cells,

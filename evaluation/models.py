@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spark.engine.top_k import Best, best_of_rows
+from spark.engine.top_k import NeighbourLists, top_k_of_rows
 from spark.ingest.movies import Catalogue
 from spark.measures.content import Content, content
 from spark.measures.ease import SCALE, inverse
@@ -130,12 +130,12 @@ def by_content(training: Training) -> np.ndarray:
 def _hybrid(training: Training, measure: str) -> np.ndarray:
     parameters = MEASURES[measure].parameters
     ids, words = training.movies.ids, training.content
-    by_ratings = best_of_rows(ids, _ease(training, "ease"), ids, words.raters, KEPT)
+    by_ratings = top_k_of_rows(ids, _ease(training, "ease"), ids, words.raters, KEPT)
     by_content = words.neighbours(np.arange(ids.size), KEPT)
     return _spread(hybrid(by_ratings, by_content, words, parameters["trust"], KEPT), training)
 
 
-def _spread(best: Best, training: Training) -> np.ndarray:
+def _spread(best: NeighbourLists, training: Training) -> np.ndarray:
     """Lists as weights, 0 where a movie is in no list."""
     scores = np.zeros((training.raters.size,) * 2)
     rows, columns = (np.searchsorted(training.movies.ids, each) for each in best[:2])

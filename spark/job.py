@@ -25,28 +25,34 @@ from spark.engine.broadcast import broadcast
 from spark.engine.compiled_code import compiled
 from spark.engine.engine import (
     Blocks,
-    Kept,
-    Rules,
-    Trial,
+    HoldOutPass,
+    PairSumStore,
+    Thresholds,
+    attach_evidence,
     best_of,
     block_count,
     cell_memory,
     choose_blocks,
     collected,
     compute,
-    deal,
-    look_up,
+    shuffle_to_cells,
 )
-from spark.engine.top_k import NONE, Best, distinct, joined
+from spark.engine.top_k import EMPTY, NeighbourLists, concatenate, distinct
 from spark.ingest.movies import Catalogue, catalogue, read_movies
 from spark.ingest.ratings import Ratings, read_ratings
-from spark.ingest.rejects import HopelessError, Judgement, refuse_hopeless
-from spark.measures.registry import DEFAULT, MEASURES, of_pairs
+from spark.ingest.rejects import LineReport, UnusableFileError, refuse_unusable
+from spark.measures.registry import DEFAULT, MEASURES, pair_measures
 from spark.output import results
-from spark.output.neighbours import bounds, range_of, write_part
+from spark.output.neighbours import part_starts, range_of, write_part
 from spark.output.similar_users import write_similar_users
 from spark.progress import Stages
-from spark.self_evaluation.held_out import MOST_USERS, Asked, ask, bound, judge
+from spark.self_evaluation.held_out import (
+    MAX_USERS,
+    HeldOutRatings,
+    collect_held_out,
+    evaluate,
+    hash_bound_for,
+)
 from spark.storage import absolute, child, list_files
 
 if TYPE_CHECKING:
@@ -65,7 +71,7 @@ class Dataset:
 
     Attributes:
         format: of its folder.
-        judgements: of its files' lines, the ratings file first, per file name.
+        line_reports: of its files' lines, the ratings file range_starts, per file name.
         ratings: packed; a user and movie once.
         movies: the catalogue.
         duplicate_movies: good lines of a movie that an earlier line describes.
@@ -73,7 +79,7 @@ class Dataset:
     """
 
     format: Format
-    judgements: dict[str, Judgement]
+    line_reports: dict[str, LineReport]
     ratings: Ratings
     movies: Catalogue
     duplicate_movies: int
@@ -87,14 +93,14 @@ class Compared:
     Attributes:
         pairs: how many were written.
         best: from `engine.best_of`.
-        asked: the ratings of the users who judge the run.
+        held_out: the ratings of the users who judge the run.
         tried: by measure that is judged, lists that were learnt from everybody else.
     """
 
     pairs: int
     best: RDD[Any]
-    asked: Asked
-    tried: dict[str, Best]
+    held_out: HeldOutRatings
+    tried: dict[str, NeighbourLists]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -106,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         results.clear(options.output)
         run(context, options)
     except DatasetError as error:
-        report = error.report if isinstance(error, HopelessError) else []
+        report = error.report if isinstance(error, UnusableFileError) else []
         results.write_failure(options.output, "DatasetError", str(error), report)
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         for sample in report:
@@ -172,11 +178,13 @@ def _parser() -> argparse.ArgumentParser:
         help="also write each user's N most similar users, ids only; none if not given",
     )  # fmt: skip
     parser.add_argument(
-        "--test-users", type=int, default=MOST_USERS, metavar="N",
+        "--test-users", type=int, default=MAX_USERS, metavar="N",
         help="so many users say how good the neighbours are; 0 for no quality.json; default "
         "%(default)s, and at most a tenth of all",
     )  # fmt: skip
-    parser.add_argument("--blocks", type=int, metavar="B", help="of movies; chosen if not given")
+    parser.add_argument(
+        "--blocks", type=int, metavar="B", help="of movies; merge_top_k if not given"
+    )
     return parser
 
 
@@ -252,13 +260,15 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
     stages = Stages(context)
     with stages.stage("read"):
         dataset = read(context, options)
-    first = bounds(
+    range_starts = part_starts(
         dataset.movies, len(options.measures) * options.neighbours, context.defaultParallelism
     )
-    compared = compare(context, dataset, options, first, stages)
+    compared = compare(context, dataset, options, range_starts, stages)
     with stages.stage("neighbours"):
         words = describe(dataset, options)
-        parts, covered = write_neighbours(context, compared.best, dataset, words, first, options)
+        parts, covered = write_neighbours(
+            context, compared.best, dataset, words, range_starts, options
+        )
         titles = results.write_titles(dataset.movies, options.output)
     quality = None
     if options.test_users:
@@ -267,8 +277,8 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
     alike: list[Part] = []
     if options.similar_users:
         with stages.stage("similar_users"):
-            rules = Rules(options.min_co_raters, options.min_score, options.similar_users)
-            alike = write_similar_users(context, dataset.ratings, rules, options.output)
+            thresholds = Thresholds(options.min_co_raters, options.min_score, options.similar_users)
+            alike = write_similar_users(context, dataset.ratings, thresholds, options.output)
     manifest = Manifest(
         measure=options.default_measure,
         measures={name: options.parameters[name] for name in options.measures},
@@ -278,14 +288,14 @@ def run(context: SparkContext, options: argparse.Namespace) -> None:
         },
         dataset={
             "format": dataset.format.name,
-            "lines": {name: judged.lines for name, judged in dataset.judgements.items()},
+            "lines": {name: judged.lines for name, judged in dataset.line_reports.items()},
         },
         parameters={
             name: getattr(options, name)
             for name in ("min_co_raters", "min_score", "neighbours", "max_ratings_per_user")
         },
         counts=count(dataset) | {"pairs": compared.pairs, "movies_with_neighbours": covered["any"]},
-        rejects={name: judged.defects for name, judged in dataset.judgements.items()},
+        rejects={name: judged.defects for name, judged in dataset.line_reports.items()},
         neighbours=parts,
         titles=titles,
         similar_users=alike,
@@ -311,24 +321,24 @@ def read(context: SparkContext, options: argparse.Namespace) -> Dataset:
         results.write_rejects(output, format.movies, 0, rejects)
     size, most = files[format.ratings], options.max_ratings_per_user
     ratings = read_ratings(context, folder, format, size, output, most)
-    refuse_hopeless(format.ratings, ratings.judgement, ratings.samples)
-    refuse_hopeless(format.movies, movie_lines, rejects)
+    refuse_unusable(format.ratings, ratings.line_report, ratings.samples)
+    refuse_unusable(format.movies, movie_lines, rejects)
     known = catalogue(movies, ratings.movies, ratings.raters)
-    judgements = {format.ratings: ratings.judgement, format.movies: movie_lines}
+    line_reports = {format.ratings: ratings.line_report, format.movies: movie_lines}
     has_tags = format.tags in files and "hybrid" in options.measures
     tags: Counter[tuple[int, str]] = Counter()
     if has_tags:
         from spark.measures.content import read_tags
 
         tags = read_tags(child(folder, format.tags), format)
-    return Dataset(format, judgements, ratings, known, len(movies) - known.listed, tags)
+    return Dataset(format, line_reports, ratings, known, len(movies) - known.listed, tags)
 
 
 def compare(
     context: SparkContext,
     dataset: Dataset,
     options: argparse.Namespace,
-    first: np.ndarray,
+    range_starts: np.ndarray,
     stages: Stages,
 ) -> Compared:
     """Compare the movies by all measures that are asked for; writes the pairs.
@@ -337,42 +347,43 @@ def compare(
         context: Spark's.
         dataset: what was read.
         options: from `parse`.
-        first: from `bounds`.
+        range_starts: from `part_starts`.
         stages: that are timed.
     """
     ratings, names, parameters = dataset.ratings, options.measures, options.parameters
     if "ease" in names:
         threading.Thread(target=_prepare_ease, daemon=True).start()
     with stages.stage("similarities"):
-        rules = Rules(
+        thresholds = Thresholds(
             options.min_co_raters,
             options.min_score,
             options.neighbours,
-            of_pairs(names, parameters),
+            pair_measures(names, parameters),
         )
-        blocks = cut(context, ratings, options)
-        below = bound(ratings.users, options.test_users)
-        asked = ask(ratings, below)
-        trial = make_trial(asked, blocks, rules, options) if below else None
-        dealt = deal(ratings, blocks, below)
+        blocks = blocks_of(context, ratings, options)
+        hash_bound = hash_bound_for(ratings.users, options.test_users)
+        held_out = collect_held_out(ratings, hash_bound)
+        hold_out = hold_out_pass(held_out, blocks, thresholds, options) if hash_bound else None
+        dealt = shuffle_to_cells(ratings, blocks, hash_bound)
         pairs = child(options.output, SIMILARITIES)
         scratch = child(options.output, results.SCRATCH)
         limits = [int(parameters[name]["limit"]) for name in names if "limit" in parameters[name]]
-        kept = Kept(child(scratch, "sums"), max(limits, default=0))
-        found = compute(dealt, blocks, rules, pairs, first, trial, kept)
-        tried: list[dict[str, Best]] = []
-        if trial:
-            behind = range(first.size, 2 * first.size)
-            in_trial = best_of(found, first, rules.neighbours)
+        kept = PairSumStore(child(scratch, "sums"), max(limits, default=0))
+        found = compute(dealt, blocks, thresholds, pairs, range_starts, hold_out, kept)
+        tried: list[dict[str, NeighbourLists]] = []
+        if hold_out:
+            behind = range(range_starts.size, 2 * range_starts.size)
+            in_trial = best_of(found, range_starts, thresholds.neighbours)
             tried += [each for _, each in collected(in_trial, behind)]
         lists = {
-            name: joined(each[name] for each in tried if name in each) for name in judged(options)
+            name: concatenate(each[name] for each in tried if name in each)
+            for name in judged(options)
         }
-    ranked: dict[str, list[Best]] = {}  # here, on the driver
+    ranked: dict[str, list[NeighbourLists]] = {}  # here, on the driver
     if "ease" in names:
-        tried_of = (asked, trial.movies) if trial and "ease" in lists else None
+        tried_of = (held_out, hold_out.movies) if hold_out and "ease" in lists else None
         ranked["ease"], tried_rows = rank_by_ease(
-            kept, blocks, parameters["ease"], rules, tried_of, stages
+            kept, blocks, parameters["ease"], thresholds, tried_of, stages
         )
         lists |= {"ease": tried_rows} if tried_rows else {}
     if "als" in names:
@@ -380,13 +391,15 @@ def compare(
 
         with stages.stage("als"):
             wanted = parameters["als"]
-            ranked["als"] = list(als(context, ratings, blocks, wanted, scratch, rules.neighbours))
-    known: dict[str, Best] = {}
+            ranked["als"] = list(
+                als(context, ratings, blocks, wanted, scratch, thresholds.neighbours)
+            )
+    known: dict[str, NeighbourLists] = {}
     if ranked:
         with stages.stage("evidence"):
-            known |= {name: look_up(each, blocks, kept) for name, each in ranked.items()}
-    best = best_of(found, first, options.neighbours, known)
-    return Compared(found.pairs, best, asked, lists)
+            known |= {name: attach_evidence(each, blocks, kept) for name, each in ranked.items()}
+    best = best_of(found, range_starts, options.neighbours, known)
+    return Compared(found.pairs, best, held_out, lists)
 
 
 def _prepare_ease() -> None:
@@ -397,20 +410,20 @@ def _prepare_ease() -> None:
 
 
 def rank_by_ease(
-    kept: Kept,
+    kept: PairSumStore,
     blocks: Blocks,
     parameters: dict[str, float],
-    rules: Rules,
-    tried_of: tuple[Asked, np.ndarray] | None,
+    thresholds: Thresholds,
+    tried_of: tuple[HeldOutRatings, np.ndarray] | None,
     stages: Stages,
-) -> tuple[list[Best], Best | None]:
+) -> tuple[list[NeighbourLists], NeighbourLists | None]:
     """Neighbours by EASE, without their evidence, and what they would be without some users.
 
     Args:
         kept: where the cells have left their sums.
         blocks: of movies.
         parameters: of `ease`; receives `movies`, how many there are in the matrix.
-        rules: what is kept.
+        thresholds: what is kept.
         tried_of: the users to leave out and the ids of the movies that is wanted of; None for none.
         stages: that are timed.
     """
@@ -422,15 +435,15 @@ def rank_by_ease(
     with stages.stage("inversion"):
         weights = inverse(gram, parameters["lambda"])
     with stages.stage("ease"):
-        rows = list(ease(movies, weights, rules.neighbours))
+        rows = list(ease(movies, weights, thresholds.neighbours))
     if tried_of is None:
         return rows, None
     with stages.stage("ease_tried"):
-        return rows, joined(ease_without(movies, weights, *tried_of, rules.neighbours))
+        return rows, concatenate(ease_without(movies, weights, *tried_of, thresholds.neighbours))
 
 
 def judged(options: argparse.Namespace) -> list[str]:
-    """The measures by which the run judges itself, the one that counts first.
+    """The measures by which the run judges itself, the one that counts range_starts.
 
     That is the one that answers by default, with those that it needs. Only what is made of all
     ratings cannot be learnt without some users, unless all is done twice; EASE stands for it.
@@ -441,18 +454,20 @@ def judged(options: argparse.Namespace) -> list[str]:
     return list(dict.fromkeys((name, *MEASURES[name].needs, "cosine")))
 
 
-def make_trial(asked: Asked, blocks: Blocks, rules: Rules, options: argparse.Namespace) -> Trial:
-    """What is to be learnt without the users who are asked."""
-    raters, squares = asked.of_movies(blocks.ids)
+def hold_out_pass(
+    held_out: HeldOutRatings, blocks: Blocks, thresholds: Thresholds, options: argparse.Namespace
+) -> HoldOutPass:
+    """What is to be learnt without the users who are held out."""
+    raters, squares = held_out.of_movies(blocks.ids)
     others = replace(blocks, raters=blocks.raters - raters, squares=blocks.squares - squares)
-    wanted = replace(rules, measures=of_pairs(judged(options), options.parameters))
-    return Trial(np.unique(asked.kept.movies), others, wanted)
+    wanted = replace(thresholds, measures=pair_measures(judged(options), options.parameters))
+    return HoldOutPass(np.unique(held_out.visible.movies), others, wanted)
 
 
 def write_quality(
     ratings: Ratings, compared: Compared, words: "Content | None", options: argparse.Namespace
 ) -> Part:
-    """Write what the users who were asked say of the run.
+    """Write what the users who were held out say of the run.
 
     Args:
         ratings: packed.
@@ -460,23 +475,26 @@ def write_quality(
         words: from `describe`.
         options: from `parse`.
     """
-    asked, names, tried = compared.asked, judged(options), compared.tried
+    held_out, names, tried = compared.held_out, judged(options), compared.tried
     if words is not None and "hybrid" in names:
-        tried = tried | {"hybrid": hybrid_tried(tried["ease"], asked, words, options)}
-    raters, _ = asked.of_movies(ratings.movies)
+        tried = tried | {"hybrid": hybrid_tried(tried["ease"], held_out, words, options)}
+    raters, _ = held_out.of_movies(ratings.movies)
     popular = ratings.movies[np.argsort(raters - ratings.raters, kind="stable")]
-    quality = judge(names[0], asked, {name: tried[name] for name in names}, popular)
+    quality = evaluate(names[0], held_out, {name: tried[name] for name in names}, popular)
     return results.write_quality(quality, options.output)
 
 
 def hybrid_tried(
-    by_ratings: Best, asked: Asked, words: "Content", options: argparse.Namespace
-) -> Best:
+    by_ratings: NeighbourLists,
+    held_out: HeldOutRatings,
+    words: "Content",
+    options: argparse.Namespace,
+) -> NeighbourLists:
     """What `hybrid` would be without some users; tags are no ratings, and theirs count.
 
     Args:
         by_ratings: neighbours by EASE without them.
-        asked: the users.
+        held_out: the users.
         words: from `describe`.
         options: from `parse`.
 
@@ -486,13 +504,13 @@ def hybrid_tried(
     from spark.measures.hybrid import hybrid
 
     trust, most = options.parameters["hybrid"]["trust"], options.neighbours
-    raters, _ = asked.of_movies(words.ids)
+    raters, _ = held_out.of_movies(words.ids)
     without = replace(words, raters=words.raters - raters.astype(np.int32))
-    places = np.searchsorted(words.ids, np.unique(asked.kept.movies))
+    places = np.searchsorted(words.ids, np.unique(held_out.visible.movies))
     return hybrid(by_ratings, without.neighbours(places, most), without, trust, most)
 
 
-def cut(context: SparkContext, ratings: Ratings, options: argparse.Namespace) -> Blocks:
+def blocks_of(context: SparkContext, ratings: Ratings, options: argparse.Namespace) -> Blocks:
     """The blocks of movies, as many as are asked for or as fit the cores and their memory."""
     movies = int((ratings.raters >= options.min_co_raters).sum())
     count = options.blocks or block_count(movies, context.defaultParallelism, cell_memory(context))
@@ -513,7 +531,7 @@ def write_neighbours(
     best: RDD[Any],
     dataset: Dataset,
     words: "Content | None",
-    first: np.ndarray,
+    range_starts: np.ndarray,
     options: argparse.Namespace,
 ) -> tuple[list[Part], dict[str, int]]:
     """Write the parts of `neighbours/`, each where its neighbours are.
@@ -523,7 +541,7 @@ def write_neighbours(
         best: from `engine.best_of`.
         dataset: what was read.
         words: from `describe`.
-        first: from `bounds`.
+        range_starts: from `part_starts`.
         options: from `parse`.
 
     Returns:
@@ -534,33 +552,33 @@ def write_neighbours(
     trust, output = options.parameters["hybrid"]["trust"], options.output
     everything = broadcast(context, (dataset.movies, words))
 
-    def write(one: tuple[int, dict[str, Best]]) -> tuple[Part, Counter[str]]:
+    def write(one: tuple[int, dict[str, NeighbourLists]]) -> tuple[Part, Counter[str]]:
         number, found = one
         movies, words = everything()
         if words is not None:
             from spark.measures.hybrid import hybrid
 
-            places = np.arange(*range_of(movies, number, first))
+            places = np.arange(*range_of(movies, number, range_starts))
             by_content = words.neighbours(places, most)
-            found["hybrid"] = hybrid(found.get("ease", NONE), by_content, words, trust, most)
-        lists = {name: found.get(name, NONE) for name in names}
+            found["hybrid"] = hybrid(found.get("ease", EMPTY), by_content, words, trust, most)
+        lists = {name: found.get(name, EMPTY) for name in names}
         covered = Counter({name: _covered(rows) for name, rows in lists.items()})
         covered["any"] = distinct(lists["cosine"].movies).size
-        return write_part(lists, number, movies, first, output), covered
+        return write_part(lists, number, movies, range_starts, output), covered
 
-    written = collected(best.map(write), range(first.size))
+    written = collected(best.map(write), range(range_starts.size))
     parts = sorted((part for part, _ in written), key=lambda part: part.name)
     return parts, sum((covered for _, covered in written), Counter())
 
 
-def _covered(rows: Best) -> int:
+def _covered(rows: NeighbourLists) -> int:
     """How many movies have enough neighbours."""
     return int((np.unique(rows.movies, return_counts=True)[1] >= ENOUGH).sum())
 
 
 def count(dataset: Dataset) -> dict[str, int]:
     """What the manifest counts of a data set."""
-    rating_lines, movie_lines = dataset.judgements.values()
+    rating_lines, movie_lines = dataset.line_reports.values()
     return {
         "ratings": dataset.ratings.count,
         "users": dataset.ratings.users,

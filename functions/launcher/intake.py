@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from datasets import Dataset, DatasetFile
 from spark.contracts.movielens import (
-    HOPELESS_SHARE,
+    UNUSABLE_SHARE,
     DatasetError,
     Defect,
     Format,
@@ -47,7 +47,7 @@ class Finding:
     @property
     def is_unusable(self) -> bool:
         """Whether too many lines are malformed to use the file."""
-        return self.lines == 0 or sum(self.defects.values()) > HOPELESS_SHARE * self.lines
+        return self.lines == 0 or sum(self.defects.values()) > UNUSABLE_SHARE * self.lines
 
     def describe(self) -> str:
         """Describe the finding for people."""

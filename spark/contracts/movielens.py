@@ -15,7 +15,7 @@ MIN_RATING = 0.5
 MAX_RATING = 5.0
 RATING_STEP = 0.5
 # A file with a larger share of malformed lines than this is not what its name says.
-HOPELESS_SHARE = 0.5
+UNUSABLE_SHARE = 0.5
 # Characters of a line; MovieLens' longest has some hundred.
 MAX_LINE = 2**16
 # What may stand around a title, and all there is in a line that is none.

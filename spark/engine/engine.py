@@ -27,19 +27,19 @@ from spark.contracts.movielens import DatasetError
 from spark.engine.broadcast import broadcast
 from spark.engine.compiled_code import compile_ahead, compiled
 from spark.engine.entries import BLOCK_MOVIES, ENTRY_BITS, HALVES_BITS, MAX_RATERS
-from spark.engine.pair_sums import KINDS, leave, left
+from spark.engine.pair_sums import KINDS, read_sums, write_sums
 from spark.engine.threads import in_threads
-from spark.engine.top_k import Best, chosen, joined, rows_of
-from spark.ingest.ratings import Census, Chunk, Ratings, unpacked
+from spark.engine.top_k import NeighbourLists, concatenate, merge_top_k, sorted_lists
+from spark.ingest.ratings import Chunk, ChunkStatistics, Ratings, unpacked
 from spark.measures.registry import PairMeasure, Pairs, cosine
 from spark.parquet import write_empty, write_parquet
-from spark.self_evaluation.held_out import are_asked
+from spark.self_evaluation.held_out import are_held_out
 from spark.storage import child, list_files
 
 SUM_BYTES = 16  # of one pair of movies: four 32-bit sums
 CELLS_PER_CORE = 3  # so that cores end together
 # What a cell takes in at once: more does not stay in a cache, less sweeps the sums more often.
-SHARE_BYTES = 2**22
+BATCH_BYTES = 2**22
 PAIRS_PER_BATCH = 2**17  # 3 MB, which fit into a cache
 TILE_MOVIES = 256  # rows and columns whose scores are computed at once: half a MB, for the same
 
@@ -49,7 +49,7 @@ PAIRS = pa.schema(
 )
 
 
-class Share(NamedTuple):
+class CellRatings(NamedTuple):
     """What a cell needs of a chunk of users, as little-endian arrays of 16 bits.
 
     Attributes:
@@ -65,13 +65,13 @@ class Share(NamedTuple):
     column_entries: bytes = b""
 
 
-class Asked(NamedTuple):
-    """What a cell needs of users who are asked how good the others' lists are."""
+class HeldOutCellRatings(NamedTuple):
+    """What a cell needs of users who are held out."""
 
-    share: Share
+    share: CellRatings
 
 
-class Kept(NamedTuple):
+class PairSumStore(NamedTuple):
     """Sums that cells leave in files, see sums.py.
 
     Attributes:
@@ -87,14 +87,14 @@ class Kept(NamedTuple):
         return blocks.popular(i, self.limit), blocks.popular(j, self.limit)
 
 
-class Found(NamedTuple):
+class CellResults(NamedTuple):
     """What came of the pass over the cells.
 
     Attributes:
         pairs: how many were written.
         lists: of cells, a measure's name and a `Best`: of each range of movies in the partition of
-            its number, and in as many partitions behind them what was learnt in a trial, without
-            the users who are asked. Read with `best_of`.
+            its number, and in as many partitions behind them what was learnt in a hold_out, without
+            the users who are held out. Read with `best_of`.
     """
 
     pairs: int
@@ -102,7 +102,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rules:
+class Thresholds:
     """What is kept.
 
     Attributes:
@@ -137,7 +137,7 @@ class Blocks:
 
     @property
     def cells(self) -> list[tuple[int, int]]:
-        """The pairs of blocks, the one of most work first."""
+        """The pairs of blocks, the one of most work range_starts."""
         pairs = [(i, j) for i in range(self.count) for j in range(i, self.count)]
         return sorted(pairs, key=lambda pair: pair[0] == pair[1])
 
@@ -146,7 +146,7 @@ class Blocks:
         return np.ascontiguousarray(self.ids[block :: self.count])
 
     def popular(self, block: int, limit: int) -> int:
-        """How many movies of a block, the first ones, are among the `limit` most popular."""
+        """How many movies of a block, the range_starts ones, are among the `limit` most popular."""
         return len(range(block, min(limit, self.ids.size), self.count))
 
 
@@ -185,41 +185,41 @@ def block_count(movies: int, cores: int, cell_bytes: int) -> int:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """Lists that are taken from the sums before the users who are asked are added.
+class HoldOutPass:
+    """Lists that are taken from the sums before the users who are held out are added.
 
     Attributes:
         movies: int32, ids of those whose lists are wanted.
         blocks: of all movies, with raters and squares of everybody else.
-        rules: what is kept of them.
+        thresholds: what is kept of them.
     """
 
     movies: np.ndarray
     blocks: Blocks
-    rules: Rules
+    thresholds: Thresholds
 
 
-def deal(ratings: Ratings, blocks: Blocks, below: int = 0) -> RDD[Any]:
+def shuffle_to_cells(ratings: Ratings, blocks: Blocks, hash_bound: int = 0) -> RDD[Any]:
     """Cut all ratings into what each cell needs: partition and key are the cell's number.
 
     Args:
         ratings: packed.
         blocks: of movies.
-        below: from `self_evaluation.bound`; the shares of users who are asked come apart.
+        hash_bound: from `held_out.hash_bound_for`; the shares of users who are held out come apart.
     """
-    shares = ratings.packed.mapPartitions(_dealer(blocks, below))
+    shares = ratings.packed.mapPartitions(_dealer(blocks, hash_bound))
     return shares.partitionBy(len(blocks.cells), _itself)
 
 
 def compute(
     dealt: RDD[Any],
     blocks: Blocks,
-    rules: Rules,
+    thresholds: Thresholds,
     output: str | None,
-    first: np.ndarray,
-    trial: Trial | None = None,
-    kept: Kept | None = None,
-) -> Found:
+    range_starts: np.ndarray,
+    hold_out: HoldOutPass | None = None,
+    kept: PairSumStore | None = None,
+) -> CellResults:
     """Compare all movies: writes the pairs as Parquet and gives what each cell found best.
 
     Both come from one pass over the cells. A cell writes its pairs itself, a file of its own whose
@@ -227,25 +227,25 @@ def compute(
     never pass through the JVM, which would cost more than everything else.
 
     Args:
-        dealt: from `deal`.
+        dealt: from `shuffle_to_cells`.
         blocks: from `choose_blocks` with the same `min_co_raters`.
-        rules: what to keep.
+        thresholds: what to keep.
         output: absolute URI of the folder for the pairs: the same pairs, integers and doubles as
             `self_join.similarities` has, in its columns. None to write none of them.
-        first: int32, the ids with which ranges of movies begin, ascending.
-        trial: what is to be learnt without the users who are asked; `dealt` must know of them.
+        range_starts: int32, the ids with which ranges of movies begin, ascending.
+        hold_out: what is to be learnt without the held-out users; `dealt` must know of them.
         kept: which sums are to stay, and where.
     """
     if output:
         write_empty(PAIRS, f"{output}/none.parquet")  # there may be no pairs at all
-    told = 2 * first.size  # the partition behind those of the lists
-    computer = _computer(blocks, rules, output, first, trial, kept)
+    told = 2 * range_starts.size  # the partition behind those of the lists
+    computer = _computer(blocks, thresholds, output, range_starts, hold_out, kept)
     found = dealt.mapPartitions(computer).partitionBy(told + 1, _itself)
     pairs = sum(found.context.runJob(found.values(), _themselves, [told]))
-    return Found(pairs, found)
+    return CellResults(pairs, found)
 
 
-def cells_left(kept: Kept, blocks: Blocks) -> Iterator[tuple[int, int, str]]:
+def cells_left(kept: PairSumStore, blocks: Blocks) -> Iterator[tuple[int, int, str]]:
     """The cells that have left sums, by their two blocks, and where; in the others are no pairs."""
     there = list_files(kept.folder)
     for i, j in blocks.cells:
@@ -253,7 +253,9 @@ def cells_left(kept: Kept, blocks: Blocks) -> Iterator[tuple[int, int, str]]:
             yield i, j, child(kept.folder, _name_of(i, j))
 
 
-def look_up(found: Sequence[Best], blocks: Blocks, kept: Kept) -> Best:
+def attach_evidence(
+    found: Sequence[NeighbourLists], blocks: Blocks, kept: PairSumStore
+) -> NeighbourLists:
     """Complete neighbours that were found otherwise: co-raters and cosine, from the cells' sums.
 
     Args:
@@ -265,7 +267,7 @@ def look_up(found: Sequence[Best], blocks: Blocks, kept: Kept) -> Best:
     Returns:
         All of them, by movie; those of a movie as they were.
     """
-    rows, by_id = joined(found), np.argsort(blocks.ids)
+    rows, by_id = concatenate(found), np.argsort(blocks.ids)
     rank = np.stack([_ranks(ids, blocks, by_id) for ids in (rows.movies, rows.neighbours)])
     # As cells have them: the lower block's movie first, on the diagonal the better known one.
     side = math.ceil(blocks.ids.size / blocks.count)
@@ -278,7 +280,7 @@ def look_up(found: Sequence[Best], blocks: Blocks, kept: Kept) -> Best:
         mine = np.flatnonzero((i == one) & (j == other))
         shape = kept.shape(blocks, one, other)
         for kind, into in zip(KINDS, sums, strict=True):
-            for down, right, band in left(uri, kind, shape, one == other):
+            for down, right, band in read_sums(uri, kind, shape, one == other):
                 here = mine[(row[mine] >= down.start) & (row[mine] < down.stop)]
                 into[here] = band[row[here] - down.start, column[here] - right.start]
 
@@ -289,33 +291,36 @@ def look_up(found: Sequence[Best], blocks: Blocks, kept: Kept) -> Best:
 
 
 def best_of(
-    found: Found, first: np.ndarray, count: int, known: Mapping[str, Best] | None = None
+    found: CellResults,
+    range_starts: np.ndarray,
+    count: int,
+    known: Mapping[str, NeighbourLists] | None = None,
 ) -> RDD[Any]:
     """The best neighbours of each movie by each measure, from what all cells found.
 
     Args:
         found: of `compute`.
-        first: see there.
+        range_starts: see there.
         count: at most so many neighbours of each movie.
-        known: of other measures, from `look_up`.
+        known: of other measures, from `attach_evidence`.
 
     Returns:
-        In the partitions of `Found.lists`, the number of the partition and, by name of the measure,
-        its `Best`, by movie and rank: by score, then co-raters, then the smaller id.
+        In the partitions of `CellResults.lists`, the number of the partition and, by name of the
+        measure, its neighbours, by movie and rank: by score, then co-raters, then the smaller id.
     """
-    more: dict[int, list[tuple[str, Best]]] = {}
+    more: dict[int, list[tuple[str, NeighbourLists]]] = {}
     for measure, rows in (known or {}).items():
-        for number, some in _by_range(measure, rows, first):
+        for number, some in _by_range(measure, rows, range_starts):
             more.setdefault(number, []).append(some)
     shared = broadcast(found.lists.context, more)
 
     def choose(
-        number: int, found: Iterable[tuple[str, Best]]
-    ) -> Iterator[tuple[int, dict[str, Best]]]:
-        by_measure: dict[str, list[Best]] = {}
+        number: int, found: Iterable[tuple[str, NeighbourLists]]
+    ) -> Iterator[tuple[int, dict[str, NeighbourLists]]]:
+        by_measure: dict[str, list[NeighbourLists]] = {}
         for measure, best in chain(found, shared().get(number, ())):
             by_measure.setdefault(measure, []).append(best)
-        lists = {name: chosen(each, count) for name, each in by_measure.items()}
+        lists = {name: merge_top_k(each, count) for name, each in by_measure.items()}
         for name, best in lists.items():
             if name != "cosine":  # which alone is exact, and is told so
                 compiled("spark.engine.ranking").round_all(best.scores)
@@ -339,33 +344,37 @@ def _themselves(elements: Iterable[Any]) -> Iterable[Any]:
 
 
 def _dealer(
-    blocks: Blocks, below: int
-) -> Callable[[Iterable[Chunk | Census]], Iterator[tuple[int, Share | Asked]]]:
-    def deal(packed: Iterable[Chunk | Census]) -> Iterator[tuple[int, Share | Asked]]:
+    blocks: Blocks, hash_bound: int
+) -> Callable[
+    [Iterable[Chunk | ChunkStatistics]], Iterator[tuple[int, CellRatings | HeldOutCellRatings]]
+]:
+    def shuffle_to_cells(
+        packed: Iterable[Chunk | ChunkStatistics],
+    ) -> Iterator[tuple[int, CellRatings | HeldOutCellRatings]]:
         """Cut each chunk of users into blocks and send to each cell what it needs of them."""
         for chunk in packed:
             if not isinstance(chunk, Chunk):
                 continue
             users, starts, movies, halves = unpacked(chunk)
             counts = np.diff(starts)
-            asked = are_asked(users, counts, below)
-            if not asked.any():
+            held_out = are_held_out(users, counts, hash_bound)
+            if not held_out.any():
                 yield from _shares(starts, movies, halves, blocks)
                 continue
-            for some in (~asked, asked):
+            for some in (~held_out, held_out):
                 rows, ends = np.repeat(some, counts), np.cumsum(counts[some])
                 mine = np.append(0, ends), movies[rows], halves[rows]
                 for cell, share in _shares(*mine, blocks):
-                    yield cell, Asked(share) if some is asked else share
+                    yield cell, HeldOutCellRatings(share) if some is held_out else share
 
-    return deal
+    return shuffle_to_cells
 
 
 def _shares(
     starts: np.ndarray, movies: np.ndarray, halves: np.ndarray, blocks: Blocks
-) -> Iterator[tuple[int, Share]]:
-    """What each cell needs of some users; see `cut`."""
-    lengths, parts = cut(starts, movies, halves, blocks)
+) -> Iterator[tuple[int, CellRatings]]:
+    """What each cell needs of some users; see `split_by_block`."""
+    lengths, parts = split_by_block(starts, movies, halves, blocks)
     for cell, (i, j) in enumerate(blocks.cells):
         # Only users who have a pair in the cell.
         here = (lengths[i] > 0) & (lengths[j] > (1 if i == j else 0))
@@ -375,14 +384,14 @@ def _shares(
                 for block in ((i,) if i == j else (i, j))
                 for array in (lengths[block][here], parts[block][np.repeat(here, lengths[block])])
             ]
-            yield cell, Share(*needed)
+            yield cell, CellRatings(*needed)
 
 
 def _arrays(packed: tuple[bytes, ...], *kinds: type) -> list[np.ndarray]:
     return [np.frombuffer(each, kind) for each, kind in zip(packed, kinds, strict=True)]
 
 
-def cut(
+def split_by_block(
     starts: np.ndarray, movies: np.ndarray, halves: np.ndarray, blocks: Blocks
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Cut the ratings of some users into blocks; what is in no block is left out.
@@ -415,56 +424,61 @@ def cut(
 
 def _computer(
     blocks: Blocks,
-    rules: Rules,
+    thresholds: Thresholds,
     output: str | None,
-    first: np.ndarray,
-    trial: Trial | None,
-    kept: Kept | None,
-) -> Callable[[Iterable[tuple[int, Share | Asked]]], Iterator[tuple[int, Any]]]:
-    def compute_cell(shares: Iterable[tuple[int, Share | Asked]]) -> Iterator[tuple[int, Any]]:
+    range_starts: np.ndarray,
+    hold_out: HoldOutPass | None,
+    kept: PairSumStore | None,
+) -> Callable[[Iterable[tuple[int, CellRatings | HeldOutCellRatings]]], Iterator[tuple[int, Any]]]:
+    def compute_cell(
+        shares: Iterable[tuple[int, CellRatings | HeldOutCellRatings]],
+    ) -> Iterator[tuple[int, Any]]:
         """Sum up one cell; write its pairs; give its movies' best neighbours by each measure."""
         kernel = compiled("spark.engine.kernel")
-        if rules.measures:
+        if thresholds.measures:
             compile_ahead("spark.engine.ranking")
-        asked: list[tuple[int, Share]] = []
+        held_out: list[tuple[int, CellRatings]] = []
 
-        def others() -> Iterator[tuple[int, Share]]:
+        def others() -> Iterator[tuple[int, CellRatings]]:
             for cell, each in shares:
-                if isinstance(each, Asked):
-                    asked.append((cell, each.share))
+                if isinstance(each, HeldOutCellRatings):
+                    held_out.append((cell, each.share))
                 else:
                     yield cell, each
 
         cell, sums = _summed(kernel, others(), blocks)
-        if trial and sums is not None:
-            for number, each in _tried(kernel, sums, cell, trial, first):
-                yield first.size + number, each
-        if asked:
-            cell, sums = _summed(kernel, iter(asked), blocks, sums)
+        if hold_out and sums is not None:
+            for number, each in _tried(kernel, sums, cell, hold_out, range_starts):
+                yield range_starts.size + number, each
+        if held_out:
+            cell, sums = _summed(kernel, iter(held_out), blocks, sums)
         if sums is None:
             return
         i, j = blocks.cells[cell]
         ids = blocks.ids_of(i), blocks.ids_of(j)
         of, first_column = _of_cell(ids, i == j)
-        best = kernel.no_best(of.size, rules.neighbours)
-        passed = _passed(kernel, sums, ids, rules, best, first_column)
+        best = kernel.empty_top_k(of.size, thresholds.neighbours)
+        passed = _passed(kernel, sums, ids, thresholds, best, first_column)
         if output:
-            yield 2 * first.size, write_parquet(passed, PAIRS, f"{output}/{_name_of(i, j)}.parquet")
+            yield (
+                2 * range_starts.size,
+                write_parquet(passed, PAIRS, f"{output}/{_name_of(i, j)}.parquet"),
+            )
         else:
-            yield 2 * first.size, sum(batch.num_rows for batch in passed)
-        yield from _by_range("cosine", rows_of(of, best), first)
-        for name, rows in ranked(sums, blocks, cell, rules):
-            yield from _by_range(name, rows, first)
+            yield 2 * range_starts.size, sum(batch.num_rows for batch in passed)
+        yield from _by_range("cosine", sorted_lists(of, best), range_starts)
+        for name, rows in ranked(sums, blocks, cell, thresholds):
+            yield from _by_range(name, rows, range_starts)
         if kept and kept.limit:
             uri = child(kept.folder, _name_of(i, j))
-            leave(sums, kept.shape(blocks, i, j), i == j, uri)
+            write_sums(sums, kept.shape(blocks, i, j), i == j, uri)
 
     return compute_cell
 
 
 def _summed(
     kernel: ModuleType,
-    shares: Iterator[tuple[int, Share]],
+    shares: Iterator[tuple[int, CellRatings]],
     blocks: Blocks,
     sums: np.ndarray | None = None,
 ) -> tuple[int, np.ndarray | None]:
@@ -481,46 +495,53 @@ def _summed(
 
 
 def _tried(
-    kernel: ModuleType, sums: np.ndarray, cell: int, trial: Trial, first: np.ndarray
-) -> Iterator[tuple[int, tuple[str, Best]]]:
-    """The lists that a trial wants of a cell, by range."""
-    i, j = trial.blocks.cells[cell]
-    ids = trial.blocks.ids_of(i), trial.blocks.ids_of(j)
+    kernel: ModuleType, sums: np.ndarray, cell: int, hold_out: HoldOutPass, range_starts: np.ndarray
+) -> Iterator[tuple[int, tuple[str, NeighbourLists]]]:
+    """The lists that a hold_out wants of a cell, by range."""
+    i, j = hold_out.blocks.cells[cell]
+    ids = hold_out.blocks.ids_of(i), hold_out.blocks.ids_of(j)
     of, first_column = _of_cell(ids, i == j)
-    best = kernel.no_best(of.size, trial.rules.neighbours)
-    for _ in _passed(kernel, sums, ids, trial.rules, best, first_column):
+    best = kernel.empty_top_k(of.size, hold_out.thresholds.neighbours)
+    for _ in _passed(kernel, sums, ids, hold_out.thresholds, best, first_column):
         pass  # but for what is offered to the best
-    lists = [("cosine", rows_of(of, best)), *ranked(sums, trial.blocks, cell, trial.rules)]
+    lists = [
+        ("cosine", sorted_lists(of, best)),
+        *ranked(sums, hold_out.blocks, cell, hold_out.thresholds),
+    ]
     for name, rows in lists:
-        mine = np.isin(rows.movies, trial.movies)
-        yield from _by_range(name, Best(*(column[mine] for column in rows)), first)
+        mine = np.isin(rows.movies, hold_out.movies)
+        yield from _by_range(name, NeighbourLists(*(column[mine] for column in rows)), range_starts)
 
 
-def ranked(sums: np.ndarray, blocks: Blocks, cell: int, rules: Rules) -> Iterator[tuple[str, Best]]:
+def ranked(
+    sums: np.ndarray, blocks: Blocks, cell: int, thresholds: Thresholds
+) -> Iterator[tuple[str, NeighbourLists]]:
     """The best neighbours of a cell's movies by each measure of pairs beside the cosine.
 
     Args:
         sums: of the cell, from `kernel.add_pairs`.
         blocks: of movies; their `raters` and `squares` are those of the users that are summed up.
         cell: its number.
-        rules: what to keep.
+        thresholds: what to keep.
     """
-    if not rules.measures:
+    if not thresholds.measures:
         return
     kernel, ranking = compiled("spark.engine.kernel"), compiled("spark.engine.ranking")
     i, j = blocks.cells[cell]
     ids = blocks.ids_of(i), blocks.ids_of(j)
     of, first_column = _of_cell(ids, i == j)
-    bests = {name: kernel.no_best(of.size, rules.neighbours) for name in rules.measures}
+    bests = {
+        name: kernel.empty_top_k(of.size, thresholds.neighbours) for name in thresholds.measures
+    }
     for row, column, tile, pairs in _tiles(sums, blocks, i, j):
         down, right = (slice(at, at + TILE_MOVIES) for at in (row, column))
         of_tile = tile, ids[0][down], ids[1][right], row, first_column + column
-        for name, measure in rules.measures.items():
+        for name, measure in thresholds.measures.items():
             with np.errstate(divide="ignore", invalid="ignore"):  # no co-raters, no number
                 scores = measure(pairs)
             ranking.offer_scores(scores, *of_tile, bests[name])
     for name, best in bests.items():
-        yield name, rows_of(of, best)
+        yield name, sorted_lists(of, best)
 
 
 def _name_of(i: int, j: int) -> str:
@@ -536,7 +557,7 @@ def _of_cell(ids: tuple[np.ndarray, np.ndarray], same: bool) -> tuple[np.ndarray
 def _tiles(
     sums: np.ndarray, blocks: Blocks, i: int, j: int
 ) -> Iterator[tuple[int, int, np.ndarray, Pairs]]:
-    """Some row and column movies at a time: the first of either, their sums, as pairs too.
+    """Some row and column movies at a time: the range_starts of either, their sums, as pairs too.
 
     First those of about the same popularity, then the best known: there most measures find the best
     neighbours, and what is offered after those is seldom taken.
@@ -566,30 +587,30 @@ def _ranks(ids: np.ndarray, blocks: Blocks, by_id: np.ndarray) -> np.ndarray:
     return by_id[np.searchsorted(blocks.ids, ids, sorter=by_id)]
 
 
-def _joined(shares: Iterator[tuple[int, Share]]) -> Iterator[tuple[int, Share]]:
-    """The same shares of one cell, small ones joined."""
-    waiting: list[Share] = []
+def _joined(shares: Iterator[tuple[int, CellRatings]]) -> Iterator[tuple[int, CellRatings]]:
+    """The same shares of one cell, small ones concatenate."""
+    waiting: list[CellRatings] = []
     cell, size = 0, 0
     for cell, share in shares:
-        if waiting and size + sum(map(len, share)) > SHARE_BYTES:
-            yield cell, Share(*map(b"".join, zip(*waiting, strict=True)))
+        if waiting and size + sum(map(len, share)) > BATCH_BYTES:
+            yield cell, CellRatings(*map(b"".join, zip(*waiting, strict=True)))
             waiting, size = [], 0
         waiting.append(share)
         size += sum(map(len, share))
     if waiting:
-        yield cell, Share(*map(b"".join, zip(*waiting, strict=True)))
+        yield cell, CellRatings(*map(b"".join, zip(*waiting, strict=True)))
 
 
 def _passed(
     kernel: ModuleType,
     sums: np.ndarray,
     ids: tuple[np.ndarray, np.ndarray],
-    rules: Rules,
+    thresholds: Thresholds,
     best: tuple[np.ndarray, ...],
     first_column: int,
 ) -> Iterator[pa.RecordBatch]:
     """The pairs of a cell that pass, which are offered to the best as well."""
-    least = rules.min_co_raters, rules.min_score
+    least = thresholds.min_co_raters, thresholds.min_score
     size = max(PAIRS_PER_BATCH, ids[1].size)
     row = 0
     while row < ids[0].size:
@@ -603,13 +624,13 @@ def _passed(
 
 
 def _by_range(
-    measure: str, rows: Best, first: np.ndarray
-) -> Iterator[tuple[int, tuple[str, Best]]]:
+    measure: str, rows: NeighbourLists, range_starts: np.ndarray
+) -> Iterator[tuple[int, tuple[str, NeighbourLists]]]:
     """Neighbours by a measure, by range of movies."""
-    range_of = np.searchsorted(first, rows.movies, side="right") - 1
+    range_of = np.searchsorted(range_starts, rows.movies, side="right") - 1
     for number in np.flatnonzero(np.bincount(range_of)).tolist():
         mine = range_of == number
-        yield number, (measure, Best(*(column[mine] for column in rows)))
+        yield number, (measure, NeighbourLists(*(column[mine] for column in rows)))
 
 
 def cell_memory(context: SparkContext) -> int:

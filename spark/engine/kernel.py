@@ -161,7 +161,7 @@ def is_worse(score, n, movie, than_score, than_n, than_movie):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def leave_best(best, of):
+def keep_top_k(best, of):
     """Leave a movie no more neighbours than are wanted, the best: the worst of them last.
 
     Hoare's quickselect (Find, CACM 1961).
@@ -195,14 +195,14 @@ def leave_best(best, of):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def fills(sizes, s, c, m, x, of, score, n, movie, cosine):
-    """Put a neighbour to the best of a movie; whether there is no more room: `leave_best` is due.
+def push(sizes, s, c, m, x, of, score, n, movie, cosine):
+    """Put a neighbour to the best of a movie; whether there is no more room: `keep_top_k` is due.
 
     Takes the arrays one by one: to take apart a tuple of them for each neighbour is ten times as
-    slow, and so is a call of `leave_best` in here.
+    slow, and so is a call of `keep_top_k` in here.
 
     Args:
-        sizes: from `no_best`, as `s`, `c`, `m` and `x`.
+        sizes: from `empty_top_k`, as `s`, `c`, `m` and `x`.
         s: see there.
         c: see there.
         m: see there.
@@ -231,7 +231,7 @@ def keep_pairs(sums, row_ids, column_ids, least, row, integers, doubles, best, f
         row: row movie to begin with.
         integers: int32 [3, at least column movies]; receives smaller id, larger id, n.
         doubles: float64 [4, as many]; receives Σxy, Σxx, Σyy and the score.
-        best: from `no_best`, of the row movies and, behind them, the column movies.
+        best: from `empty_top_k`, of the row movies and, behind them, the column movies.
         first_column: where in `best` the column movies begin: 0 on the diagonal.
 
     Returns:
@@ -261,13 +261,13 @@ def keep_pairs(sums, row_ids, column_ids, least, row, integers, doubles, best, f
             size += 1
             for side in range(2):
                 of, other = (row, of_column) if side == 0 else (first_column + j, of_row)
-                if score >= bar[of] and fills(sizes, s, c, m, x, of, score, n[j], other, score):
-                    leave_best(best, of)
+                if score >= bar[of] and push(sizes, s, c, m, x, of, score, n[j], other, score):
+                    keep_top_k(best, of)
         row += 1
     return row, size
 
 
-def no_best(movies: int, count: int) -> tuple[np.ndarray, ...]:
+def empty_top_k(movies: int, count: int) -> tuple[np.ndarray, ...]:
     """Room for the best neighbours of some movies, at most `count` of each.
 
     There is room for twice as many; when it is full the better half stays. So most of those that
@@ -289,7 +289,7 @@ def offer_all(best, movies, scores, numbers, neighbours, cosines):
     """Offer neighbours to the best of movies.
 
     Args:
-        best: from `no_best`.
+        best: from `empty_top_k`.
         movies: of each neighbour the movie, its row in `best`, int64 [neighbours].
         scores: of the neighbours, float64.
         numbers: co-raters, int32.
@@ -299,18 +299,18 @@ def offer_all(best, movies, scores, numbers, neighbours, cosines):
     sizes, least, s, c, m, x = best
     for k in range(movies.size):
         of = movies[k]
-        if scores[k] >= least[of] and fills(
+        if scores[k] >= least[of] and push(
             sizes, s, c, m, x, of, scores[k], numbers[k], neighbours[k], cosines[k]
         ):
-            leave_best(best, of)
+            keep_top_k(best, of)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def put_in_order(best):
+def sort_best_first(best):
     """Leave each movie the best neighbours, best first; Shell's sort (CACM 1959)."""
     sizes, _, s, c, m, x = best
     for of in range(sizes.size):
-        leave_best(best, of)
+        keep_top_k(best, of)
         gap = int(sizes[of])
         while gap > 1:
             gap = max(1, gap * 5 // 11)  # Gonnet's gaps
@@ -331,8 +331,8 @@ def warm_up() -> None:
         array.flags.writeable = False  # as they come from Arrow
     sums = np.zeros((1, 4, 1), np.int32)
     add_pairs(lengths, entries, lengths, entries, False, sums)
-    ids, best = np.ones(1, np.int32), no_best(2, 1)
+    ids, best = np.ones(1, np.int32), empty_top_k(2, 1)
     integers, doubles = np.empty((3, 1), np.int32), np.empty((4, 1))
     keep_pairs(sums, ids, ids, (1, 0.5), 0, integers, doubles, best, 1)
     offer_all(best, np.zeros(1, np.int64), doubles[3], ids, ids, doubles[3])
-    put_in_order(best)
+    sort_best_first(best)

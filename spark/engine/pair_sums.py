@@ -19,7 +19,7 @@ class SumsError(Exception):
     """A file of sums is not what its cell has left: zeros in their place would be wrong."""
 
 
-def leave(sums: np.ndarray, shape: tuple[int, int], same: bool, uri: str) -> None:
+def write_sums(sums: np.ndarray, shape: tuple[int, int], same: bool, uri: str) -> None:
     """Write the sums of a cell's first row and column movies; they replace what is there.
 
     Args:
@@ -38,16 +38,16 @@ def leave(sums: np.ndarray, shape: tuple[int, int], same: bool, uri: str) -> Non
                 pa.ipc.write_tensor(pa.Tensor.from_numpy(narrow), stream)
 
 
-def left(
+def read_sums(
     uri: str, kind: str, shape: tuple[int, int], same: bool
 ) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """What `leave` has written of one kind, a band at a time.
+    """What `write_sums` has written of one kind, a band at a time.
 
     Args:
-        uri: see `leave`.
+        uri: see `write_sums`.
         kind: one of KINDS.
-        shape: see `leave`.
-        same: see `leave`.
+        shape: see `write_sums`.
+        same: see `write_sums`.
 
     Yields:
         Which row movies and which column movies, and their sums, uint16 or int32 [rows, columns].

@@ -7,7 +7,7 @@ of a second to compile.
 import numpy as np
 from numba import njit
 
-from spark.engine.kernel import fills, is_worse, leave_best, no_best, score_of
+from spark.engine.kernel import empty_top_k, is_worse, keep_top_k, push, score_of
 
 SIGNIFICANT = 6  # digits of a score that is not exact: more depend on the order of additions
 LIFT = 1e-5  # more than rounding to so many digits adds to a score, of the score
@@ -43,7 +43,7 @@ def offer_scores(scores, sums, row_ids, column_ids, first_row, first_column, bes
         column_ids: ids of the column movies, int32.
         first_row: where in `best` these row movies begin.
         first_column: where in `best` the column movies begin.
-        best: from `no_best`.
+        best: from `empty_top_k`.
     """
     sizes, least, s, c, m, x = best
     for i in range(row_ids.size):
@@ -57,8 +57,8 @@ def offer_scores(scores, sums, row_ids, column_ids, first_row, first_column, bes
             n, cosine = sums[i, 0, j], score_of(sums[i, 1, j], sums[i, 2, j], sums[i, 3, j])
             for side in range(2):
                 of, movie = (row, column_ids[j]) if side == 0 else (column, row_ids[i])
-                if score >= least[of] and fills(sizes, s, c, m, x, of, score, n, movie, cosine):
-                    leave_best(best, of)
+                if score >= least[of] and push(sizes, s, c, m, x, of, score, n, movie, cosine):
+                    keep_top_k(best, of)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -66,14 +66,14 @@ def offer_rows(best, scores, own, others, raters):
     """Offer whole rows of scores, rounded, where they are above 0; of equal ones the better known.
 
     Args:
-        best: from `no_best`, a row for each movie; gets raters instead of co-raters.
+        best: from `empty_top_k`, a row for each movie; gets raters instead of co-raters.
         scores: float64 [movies, others].
         own: ids of the movies, which are not their own neighbours, int32.
         others: ids of the others, int32.
         raters: of the others, int32.
     """
     sizes, least, s, c, m, x = best
-    worst = (s.shape[1] >> 1) - 1  # where `leave_best` puts it
+    worst = (s.shape[1] >> 1) - 1  # where `keep_top_k` puts it
     last, as_rounded = 0.0, 0.0  # equal scores come in crowds: of movies with the same genres
     for i in range(own.size):
         for j in range(others.size):
@@ -86,14 +86,14 @@ def offer_rows(best, scores, own, others, raters):
             is_better = least[i] == 0.0 or is_worse(
                 s[i, worst], c[i, worst], m[i, worst], *neighbour
             )
-            if is_better and fills(sizes, s, c, m, x, i, *neighbour, np.nan):
-                leave_best(best, i)
+            if is_better and push(sizes, s, c, m, x, i, *neighbour, np.nan):
+                keep_top_k(best, i)
 
 
 def warm_up() -> None:
     """Compile everything for the types it is used with."""
     scores, sums = np.zeros((1, 1)), np.zeros((1, 4, 1), np.int32)
-    ids, best = np.ones(1, np.int32), no_best(2, 1)
+    ids, best = np.ones(1, np.int32), empty_top_k(2, 1)
     offer_scores(scores, sums, ids, ids, 0, 1, best)
     offer_rows(best, scores, ids, ids, ids)
     round_all(scores[0])

@@ -1,4 +1,4 @@
-"""Movies' best neighbours by one measure, and how they are chosen."""
+"""Movies' best neighbours by one measure, and how they are merge_top_k."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from spark.engine.compiled_code import compiled
 
 
-class Best(NamedTuple):
+class NeighbourLists(NamedTuple):
     """Neighbours of movies by one measure, one row for each.
 
     Attributes:
@@ -26,7 +26,9 @@ class Best(NamedTuple):
     cosines: np.ndarray
 
 
-NONE = Best(*(np.empty(0, kind) for kind in (np.int32, np.int32, float, np.int32, float)))
+EMPTY = NeighbourLists(
+    *(np.empty(0, kind) for kind in (np.int32, np.int32, float, np.int32, float))
+)
 
 
 def distinct(values: np.ndarray) -> np.ndarray:
@@ -34,36 +36,36 @@ def distinct(values: np.ndarray) -> np.ndarray:
     return np.unique(values, return_counts=True)[0]  # sorts; without counts it hashes: 6x as slow
 
 
-def joined(some: Iterable[Best]) -> Best:
+def concatenate(some: Iterable[NeighbourLists]) -> NeighbourLists:
     """All rows, by movie; those of a movie as they were."""
-    columns = [np.concatenate(each) for each in zip(NONE, *some, strict=True)]
+    columns = [np.concatenate(each) for each in zip(EMPTY, *some, strict=True)]
     order = np.argsort(columns[0], kind="stable")
-    return Best(*(column[order] for column in columns))
+    return NeighbourLists(*(column[order] for column in columns))
 
 
-def rows_of(ids: np.ndarray, best: tuple[np.ndarray, ...]) -> Best:
-    """The best of some movies, see `kernel.no_best`, as rows: by movie and rank."""
-    compiled("spark.engine.kernel").put_in_order(best)
+def sorted_lists(ids: np.ndarray, best: tuple[np.ndarray, ...]) -> NeighbourLists:
+    """The best of some movies, see `kernel.empty_top_k`, as rows: by movie and rank."""
+    compiled("spark.engine.kernel").sort_best_first(best)
     sizes, _, scores, numbers, neighbours, cosines = best
     kept = np.arange(scores.shape[1]) < sizes[:, None]
     of = np.repeat(ids, sizes)
-    return Best(of, neighbours[kept], scores[kept], numbers[kept], cosines[kept])
+    return NeighbourLists(of, neighbours[kept], scores[kept], numbers[kept], cosines[kept])
 
 
-def chosen(found: Sequence[Best], count: int) -> Best:
+def merge_top_k(found: Sequence[NeighbourLists], count: int) -> NeighbourLists:
     """Of what was found for some movies by one measure, the best of each, by movie and rank."""
     kernel = compiled("spark.engine.kernel")
-    rows = Best(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+    rows = NeighbourLists(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
     ids = distinct(rows.movies)
     of = np.searchsorted(ids, rows.movies)  # faster than what `unique` has for this
-    best = kernel.no_best(ids.size, count)
+    best = kernel.empty_top_k(ids.size, count)
     kernel.offer_all(best, of, rows.scores, rows.co_raters, rows.neighbours, rows.cosines)
-    return rows_of(ids, best)
+    return sorted_lists(ids, best)
 
 
-def best_of_rows(
+def top_k_of_rows(
     own: np.ndarray, scores: np.ndarray, others: np.ndarray, raters: np.ndarray, count: int
-) -> Best:
+) -> NeighbourLists:
     """The best neighbours of some movies by scores of all, without co-raters and cosine.
 
     Args:
@@ -74,7 +76,7 @@ def best_of_rows(
         count: at most so many of each movie.
     """
     kernel, ranking = compiled("spark.engine.kernel"), compiled("spark.engine.ranking")
-    best = kernel.no_best(own.size, count)
+    best = kernel.empty_top_k(own.size, count)
     ranking.offer_rows(best, scores, own, others, raters.astype(np.int32))
-    rows = rows_of(own, best)
+    rows = sorted_lists(own, best)
     return rows._replace(co_raters=np.zeros_like(rows.co_raters))

@@ -17,7 +17,7 @@ from spark.contracts.movielens import (
     split_line,
 )
 from spark.ingest.lines import data_lines
-from spark.ingest.rejects import Judgement, Reject
+from spark.ingest.rejects import LineReport, Reject
 
 FIRST_FLAG = 5  # the column of u.item in which the genre flags begin
 # A span has a hyphen or an en dash and may be open: (1975-1979), (2007-).
@@ -60,7 +60,7 @@ class Catalogue:
     listed: int
 
 
-def read_movies(uri: str, format: Format) -> tuple[list[Movie], Judgement, list[Reject]]:
+def read_movies(uri: str, format: Format) -> tuple[list[Movie], LineReport, list[Reject]]:
     """Read a movies file; `movielens.movie_defect` has the rules.
 
     Returns:
@@ -75,7 +75,7 @@ def read_movies(uri: str, format: Format) -> tuple[list[Movie], Judgement, list[
         else:
             movies.append(parse_movie(line, format))
     defects = Counter(reject.defect for reject in rejects)
-    return movies, Judgement(lines, dict(sorted(defects.items()))), rejects
+    return movies, LineReport(lines, dict(sorted(defects.items()))), rejects
 
 
 def parse_movie(line: str, format: Format) -> Movie:

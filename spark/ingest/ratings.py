@@ -12,7 +12,7 @@ from pyspark import RDD, SparkContext, StorageLevel
 from spark.contracts.movielens import Format
 from spark.engine.compiled_code import compile_ahead, compiled
 from spark.ingest.lines import read_split
-from spark.ingest.rejects import SAMPLES, Judgement, Reject
+from spark.ingest.rejects import SAMPLES, LineReport, Reject
 from spark.output.results import write_rejects
 from spark.storage import child
 
@@ -21,7 +21,7 @@ RATINGS_PER_PART = 4_000_000  # what a task holds at once: 100 MB or so
 SPLIT_BYTES = 64 * 2**20  # of text that a task reads
 
 
-class Piece(NamedTuple):
+class SplitRatings(NamedTuple):
     """Ratings of some users from one split of the file, as little-endian arrays.
 
     Attributes:
@@ -39,7 +39,7 @@ class Piece(NamedTuple):
     times: bytes
 
 
-class Tally(NamedTuple):
+class SplitReport(NamedTuple):
     """What was said of the lines of a split.
 
     Attributes:
@@ -71,8 +71,8 @@ class Chunk(NamedTuple):
     halves: bytes
 
 
-class Census(NamedTuple):
-    """What there is in a chunk, and the tallies that came with it.
+class ChunkStatistics(NamedTuple):
+    """What there is in a chunk, and the split_reports that came with it.
 
     Attributes:
         users: how many.
@@ -80,7 +80,7 @@ class Census(NamedTuple):
         rated: int32, the ids of the rated movies.
         raters: int64, how many of the users rated each.
         squares: int64, the sum of their ratings' squares, in half stars.
-        tallies: of splits.
+        split_reports: of splits.
     """
 
     users: int
@@ -88,7 +88,7 @@ class Census(NamedTuple):
     rated: bytes
     raters: bytes
     squares: bytes
-    tallies: list[Tally]
+    split_reports: list[SplitReport]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Ratings:
 
     Attributes:
         packed: persisted; chunks, and a census of each.
-        judgement: of the lines.
+        line_report: of the lines.
         samples: the first rejected lines.
         movies: int32, the ids of the rated movies, ascending.
         raters: int64, how many users rated each.
@@ -107,7 +107,7 @@ class Ratings:
     """
 
     packed: RDD[Any]
-    judgement: Judgement
+    line_report: LineReport
     samples: list[Reject]
     movies: np.ndarray
     raters: np.ndarray
@@ -153,19 +153,19 @@ def read_ratings(
     return _summed_up(packed)
 
 
-def exchanged(ratings: Ratings) -> Ratings:
+def transposed(ratings: Ratings) -> Ratings:
     """The same ratings with movies for users and users for movies."""
     parts = ratings.packed.getNumPartitions()
 
-    def exchange(packed: Iterable[Chunk | Census]) -> Iterator[tuple[int, Piece]]:
+    def transpose(packed: Iterable[Chunk | ChunkStatistics]) -> Iterator[tuple[int, SplitRatings]]:
         for source, chunk in enumerate(each for each in packed if isinstance(each, Chunk)):
             users, starts, movies, halves = unpacked(chunk)
             of = np.repeat(users, np.diff(starts))
             for part, mine in _dealt(movies % parts, parts):
                 arrays = movies[mine], of[mine], halves[mine], np.zeros(mine.size, np.int64)
-                yield part, Piece(source, *(array.tobytes() for array in arrays))
+                yield part, SplitRatings(source, *(array.tobytes() for array in arrays))
 
-    by_movie = ratings.packed.mapPartitions(exchange).partitionBy(parts, _itself).values()
+    by_movie = ratings.packed.mapPartitions(transpose).partitionBy(parts, _itself).values()
     return _summed_up(by_movie.mapPartitions(_packer(None)).persist(StorageLevel.MEMORY_AND_DISK))
 
 
@@ -195,8 +195,12 @@ def _itself(key: int) -> int:
 
 
 def _summed_up(packed: RDD[Any]) -> Ratings:
-    censuses: list[Census] = packed.filter(lambda each: isinstance(each, Census)).collect()
-    tallies = sorted(tally for census in censuses for tally in census.tallies)
+    censuses: list[ChunkStatistics] = packed.filter(
+        lambda each: isinstance(each, ChunkStatistics)
+    ).collect()
+    split_reports = sorted(
+        split_report for census in censuses for split_report in census.split_reports
+    )
     movies = np.concatenate([np.frombuffer(census.rated, np.int32) for census in censuses])
     ids, place = np.unique(movies, return_inverse=True)
 
@@ -205,11 +209,15 @@ def _summed_up(packed: RDD[Any]) -> Ratings:
         np.add.at(totals, place, np.frombuffer(b"".join(counted), np.int64))
         return totals
 
-    defects = sum((tally.defects for tally in tallies), Counter())
+    defects = sum((split_report.defects for split_report in split_reports), Counter())
     return Ratings(
         packed=packed,
-        judgement=Judgement(sum(tally.lines for tally in tallies), dict(sorted(defects.items()))),
-        samples=[reject for tally in tallies for reject in tally.samples][:SAMPLES],
+        line_report=LineReport(
+            sum(split_report.lines for split_report in split_reports), dict(sorted(defects.items()))
+        ),
+        samples=[reject for split_report in split_reports for reject in split_report.samples][
+            :SAMPLES
+        ],
         movies=ids,
         raters=total([census.raters for census in censuses]),
         squares=total([census.squares for census in censuses]),
@@ -220,8 +228,8 @@ def _summed_up(packed: RDD[Any]) -> Ratings:
 
 def _scanner(
     folder: str, format: Format, edges: list[int], parts: int, output: str
-) -> Callable[[Iterable[int]], Iterator[tuple[int, Piece | Tally]]]:
-    def scan_task(splits: Iterable[int]) -> Iterator[tuple[int, Piece | Tally]]:
+) -> Callable[[Iterable[int]], Iterator[tuple[int, SplitRatings | SplitReport]]]:
+    def scan_task(splits: Iterable[int]) -> Iterator[tuple[int, SplitRatings | SplitReport]]:
         """Scan the lines of a split, then send each part of the users its ratings."""
         scan = compiled("spark.ingest.scan", meanwhile="spark.engine.kernel").scan
         for source in splits:
@@ -231,10 +239,10 @@ def _scanner(
             if found.rejects:
                 write_rejects(output, format.ratings, source, found.rejects)
             defects = Counter(reject.defect for reject in found.rejects)
-            yield source % parts, Tally(source, found.lines, defects, found.rejects[:SAMPLES])
+            yield source % parts, SplitReport(source, found.lines, defects, found.rejects[:SAMPLES])
             arrays = found.users, found.movies, found.halves, found.times
             for part, mine in _dealt(found.users % parts, parts):
-                yield part, Piece(source, *(array[mine].tobytes() for array in arrays))
+                yield part, SplitRatings(source, *(array[mine].tobytes() for array in arrays))
         compile_ahead("spark.engine.kernel")
 
     return scan_task
@@ -242,12 +250,14 @@ def _scanner(
 
 def _packer(
     most: int | None,
-) -> Callable[[Iterable[Piece | Tally]], Iterator[Chunk | Census]]:
-    def pack_users(found: Iterable[Piece | Tally]) -> Iterator[Chunk | Census]:
+) -> Callable[[Iterable[SplitRatings | SplitReport]], Iterator[Chunk | ChunkStatistics]]:
+    def pack_users(
+        found: Iterable[SplitRatings | SplitReport],
+    ) -> Iterator[Chunk | ChunkStatistics]:
         """All ratings of a part of the users as one chunk, and a census of it."""
         everything = list(found)
-        tallies = [each for each in everything if isinstance(each, Tally)]
-        pieces = sorted(each for each in everything if isinstance(each, Piece))
+        split_reports = [each for each in everything if isinstance(each, SplitReport)]
+        pieces = sorted(each for each in everything if isinstance(each, SplitRatings))
         users, movies, halves, times = _latest(pieces)
         unique = users.size
         if most is not None:
@@ -259,13 +269,13 @@ def _packer(
         if users.size:
             arrays = users[begins].astype(np.int32), starts, movies, halves
             yield Chunk(*(array.tobytes() for array in arrays))
-        yield Census(
+        yield ChunkStatistics(
             begins.size,
             unique - users.size,
             rated.astype(np.int32).tobytes(),
             raters.astype(np.int64).tobytes(),
             squares.astype(np.int64).tobytes(),
-            tallies,
+            split_reports,
         )
 
     return pack_users
@@ -304,7 +314,7 @@ def _counted(ids: np.ndarray, halves: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return rated, counts[rated], np.bincount(ids, weights, counts.size)[rated]
 
 
-def _latest(pieces: list[Piece]) -> tuple[np.ndarray, ...]:
+def _latest(pieces: list[SplitRatings]) -> tuple[np.ndarray, ...]:
     """Users, movies, half stars and times of the latest rating of each user and movie, by both.
 
     Args:

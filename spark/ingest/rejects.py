@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from spark.contracts.movielens import HOPELESS_SHARE, DatasetError
+from spark.contracts.movielens import UNUSABLE_SHARE, DatasetError
 
 SAMPLES = 5  # rejected lines that a failure shows
 KEPT = 500  # characters of a rejected line that are kept
 QUOTED = 120  # characters of one that a message quotes
 
 
-class HopelessError(DatasetError):
+class UnusableFileError(DatasetError):
     """A file that is not what its name says.
 
     Attributes:
@@ -34,13 +34,13 @@ class Reject(NamedTuple):
     defect: str
     line: str
 
-    def told(self, file: str) -> dict[str, str]:
+    def to_record(self, file: str) -> dict[str, str]:
         """The reject as it is stored and reported: of a long line the beginning."""
         return {"file": file, "defect": self.defect, "line": self.line[:KEPT]}
 
 
 @dataclass(frozen=True)
-class Judgement:
+class LineReport:
     """What the lines of one file are.
 
     Attributes:
@@ -62,30 +62,30 @@ class Judgement:
         return self.lines - self.rejected
 
     @property
-    def is_hopeless(self) -> bool:
+    def is_unusable(self) -> bool:
         """Whether no line is good, or more are malformed than a file that is meant has."""
-        return self.good == 0 or self.rejected > HOPELESS_SHARE * self.lines
+        return self.good == 0 or self.rejected > UNUSABLE_SHARE * self.lines
 
 
-def refuse_hopeless(name: str, judgement: Judgement, samples: Sequence[Reject]) -> None:
+def refuse_unusable(name: str, line_report: LineReport, samples: Sequence[Reject]) -> None:
     """Stop at a file of which too little is left.
 
     Args:
         name: of the file.
-        judgement: of its lines.
+        line_report: of its lines.
         samples: the first of its rejected lines.
 
     Raises:
-        HopelessError: it has no good line, or more than half of its lines are malformed.
+        UnusableFileError: it has no good line, or more than half of its lines are malformed.
     """
-    if not judgement.is_hopeless:
+    if not line_report.is_unusable:
         return
-    if judgement.lines == 0:
-        raise HopelessError(f"{name} has no line of data", [])
-    report = [reject.told(name) for reject in samples[:SAMPLES]]
-    kinds = ", ".join(f"{kind} {number}" for kind, number in judgement.defects.items())
-    raise HopelessError(
-        f"{name}: {judgement.rejected} of {judgement.lines} lines are malformed ({kinds}); "
+    if line_report.lines == 0:
+        raise UnusableFileError(f"{name} has no line of data", [])
+    report = [reject.to_record(name) for reject in samples[:SAMPLES]]
+    kinds = ", ".join(f"{kind} {number}" for kind, number in line_report.defects.items())
+    raise UnusableFileError(
+        f"{name}: {line_report.rejected} of {line_report.lines} lines are malformed ({kinds}); "
         f"for example {report[0]['line'][:QUOTED]!r}",
         report,
     )

@@ -13,8 +13,8 @@ from pyspark.ml.recommendation import ALS
 from pyspark.sql import SparkSession
 
 from spark.engine.engine import Blocks
-from spark.engine.top_k import Best, best_of_rows
-from spark.ingest.ratings import Census, Chunk, Ratings
+from spark.engine.top_k import NeighbourLists, top_k_of_rows
+from spark.ingest.ratings import Chunk, ChunkStatistics, Ratings
 from spark.parquet import write_parquet
 from spark.storage import child
 
@@ -29,7 +29,7 @@ def als(
     parameters: Mapping[str, float],
     scratch: str,
     count: int,
-) -> Iterator[Best]:
+) -> Iterator[NeighbourLists]:
     """Each movie's best neighbours by the cosine of item factors.
 
     Args:
@@ -68,11 +68,11 @@ def als(
     factors /= np.where(lengths > 0, lengths, 1)
     for start in range(0, ids.size, ROWS_AT_ONCE):
         some = slice(start, start + ROWS_AT_ONCE)
-        yield best_of_rows(ids[some], factors[some] @ factors.T, ids, raters, count)
+        yield top_k_of_rows(ids[some], factors[some] @ factors.T, ids, raters, count)
 
 
-def _writer(folder: str) -> Callable[[int, Iterable[Chunk | Census]], Iterator[int]]:
-    def write(part: int, packed: Iterable[Chunk | Census]) -> Iterator[int]:
+def _writer(folder: str) -> Callable[[int, Iterable[Chunk | ChunkStatistics]], Iterator[int]]:
+    def write(part: int, packed: Iterable[Chunk | ChunkStatistics]) -> Iterator[int]:
         """Write the ratings of a part of the users."""
         batches = (_batch(each) for each in packed if isinstance(each, Chunk))
         yield write_parquet(batches, RATINGS, f"{folder}/part-{part:05d}.parquet")

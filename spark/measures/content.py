@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from spark.contracts.movielens import Format, tag_of
-from spark.engine.top_k import NONE, Best, best_of_rows
+from spark.engine.top_k import EMPTY, NeighbourLists, top_k_of_rows
 from spark.ingest.lines import data_lines
 from spark.ingest.movies import Catalogue
 
@@ -41,7 +41,7 @@ class Content:
     dense: np.ndarray
     tags: sparse.csr_array
 
-    def neighbours(self, places: np.ndarray, count: int) -> Best:
+    def neighbours(self, places: np.ndarray, count: int) -> NeighbourLists:
         """The most similar movies of some; of equally similar ones those that more users rated.
 
         Args:
@@ -54,8 +54,10 @@ class Content:
             scores = self.dense[some] @ self.dense.T
             if self.tags.nnz:
                 scores += (self.tags[some] @ self.tags.T).toarray()
-            found.append(best_of_rows(self.ids[some], scores, self.ids, self.raters, count))
-        return Best(*(np.concatenate(columns) for columns in zip(NONE, *found, strict=True)))
+            found.append(top_k_of_rows(self.ids[some], scores, self.ids, self.raters, count))
+        return NeighbourLists(
+            *(np.concatenate(columns) for columns in zip(EMPTY, *found, strict=True))
+        )
 
     def raters_of(self, movies: np.ndarray) -> np.ndarray:
         """How many users rated each of some movies, given by id."""

@@ -13,18 +13,18 @@ import numpy as np
 from scipy.linalg import lapack, solve
 from scipy.sparse import csr_array
 
-from spark.engine.engine import Blocks, Kept, cells_left
-from spark.engine.pair_sums import left
+from spark.engine.engine import Blocks, PairSumStore, cells_left
+from spark.engine.pair_sums import read_sums
 from spark.engine.threads import in_threads
-from spark.engine.top_k import Best, best_of_rows
-from spark.self_evaluation.held_out import Asked
+from spark.engine.top_k import NeighbourLists, top_k_of_rows
+from spark.self_evaluation.held_out import HeldOutRatings
 
 MIRRORED = 512  # rows of a matrix that are mirrored at once, for the cache's sake
 ROWS_AT_ONCE = 64  # of B, so that they stay in a cache
 SCALE = 100  # half stars squared in a rating of five stars, squared
 
 
-def gather(kept: Kept, blocks: Blocks, limit: int) -> tuple[Blocks, np.ndarray]:
+def gather(kept: PairSumStore, blocks: Blocks, limit: int) -> tuple[Blocks, np.ndarray]:
     """The Gram matrix XᵀX of the most popular movies.
 
     Args:
@@ -46,7 +46,7 @@ def gather(kept: Kept, blocks: Blocks, limit: int) -> tuple[Blocks, np.ndarray]:
     def fill(cell: tuple[int, int, str]) -> None:
         i, j, uri = cell
         part = gram[starts[i] : starts[i + 1], starts[j] : starts[j + 1]]
-        for down, right, band in left(uri, "xy", kept.shape(blocks, i, j), i == j):
+        for down, right, band in read_sums(uri, "xy", kept.shape(blocks, i, j), i == j):
             into = part[down, right]
             np.divide(band[: into.shape[0], : into.shape[1]], SCALE, out=into)
 
@@ -81,7 +81,7 @@ def inverse(gram: np.ndarray, regularisation: float) -> np.ndarray:
     return upper
 
 
-def ease(movies: Blocks, weights: np.ndarray, count: int) -> Iterator[Best]:
+def ease(movies: Blocks, weights: np.ndarray, count: int) -> Iterator[NeighbourLists]:
     """Each movie's best neighbours by EASE: those of a weight above 0.
 
     Args:
@@ -94,17 +94,17 @@ def ease(movies: Blocks, weights: np.ndarray, count: int) -> Iterator[Best]:
     """
     scale = -1 / weights.diagonal()
 
-    def rank(start: int) -> Best:
+    def rank(start: int) -> NeighbourLists:
         some = slice(start, start + ROWS_AT_ONCE)
         rows = weights[some] * scale
-        return best_of_rows(movies.ids[some], rows, movies.ids, movies.raters, count)
+        return top_k_of_rows(movies.ids[some], rows, movies.ids, movies.raters, count)
 
     yield from in_threads(rank, range(0, movies.ids.size, ROWS_AT_ONCE))
 
 
 def ease_without(
-    movies: Blocks, weights: np.ndarray, asked: Asked, of: np.ndarray, count: int
-) -> Iterator[Best]:
+    movies: Blocks, weights: np.ndarray, held_out: HeldOutRatings, of: np.ndarray, count: int
+) -> Iterator[NeighbourLists]:
     """What `ease` would give without some users, exactly, though all are in the matrix.
 
     With U their rows of X and G all users' matrix, (G - UᵀU + λI)⁻¹ = P + (UP)ᵀ (I - UPUᵀ)⁻¹ UP by
@@ -113,26 +113,28 @@ def ease_without(
     Args:
         movies: see `ease`.
         weights: see `ease`.
-        asked: the users.
+        held_out: the users.
         of: int32, ids of the movies whose neighbours are wanted.
         count: see `ease`.
     """
-    change, solved = _without(movies, weights, asked)
+    change, solved = _without(movies, weights, held_out)
     scale = -1 / (weights.diagonal() + np.einsum("ij,ij->j", change, solved))
     wanted = np.flatnonzero(np.isin(movies.ids, of))
     for start in range(0, wanted.size, ROWS_AT_ONCE):
         some = wanted[start : start + ROWS_AT_ONCE]
         rows = (weights[some] + change[:, some].T @ solved) * scale
-        yield best_of_rows(movies.ids[some], rows, movies.ids, movies.raters, count)
+        yield top_k_of_rows(movies.ids[some], rows, movies.ids, movies.raters, count)
 
 
-def _without(movies: Blocks, weights: np.ndarray, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
+def _without(
+    movies: Blocks, weights: np.ndarray, held_out: HeldOutRatings
+) -> tuple[np.ndarray, np.ndarray]:
     """UP and (I - UPUᵀ)⁻¹ UP, float64 [users, movies] both; see `ease_without`."""
     by_id = np.argsort(movies.ids)
-    place = np.searchsorted(movies.ids, asked.movies, sorter=by_id)
-    known = np.append(movies.ids[by_id], -1)[place] == asked.movies
-    users, row = np.unique(asked.users[known], return_inverse=True)
-    stars = asked.halves[known] / math.sqrt(SCALE)
+    place = np.searchsorted(movies.ids, held_out.movies, sorter=by_id)
+    known = np.append(movies.ids[by_id], -1)[place] == held_out.movies
+    users, row = np.unique(held_out.users[known], return_inverse=True)
+    stars = held_out.halves[known] / math.sqrt(SCALE)
     shape = users.size, movies.ids.size
     rows = csr_array((stars, (row, by_id[place[known]])), shape)
     change = rows @ weights

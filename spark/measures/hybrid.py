@@ -3,17 +3,17 @@
 import numpy as np
 
 from spark.engine.compiled_code import compiled
-from spark.engine.top_k import Best, chosen
+from spark.engine.top_k import NeighbourLists, merge_top_k
 from spark.measures.content import Content
 
 
 def hybrid(
-    by_ratings: Best,
-    by_content: Best,
+    by_ratings: NeighbourLists,
+    by_content: NeighbourLists,
     content: Content,
     trust: float,
     count: int,
-) -> Best:
+) -> NeighbourLists:
     """Blend two lists of neighbours: (1 - w) · ratings + w · content, w = trust / (trust + raters).
 
     What ratings say is a score by them divided by the movie's best, so that it is 1 at most as the
@@ -29,7 +29,9 @@ def hybrid(
     """
     known = _pairs(by_ratings)
     more = ~np.isin(_pairs(by_content), known)
-    both = Best(*(np.append(a, b[more]) for a, b in zip(by_ratings, by_content, strict=True)))
+    both = NeighbourLists(
+        *(np.append(a, b[more]) for a, b in zip(by_ratings, by_content, strict=True))
+    )
     strength = np.zeros(both.movies.size)
     if known.size:
         begins = np.append(True, by_ratings.movies[1:] != by_ratings.movies[:-1])
@@ -39,9 +41,9 @@ def hybrid(
     alike = content.similarity(both.movies, both.neighbours)
     scores = (1 - weight) * strength + weight * alike
     compiled("spark.engine.ranking").round_all(scores)
-    return chosen([both._replace(scores=scores)], count)
+    return merge_top_k([both._replace(scores=scores)], count)
 
 
-def _pairs(rows: Best) -> np.ndarray:
+def _pairs(rows: NeighbourLists) -> np.ndarray:
     """Movie and neighbour of each row as one number, int64."""
     return rows.movies.astype(np.int64) << 32 | rows.neighbours

@@ -99,7 +99,7 @@ MEASURES: Mapping[str, Measure] = {
 DEFAULT = "ease"
 
 
-def of_pairs(
+def pair_measures(
     names: Iterable[str], parameters: Mapping[str, Mapping[str, float]]
 ) -> dict[str, PairMeasure]:
     """Of some measures those of pairs beside the cosine, with their parameters."""

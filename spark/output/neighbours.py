@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spark.contracts.manifest import NEIGHBOURS, Part
-from spark.engine.top_k import Best, distinct
+from spark.engine.top_k import NeighbourLists, distinct
 from spark.ingest.movies import Catalogue
 from spark.output.results import write_text
 
@@ -25,7 +25,7 @@ MOVIES_AT_ONCE = 200  # whose lines are made in one go
 LINE_BYTES = 390_000
 
 
-def bounds(catalogue: Catalogue, most: int, cores: int) -> np.ndarray:
+def part_starts(catalogue: Catalogue, most: int, cores: int) -> np.ndarray:
     """The ids with which the parts of `neighbours/` begin, int32: as even as may be.
 
     Args:
@@ -46,7 +46,11 @@ def range_of(catalogue: Catalogue, number: int, first: np.ndarray) -> tuple[int,
 
 
 def write_part(
-    lists: Mapping[str, Best], number: int, catalogue: Catalogue, first: np.ndarray, out: str
+    lists: Mapping[str, NeighbourLists],
+    number: int,
+    catalogue: Catalogue,
+    first: np.ndarray,
+    out: str,
 ) -> Part:
     """Write a part: every movie of a range of ids with its neighbours, best first.
 
@@ -54,7 +58,7 @@ def write_part(
         lists: by measure, the neighbours of the range's movies, by movie and rank.
         number: of the range.
         catalogue: all movies.
-        first: from `bounds`.
+        first: from `part_starts`.
         out: the run's prefix.
     """
     name = f"{NEIGHBOURS}/part-{number:05d}.json.gz"
@@ -63,7 +67,7 @@ def write_part(
 
 
 def _text_of(
-    lists: Mapping[str, Best], catalogue: Catalogue, begin: int, end: int
+    lists: Mapping[str, NeighbourLists], catalogue: Catalogue, begin: int, end: int
 ) -> Iterator[pa.Buffer]:
     """The lines of a range of movies, as the UTF-8 that Arrow has of them anyway."""
     for start in range(begin, end, MOVIES_AT_ONCE):
@@ -84,27 +88,32 @@ def _fits(text: str) -> bool:
     return len(zlib.compress(text.encode())) <= LINE_BYTES
 
 
-def _shortened(lists: Mapping[str, Best], catalogue: Catalogue, place: int) -> str:
+def _shortened(lists: Mapping[str, NeighbourLists], catalogue: Catalogue, place: int) -> str:
     """A movie's line with as many neighbours by each measure, the best ones, as fit."""
     movie = catalogue.ids[place]
     mine = {measure: _between(rows, movie, movie) for measure, rows in lists.items()}
     longest = max(rows.movies.size for rows in mine.values())
 
     def with_first(count: int) -> str:
-        cut = {name: Best(*(column[:count] for column in rows)) for name, rows in mine.items()}
+        cut = {
+            name: NeighbourLists(*(column[:count] for column in rows))
+            for name, rows in mine.items()
+        }
         return _lines(cut, catalogue, place, place + 1)[0].as_py()
 
     fits = bisect_left(range(longest + 1), True, key=lambda count: not _fits(with_first(count)))
     return with_first(fits - 1)
 
 
-def _between(rows: Best, first: int, last: int) -> Best:
+def _between(rows: NeighbourLists, first: int, last: int) -> NeighbourLists:
     """The rows of the movies from one id to another."""
     begin, end = np.searchsorted(rows.movies, [first, last + 1])
-    return Best(*(column[begin:end] for column in rows))
+    return NeighbourLists(*(column[begin:end] for column in rows))
 
 
-def _lines(lists: Mapping[str, Best], catalogue: Catalogue, begin: int, end: int) -> pa.StringArray:
+def _lines(
+    lists: Mapping[str, NeighbourLists], catalogue: Catalogue, begin: int, end: int
+) -> pa.StringArray:
     """Lines of some movies. Arrow puts them together: many times Python's own speed."""
     of, about = catalogue.ids[begin:end], pa.array(catalogue.about)
     pairs = [_keys(rows) for rows in lists.values()]
@@ -134,7 +143,7 @@ def _lines(lists: Mapping[str, Best], catalogue: Catalogue, begin: int, end: int
     return _concatenated(*columns)
 
 
-def _keys(rows: Best) -> np.ndarray:
+def _keys(rows: NeighbourLists) -> np.ndarray:
     """Movie and neighbour of each row as one number, int64."""
     return rows.movies.astype(np.int64) << 32 | rows.neighbours
 

@@ -82,7 +82,7 @@ def write_rejects(output: str, file: str, source: int, rejects: Sequence[Reject]
         source: which part of the file they come from.
         rejects: the lines.
     """
-    lines = (json.dumps(reject.told(file), ensure_ascii=False) for reject in rejects)
+    lines = (json.dumps(reject.to_record(file), ensure_ascii=False) for reject in rejects)
     write_lines(output, f"{REJECTS}/{file}-{source:05d}.json.gz", lines)
 
 

@@ -15,26 +15,26 @@ from pyspark import SparkContext
 from spark.contracts.manifest import SIMILAR_USERS, Part
 from spark.engine.broadcast import broadcast
 from spark.engine.engine import (
-    Rules,
+    Thresholds,
     best_of,
     block_count,
     cell_memory,
     choose_blocks,
     collected,
     compute,
-    deal,
+    shuffle_to_cells,
 )
-from spark.engine.top_k import NONE, Best
-from spark.ingest.ratings import Ratings, exchanged
+from spark.engine.top_k import EMPTY, NeighbourLists
+from spark.ingest.ratings import Ratings, transposed
 from spark.output.results import write_lines
 
 ROWS_PER_PART = 1_000_000  # similar users in a part, at most
 
 
 def write_similar_users(
-    context: SparkContext, ratings: Ratings, rules: Rules, output: str
+    context: SparkContext, ratings: Ratings, thresholds: Thresholds, output: str
 ) -> list[Part]:
-    """Write each user's most similar users, best first.
+    """Write each user's most similar users, best range_starts.
 
     A line has `user_id`, `ratings`, which is how many the user gave, and `similar`: of each similar
     user the id, the score and the number of movies that both rated.
@@ -42,35 +42,37 @@ def write_similar_users(
     Args:
         context: Spark's.
         ratings: packed.
-        rules: thresholds, read with movies for users, and how many of each user.
+        thresholds: thresholds, read with movies for users, and how many of each user.
         output: the run's prefix.
 
     Returns:
         The parts, by rising user id.
     """
-    by_movie = exchanged(ratings)
+    by_movie = transposed(ratings)
     users, given = by_movie.movies, by_movie.raters
-    parts = max(1, math.ceil(users.size * rules.neighbours / ROWS_PER_PART))
-    first = np.array([part[0] for part in np.array_split(users, parts)], np.int32)
-    compared = int((given >= rules.min_co_raters).sum())
+    parts = max(1, math.ceil(users.size * thresholds.neighbours / ROWS_PER_PART))
+    range_starts = np.array([part[0] for part in np.array_split(users, parts)], np.int32)
+    compared = int((given >= thresholds.min_co_raters).sum())
     count = block_count(compared, context.defaultParallelism, cell_memory(context))
-    blocks = choose_blocks(by_movie, rules.min_co_raters, count)
-    found = compute(deal(by_movie, blocks), blocks, rules, None, first)
+    blocks = choose_blocks(by_movie, thresholds.min_co_raters, count)
+    found = compute(shuffle_to_cells(by_movie, blocks), blocks, thresholds, None, range_starts)
     everyone = broadcast(context, (users, given))
 
-    def write(one: tuple[int, dict[str, Best]]) -> Part:
+    def write(one: tuple[int, dict[str, NeighbourLists]]) -> Part:
         number, lists = one
         users, given = everyone()
-        begin, end = np.searchsorted(users, [first[number], *first[number + 1 :][:1], 2**31])[:2]
-        lines = _lines(lists.get("cosine", NONE), users[begin:end], given[begin:end])
+        begin, end = np.searchsorted(
+            users, [range_starts[number], *range_starts[number + 1 :][:1], 2**31]
+        )[:2]
+        lines = _lines(lists.get("cosine", EMPTY), users[begin:end], given[begin:end])
         return write_lines(output, f"{SIMILAR_USERS}/part-{number:05d}.json.gz", lines)
 
-    lists = best_of(found, first, rules.neighbours)
-    written = collected(lists.map(write), range(first.size))
+    lists = best_of(found, range_starts, thresholds.neighbours)
+    written = collected(lists.map(write), range(range_starts.size))
     return sorted(written, key=lambda part: part.name)
 
 
-def _lines(best: Best, users: np.ndarray, given: np.ndarray) -> Iterator[str]:
+def _lines(best: NeighbourLists, users: np.ndarray, given: np.ndarray) -> Iterator[str]:
     rows = list(
         zip(best.neighbours.tolist(), best.scores.tolist(), best.co_raters.tolist(), strict=True)
     )

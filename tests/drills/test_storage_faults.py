@@ -467,11 +467,11 @@ def test_a_killed_writer_leaves_no_file(s3: FaultyS3, observed: Observed) -> Non
 )
 def test_a_cut_file_of_sums_is_refused(s3: FaultyS3, observed: Observed) -> None:
     uri, rows = f"{s3.place}/{results.SCRATCH}/sums/cell", 2 * pair_sums.BAND_ROWS
-    pair_sums.leave(np.ones((rows, 4, 3), np.int32), (rows, 3), False, uri)
+    pair_sums.write_sums(np.ones((rows, 4, 3), np.int32), (rows, 3), False, uri)
     whole = storage.read(f"{uri}.xy")
     sizes = len(whole) // 2, len(whole) // 3, 0
     for size in sizes:
         storage.write(f"{uri}.xy", whole[:size])
         with pytest.raises(pair_sums.SumsError, match="ends in row"):
-            list(pair_sums.left(uri, "xy", (rows, 3), False))
+            list(pair_sums.read_sums(uri, "xy", (rows, 3), False))
     observed(len(sizes), "each was refused with the row in which it ends")

@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from spark import job
 from spark.contracts.movielens import FORMATS, DatasetError, Format
 from spark.ingest.ratings import Chunk
-from spark.ingest.rejects import HopelessError
+from spark.ingest.rejects import UnusableFileError
 from spark.ingest.scan import scan
 from tests.conftest import Observed
 
@@ -195,7 +195,7 @@ def test_of_a_damaged_file_every_good_line_counts(
     format, content = MENDED[case]
     expected = slowly(content, format)
     dataset = read(spark, write(tmp_path, format, content))
-    judged = dataset.judgements[format.ratings]
+    judged = dataset.line_reports[format.ratings]
     assert (judged.good, judged.rejected) == (expected.good, len(expected.bad))
     assert rated_in(dataset) == expected.rated
     samples = [reject.line for reject in dataset.ratings.samples]
@@ -215,7 +215,7 @@ def test_a_file_of_something_else_is_refused_with_its_name_and_samples(
     spark: SparkSession, tmp_path: Path, observed: Observed, case: str
 ) -> None:
     format, content = HOPELESS[case]
-    with pytest.raises(HopelessError) as refused:
+    with pytest.raises(UnusableFileError) as refused:
         read(spark, write(tmp_path, format, content))
     assert format.ratings in str(refused.value)
     assert len(str(refused.value)) < 400
@@ -235,7 +235,7 @@ def test_a_gigabyte_of_the_same_byte_is_refused(
     folder = write(tmp_path, DAT, b"")
     with (folder / DAT.ratings).open("wb") as file:
         file.truncate(2**30)  # NUL bytes, which take no room on the disk
-    with pytest.raises(HopelessError, match=r"ratings\.dat: 1 of 1 lines are malformed"):
+    with pytest.raises(UnusableFileError, match=r"ratings\.dat: 1 of 1 lines are malformed"):
         read(spark, folder)
     observed(1, "refused by name")
 

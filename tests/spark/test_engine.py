@@ -1,4 +1,4 @@
-"""The engine: the self-join's pairs to the bit, and each movie's best neighbours, for any rules."""
+"""The engine: the self-join's pairs to the bit, and the best neighbours, by any thresholds."""
 
 import itertools
 import math
@@ -20,7 +20,15 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from spark.contracts.movielens import FORMATS
-from spark.engine.engine import Rules, best_of, block_count, choose_blocks, collected, compute, deal
+from spark.engine.engine import (
+    Thresholds,
+    best_of,
+    block_count,
+    choose_blocks,
+    collected,
+    compute,
+    shuffle_to_cells,
+)
 from spark.engine.entries import BLOCK_MOVIES
 from spark.engine.self_join import similarities
 from spark.ingest.ratings import read_ratings
@@ -38,17 +46,19 @@ RATINGS = st.dictionaries(st.tuples(IDS, IDS), HALF_STARS, max_size=60)
 type Table = list[tuple[int, int, float]]
 
 
-def run(spark: SparkSession, path: Path, table: Table, rules: Rules, blocks: int) -> tuple:
+def run(
+    spark: SparkSession, path: Path, table: Table, thresholds: Thresholds, blocks: int
+) -> tuple:
     """Compute a table: the pairs' file, the neighbours by movie, and how many pairs are told."""
     source = path / "ratings.dat"
     source.write_text("".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table) or "\n")
     size = source.stat().st_size
     ratings = read_ratings(spark.sparkContext, str(path), FORMATS[0], size, str(path))
-    dealt = choose_blocks(ratings, rules.min_co_raters, blocks)
+    dealt = choose_blocks(ratings, thresholds.min_co_raters, blocks)
     first = np.array([0, 3, 65133], np.int32)
-    found = compute(deal(ratings, dealt), dealt, rules, str(path / "pairs"), first)
+    found = compute(shuffle_to_cells(ratings, dealt), dealt, thresholds, str(path / "pairs"), first)
     best: dict[int, list] = {}
-    for number, lists in collected(best_of(found, first, rules.neighbours), range(first.size)):
+    for number, lists in collected(best_of(found, first, thresholds.neighbours), range(first.size)):
         for rows in lists.values():
             assert (np.searchsorted(first, rows.movies, side="right") == number + 1).all()
             assert (rows.cosines == rows.scores).all()
@@ -88,8 +98,8 @@ def test_pairs_sums_scores_and_neighbours_are_exact(
     min_co_raters: int, min_score: float, neighbours: int, blocks: int,
 ) -> None:  # fmt: skip
     table = [(user, movie, rating) for (user, movie), rating in ratings.items()]
-    rules = Rules(min_co_raters, min_score, neighbours)
-    pairs, best, told = run(spark, tmp_path_factory.mktemp("engine"), table, rules, blocks)
+    thresholds = Thresholds(min_co_raters, min_score, neighbours)
+    pairs, best, told = run(spark, tmp_path_factory.mktemp("engine"), table, thresholds, blocks)
     expected = oracle.similarities(table, min_co_raters, min_score)
     assert stored(pairs) == expected
     assert best == sorted_best(expected, neighbours)
@@ -100,7 +110,7 @@ def test_real_ratings_give_the_bits_of_the_self_join(spark: SparkSession, tmp_pa
     lines = (movielens("ml-100k") / "u.data").read_text().splitlines()
     rows = (map(int, line.split("\t")) for line in lines)
     table = [(user, movie, float(rating)) for user, movie, rating, _ in rows if user % 4 == 0]
-    output, best, _ = run(spark, tmp_path, table, Rules(3, 0.9, 7), blocks=3)
+    output, best, _ = run(spark, tmp_path, table, Thresholds(3, 0.9, 7), blocks=3)
     pairs = stored(output)
     joined = similarities(ratings_frame(spark, table), 3, 0.9).collect()
     assert pairs == sorted(tuple(row) for row in joined) != []
@@ -111,7 +121,7 @@ def test_more_raters_than_a_field_holds_are_still_exact(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     table = [(user, movie, 5.0) for user in range(1, 3001) for movie in (7, 9)]
-    pairs, _, _ = run(spark, tmp_path, table, Rules(10, 0.95, 5), blocks=2)
+    pairs, _, _ = run(spark, tmp_path, table, Thresholds(10, 0.95, 5), blocks=2)
     score = 75000 / (math.sqrt(75000) * math.sqrt(75000))
     assert stored(pairs) == [(7, 9, 3000, 75000.0, 75000.0, 75000.0, score)]
 
@@ -119,7 +129,7 @@ def test_more_raters_than_a_field_holds_are_still_exact(
 def test_a_user_of_more_movies_than_a_block_holds(spark: SparkSession, tmp_path: Path) -> None:
     movies = BLOCK_MOVIES + 5
     table = [(user, movie, 4.0) for user in (1, 2) for movie in range(1, movies + 1)]
-    _, best, told = run(spark, tmp_path, table, Rules(2, 0.9, 2), blocks=1)
+    _, best, told = run(spark, tmp_path, table, Thresholds(2, 0.9, 2), blocks=1)
     score = 32 / (math.sqrt(32) * math.sqrt(32))
     assert told == movies * (movies - 1) // 2
     assert best[movies] == [(1, score, 2), (2, score, 2)]
@@ -130,7 +140,7 @@ def test_skewed_users_and_movies_and_sparse_ids_are_exact(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     table = skewed(busiest=7_359, most_raters=35_000, movies=65_000)
-    output, best, _ = run(spark, tmp_path, table, Rules(10, 0.85, 5), blocks=1)
+    output, best, _ = run(spark, tmp_path, table, Thresholds(10, 0.85, 5), blocks=1)
     pairs = pairs_of_few(table, 10, 0.85)
     assert stored(output) == pairs
     assert best == sorted_best(pairs, 5)

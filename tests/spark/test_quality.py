@@ -9,8 +9,8 @@ import pytest
 
 from spark import job
 from spark.contracts.quality import Quality
-from spark.engine.top_k import Best
-from spark.self_evaluation.held_out import Asked
+from spark.engine.top_k import NeighbourLists
+from spark.self_evaluation.held_out import HeldOutRatings
 from tests.conftest import movielens
 from tests.spark.conftest import folder
 from tests.spark.test_job import manifest_of, read_lines, run, running
@@ -38,20 +38,22 @@ def lines_of(seed: int) -> list[str]:
 def test_what_is_judged_is_what_the_ratings_of_everybody_else_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: str
 ) -> None:
-    seen: dict[str, tuple[Asked, dict[str, Best]]] = {}
-    judge = job.judge
+    seen: dict[str, tuple[HeldOutRatings, dict[str, NeighbourLists]]] = {}
+    evaluate = job.evaluate
 
-    def watch(name: str, asked: Asked, tried: dict[str, Best], *others: object) -> Quality:
-        seen["it"] = asked, tried
-        return judge(name, asked, tried, *others)
+    def watch(
+        name: str, held_out: HeldOutRatings, tried: dict[str, NeighbourLists], *others: object
+    ) -> Quality:
+        seen["it"] = held_out, tried
+        return evaluate(name, held_out, tried, *others)
 
-    monkeypatch.setattr(job, "judge", watch)
+    monkeypatch.setattr(job, "evaluate", watch)
     told = "--default-measure", measure, "--measures", f"damped,{measure}", "--min-score", "0.5"
     lines = lines_of(seed=3)
     dataset = folder(tmp_path / "all", ratings_dat="".join(lines), movies_dat=MOVIES_DAT)
     assert run(dataset, tmp_path / "result", *told) == 0
-    asked, tried = seen["it"]
-    users = set(asked.users.tolist())
+    held_out, tried = seen["it"]
+    users = set(held_out.users.tolist())
     assert 30 <= len(users) < 100
 
     rest = "".join(line for line in lines if int(line.split("::")[0]) not in users)

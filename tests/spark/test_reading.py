@@ -84,10 +84,10 @@ def test_a_file_is_rejected_line_by_line_as_the_rules_say(
         for part in sorted((path.parent / "rejects").glob("*"))
         for line in gzip.decompress(part.read_bytes()).splitlines()
     ]
-    assert ratings.judgement.lines == len(lines)
+    assert ratings.line_report.lines == len(lines)
     assert [(row["defect"], row["line"]) for row in stored] == bad
     assert ratings.samples == bad[:5]
-    assert ratings.judgement.defects == dict(Counter(defect for defect, _ in bad))
+    assert ratings.line_report.defects == dict(Counter(defect for defect, _ in bad))
 
 
 def test_the_latest_of_a_users_ratings_of_a_movie_counts(
@@ -110,7 +110,7 @@ def test_the_later_line_of_equal_times_counts_across_the_splits_of_a_file(
     ratings = read(spark, path, DAT)
     assert path.stat().st_size > 5 * 4096
     assert by_user(ratings) == [{5: 1 + 39 % 9 / 2}] * 59
-    told = ratings.users, ratings.count, ratings.judgement.lines
+    told = ratings.users, ratings.count, ratings.line_report.lines
     assert told == (59, 59, 59 * 40)
 
 
@@ -149,18 +149,18 @@ def test_line_ends_of_windows_and_a_byte_order_mark_do_no_harm(
     path = tmp_path / "ratings.csv"
     path.write_bytes(b"\xef\xbb\xbfuserId,movieId,rating,timestamp\r\n1,2,3.5,4\r\n\r\n \t\x0b\r\n")
     ratings = read(spark, path, CSV)
-    assert (by_user(ratings), ratings.judgement.defects) == ([{2: 3.5}], {})
+    assert (by_user(ratings), ratings.line_report.defects) == ([{2: 3.5}], {})
 
 
 def test_a_header_is_one_only_in_the_first_line(spark: SparkSession, tmp_path: Path) -> None:
     path = tmp_path / "ratings.csv"
     header = "userId,movieId,rating,timestamp\n"
     path.write_text(f"{header}1,2,3.5,4\n{header}")
-    judgement = read(spark, path, CSV).judgement
-    assert (judgement.lines, judgement.defects) == (2, {"user_id": 1})
+    line_report = read(spark, path, CSV).line_report
+    assert (line_report.lines, line_report.defects) == (2, {"user_id": 1})
 
 
 def test_the_ratings_of_1m_are_read_without_a_reject(spark: SparkSession, tmp_path: Path) -> None:
     ratings = read(spark, movielens("ml-1m") / "ratings.dat", DAT, tmp_path)
-    judgement = ratings.judgement
-    assert (ratings.count, judgement.lines, judgement.defects) == (1_000_209, 1_000_209, {})
+    line_report = ratings.line_report
+    assert (ratings.count, line_report.lines, line_report.defects) == (1_000_209, 1_000_209, {})

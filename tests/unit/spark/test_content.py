@@ -11,7 +11,7 @@ import pytest
 
 from spark.contracts.movielens import FORMATS
 from spark.engine import top_k
-from spark.engine.top_k import Best
+from spark.engine.top_k import NeighbourLists
 from spark.ingest.movies import Catalogue, catalogue, parse_movie
 from spark.measures import content as content_module
 from spark.measures import hybrid as hybrid_module
@@ -95,7 +95,7 @@ def test_similarity_by_content_is_what_plain_loops_give(tags: dict) -> None:
         assert [j for j, _ in alike] == [j for *_, j in ranked][:3]
 
 
-def by_movie(rows: Best) -> dict[int, list[tuple[int, float]]]:
+def by_movie(rows: NeighbourLists) -> dict[int, list[tuple[int, float]]]:
     """Neighbours and scores of each movie, in order."""
     found: dict[int, list[tuple[int, float]]] = {}
     for movie, other, score in zip(*(column.tolist() for column in rows[:3]), strict=True):
@@ -135,10 +135,10 @@ def test_tags_are_counted_by_movie_without_regard_to_case(tmp_path: Path) -> Non
     assert read_tags(str(tmp_path / "tags.csv"), FORMATS[1]) == {(7, 'a, "b"'): 1}
 
 
-def rows(*each: tuple[int, int, float, int, float]) -> Best:
+def rows(*each: tuple[int, int, float, int, float]) -> NeighbourLists:
     """Neighbours by movie and rank."""
     kinds = np.int32, np.int32, float, np.int32, float
-    return Best(
+    return NeighbourLists(
         *(np.array(c, kind) for c, kind in zip(zip(*each, strict=True), kinds, strict=True))
     )
 
@@ -174,8 +174,8 @@ def test_a_movie_of_many_ratings_goes_by_them_and_a_cold_one_by_its_content() ->
 
 def test_a_blend_of_one_list_is_that_list() -> None:
     by_content = rows((1, 4, 0.8, 0, math.nan))
-    found = hybrid(top_k.NONE, by_content, known({1: 0, 4: 1}, {(1, 4): 0.8}), 20, 5)
+    found = hybrid(top_k.EMPTY, by_content, known({1: 0, 4: 1}, {(1, 4): 0.8}), 20, 5)
     assert found.scores.tolist() == [0.8]
     by_ratings = rows((1, 4, 0.3, 50, 0.9))
-    found = hybrid(by_ratings, top_k.NONE, known({1: 60, 4: 1}, {(1, 4): 0.5}), 20, 5)
+    found = hybrid(by_ratings, top_k.EMPTY, known({1: 60, 4: 1}, {(1, 4): 0.5}), 20, 5)
     assert found.scores.tolist() == [0.875]

@@ -1,4 +1,4 @@
-"""Splits, models and judgements of the evaluation: on paper, by properties, against definitions."""
+"""Splits, models and figures of the evaluation: on paper, by properties, against definitions."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The run's own judgement: who is asked, what is hidden, and figures that paper agrees with."""
+"""A run's self-evaluation: who is held out, what is hidden, and figures that paper agrees with."""
 
 from importlib import import_module
 
@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from spark.engine.engine import Blocks
-from spark.engine.top_k import Best
+from spark.engine.top_k import NeighbourLists
 from spark.measures.ease import ease, ease_without, inverse
 from spark.self_evaluation import held_out
-from spark.self_evaluation.held_out import Asked, are_asked, bound, judge
+from spark.self_evaluation.held_out import HeldOutRatings, are_held_out, evaluate, hash_bound_for
 
 MANY = np.arange(1, 40_001)
 
 
-def lists_of(neighbours: dict[int, dict[int, float]]) -> Best:
+def lists_of(neighbours: dict[int, dict[int, float]]) -> NeighbourLists:
     """Neighbours by movie, with their scores, best first."""
     rows = [
         (movie, other, score) for movie, each in sorted(neighbours.items())
@@ -22,16 +22,16 @@ def lists_of(neighbours: dict[int, dict[int, float]]) -> Best:
     ]  # fmt: skip
     movies, others, scores = zip(*rows, strict=True)
     nothing = np.zeros(len(rows), np.int32)
-    return Best(
+    return NeighbourLists(
         np.array(movies, np.int32), np.array(others, np.int32), np.array(scores), nothing,
         nothing * np.nan,
     )  # fmt: skip
 
 
-def asked_of(table: list[tuple[int, int, float]]) -> Asked:
-    """The ratings of users who are asked: user, movie, stars."""
+def asked_of(table: list[tuple[int, int, float]]) -> HeldOutRatings:
+    """The ratings of users who are held_out: user, movie, stars."""
     users, movies, stars = zip(*sorted(table), strict=True)
-    return Asked(
+    return HeldOutRatings(
         np.array(users, np.int32), np.array(movies, np.int32),
         (2 * np.array(stars)).astype(np.uint8),
     )  # fmt: skip
@@ -39,36 +39,44 @@ def asked_of(table: list[tuple[int, int, float]]) -> Asked:
 
 def test_about_as_many_users_are_asked_as_wanted_at_most_a_tenth_and_always_the_same() -> None:
     few = np.full(MANY.size, 20)
-    asked = are_asked(MANY, few, bound(MANY.size, 500))
-    assert 400 < asked.sum() < 600
-    assert abs(are_asked(MANY, few, bound(MANY.size, 10**6)).mean() - 0.1) < 0.01
-    assert (are_asked(MANY, few, bound(MANY.size, 1000)) >= asked).all(), "more are the same ones"
-    assert not are_asked(MANY, few, bound(MANY.size, 0)).any()
-    assert not are_asked(MANY, few + 1000, bound(MANY.size, 500)).any(), "the work is bounded"
+    held_out = are_held_out(MANY, few, hash_bound_for(MANY.size, 500))
+    assert 400 < held_out.sum() < 600
+    assert abs(are_held_out(MANY, few, hash_bound_for(MANY.size, 10**6)).mean() - 0.1) < 0.01
+    assert (are_held_out(MANY, few, hash_bound_for(MANY.size, 1000)) >= held_out).all(), (
+        "more are the same ones"
+    )
+    assert not are_held_out(MANY, few, hash_bound_for(MANY.size, 0)).any()
+    assert not are_held_out(MANY, few + 1000, hash_bound_for(MANY.size, 500)).any(), (
+        "the work is bounded"
+    )
 
 
 def test_a_fifth_of_the_ratings_is_hidden_and_of_that_what_was_liked_is_to_be_found() -> None:
-    asked = asked_of([(user, movie, 1 + movie % 5) for user in range(100) for movie in range(200)])
-    assert abs(asked.are_hidden.mean() - 0.2) < 0.01
-    assert asked.kept.users.size + asked.are_hidden.sum() == asked.users.size
-    assert set(asked.wanted.halves.tolist()) == {8, 10}
-    assert abs(asked.wanted.users.size / asked.users.size - 0.2 * 2 / 5) < 0.01
-    by_user = np.bincount(asked.users, asked.are_hidden) / 200
+    held_out = asked_of(
+        [(user, movie, 1 + movie % 5) for user in range(100) for movie in range(200)]
+    )
+    assert abs(held_out.are_hidden.mean() - 0.2) < 0.01
+    assert held_out.visible.users.size + held_out.are_hidden.sum() == held_out.users.size
+    assert set(held_out.relevant.halves.tolist()) == {8, 10}
+    assert abs(held_out.relevant.users.size / held_out.users.size - 0.2 * 2 / 5) < 0.01
+    by_user = np.bincount(held_out.users, held_out.are_hidden) / 200
     assert (by_user.min() > 0.05) & (by_user.max() < 0.4), "of every user, about a fifth"
 
 
 @pytest.fixture
 def two_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """Movies from 100 on are what is hidden; one user is enough."""
-    monkeypatch.setattr(Asked, "are_hidden", property(lambda asked: asked.movies >= 100))
-    monkeypatch.setattr(held_out, "LEAST_USERS", 1)
-    monkeypatch.setattr(held_out, "PLACES", 2)
+    monkeypatch.setattr(
+        HeldOutRatings, "are_hidden", property(lambda held_out: held_out.movies >= 100)
+    )
+    monkeypatch.setattr(held_out, "MIN_USERS", 1)
+    monkeypatch.setattr(held_out, "K", 2)
 
 
 @pytest.mark.usefixtures("two_are_hidden")
 def test_the_list_of_a_user_has_the_best_sums_of_stars_times_scores() -> None:
     # User 1 gave 1 to movie 1 and 5 to movie 2, user 2 5 to movie 1; 100 and 101 are to be found.
-    asked = asked_of([(1, 1, 1), (1, 2, 5), (1, 100, 5), (1, 102, 2), (2, 1, 5), (2, 101, 4),
+    held_out = asked_of([(1, 1, 1), (1, 2, 5), (1, 100, 5), (1, 102, 2), (2, 1, 5), (2, 101, 4),
                       (3, 1, 3)])  # fmt: skip
     lists = lists_of({
         # For user 1: 100 has 0.2·1 + 0.1·5 = 0.7, 101 0.6, 103 0.1 · 5 = 0.5; 1 and 2 are known.
@@ -76,7 +84,7 @@ def test_the_list_of_a_user_has_the_best_sums_of_stars_times_scores() -> None:
         2: {1: 0.9, 100: 0.1, 103: 0.1},
     })  # fmt: skip
     popular = np.array([1, 2, 103, 100, 101])
-    told = judge("damped", asked, {"damped": lists}, popular)
+    told = evaluate("damped", held_out, {"damped": lists}, popular)
     assert (told.users, told.hidden) == (2, 2), "102 was not liked, user 3 has nothing to be found"
     # Both find their one movie. Popular are 103 and 100 for user 1, who finds it, 2 and 103 for 2.
     figures = told.measures["damped"]
@@ -90,23 +98,23 @@ def test_the_list_of_a_user_has_the_best_sums_of_stars_times_scores() -> None:
 
 @pytest.mark.usefixtures("two_are_hidden")
 def test_of_many_hidden_movies_as_many_count_as_there_are_places() -> None:
-    asked = asked_of([(user, movie, 5) for user in (1, 2) for movie in (1, *range(100, 110))])
+    held_out = asked_of([(user, movie, 5) for user in (1, 2) for movie in (1, *range(100, 110))])
     lists = lists_of({1: {100: 0.9, 50: 0.8, 101: 0.7}})
     popular = np.array([101, 102, 103])
-    told = judge("m", asked, {"m": lists}, popular)
+    told = evaluate("m", held_out, {"m": lists}, popular)
     assert (told.popularity_recall, told.measures["m"].recall) == (1.0, 0.5)
 
 
 def test_of_too_few_users_nothing_is_said() -> None:
-    asked = asked_of([(user, movie, 5) for user in range(29) for movie in range(50)])
-    told = judge("m", asked, {}, np.arange(50))
+    held_out = asked_of([(user, movie, 5) for user in range(29) for movie in range(50)])
+    told = evaluate("m", held_out, {}, np.arange(50))
     assert (told.users, told.popularity_recall, told.measures) == (29, None, {})
     assert told.default is None
 
 
 def test_raters_and_squares_are_counted_for_movies_in_any_order() -> None:
-    asked = asked_of([(1, 5, 2), (2, 5, 0.5), (2, 7, 5), (2, 9, 5)])
-    raters, squares = asked.of_movies(np.array([7, 3, 5], np.int32))
+    held_out = asked_of([(1, 5, 2), (2, 5, 0.5), (2, 7, 5), (2, 9, 5)])
+    raters, squares = held_out.of_movies(np.array([7, 3, 5], np.int32))
     assert (raters.tolist(), squares.tolist()) == ([1, 0, 2], [100, 0, 17])
 
 
@@ -125,13 +133,13 @@ def test_ease_without_some_users_is_ease_of_the_others(monkeypatch: pytest.Monke
         return inverse(rated.T @ rated, 3.0)
 
     user, place = np.nonzero(stars[50:])
-    asked = Asked(
+    held_out = HeldOutRatings(
         np.append(user, 0).astype(np.int32),
         np.append(ids[place], 7).astype(np.int32),  # a movie that is not in the matrix
         np.append(stars[50:][user, place], 9).astype(np.uint8),
     )
     wanted = np.sort(ids)[:10]
-    (found,) = ease_without(movies, weights(stars), asked, wanted, 6)
+    (found,) = ease_without(movies, weights(stars), held_out, wanted, 6)
     (expected,) = ease(movies, weights(stars[:50]), 6)
     mine = np.isin(expected.movies, wanted)
     assert mine.sum() > 30

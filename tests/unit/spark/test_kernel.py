@@ -128,9 +128,9 @@ def test_the_best_are_those_of_a_full_sort_in_its_order(offers: list, count: int
     columns = zip(*offers, strict=True) if offers else [()] * 3
     kinds = np.float64, np.int32, np.int32
     scores, numbers, ids = (np.array(c, k) for c, k in zip(columns, kinds, strict=True))
-    best = kernel.no_best(2, count)
+    best = kernel.empty_top_k(2, count)
     kernel.offer_all(best, np.ones(len(offers), np.int64), scores, numbers, ids, scores + ids)
-    kernel.put_in_order(best)
+    kernel.sort_best_first(best)
     sizes, _, *kept = (each[1] for each in best)
     told = list(zip(*(each[:sizes].tolist() for each in kept), strict=True))
     by_rank = sorted(offers, key=lambda offer: (-offer[0], -offer[1], offer[2]))[:count]
@@ -151,9 +151,9 @@ def test_the_best_of_one_movie_never_reach_into_anothers(offers: list, count: in
     movies, scores, ids = (
         np.array(c, k) for c, k in zip(columns, (np.int64, float, np.int32), strict=True)
     )
-    best = kernel.no_best(3, count)
+    best = kernel.empty_top_k(3, count)
     kernel.offer_all(best, movies, scores, np.ones(ids.size, np.int32), ids, scores)
-    kernel.put_in_order(best)
+    kernel.sort_best_first(best)
     for movie in range(3):
         mine = sorted((-score, id) for of, score, id in offers if of == movie)
         assert best[4][movie, : best[0][movie]].tolist() == [id for _, id in mine[:count]]
@@ -180,10 +180,10 @@ def test_rows_of_scores_keep_the_best_and_of_equal_ones_the_better_known(
 ) -> None:
     ids = np.arange(1, len(scores) + 1, dtype=np.int32)
     raters = (ids % 3).astype(np.int32)
-    best = kernel.no_best(1, count)
+    best = kernel.empty_top_k(1, count)
     row = np.array([scores]).reshape(1, -1)
     ranking.offer_rows(best, row, np.array([2], np.int32), ids, raters)
-    kernel.put_in_order(best)
+    kernel.sort_best_first(best)
     told = best[4][0, : best[0][0]].tolist()
     expected = [
         (-round(score, 6), -(id % 3), id)
@@ -210,12 +210,12 @@ def test_a_cell_has_the_best_of_all_its_pairs_in_whatever_tiles(
     sums[:, 1:] += 1
     if same:
         sums[:] = sums * np.triu(np.ones((shape[0], shape[2]), np.int32), 1)[:, None]
-    rules = engine.Rules(1, 0.0, count, {"common": lambda pairs: pairs.n * 1.0})
+    thresholds = engine.Thresholds(1, 0.0, count, {"common": lambda pairs: pairs.n * 1.0})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "TILE_MOVIES", tile)
         for module in (engine, top_k):
             patch.setattr(module, "compiled", importlib.import_module)
-        [(_, found)] = engine.ranked(sums, blocks, blocks.cells.index((i, j)), rules)
+        [(_, found)] = engine.ranked(sums, blocks, blocks.cells.index((i, j)), thresholds)
     offers: dict[int, list[tuple[float, int]]] = {}
     rows, columns = blocks.ids_of(i).tolist(), blocks.ids_of(j).tolist()
     for row, column in np.argwhere(sums[:, 0] > 0).tolist():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark.measures.ease import inverse
-from spark.measures.registry import DEFAULT, MEASURES, Pairs, of_pairs
+from spark.measures.registry import DEFAULT, MEASURES, Pairs, pair_measures
 
 USERS, MOVIES = 8, 5
 HALVES = st.lists(
@@ -69,7 +69,7 @@ def jaccard(x: list[int], y: list[int]) -> float:
 def test_a_measure_of_pairs_is_what_plain_loops_give(name: str, plain, halves: list) -> None:
     table = np.array(halves, np.int32)
     with np.errstate(divide="ignore", invalid="ignore"):
-        scores = of_pairs([name], DEFAULTS)[name](pairs_of(table))
+        scores = pair_measures([name], DEFAULTS)[name](pairs_of(table))
     columns = table.T.tolist()
     expected = [[plain(x, y) for y in columns] for x in columns]
     assert np.nan_to_num(scores) == pytest.approx(np.array(expected), abs=1e-12)

@@ -27,11 +27,11 @@ def test_lines_are_judged_by_the_rules(tmp_path: Path, format: Format) -> None:
     path = tmp_path / format.movies
     header = ["movieId,title,genres"] if format.header else []
     path.write_text("\n".join(header + LINES[format]) + "\n")
-    movies, judgement, rejects = read_movies(str(path), format)
+    movies, line_report, rejects = read_movies(str(path), format)
     bad = [(defect, line) for line in LINES[format] if (defect := movie_defect(line, format))]
     assert rejects == bad != []
-    assert (judgement.lines, judgement.rejected) == (len(LINES[format]), len(bad))
-    assert len(movies) == judgement.good > 0
+    assert (line_report.lines, line_report.rejected) == (len(LINES[format]), len(bad))
+    assert len(movies) == line_report.good > 0
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ import pytest
 
 import index_table
 from spark.contracts.movielens import FORMATS
-from spark.engine.top_k import Best
+from spark.engine.top_k import NeighbourLists
 from spark.ingest.movies import Catalogue, catalogue, parse_movie
 from spark.measures.registry import MEASURES
 from spark.output import neighbours
-from spark.output.neighbours import bounds, write_part
+from spark.output.neighbours import part_starts, write_part
 
 
 def movies(count: int) -> Catalogue:
@@ -27,11 +27,13 @@ def movies(count: int) -> Catalogue:
     return catalogue(listed, ids, ids.astype(np.int64))
 
 
-def best(*rows: tuple[int, int, float, int, float]) -> Best:
+def best(*rows: tuple[int, int, float, int, float]) -> NeighbourLists:
     """Neighbours by movie and rank."""
     kinds = np.int32, np.int32, np.float64, np.int32, np.float64
     columns = zip(*rows, strict=True) if rows else [()] * 5
-    return Best(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
+    return NeighbourLists(
+        *(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True))
+    )
 
 
 def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
@@ -39,9 +41,11 @@ def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
 ) -> None:
     monkeypatch.setattr(neighbours, "ROWS_PER_PART", 20)
     everything = movies(5)
-    first = bounds(everything, 10, 1)
+    first = part_starts(everything, 10, 1)
     assert first.tolist() == [10, 30, 50]
-    assert bounds(everything, 1000, 2).tolist() == [10, 20, 30, 40, 50], "never less than a movie"
+    assert part_starts(everything, 1000, 2).tolist() == [10, 20, 30, 40, 50], (
+        "never less than a movie"
+    )
     found = (
         {
             "cosine": best((30, 50, 0.99, 10, 0.99), (30, 10, 0.96, 11, 0.96)),
@@ -74,16 +78,16 @@ def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
 
 def test_several_parts_are_as_many_as_keep_all_cores_busy_to_the_end() -> None:
     everything = movies(10_000)
-    parts = {cores: bounds(everything, 300, cores).size for cores in (1, 2, 3, 5)}
+    parts = {cores: part_starts(everything, 300, cores).size for cores in (1, 2, 3, 5)}
     assert parts == {1: 8, 2: 8, 3: 9, 5: 10}
-    assert bounds(everything, 40, 8).size == 1, "what is one part stays one"
+    assert part_starts(everything, 40, 8).size == 1, "what is one part stays one"
 
 
 def test_a_second_attempt_writes_the_same_bytes(tmp_path: Path) -> None:
     everything = movies(3)
     rows = {"cosine": best((10, 20, 0.95, 12, 0.95))}
     parts = [
-        write_part(rows, 0, everything, bounds(everything, 50, 2), str(tmp_path / attempt))
+        write_part(rows, 0, everything, part_starts(everything, 50, 2), str(tmp_path / attempt))
         for attempt in ("first", "second")
     ]
     assert parts[0] == parts[1]
@@ -95,7 +99,7 @@ def test_doubles_survive_the_way_through_json_bit_by_bit(tmp_path: Path) -> None
     scores += [draw.uniform(0.9, 1) for _ in range(20_000)]
     everything = movies(2)
     rows = {"cosine": best(*((10, 20, score, 10, score) for score in scores))}
-    part = write_part(rows, 0, everything, bounds(everything, 50, 2), str(tmp_path))
+    part = write_part(rows, 0, everything, part_starts(everything, 50, 2), str(tmp_path))
     first, *_ = gzip.decompress((tmp_path / part.name).read_bytes()).splitlines()
     assert [row[1] for row in json.loads(first)["neighbours"]["cosine"]] == scores
 

@@ -37,10 +37,10 @@ def test_what_a_cell_leaves_is_read_again(
     if same:
         wanted[1] = wanted[0]
     uri = f"{tmp_path}/cell"
-    pair_sums.leave(cell, (wanted[0], wanted[1]), same, uri)
+    pair_sums.write_sums(cell, (wanted[0], wanted[1]), same, uri)
     for place, kind in enumerate(pair_sums.KINDS):
         read = np.zeros(wanted, np.int64)
-        for down, right, band in pair_sums.left(uri, kind, (wanted[0], wanted[1]), same):
+        for down, right, band in pair_sums.read_sums(uri, kind, (wanted[0], wanted[1]), same):
             assert band.dtype == (np.uint16 if band.max(initial=0) < 2**16 else np.int32)
             read[down, right] = band
         assert (read == cell[: wanted[0], place, : wanted[1]]).all()
@@ -51,7 +51,7 @@ def test_small_sums_and_the_empty_half_take_no_room(tmp_path: Path) -> None:
     cell = np.zeros((rows, 4, rows), np.int32)
     cell[0, :, 1] = 2**16
     for same in (False, True):
-        pair_sums.leave(cell, (rows, rows), same, f"{tmp_path}/{same}")
+        pair_sums.write_sums(cell, (rows, rows), same, f"{tmp_path}/{same}")
     whole, half = (sum(f.stat().st_size for f in tmp_path.glob(f"{x}.*")) for x in (False, True))
     band = pair_sums.BAND_ROWS * rows  # the first band is wide, the second narrow
     assert whole == pytest.approx(4 * band * (4 + 2), rel=0.01)
@@ -65,18 +65,18 @@ def test_of_a_file_that_is_cut_anywhere_nothing_is_taken_for_sums(
     monkeypatch.setattr(pair_sums, "BAND_ROWS", 2)
     cell = np.ones((5, 4, 5), np.int32)
     uri = f"{tmp_path}/cell"
-    pair_sums.leave(cell, (5, 5), same, uri)
+    pair_sums.write_sums(cell, (5, 5), same, uri)
     file = tmp_path / "cell.xy"
     whole = file.read_bytes()
-    assert len(list(pair_sums.left(uri, "xy", (5, 5), same))) == 3
+    assert len(list(pair_sums.read_sums(uri, "xy", (5, 5), same))) == 3
     for size in range(len(whole)):  # at the edges of bands, too
         file.write_bytes(whole[:size])
         with pytest.raises(pair_sums.SumsError, match=r"cell\.xy ends in row [024] of 5"):
-            list(pair_sums.left(uri, "xy", (5, 5), same))
+            list(pair_sums.read_sums(uri, "xy", (5, 5), same))
 
 
 def test_a_file_of_another_cell_is_not_taken_for_sums(tmp_path: Path) -> None:
-    pair_sums.leave(np.ones((3, 4, 4), np.int32), (3, 4), False, f"{tmp_path}/cell")
+    pair_sums.write_sums(np.ones((3, 4, 4), np.int32), (3, 4), False, f"{tmp_path}/cell")
     for shape, said in (((4, 4), "from row 0"), ((3, 3), "from row 0"), ((0, 4), "goes on")):
         with pytest.raises(pair_sums.SumsError, match=said):
-            list(pair_sums.left(f"{tmp_path}/cell", "n", shape, False))
+            list(pair_sums.read_sums(f"{tmp_path}/cell", "n", shape, False))
