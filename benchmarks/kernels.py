@@ -13,7 +13,7 @@ import sparse_dot_topn
 
 from benchmarks.shapes import Table
 from spark.engine import kernel
-from spark.engine.engine import Blocks, split_by_block
+from spark.engine.blocks import Blocks, split_by_block
 from spark.engine.entries import BLOCK_MOVIES, HALVES_BITS
 
 THREADS = 2

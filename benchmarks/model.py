@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from spark.engine.engine import BATCH_BYTES, SUM_BYTES, block_count
+from spark.engine.blocks import SUM_BYTES, block_count
+from spark.engine.cells import BATCH_BYTES
 
 STAGES = ("read", "similarities", "neighbours")
 CORES_OF_NODE = 4  # m5.xlarge

@@ -9,9 +9,10 @@ from pyspark import SparkContext
 from scipy import sparse
 
 from spark.contracts.movielens import only_format
+from spark.ingest.chunks import Chunk, unpacked
 from spark.ingest.movies import Catalogue, catalogue, read_movies
-from spark.ingest.ratings import Chunk, read_ratings, unpacked
-from spark.measures.content import read_tags
+from spark.ingest.ratings import read_ratings
+from spark.ingest.tags import read_tags
 from spark.storage import child, list_files
 
 

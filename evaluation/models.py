@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from spark.engine.pairs import Pairs
 from spark.engine.top_k import NeighbourLists, top_k_of_rows
 from spark.ingest.movies import Catalogue
 from spark.measures.content import Content, content
 from spark.measures.ease import SCALE, inverse
 from spark.measures.hybrid import hybrid
-from spark.measures.registry import MEASURES, Pairs
+from spark.measures.registry import MEASURES
 
 MIN_RATERS = 10  # a movie with fewer is in no pair of the job's
 MIN_SCORE = 0.95  # of the tutorial's measure

@@ -8,7 +8,7 @@ and w_j = 0. Only a baseline: no measure of the job's.
 import numpy as np
 from numba import njit
 
-from spark.engine.threads import in_threads
+from spark.runtime.threads import in_threads
 
 SWEEPS = 30
 MOVIES_AT_ONCE = 64  # of one thread

@@ -11,7 +11,7 @@ def neighbours_of(line: Mapping[str, Any], measure: str) -> list[dict[str, Any]]
     """A movie's neighbours by a measure, best first.
 
     Args:
-        line: a line of `neighbours/`, see neighbours.py.
+        line: a line of `neighbours/`, see spark/output/neighbours.py.
         measure: one of the run's.
 
     Returns:

@@ -1,22 +1,22 @@
-"""Movies' best neighbours by one measure, and how they are merge_top_k."""
+"""Neighbour lists by one measure, and how the best neighbours are selected."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from spark.engine.compiled_code import compiled
+from spark.runtime.compiled_code import compiled
 
 
 class NeighbourLists(NamedTuple):
-    """Neighbours of movies by one measure, one row for each.
+    """The neighbours of some movies by one measure, one row per neighbour.
 
     Attributes:
         movies: int32, ids.
         neighbours: int32, ids.
         scores: float64, by the measure.
-        co_raters: int32; 0 where the two movies were not compared.
-        cosines: float64, over the co-raters; no number where there are none.
+        co_raters: int32; 0 if the two movies were not compared.
+        cosines: float64, over the co-raters; NaN if there are none.
     """
 
     movies: np.ndarray
@@ -25,6 +25,10 @@ class NeighbourLists(NamedTuple):
     co_raters: np.ndarray
     cosines: np.ndarray
 
+    def where(self, which: np.ndarray | slice) -> "NeighbourLists":
+        """Some of the rows, given by a mask or a range."""
+        return NeighbourLists(*(column[which] for column in self))
+
 
 EMPTY = NeighbourLists(
     *(np.empty(0, kind) for kind in (np.int32, np.int32, float, np.int32, float))
@@ -32,48 +36,54 @@ EMPTY = NeighbourLists(
 
 
 def distinct(values: np.ndarray) -> np.ndarray:
-    """The distinct integers among some, ascending."""
-    return np.unique(values, return_counts=True)[0]  # sorts; without counts it hashes: 6x as slow
+    """The distinct integers, ascending."""
+    return np.unique(values, return_counts=True)[0]  # sorts; without counts it hashes: 6x slower
+
+
+def pair_keys(lists: NeighbourLists) -> np.ndarray:
+    """Movie and neighbour of each row as one number, int64."""
+    return lists.movies.astype(np.int64) << 32 | lists.neighbours
 
 
 def concatenate(some: Iterable[NeighbourLists]) -> NeighbourLists:
-    """All rows, by movie; those of a movie as they were."""
+    """All rows, by movie; the order within a movie is unchanged."""
     columns = [np.concatenate(each) for each in zip(EMPTY, *some, strict=True)]
     order = np.argsort(columns[0], kind="stable")
     return NeighbourLists(*(column[order] for column in columns))
 
 
 def sorted_lists(ids: np.ndarray, best: tuple[np.ndarray, ...]) -> NeighbourLists:
-    """The best of some movies, see `kernel.empty_top_k`, as rows: by movie and rank."""
+    """A structure of `kernel.empty_top_k` as neighbour lists, by movie and rank."""
     compiled("spark.engine.kernel").sort_best_first(best)
     sizes, _, scores, numbers, neighbours, cosines = best
-    kept = np.arange(scores.shape[1]) < sizes[:, None]
-    of = np.repeat(ids, sizes)
-    return NeighbourLists(of, neighbours[kept], scores[kept], numbers[kept], cosines[kept])
+    used = np.arange(scores.shape[1]) < sizes[:, None]
+    return NeighbourLists(
+        np.repeat(ids, sizes), neighbours[used], scores[used], numbers[used], cosines[used]
+    )
 
 
 def merge_top_k(found: Sequence[NeighbourLists], count: int) -> NeighbourLists:
-    """Of what was found for some movies by one measure, the best of each, by movie and rank."""
+    """The best `count` neighbours of each movie from several lists, by movie and rank."""
     kernel = compiled("spark.engine.kernel")
     rows = NeighbourLists(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
     ids = distinct(rows.movies)
-    of = np.searchsorted(ids, rows.movies)  # faster than what `unique` has for this
+    place = np.searchsorted(ids, rows.movies)  # faster than the inverse that `unique` returns
     best = kernel.empty_top_k(ids.size, count)
-    kernel.offer_all(best, of, rows.scores, rows.co_raters, rows.neighbours, rows.cosines)
+    kernel.offer_all(best, place, rows.scores, rows.co_raters, rows.neighbours, rows.cosines)
     return sorted_lists(ids, best)
 
 
 def top_k_of_rows(
     own: np.ndarray, scores: np.ndarray, others: np.ndarray, raters: np.ndarray, count: int
 ) -> NeighbourLists:
-    """The best neighbours of some movies by scores of all, without co-raters and cosine.
+    """The best neighbours of some movies, given the scores of all; without co-raters and cosine.
 
     Args:
-        own: ids of the movies, int32, which are not their own neighbours.
-        scores: float64 [movies, others]; what is not above 0 makes no neighbour.
+        own: ids of the movies, int32. A movie is not its own neighbour.
+        scores: float64 [movies, others]; only scores above 0 make a neighbour.
         others: ids, int32.
-        raters: how many users rated each of them: the more of those with equal scores come first.
-        count: at most so many of each movie.
+        raters: users who rated each of them; of equal scores the one with more raters comes first.
+        count: most neighbours per movie.
     """
     kernel, ranking = compiled("spark.engine.kernel"), compiled("spark.engine.ranking")
     best = kernel.empty_top_k(own.size, count)

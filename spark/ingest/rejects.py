@@ -1,14 +1,17 @@
-"""The lines of a data set that are no data: counted, shown, and when they are too many."""
+"""Malformed lines of a data set: counted, stored, and fatal if there are too many."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from spark.contracts.manifest import REJECTS
 from spark.contracts.movielens import UNUSABLE_SHARE, DatasetError
+from spark.parts import write_lines
 
 SAMPLES = 5  # rejected lines that a failure shows
-KEPT = 500  # characters of a rejected line that are kept
-QUOTED = 120  # characters of one that a message quotes
+STORED_CHARACTERS = 500  # of a rejected line
+QUOTED_CHARACTERS = 120  # of a rejected line in a message
 
 
 class UnusableFileError(DatasetError):
@@ -24,10 +27,10 @@ class UnusableFileError(DatasetError):
 
 
 class Reject(NamedTuple):
-    """A line that is no data.
+    """A malformed line.
 
     Attributes:
-        defect: its kind.
+        defect: kind of defect.
         line: its text.
     """
 
@@ -35,16 +38,16 @@ class Reject(NamedTuple):
     line: str
 
     def to_record(self, file: str) -> dict[str, str]:
-        """The reject as it is stored and reported: of a long line the beginning."""
-        return {"file": file, "defect": self.defect, "line": self.line[:KEPT]}
+        """The reject as it is stored and reported; long lines are cut."""
+        return {"file": file, "defect": self.defect, "line": self.line[:STORED_CHARACTERS]}
 
 
 @dataclass(frozen=True)
 class LineReport:
-    """What the lines of one file are.
+    """Counts of the lines of one file.
 
     Attributes:
-        lines: of data, rejected ones included.
+        lines: lines of data, including rejected ones.
         defects: rejected lines per kind of defect.
     """
 
@@ -63,29 +66,42 @@ class LineReport:
 
     @property
     def is_unusable(self) -> bool:
-        """Whether no line is good, or more are malformed than a file that is meant has."""
+        """Whether no line is good, or too many are malformed."""
         return self.good == 0 or self.rejected > UNUSABLE_SHARE * self.lines
 
 
-def refuse_unusable(name: str, line_report: LineReport, samples: Sequence[Reject]) -> None:
-    """Stop at a file of which too little is left.
+def refuse_unusable(name: str, report: LineReport, samples: Sequence[Reject]) -> None:
+    """Stop if too few lines of a file are good.
 
     Args:
         name: of the file.
-        line_report: of its lines.
-        samples: the first of its rejected lines.
+        report: on its lines.
+        samples: the first rejected lines.
 
     Raises:
-        UnusableFileError: it has no good line, or more than half of its lines are malformed.
+        UnusableFileError: no line is good, or more than half of the lines are malformed.
     """
-    if not line_report.is_unusable:
+    if not report.is_unusable:
         return
-    if line_report.lines == 0:
+    if report.lines == 0:
         raise UnusableFileError(f"{name} has no line of data", [])
-    report = [reject.to_record(name) for reject in samples[:SAMPLES]]
-    kinds = ", ".join(f"{kind} {number}" for kind, number in line_report.defects.items())
+    shown = [reject.to_record(name) for reject in samples[:SAMPLES]]
+    kinds = ", ".join(f"{kind} {number}" for kind, number in report.defects.items())
     raise UnusableFileError(
-        f"{name}: {line_report.rejected} of {line_report.lines} lines are malformed ({kinds}); "
-        f"for example {report[0]['line'][:QUOTED]!r}",
-        report,
+        f"{name}: {report.rejected} of {report.lines} lines are malformed ({kinds}); "
+        f"for example {shown[0]['line'][:QUOTED_CHARACTERS]!r}",
+        shown,
     )
+
+
+def write_rejects(output: str, file: str, source: int, rejects: Sequence[Reject]) -> None:
+    """Write rejected lines, each with its file and defect.
+
+    Args:
+        output: the run's prefix.
+        file: name of the file that has the lines.
+        source: number of the split of the file.
+        rejects: the lines.
+    """
+    lines = (json.dumps(reject.to_record(file), ensure_ascii=False) for reject in rejects)
+    write_lines(output, f"{REJECTS}/{file}-{source:05d}.json.gz", lines)

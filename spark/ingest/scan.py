@@ -17,7 +17,7 @@ from spark.contracts.movielens import (
     split_line,
 )
 from spark.ingest.lines import BOM, LONGEST
-from spark.ingest.rejects import KEPT, Reject
+from spark.ingest.rejects import STORED_CHARACTERS, Reject
 
 _LF, _CR = 10, 13
 _ZERO, _NINE, _FIVE, _POINT = 48, 57, 53, 46
@@ -77,7 +77,7 @@ def scan(data: np.ndarray, format: Format, is_start: bool) -> Scanned:
             continue
         defect = rating_defect(line, format)
         if defect is not None:
-            rejects.append(Reject(defect, line[:KEPT]))
+            rejects.append(Reject(defect, line[:STORED_CHARACTERS]))
             continue
         user, movie, rating, timestamp = split_line(line, format.ratings_separator)
         users[place], movies[place] = int(user), int(movie)

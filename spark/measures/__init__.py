@@ -1,1 +1,1 @@
-"""The similarity measures: what each computes from the sums, the ratings and the content."""
+"""The similarity measures: from sums of pairs, from all ratings, and from content."""

@@ -1,8 +1,9 @@
-"""Neighbours by content: genres, tags and year, for movies that hardly anybody rated as for all.
+"""Neighbours by content (genres, tags, year), also for movies that few users rated.
 
-Each movie has three vectors, of its genres, its tags and its time, each a TF-IDF: a word counts by
-how few movies have it, a tag also by how many users gave it. Each is made one long and weighted;
-the similarity of two movies is the cosine of all three together, from 0 to 1.
+Each movie has three TF-IDF vectors: for its genres, its tags and its time. A word weighs more the
+fewer movies have it; a tag also weighs more the more users gave it. Each vector is normalised and
+multiplied by its weight. The similarity of two movies is the cosine of the three vectors together,
+from 0 to 1.
 """
 
 import json
@@ -14,24 +15,22 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spark.contracts.movielens import Format, tag_of
 from spark.engine.top_k import EMPTY, NeighbourLists, top_k_of_rows
-from spark.ingest.lines import data_lines
 from spark.ingest.movies import Catalogue
 
 ROWS_AT_ONCE = 64  # movies that are compared with all others at once
-ERA = 10  # years; a movie is in two eras, five years apart, of which close movies share both
+ERA = 10  # years; a movie is in two eras, shifted by five years. Movies of close years share both
 
-type Words = list[tuple[int, str, float]]  # place of a movie, a word that it has, how often
+type Words = list[tuple[int, str, float]]  # a movie's index, a word that it has, its frequency
 
 
 @dataclass(frozen=True)
 class Content:
-    """What is known of the movies of a catalogue.
+    """The content of the movies of a catalogue.
 
     Attributes:
-        ids: int32, by rising id.
-        raters: int32, how many users rated each.
+        ids: int32, ascending.
+        raters: int32, per movie.
         dense: float64 [movies, genres and eras], weighted.
         tags: float64 [movies, tags], weighted, sparse.
     """
@@ -42,11 +41,11 @@ class Content:
     tags: sparse.csr_array
 
     def neighbours(self, places: np.ndarray, count: int) -> NeighbourLists:
-        """The most similar movies of some; of equally similar ones those that more users rated.
+        """The most similar movies; of equally similar ones, those with more raters.
 
         Args:
-            places: of those movies, ascending.
-            count: at most so many of each.
+            places: indices of the movies whose neighbours are needed, ascending.
+            count: most neighbours per movie.
         """
         found = []
         for start in range(0, places.size, ROWS_AT_ONCE):
@@ -60,30 +59,25 @@ class Content:
         )
 
     def raters_of(self, movies: np.ndarray) -> np.ndarray:
-        """How many users rated each of some movies, given by id."""
+        """The number of raters of each movie, given by id."""
         return self.raters[np.searchsorted(self.ids, movies)]
 
     def similarity(self, movies: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """How similar pairs of movies are, float64.
+        """The similarity of pairs of movies, float64.
 
         Args:
             movies: ids.
-            others: ids, as many.
+            others: ids, one for each of `movies`.
         """
         one, other = (np.searchsorted(self.ids, each) for each in (movies, others))
         dense = np.einsum("ij,ij->i", self.dense[one], self.dense[other])
         return dense + self.tags[one].multiply(self.tags[other]).sum(axis=1)
 
 
-def read_tags(uri: str, format: Format) -> Counter[tuple[int, str]]:
-    """How many users gave each movie each tag: from a tags file, bad lines passed over."""
-    return Counter(tag for line in data_lines(uri, format) if (tag := tag_of(line, format)))
-
-
 def content(
     catalogue: Catalogue, tags: Mapping[tuple[int, str], int], weights: Mapping[str, float]
 ) -> Content:
-    """What is known of a catalogue's movies.
+    """The content of all movies of a catalogue.
 
     Args:
         catalogue: all movies.
@@ -107,22 +101,23 @@ def content(
         tfidf(words, size) * weights[name]
         for name, words in (("genres", genres), ("year", eras), ("tags", tagged))
     ]
-    together = _unit(sparse.hstack(parts, "csr"))
+    together = _normalised(sparse.hstack(parts, "csr"))
     split = parts[0].shape[1] + parts[1].shape[1]
     raters = catalogue.ratings.astype(np.int32)
     return Content(catalogue.ids, raters, together[:, :split].toarray(), together[:, split:])
 
 
 def _eras(year: int) -> tuple[str, str]:
+    """The two eras of a year, named by their first year."""
     return f"{year // ERA * ERA}", f"{(year + ERA // 2) // ERA * ERA - ERA // 2}"
 
 
 def tfidf(words: Words, movies: int) -> sparse.csr_array:
-    """TF-IDF vectors, each one long: sparse float64 [movies, words], without words of one movie.
+    """Normalised TF-IDF vectors, sparse float64 [movies, words]; words of one movie are left out.
 
     Args:
-        words: of movies.
-        movies: how many there are.
+        words: of the movies.
+        movies: how many.
     """
     having = Counter(word for _, word, _ in words)
     shared = sorted(word for word, movies_of in having.items() if movies_of > 1)
@@ -132,10 +127,10 @@ def tfidf(words: Words, movies: int) -> sparse.csr_array:
     at: Any = much, (rows, columns)
     counts = sparse.csr_array(at, shape=(movies, len(column)), dtype=float)
     rarity = np.array([np.log((1 + movies) / (1 + having[word])) + 1 for word in column])
-    return _unit(counts * rarity if column else counts)
+    return _normalised(counts * rarity if column else counts)
 
 
-def _unit(vectors: sparse.csr_array) -> sparse.csr_array:
-    """The same directions, each one long; nothing stays nothing."""
+def _normalised(vectors: sparse.csr_array) -> sparse.csr_array:
+    """Vectors of length 1 in the same directions; a zero vector stays zero."""
     lengths = np.sqrt(vectors.multiply(vectors).sum(axis=1))
     return sparse.csr_array(vectors.multiply(1 / np.where(lengths > 0, lengths, 1)[:, None]))

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from spark.engine.compiled_code import compiled
-from spark.engine.top_k import NeighbourLists, merge_top_k
+from spark.engine.top_k import NeighbourLists, merge_top_k, pair_keys
 from spark.measures.content import Content
+from spark.runtime.compiled_code import compiled
 
 
 def hybrid(
@@ -16,19 +16,19 @@ def hybrid(
 ) -> NeighbourLists:
     """Blend two lists of neighbours: (1 - w) · ratings + w · content, w = trust / (trust + raters).
 
-    What ratings say is a score by them divided by the movie's best, so that it is 1 at most as the
-    similarity by content is. Of a neighbour that only one list has the other part is still known by
-    content, and 0 by ratings.
+    Scores by ratings are divided by the movie's best score, so that they are at most 1, like the
+    similarity by content. For a neighbour that only one list has, the similarity by content is
+    still computed, and the score by ratings is 0.
 
     Args:
         by_ratings: by movie and rank.
         by_content: by movie and rank; without co-raters.
-        content: what is known of all movies.
-        trust: so many ratings of a movie weigh as much as its content.
-        count: at most so many neighbours of each movie.
+        content: of all movies.
+        trust: number of raters at which ratings and content have the same weight.
+        count: most neighbours per movie.
     """
-    known = _pairs(by_ratings)
-    more = ~np.isin(_pairs(by_content), known)
+    known = pair_keys(by_ratings)
+    more = ~np.isin(pair_keys(by_content), known)
     both = NeighbourLists(
         *(np.append(a, b[more]) for a, b in zip(by_ratings, by_content, strict=True))
     )
@@ -38,12 +38,7 @@ def hybrid(
         best = by_ratings.scores[begins][np.cumsum(begins) - 1]
         strength[: known.size] = by_ratings.scores / best
     weight = trust / (trust + content.raters_of(both.movies))
-    alike = content.similarity(both.movies, both.neighbours)
-    scores = (1 - weight) * strength + weight * alike
+    similar = content.similarity(both.movies, both.neighbours)
+    scores = (1 - weight) * strength + weight * similar
     compiled("spark.engine.ranking").round_all(scores)
     return merge_top_k([both._replace(scores=scores)], count)
-
-
-def _pairs(rows: NeighbourLists) -> np.ndarray:
-    """Movie and neighbour of each row as one number, int64."""
-    return rows.movies.astype(np.int64) << 32 | rows.neighbours

@@ -1,1 +1,1 @@
-"""Writes a run's result: neighbours, titles, similar users, manifest."""
+"""Writes the result of a run: neighbours, titles, similar users, manifest."""

@@ -1,8 +1,8 @@
-"""Each movie with its neighbours, as users see them.
+"""The lines of `neighbours/`: each movie with its neighbours by every measure.
 
-A line has the movie, `others`, which are the movies that it names, and `neighbours`: of each
-measure the rows, best first, each a place in `others`, the score, the co-raters and their cosine.
-`lists.neighbours_of` reads it.
+A line has the movie; `others`, the movies that are neighbours of it; and `neighbours`, by measure
+the rows, best first. A row has the index of a movie in `others`, the score, the number of
+co-raters, and their cosine. `neighbour_lines.neighbours_of` reads a line.
 """
 
 import math
@@ -15,23 +15,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spark.contracts.manifest import NEIGHBOURS, Part
-from spark.engine.top_k import NeighbourLists, distinct
+from spark.engine.top_k import NeighbourLists, distinct, pair_keys
 from spark.ingest.movies import Catalogue
-from spark.output.results import write_text
+from spark.parts import write_text
 
-ROWS_PER_PART = 400_000  # at most: a part is a few seconds' work for the indexer
-MOVIES_AT_ONCE = 200  # whose lines are made in one go
-# What a line may have as the index keeps it, compressed: DynamoDB takes 400 KB of an item.
+ROWS_PER_PART = 400_000  # at most; the indexer loads such a part in a few seconds
+MOVIES_AT_ONCE = 200  # whose lines are built together
+# Compressed bytes of a line in the index, at most: DynamoDB allows 400 KB per item.
 LINE_BYTES = 390_000
 
 
 def part_starts(catalogue: Catalogue, most: int, cores: int) -> np.ndarray:
-    """The ids with which the parts of `neighbours/` begin, int32: as even as may be.
+    """The ids with which the parts of `neighbours/` begin, int32; parts are as equal as possible.
 
     Args:
         catalogue: all movies.
-        most: neighbours that a movie can have, by all measures.
-        cores: that write parts at once, and are to end together.
+        most: neighbours that a movie can have, over all measures.
+        cores: number of cores that write parts and should finish at the same time.
     """
     parts = math.ceil(catalogue.ids.size * min(1, most / ROWS_PER_PART)) or 1
     if parts > 1:
@@ -39,9 +39,10 @@ def part_starts(catalogue: Catalogue, most: int, cores: int) -> np.ndarray:
     return np.array([part[0] for part in np.array_split(catalogue.ids, parts)], np.int32)
 
 
-def range_of(catalogue: Catalogue, number: int, first: np.ndarray) -> tuple[int, int]:
-    """The places in the catalogue at which a range of movies begins and ends."""
-    begin, end, *_ = np.searchsorted(catalogue.ids, [*first[number : number + 2], 2**31]).tolist()
+def range_of(catalogue: Catalogue, number: int, range_starts: np.ndarray) -> tuple[int, int]:
+    """The indices in the catalogue at which a range of movies begins and ends."""
+    bounds = [*range_starts[number : number + 2], 2**31]
+    begin, end, *_ = np.searchsorted(catalogue.ids, bounds).tolist()
     return begin, end
 
 
@@ -49,8 +50,8 @@ def write_part(
     lists: Mapping[str, NeighbourLists],
     number: int,
     catalogue: Catalogue,
-    first: np.ndarray,
-    out: str,
+    range_starts: np.ndarray,
+    output: str,
 ) -> Part:
     """Write a part: every movie of a range of ids with its neighbours, best first.
 
@@ -58,18 +59,19 @@ def write_part(
         lists: by measure, the neighbours of the range's movies, by movie and rank.
         number: of the range.
         catalogue: all movies.
-        first: from `part_starts`.
-        out: the run's prefix.
+        range_starts: from `part_starts`.
+        output: the run's prefix.
     """
     name = f"{NEIGHBOURS}/part-{number:05d}.json.gz"
-    begin, end = range_of(catalogue, number, first)
-    return write_text(out, name, end - begin, b"".join(_text_of(lists, catalogue, begin, end)))
+    begin, end = range_of(catalogue, number, range_starts)
+    text = b"".join(_text_of(lists, catalogue, begin, end))
+    return write_text(output, name, end - begin, text)
 
 
 def _text_of(
     lists: Mapping[str, NeighbourLists], catalogue: Catalogue, begin: int, end: int
 ) -> Iterator[pa.Buffer]:
-    """The lines of a range of movies, as the UTF-8 that Arrow has of them anyway."""
+    """The lines of a range of movies, as the UTF-8 buffers that Arrow holds."""
     for start in range(begin, end, MOVIES_AT_ONCE):
         stop = min(start + MOVIES_AT_ONCE, end)
         of = catalogue.ids[start:stop]
@@ -89,46 +91,43 @@ def _fits(text: str) -> bool:
 
 
 def _shortened(lists: Mapping[str, NeighbourLists], catalogue: Catalogue, place: int) -> str:
-    """A movie's line with as many neighbours by each measure, the best ones, as fit."""
+    """A movie's line with as many of the best neighbours by each measure as fit."""
     movie = catalogue.ids[place]
     mine = {measure: _between(rows, movie, movie) for measure, rows in lists.items()}
     longest = max(rows.movies.size for rows in mine.values())
 
-    def with_first(count: int) -> str:
-        cut = {
-            name: NeighbourLists(*(column[:count] for column in rows))
-            for name, rows in mine.items()
-        }
-        return _lines(cut, catalogue, place, place + 1)[0].as_py()
+    def with_best(count: int) -> str:
+        best = {name: rows.where(slice(count)) for name, rows in mine.items()}
+        return _lines(best, catalogue, place, place + 1)[0].as_py()
 
-    fits = bisect_left(range(longest + 1), True, key=lambda count: not _fits(with_first(count)))
-    return with_first(fits - 1)
+    fits = bisect_left(range(longest + 1), True, key=lambda count: not _fits(with_best(count)))
+    return with_best(fits - 1)
 
 
 def _between(rows: NeighbourLists, first: int, last: int) -> NeighbourLists:
-    """The rows of the movies from one id to another."""
+    """The rows of the movies from one id to another, inclusive."""
     begin, end = np.searchsorted(rows.movies, [first, last + 1])
-    return NeighbourLists(*(column[begin:end] for column in rows))
+    return rows.where(slice(begin, end))
 
 
 def _lines(
     lists: Mapping[str, NeighbourLists], catalogue: Catalogue, begin: int, end: int
 ) -> pa.StringArray:
-    """Lines of some movies. Arrow puts them together: many times Python's own speed."""
+    """The lines of some movies. Arrow builds them many times faster than Python."""
     of, about = catalogue.ids[begin:end], pa.array(catalogue.about)
-    pairs = [_keys(rows) for rows in lists.values()]
+    pairs = [pair_keys(rows) for rows in lists.values()]
     together = np.concatenate(pairs)
     keys = distinct(together)
-    place = np.searchsorted(keys, together)  # faster than what `unique` has for this
+    place = np.searchsorted(keys, together)  # faster than the inverse that `unique` returns
     first = np.searchsorted(keys, of.astype(np.int64) << 32)
-    named = about.take(pa.array(np.searchsorted(catalogue.ids, keys & (2**32 - 1))))
+    others = about.take(pa.array(np.searchsorted(catalogue.ids, keys & (2**32 - 1))))
     columns: list[pa.Array | str] = [
         "{",
         about[begin:end],
         ',"ratings":',
         _text(catalogue.ratings[begin:end]),
         ',"others":[',
-        _joined(_concatenated("{", named, "}"), first),
+        _joined(_concatenated("{", others, "}"), first),
         '],"neighbours":{',
     ]
     ends = np.cumsum([each.size for each in pairs])
@@ -143,17 +142,13 @@ def _lines(
     return _concatenated(*columns)
 
 
-def _keys(rows: NeighbourLists) -> np.ndarray:
-    """Movie and neighbour of each row as one number, int64."""
-    return rows.movies.astype(np.int64) << 32 | rows.neighbours
-
-
 def _text(numbers: np.ndarray | pa.Array) -> pa.Array:
-    """Numbers as JSON has them; a double as the shortest decimal that stands for it."""
+    """Numbers as JSON; a double as the shortest decimal that reads back as the same double."""
     return pc.cast(pa.array(numbers), pa.string())
 
 
 def _concatenated(*parts: pa.Array | str) -> pa.Array:
+    """Texts joined element by element."""
     return pc.binary_join_element_wise(*parts, "")
 
 

@@ -1,8 +1,8 @@
-"""Similar users: the engine's own work with movies for users, written by id and for nobody to see.
+"""Similar users: the engine with users and movies exchanged.
 
-Two users are compared over the movies that both rated, as two movies are over their raters. Of
-users there is nothing but ids; what is written stays in the results bucket, and no index and
-no endpoint has it.
+Two users are compared over the movies that both rated, as two movies are compared over their
+raters. Users appear only as ids. The result stays in the results bucket: neither the index nor an
+endpoint has it.
 """
 
 import json
@@ -13,20 +13,19 @@ import numpy as np
 from pyspark import SparkContext
 
 from spark.contracts.manifest import SIMILAR_USERS, Part
-from spark.engine.broadcast import broadcast
-from spark.engine.engine import (
-    Thresholds,
-    best_of,
-    block_count,
+from spark.engine.blocks import block_count, choose_blocks
+from spark.engine.cells import CellPlan, Thresholds
+from spark.engine.shuffle import (
+    best_neighbours,
     cell_memory,
-    choose_blocks,
-    collected,
-    compute,
+    collect_partitions,
+    compute_cells,
     shuffle_to_cells,
 )
 from spark.engine.top_k import EMPTY, NeighbourLists
 from spark.ingest.ratings import Ratings, transposed
-from spark.output.results import write_lines
+from spark.parts import write_lines
+from spark.runtime.broadcast import broadcast
 
 ROWS_PER_PART = 1_000_000  # similar users in a part, at most
 
@@ -34,50 +33,58 @@ ROWS_PER_PART = 1_000_000  # similar users in a part, at most
 def write_similar_users(
     context: SparkContext, ratings: Ratings, thresholds: Thresholds, output: str
 ) -> list[Part]:
-    """Write each user's most similar users, best range_starts.
+    """Write each user's most similar users, best first.
 
-    A line has `user_id`, `ratings`, which is how many the user gave, and `similar`: of each similar
-    user the id, the score and the number of movies that both rated.
+    A line has `user_id`, `ratings` (how many the user gave), and `similar`: for each similar user
+    the id, the score, and the number of movies that both rated.
 
     Args:
-        context: Spark's.
+        context: the Spark context.
         ratings: packed.
-        thresholds: thresholds, read with movies for users, and how many of each user.
+        thresholds: `min_co_raters` counts common movies, `neighbours` limits similar users.
         output: the run's prefix.
 
     Returns:
-        The parts, by rising user id.
+        The parts, by ascending user id.
     """
     by_movie = transposed(ratings)
     users, given = by_movie.movies, by_movie.raters
     parts = max(1, math.ceil(users.size * thresholds.neighbours / ROWS_PER_PART))
     range_starts = np.array([part[0] for part in np.array_split(users, parts)], np.int32)
-    compared = int((given >= thresholds.min_co_raters).sum())
+    least = thresholds.min_co_raters
+    compared = int((given >= least).sum())
     count = block_count(compared, context.defaultParallelism, cell_memory(context))
-    blocks = choose_blocks(by_movie, thresholds.min_co_raters, count)
-    found = compute(shuffle_to_cells(by_movie, blocks), blocks, thresholds, None, range_starts)
+    blocks = choose_blocks(users, given, by_movie.squares, least, count)
+    plan = CellPlan(blocks, thresholds)
+    results = compute_cells(shuffle_to_cells(by_movie, blocks), plan, range_starts)
     everyone = broadcast(context, (users, given))
 
-    def write(one: tuple[int, dict[str, NeighbourLists]]) -> Part:
-        number, lists = one
+    def write(merged: tuple[int, dict[str, NeighbourLists]]) -> Part:
+        number, lists = merged
         users, given = everyone()
-        begin, end = np.searchsorted(
-            users, [range_starts[number], *range_starts[number + 1 :][:1], 2**31]
-        )[:2]
+        following = range_starts[number + 1 :][:1]
+        begin, end = np.searchsorted(users, [range_starts[number], *following, 2**31])[:2]
         lines = _lines(lists.get("cosine", EMPTY), users[begin:end], given[begin:end])
         return write_lines(output, f"{SIMILAR_USERS}/part-{number:05d}.json.gz", lines)
 
-    lists = best_of(found, range_starts, thresholds.neighbours)
-    written = collected(lists.map(write), range(range_starts.size))
+    lists = best_neighbours(results, thresholds.neighbours)
+    written = collect_partitions(lists.map(write), results.partitions.published)
     return sorted(written, key=lambda part: part.name)
 
 
-def _lines(best: NeighbourLists, users: np.ndarray, given: np.ndarray) -> Iterator[str]:
+def _lines(lists: NeighbourLists, users: np.ndarray, given: np.ndarray) -> Iterator[str]:
+    """The lines of some users.
+
+    Args:
+        lists: their similar users, by user and rank.
+        users: ids, ascending.
+        given: how many ratings each gave.
+    """
     rows = list(
-        zip(best.neighbours.tolist(), best.scores.tolist(), best.co_raters.tolist(), strict=True)
+        zip(lists.neighbours.tolist(), lists.scores.tolist(), lists.co_raters.tolist(), strict=True)
     )
-    starts = np.searchsorted(best.movies, users).tolist()
-    ends = np.searchsorted(best.movies, users, side="right").tolist()
+    starts = np.searchsorted(lists.movies, users).tolist()
+    ends = np.searchsorted(lists.movies, users, side="right").tolist()
     for user, ratings, start, end in zip(users.tolist(), given.tolist(), starts, ends, strict=True):
         line = {"user_id": user, "ratings": ratings, "similar": rows[start:end]}
         yield json.dumps(line, separators=(",", ":"))

@@ -1,102 +1,49 @@
-"""A run judges itself: what its neighbours find of movies that users liked who were kept apart.
+"""The held-out users: who they are, which of their ratings are hidden, what the others learn."""
 
-**Who is held out.** Users whose hashed id is below a bound: the same ones on every attempt, as if
-drawn by lot, about MAX_USERS or a tenth of all, if that is less. Users with more than MAX_RATINGS
-ratings are not held out, so that the cost is bounded.
-
-**What is judged.** Lists learnt from everybody else. A cell is summed up without the users who are
-held out, lists are taken by the measures that are judged, and only then are those users added: what
-is published is made of all ratings, the same to the bit as without this. EASE's matrix is inverted
-once, of all users, and of the inverse those who are held out are taken out exactly (gram.py).
-
-**How.** A fifth of a user's ratings, drawn by hash, is hidden. Each of the others lends its
-movie's neighbours the neighbour's score, times its stars; what the user has rated otherwise is left
-out, and the 20 movies of the highest sums are his list. Its recall counts the hidden movies that
-he gave RELEVANT_MIN or more: hits / min(20, how many there are), averaged over the users who have
-one.
-
-**What the figure is not.** No promise for titles with few ratings: hidden movies are mostly
-well-known ones. No forecast: a user's ratings are hidden without regard to when they were given. A
-little too low for what is published, which knows those users as well. And no measure of one data
-set against another: for that there is `Figures.lift`, and docs/quality.md has the thorough
-evaluation.
-"""
-
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
-from spark.contracts.quality import Figures, Quality
-from spark.engine.top_k import NeighbourLists
-from spark.ingest.ratings import Chunk, ChunkStatistics, Ratings, unpacked
-from spark.self_evaluation.metrics import capped_recall
+from spark.engine.blocks import Blocks
+from spark.engine.cells import HoldOutPass, Thresholds
+from spark.ingest.chunks import Chunk, ChunkStatistics, RatingTable, unpacked
+from spark.ingest.ratings import Ratings
+from spark.measures.registry import MEASURES, pair_measures
 
-MAX_USERS = 500  # whose recall has a standard error of about a twentieth of it
-MIN_USERS = 30
+MAX_USERS = 500  # the standard error of their recall is about a twentieth of it
 MAX_SHARE = 0.1  # of all users
-MAX_RATINGS = 1000
-HIDDEN = 5  # one of so many ratings
+MAX_RATINGS = 1000  # of a user
+HIDDEN_ONE_IN = 5  # ratings
 RELEVANT_MIN = 8  # half stars
-K = 20
-DIGITS = 6  # of a figure: more depend on the order in which LAPACK adds
-POPULAR = 10  # the popular movies are one of so many
 
 
-@dataclass(frozen=True)
-class HeldOutRatings:
-    """The ratings of the users who are held out, by user.
-
-    Attributes:
-        users: int32, of each rating.
-        movies: int32, ids.
-        halves: uint8, half stars.
-    """
-
-    users: np.ndarray
-    movies: np.ndarray
-    halves: np.ndarray
+class HeldOutRatings(RatingTable):
+    """The ratings of the held-out users, by user."""
 
     @property
     def are_hidden(self) -> np.ndarray:
-        """Which ratings are hidden."""
+        """Which ratings are hidden, bool."""
         keys = self.users.astype(np.uint64) << np.uint64(32) | self.movies.astype(np.uint64)
-        return _mixed(keys) % np.uint64(HIDDEN) == 0
+        return _mixed(keys) % np.uint64(HIDDEN_ONE_IN) == 0
 
     @property
-    def visible(self) -> "HeldOutRatings":
+    def visible(self) -> RatingTable:
         """The ratings that are not hidden."""
-        return self._some(~self.are_hidden)
+        return self.where(~self.are_hidden)
 
     @property
-    def relevant(self) -> "HeldOutRatings":
-        """The hidden ratings that are to be found."""
-        return self._some(self.are_hidden & (self.halves >= RELEVANT_MIN))
-
-    def of_movies(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How many of them rated each movie, and the sums of their squares, int64 each.
-
-        Args:
-            ids: of the movies, int32, in any order.
-        """
-        by_id = np.argsort(ids)
-        place = np.searchsorted(ids, self.movies, sorter=by_id)
-        known = np.append(ids[by_id], -1)[place] == self.movies
-        at, halves = by_id[place[known]], self.halves[known].astype(np.int64)
-        squares = np.bincount(at, halves**2, ids.size)  # whole, far hash_bound 2⁵³
-        return np.bincount(at, minlength=ids.size), squares.astype(np.int64)
-
-    def _some(self, which: np.ndarray) -> "HeldOutRatings":
-        return HeldOutRatings(self.users[which], self.movies[which], self.halves[which])
+    def relevant(self) -> RatingTable:
+        """The hidden ratings that a good list finds."""
+        return self.where(self.are_hidden & (self.halves >= RELEVANT_MIN))
 
 
 def hash_bound_for(users: int, most: int) -> int:
-    """The bound of hashed ids: users below it are held out.
+    """The bound below which a user's hashed id means that the user is held out.
 
     Args:
-        users: how many there are.
-        most: so many are held out, or a tenth of all; 0 for nobody.
+        users: number of all users.
+        most: roughly how many to hold out, at most a tenth of all; 0 for none.
     """
     return int(min(MAX_SHARE, most / max(1, users)) * 2**64)
 
@@ -113,17 +60,17 @@ def are_held_out(users: np.ndarray, counts: np.ndarray, hash_bound: int) -> np.n
 
 
 def collect_held_out(ratings: Ratings, hash_bound: int) -> HeldOutRatings:
-    """The ratings of the users who are held out."""
+    """Bring the ratings of the held-out users to the driver."""
 
-    def held_out(packed: Iterable[Chunk | ChunkStatistics]) -> Iterable[HeldOutRatings]:
+    def select(packed: Iterable[Chunk | ChunkStatistics]) -> Iterable[RatingTable]:
         for chunk in packed:
             if isinstance(chunk, Chunk):
                 users, starts, movies, halves = unpacked(chunk)
                 counts = np.diff(starts)
                 each = np.repeat(are_held_out(users, counts, hash_bound), counts)
-                yield HeldOutRatings(np.repeat(users, counts)[each], movies[each], halves[each])
+                yield RatingTable(np.repeat(users, counts)[each], movies[each], halves[each])
 
-    found = ratings.packed.mapPartitions(held_out).collect()
+    found = ratings.packed.mapPartitions(select).collect()
     users, movies, halves = (
         np.concatenate([np.empty(0, kind), *(getattr(each, name) for each in found)])
         for name, kind in {"users": np.int32, "movies": np.int32, "halves": np.uint8}.items()
@@ -132,88 +79,41 @@ def collect_held_out(ratings: Ratings, hash_bound: int) -> HeldOutRatings:
     return HeldOutRatings(users[order], movies[order], halves[order])
 
 
-def evaluate(
-    measure: str,
-    held_out: HeldOutRatings,
-    lists: Mapping[str, NeighbourLists],
-    popular: np.ndarray,
-) -> Quality:
-    """What a run found out about itself.
+def evaluated_measures(default: str, measures: Iterable[str]) -> list[str]:
+    """The measures that a run evaluates; the one that decides comes first.
+
+    That is the default measure, with the measures that it needs. A measure that is computed from
+    all ratings would have to be computed twice, so EASE stands in for it.
 
     Args:
-        measure: that is compared with the live run's.
-        held_out: the ratings of the users who were held out.
-        lists: by measure that is judged, of at least the movies that they have kept, learnt
-            from everybody else; by movie and rank.
-        popular: ids of all rated movies, those with most raters among everybody else first.
+        default: the run's default measure.
+        measures: all measures of the run.
     """
-    hidden = _numbers(held_out.relevant.users)
-    users = np.intersect1d(held_out.relevant.users, held_out.visible.users)
-    if users.size < MIN_USERS:
-        missing = sum(hidden[user] for user in users.tolist())
-        return Quality(measure, int(users.size), missing, None, {})
-    wanted = np.array([hidden[user] for user in users.tolist()])
-    by_popularity = capped_recall(_hits(held_out, users, None, popular), wanted, K)
-    if not by_popularity.any():
-        return Quality(measure, int(users.size), int(wanted.sum()), None, {})
-    figures = {}
-    for name, each in lists.items():
-        recalls = capped_recall(_hits(held_out, users, each, popular), wanted, K)
-        lift = recalls.mean() / by_popularity.mean()
-        # Of a ratio of means over the same users, by its linear part.
-        error = np.std(recalls - lift * by_popularity, ddof=1) / math.sqrt(users.size)
-        well_known = np.isin(each.neighbours, popular[: math.ceil(popular.size / POPULAR)])
-        figures[name] = Figures(
-            recall=_told(recalls.mean()),
-            lift=_told(lift),
-            lift_error=_told(error / by_popularity.mean()),
-            popularity_share=_told(well_known.sum() / max(1, well_known.size)),
-        )
-    return Quality(
-        measure, int(users.size), int(wanted.sum()), _told(by_popularity.mean()), figures
-    )
+    if MEASURES[default].source == "ratings":
+        default = "ease" if "ease" in measures else "cosine"
+    return list(dict.fromkeys((default, *MEASURES[default].needs, "cosine")))
 
 
-def _told(figure: float) -> float:
-    return round(float(figure), DIGITS)
+def hold_out_pass(
+    held_out: HeldOutRatings,
+    blocks: Blocks,
+    thresholds: Thresholds,
+    measures: Iterable[str],
+    parameters: Mapping[str, Mapping[str, float]],
+) -> HoldOutPass:
+    """The lists that the cells take without the held-out users.
 
-
-def _numbers(users: np.ndarray) -> dict[int, int]:
-    ids, counts = np.unique(users, return_counts=True)
-    return dict(zip(ids.tolist(), counts.tolist(), strict=True))
-
-
-def _hits(
-    held_out: HeldOutRatings, users: np.ndarray, lists: NeighbourLists | None, popular: np.ndarray
-) -> np.ndarray:
-    """Which places of the users' lists have a movie that is to be found, bool [users, K]."""
-    hits = np.zeros((users.size, K), bool)
-    kept, wanted = held_out.visible, held_out.relevant
-    bounds = [
-        np.searchsorted(each.users, users, side=side)
-        for each in (kept, wanted)
-        for side in ("left", "right")
-    ]
-    for user, (start, end, first, last) in enumerate(zip(*bounds, strict=True)):
-        known = kept.movies[start:end]
-        if lists is None:
-            best = popular[: K + known.size]
-        else:
-            best = _by_score(lists, known, kept.halves[start:end])
-        best = best[~np.isin(best, known)][:K]
-        hits[user, : best.size] = np.isin(best, wanted.movies[first:last])
-    return hits
-
-
-def _by_score(lists: NeighbourLists, known: np.ndarray, halves: np.ndarray) -> np.ndarray:
-    """The neighbours of a user's movies, best first: by the sum of their scores, then by id."""
-    starts = np.searchsorted(lists.movies, known)
-    lengths = np.searchsorted(lists.movies, known, side="right") - starts
-    ends = np.cumsum(lengths)
-    rows = np.arange(ends[-1]) + np.repeat(starts - ends + lengths, lengths)
-    ids, place = np.unique(lists.neighbours[rows], return_inverse=True)
-    sums = np.bincount(place, lists.scores[rows] * np.repeat(halves, lengths), ids.size)
-    return ids[np.argsort(-sums, kind="stable")]
+    Args:
+        held_out: the ratings of those users.
+        blocks: of movies, with all users.
+        thresholds: of the published lists.
+        measures: from `evaluated_measures`.
+        parameters: by measure.
+    """
+    raters, squares = held_out.totals_of(blocks.ids)
+    others = replace(blocks, raters=blocks.raters - raters, squares=blocks.squares - squares)
+    needed = replace(thresholds, measures=pair_measures(measures, parameters))
+    return HoldOutPass(np.unique(held_out.visible.movies), others, needed)
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from moto.server import ThreadedMotoServer
 from spark import storage
 from spark.contracts.manifest import SIMILARITIES
 from spark.engine import pair_sums
-from spark.engine.engine import PAIRS
+from spark.engine.cells import PAIRS
 from spark.output import results
 from spark.parquet import write_parquet
 from tests.conftest import ROOT, Observed

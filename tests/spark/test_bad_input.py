@@ -2,7 +2,6 @@
 
 import csv
 import re
-from argparse import Namespace
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from spark import job
 from spark.contracts.movielens import FORMATS, DatasetError, Format
-from spark.ingest.ratings import Chunk
+from spark.ingest.chunks import Chunk
+from spark.ingest.dataset import Dataset, read_dataset
 from spark.ingest.rejects import UnusableFileError
 from spark.ingest.scan import scan
 from tests.conftest import Observed
@@ -90,15 +89,13 @@ def _numbers(line: str, format: Format) -> tuple[int, int, float, int] | None:
     return (user, movie, stars, time) if is_in_range else None
 
 
-def read(spark: SparkSession, path: Path) -> job.Dataset:
+def read(spark: SparkSession, path: Path) -> Dataset:
     """Read a folder as the job does."""
-    options = Namespace(
-        dataset=str(path), output=str(path / "result"), max_ratings_per_user=None, measures=[]
-    )
-    return job.read(spark.sparkContext, options)
+    output = str(path / "result")
+    return read_dataset(spark.sparkContext, str(path), output, most=None, with_tags=False)
 
 
-def rated_in(dataset: job.Dataset) -> Rated:
+def rated_in(dataset: Dataset) -> Rated:
     """All ratings that the job goes on with."""
     found: Rated = {}
     for chunk in dataset.ratings.packed.collect():
@@ -160,7 +157,7 @@ MENDED: dict[str, tuple[Format, bytes]] = {
 }  # fmt: skip
 
 # Files of which nothing can be made.
-HOPELESS: dict[str, tuple[Format, bytes]] = {
+UNUSABLE: dict[str, tuple[Format, bytes]] = {
     "empty": (DAT, b""),
     "blank lines": (DAT, b"\n\r\n \t\n"),
     "a header alone": (CSV, b"userId,movieId,rating,timestamp\n"),
@@ -210,11 +207,11 @@ def test_of_a_damaged_file_every_good_line_counts(
     "and again, the movies' file",
     promised="refused with one sentence that names the file, and samples",
 )
-@pytest.mark.parametrize("case", HOPELESS)
+@pytest.mark.parametrize("case", UNUSABLE)
 def test_a_file_of_something_else_is_refused_with_its_name_and_samples(
     spark: SparkSession, tmp_path: Path, observed: Observed, case: str
 ) -> None:
-    format, content = HOPELESS[case]
+    format, content = UNUSABLE[case]
     with pytest.raises(UnusableFileError) as refused:
         read(spark, write(tmp_path, format, content))
     assert format.ratings in str(refused.value)

@@ -20,17 +20,16 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from spark.contracts.movielens import FORMATS
-from spark.engine.engine import (
-    Thresholds,
-    best_of,
-    block_count,
-    choose_blocks,
-    collected,
-    compute,
-    shuffle_to_cells,
-)
+from spark.engine.blocks import choose_blocks
+from spark.engine.cells import CellPlan, Thresholds
 from spark.engine.entries import BLOCK_MOVIES
 from spark.engine.self_join import similarities
+from spark.engine.shuffle import (
+    best_neighbours,
+    collect_partitions,
+    compute_cells,
+    shuffle_to_cells,
+)
 from spark.ingest.ratings import read_ratings
 from tests.conftest import ROOT, Observed, movielens
 from tests.spark import oracle
@@ -54,13 +53,16 @@ def run(
     source.write_text("".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table) or "\n")
     size = source.stat().st_size
     ratings = read_ratings(spark.sparkContext, str(path), FORMATS[0], size, str(path))
-    dealt = choose_blocks(ratings, thresholds.min_co_raters, blocks)
-    first = np.array([0, 3, 65133], np.int32)
-    found = compute(shuffle_to_cells(ratings, dealt), dealt, thresholds, str(path / "pairs"), first)
+    least = thresholds.min_co_raters
+    of_movies = choose_blocks(ratings.movies, ratings.raters, ratings.squares, least, blocks)
+    range_starts = np.array([0, 3, 65133], np.int32)
+    plan = CellPlan(of_movies, thresholds, str(path / "pairs"))
+    found = compute_cells(shuffle_to_cells(ratings, of_movies), plan, range_starts)
+    merged = best_neighbours(found, thresholds.neighbours)
     best: dict[int, list] = {}
-    for number, lists in collected(best_of(found, first, thresholds.neighbours), range(first.size)):
+    for number, lists in collect_partitions(merged, found.partitions.published):
         for rows in lists.values():
-            assert (np.searchsorted(first, rows.movies, side="right") == number + 1).all()
+            assert (np.searchsorted(range_starts, rows.movies, side="right") == number + 1).all()
             assert (rows.cosines == rows.scores).all()
             for movie, *row in zip(*(column.tolist() for column in rows[:4]), strict=True):
                 best.setdefault(movie, []).append(tuple(row))
@@ -148,16 +150,6 @@ def test_skewed_users_and_movies_and_sparse_ids_are_exact(
     assert len({movie for _, movie, _ in table}) == 65_000
 
 
-def test_movies_with_too_few_raters_are_not_compared(spark: SparkSession, tmp_path: Path) -> None:
-    table = [(user, 5, 4.0) for user in range(1, 11)]
-    table += [(1 + movie % 10, movie, 4.0) for movie in range(10, 60_010)]
-    source = folder(tmp_path, ratings_dat="".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table))
-    size = (source / "ratings.dat").stat().st_size
-    ratings = read_ratings(spark.sparkContext, str(source), FORMATS[0], size, str(tmp_path))
-    assert choose_blocks(ratings, 10, 3).ids.tolist() == [5]
-    assert choose_blocks(ratings, 1, 3).ids.size == 60_001
-
-
 def skewed(busiest: int, most_raters: int, movies: int) -> Table:
     """A table of sparse ids up to the largest.
 
@@ -199,15 +191,6 @@ def pairs_of_few(table: Table, min_co_raters: int, min_score: float) -> list[tup
         if len(both) >= min_co_raters and score >= min_score:
             pairs.append((one, two, len(both), xy, xx, yy, score))
     return sorted(pairs)
-
-
-@pytest.mark.parametrize(
-    ("movies", "cores", "blocks"),
-    [(10_000, 2, 3), (60_000, 2, 15), (10, 2, 3), (1, 8, 1), (0, 2, 1)],
-)
-def test_blocks_follow_from_movies_cores_and_memory(movies: int, cores: int, blocks: int) -> None:
-    assert block_count(movies, cores, cell_bytes=2**28) == blocks
-    assert block_count(20_000, 2, cell_bytes=16 * 1000**2) == 20
 
 
 @pytest.mark.drill(

@@ -14,7 +14,8 @@ from pyspark.sql import SparkSession
 
 from spark.contracts.movielens import BLANKS, FORMATS, Format, rating_defect
 from spark.ingest import ratings as ratings_module
-from spark.ingest.ratings import Chunk, Ratings, read_ratings
+from spark.ingest.chunks import Chunk
+from spark.ingest.ratings import Ratings, read_ratings
 from tests.conftest import movielens
 
 pytestmark = pytest.mark.spark

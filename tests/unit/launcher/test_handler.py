@@ -296,7 +296,7 @@ def test_the_jobs_package_runs_from_its_bytecode_where_nothing_can_be_written(
         [
             sys.executable,
             "-c",
-            "from spark.engine import compiled_code; print(compiled_code.__file__)",
+            "from spark.runtime import compiled_code; print(compiled_code.__file__)",
         ],
         env={"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
         cwd=tmp_path,
@@ -305,7 +305,7 @@ def test_the_jobs_package_runs_from_its_bytecode_where_nothing_can_be_written(
         check=False,
     )
     # As a file on disk: numba keeps what it compiles beside it, or where it is told to.
-    assert done.stdout.strip() == str(tmp_path / "spark/engine/compiled_code.py"), done.stderr
+    assert done.stdout.strip() == str(tmp_path / "spark/runtime/compiled_code.py"), done.stderr
 
 
 def test_an_unknown_instance_type_fails_the_run_before_anything_is_paid_for(

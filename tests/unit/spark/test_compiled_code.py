@@ -14,7 +14,7 @@ PROGRAM = """
 import sys
 from pyspark import SparkFiles
 SparkFiles._root_directory, SparkFiles._is_running_on_worker = sys.argv[1], True
-from spark.engine.compiled_code import compiled
+from spark.runtime.compiled_code import compiled
 compiled("spark.ingest.scan")
 """
 

@@ -13,9 +13,10 @@ from spark.contracts.movielens import FORMATS
 from spark.engine import top_k
 from spark.engine.top_k import NeighbourLists
 from spark.ingest.movies import Catalogue, catalogue, parse_movie
+from spark.ingest.tags import read_tags
 from spark.measures import content as content_module
 from spark.measures import hybrid as hybrid_module
-from spark.measures.content import Content, content, read_tags
+from spark.measures.content import Content, content
 from spark.measures.hybrid import hybrid
 
 WEIGHTS = {"genres": 1.0, "tags": 1.0, "year": 0.5}

@@ -5,11 +5,12 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from spark.engine.engine import Blocks
+from spark.engine.blocks import Blocks
 from spark.engine.top_k import NeighbourLists
 from spark.measures.ease import ease, ease_without, inverse
-from spark.self_evaluation import held_out
-from spark.self_evaluation.held_out import HeldOutRatings, are_held_out, evaluate, hash_bound_for
+from spark.self_evaluation import figures as figures_module
+from spark.self_evaluation.figures import evaluate
+from spark.self_evaluation.held_out import HeldOutRatings, are_held_out, hash_bound_for
 
 MANY = np.arange(1, 40_001)
 
@@ -69,8 +70,8 @@ def two_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         HeldOutRatings, "are_hidden", property(lambda held_out: held_out.movies >= 100)
     )
-    monkeypatch.setattr(held_out, "MIN_USERS", 1)
-    monkeypatch.setattr(held_out, "K", 2)
+    monkeypatch.setattr(figures_module, "MIN_USERS", 1)
+    monkeypatch.setattr(figures_module, "K", 2)
 
 
 @pytest.mark.usefixtures("two_are_hidden")
@@ -114,7 +115,7 @@ def test_of_too_few_users_nothing_is_said() -> None:
 
 def test_raters_and_squares_are_counted_for_movies_in_any_order() -> None:
     held_out = asked_of([(1, 5, 2), (2, 5, 0.5), (2, 7, 5), (2, 9, 5)])
-    raters, squares = held_out.of_movies(np.array([7, 3, 5], np.int32))
+    raters, squares = held_out.totals_of(np.array([7, 3, 5], np.int32))
     assert (raters.tolist(), squares.tolist()) == ([1, 0, 2], [100, 0, 17])
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark.engine import engine, kernel, ranking, top_k
+from spark.engine import cells, kernel, ranking, top_k
+from spark.engine.blocks import Blocks
 from spark.engine.entries import HALVES_BITS, MAX_HALVES, MAX_RATERS
 from tests.spark import oracle
 
@@ -203,19 +204,19 @@ def test_a_cell_has_the_best_of_all_its_pairs_in_whatever_tiles(
 ) -> None:
     draw = np.random.default_rng(seed)
     ids = draw.permutation(np.arange(1, 18)).astype(np.int32)
-    blocks = engine.Blocks(ids, np.full(17, 9), np.full(17, 99), 2)
+    blocks = Blocks(ids, np.full(17, 9), np.full(17, 99), 2)
     i, j = (0, 0) if same else (0, 1)
     shape = blocks.ids_of(i).size, 4, blocks.ids_of(j).size
     sums = draw.integers(0, 3, shape, np.int32)  # few values: scores are often equal
     sums[:, 1:] += 1
     if same:
         sums[:] = sums * np.triu(np.ones((shape[0], shape[2]), np.int32), 1)[:, None]
-    thresholds = engine.Thresholds(1, 0.0, count, {"common": lambda pairs: pairs.n * 1.0})
+    thresholds = cells.Thresholds(1, 0.0, count, {"common": lambda pairs: pairs.n * 1.0})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "TILE_MOVIES", tile)
-        for module in (engine, top_k):
+        patch.setattr(cells, "TILE_MOVIES", tile)
+        for module in (cells, top_k):
             patch.setattr(module, "compiled", importlib.import_module)
-        [(_, found)] = engine.ranked(sums, blocks, blocks.cells.index((i, j)), thresholds)
+        [(_, found)] = cells.rank_by_measures(sums, blocks, blocks.cells.index((i, j)), thresholds)
     offers: dict[int, list[tuple[float, int]]] = {}
     rows, columns = blocks.ids_of(i).tolist(), blocks.ids_of(j).tolist()
     for row, column in np.argwhere(sums[:, 0] > 0).tolist():

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spark.engine.pairs import Pairs
 from spark.measures.ease import inverse
-from spark.measures.registry import DEFAULT, MEASURES, Pairs, pair_measures
+from spark.measures.registry import DEFAULT, MEASURES, pair_measures
 
 USERS, MOVIES = 8, 5
 HALVES = st.lists(

@@ -1,4 +1,4 @@
-"""Threads for work that leaves the GIL to others: NumPy's on large arrays, numba's, files'."""
+"""Threads for work that releases the GIL: large NumPy operations, numba, file I/O."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 def in_threads[Item, Result](
     do: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
-    """Do something with each of some items, as many at once as there are cores.
+    """Call a function for each item, on as many threads as there are cores.
 
     Yields:
-        What comes of each, in their order; what one raises is raised here.
+        The results, in the order of the items. An exception in a thread is raised here.
     """
     with ThreadPoolExecutor(os.process_cpu_count()) as threads:
         yield from threads.map(do, items)

@@ -1,4 +1,4 @@
-"""Where numba keeps what it compiled: once per executor, and never in a home."""
+"""Loads numba modules on workers; each executor keeps its own cache of compiled code."""
 
 import fcntl
 import importlib
@@ -7,27 +7,28 @@ import threading
 from pathlib import Path
 from types import ModuleType
 
-from pyspark import SparkFiles
-
 
 def compiled(module: str, meanwhile: str | None = None) -> ModuleType:
-    """Import a module of numba functions in a worker, compiled or found in the executor's cache.
+    """Import a module of numba functions on a worker; compile it or load it from the cache.
 
-    The cache stands among the executor's own files: they are writable wherever its home is not,
-    and go when it ends. One worker at a time compiles; the others find what it left.
+    The cache is in the executor's own folder. That folder is writable even where the home is not,
+    and it disappears with the executor. One worker at a time compiles; the others wait and load
+    the result.
 
     Args:
-        module: a file of its own, not in a zip, with a function `warm_up()` that calls every
+        module: a plain file (not inside a zip) with a function `warm_up()` that calls every
             compiled function once.
         meanwhile: another such module, to compile while another worker compiles this one.
 
     Raises:
-        RuntimeError: numba can keep nothing of the module there; elsewhere it may not.
+        RuntimeError: numba cannot cache the module there. It must not cache it anywhere else.
     """
+    from pyspark import SparkFiles  # here, so that the engine's arithmetic imports no Spark
+
     folder = Path(SparkFiles.getRootDirectory()).absolute() / "numba"
     folder.mkdir(exist_ok=True)
     os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
-    # Numba would look for other places: beside the module and in the home, where a node has none.
+    # By default numba also tries the module's folder and the home, which a node does not have.
     os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", "UserProvidedCacheLocator")
     loaded = importlib.import_module(module)
     if not getattr(loaded, "is_warm", False):
@@ -44,5 +45,5 @@ def compiled(module: str, meanwhile: str | None = None) -> ModuleType:
 
 
 def compile_ahead(module: str) -> None:
-    """Compile a module in the background, where this worker waits or works without the GIL."""
+    """Compile a module in the background while this worker waits or runs without the GIL."""
     threading.Thread(target=compiled, args=(module,), daemon=True).start()

@@ -1,0 +1,204 @@
+"""Compares all movies by all measures of a run.
+
+Modules that need SciPy or Spark SQL are imported inside functions: the cosine needs neither, and
+importing them takes a good part of a second in each process.
+"""
+
+import threading
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from pyspark import RDD, SparkContext
+
+from spark.command_line import JobSettings
+from spark.contracts.manifest import SIMILARITIES
+from spark.engine.blocks import block_count, choose_blocks
+from spark.engine.cells import CellPlan, HoldOutPass, Thresholds
+from spark.engine.evidence import attach_evidence
+from spark.engine.pair_sums import PairSumStore
+from spark.engine.shuffle import (
+    CellResults,
+    best_neighbours,
+    cell_memory,
+    collect_partitions,
+    compute_cells,
+    shuffle_to_cells,
+)
+from spark.engine.top_k import NeighbourLists, concatenate
+from spark.ingest.ratings import Ratings
+from spark.measures.registry import pair_measures
+from spark.output.results import SCRATCH
+from spark.progress import Stages
+from spark.runtime.compiled_code import compiled
+from spark.self_evaluation.held_out import (
+    HeldOutRatings,
+    are_held_out,
+    collect_held_out,
+    evaluated_measures,
+    hash_bound_for,
+    hold_out_pass,
+)
+from spark.storage import child
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All movies, compared.
+
+    Attributes:
+        pairs: how many pairs were written.
+        best: from `best_neighbours`, without `hybrid`.
+        held_out: the ratings of the held-out users.
+        held_out_lists: by evaluated measure, from the ratings of the other users; without `hybrid`.
+        sizes: by measure, the number of movies in its matrix.
+    """
+
+    pairs: int
+    best: RDD[Any]
+    held_out: HeldOutRatings
+    held_out_lists: dict[str, NeighbourLists]
+    sizes: dict[str, int]
+
+
+def compare(
+    context: SparkContext,
+    ratings: Ratings,
+    settings: JobSettings,
+    range_starts: np.ndarray,
+    stages: Stages,
+) -> Comparison:
+    """Compare the movies by all measures, and write the pairs.
+
+    Args:
+        context: the Spark context.
+        ratings: packed.
+        settings: of the job.
+        range_starts: from `part_starts`.
+        stages: to time.
+    """
+    names, scratch = settings.measures, child(settings.output, SCRATCH)
+    if "ease" in names:
+        threading.Thread(target=_prepare_ease, daemon=True).start()
+    with stages.stage("similarities"):
+        plan, hash_bound = _plan(context, ratings, settings)
+        held_out = collect_held_out(ratings, hash_bound)
+        if hash_bound:
+            plan = replace(plan, hold_out=_hold_out_pass(held_out, plan, settings))
+        is_held_out = partial(are_held_out, hash_bound=hash_bound)
+        to_cells = shuffle_to_cells(ratings, plan.blocks, is_held_out)
+        results = compute_cells(to_cells, plan, range_starts)
+        held_out_lists = _held_out_lists(results, settings) if hash_bound else {}
+    ranked: dict[str, list[NeighbourLists]] = {}  # here, on the driver
+    sizes: dict[str, int] = {}
+    if "ease" in names:
+        left_out = held_out if "ease" in held_out_lists else None
+        ease = rank_by_ease(plan, settings, left_out, stages)
+        ranked["ease"], sizes["ease"] = ease.lists, ease.movies
+        held_out_lists |= {} if ease.held_out_lists is None else {"ease": ease.held_out_lists}
+    if "als" in names:
+        from spark.measures.als import als
+
+        with stages.stage("als"):
+            parameters, count = settings.parameters["als"], settings.neighbours
+            ranked["als"] = list(als(context, ratings, plan.blocks, parameters, scratch, count))
+    others: dict[str, NeighbourLists] = {}
+    if ranked and plan.store:
+        with stages.stage("evidence"):
+            for name, lists in ranked.items():
+                others[name] = attach_evidence(lists, plan.blocks, plan.store)
+    best = best_neighbours(results, settings.neighbours, others)
+    return Comparison(results.pairs, best, held_out, held_out_lists, sizes)
+
+
+def _prepare_ease() -> None:
+    """Import what EASE needs while the cells are summed up; the driver has no other work then."""
+    from spark.measures import ease  # noqa: F401
+
+    compiled("spark.engine.ranking")
+
+
+def _plan(context: SparkContext, ratings: Ratings, settings: JobSettings) -> tuple[CellPlan, int]:
+    """What the cells do, without a hold-out pass; and the hash bound of the held-out users."""
+    least, parameters = settings.min_co_raters, settings.parameters
+    compared = int((ratings.raters >= least).sum())
+    count = settings.blocks or block_count(
+        compared, context.defaultParallelism, cell_memory(context)
+    )
+    limits = [
+        int(parameters[name]["limit"]) for name in settings.measures if "limit" in parameters[name]
+    ]
+    sums = child(child(settings.output, SCRATCH), "sums")
+    plan = CellPlan(
+        blocks=choose_blocks(ratings.movies, ratings.raters, ratings.squares, least, count),
+        thresholds=Thresholds(
+            least,
+            settings.min_score,
+            settings.neighbours,
+            pair_measures(settings.measures, parameters),
+        ),
+        output=child(settings.output, SIMILARITIES),
+        store=PairSumStore(sums, max(limits, default=0)),
+    )
+    return plan, hash_bound_for(ratings.users, settings.test_users)
+
+
+def _hold_out_pass(held_out: HeldOutRatings, plan: CellPlan, settings: JobSettings) -> HoldOutPass:
+    """The lists to take without the held-out users."""
+    names = evaluated_measures(settings.default_measure, settings.measures)
+    return hold_out_pass(held_out, plan.blocks, plan.thresholds, names, settings.parameters)
+
+
+def _held_out_lists(results: CellResults, settings: JobSettings) -> dict[str, NeighbourLists]:
+    """The lists of the hold-out pass, by evaluated measure; empty if cells do not rank by it."""
+    lists = best_neighbours(results, settings.neighbours)
+    parts = [each for _, each in collect_partitions(lists, results.partitions.held_out)]
+    return {
+        name: concatenate(each[name] for each in parts if name in each)
+        for name in evaluated_measures(settings.default_measure, settings.measures)
+    }
+
+
+@dataclass(frozen=True)
+class EaseLists:
+    """Neighbours by EASE, without evidence.
+
+    Attributes:
+        lists: of some movies each.
+        movies: number of movies in the matrix.
+        held_out_lists: from the ratings of the other users; None if not needed.
+    """
+
+    lists: list[NeighbourLists]
+    movies: int
+    held_out_lists: NeighbourLists | None
+
+
+def rank_by_ease(
+    plan: CellPlan, settings: JobSettings, left_out: HeldOutRatings | None, stages: Stages
+) -> EaseLists:
+    """Rank the neighbours by EASE.
+
+    Args:
+        plan: of the cells, which wrote their sums.
+        settings: of the job.
+        left_out: ratings of the users to leave out for `held_out_lists`; None to skip those lists.
+        stages: to time.
+    """
+    from spark.measures.ease import ease, ease_without, gram_matrix, inverse
+
+    assert plan.store is not None  # noqa: S101  # set by `_plan`
+    parameters, count = settings.parameters["ease"], settings.neighbours
+    with stages.stage("gram"):
+        movies, gram = gram_matrix(plan.store, plan.blocks, int(parameters["limit"]))
+    with stages.stage("inversion"):
+        weights = inverse(gram, parameters["lambda"])
+    with stages.stage("ease"):
+        lists = list(ease(movies, weights, count))
+    if left_out is None:
+        return EaseLists(lists, movies.ids.size, None)
+    with stages.stage("ease_tried"):
+        wanted = np.unique(left_out.visible.movies)
+        without = concatenate(ease_without(movies, weights, left_out, wanted, count))
+    return EaseLists(lists, movies.ids.size, without)

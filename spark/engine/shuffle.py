@@ -1,0 +1,266 @@
+"""The cells on Spark: ratings are shuffled to cells, the cells' lists to ranges of movies.
+
+A task owns one cell. Its ratings arrive as packed chunks of whole users. One pass over the cells
+serves all measures of pairs. Measures that rank movies in another way need the sums of the popular
+movies again, so a cell also writes those to files (pair_sums.py).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+from pyspark import RDD, SparkContext
+
+from spark.engine.blocks import Blocks, CellRatings, split_by_cell
+from spark.engine.cells import (
+    PAIRS,
+    CellLists,
+    CellPlan,
+    HeldOutCellRatings,
+    PairCount,
+    compute_cell,
+)
+from spark.engine.top_k import NeighbourLists, merge_top_k
+from spark.ingest.chunks import Chunk, ChunkStatistics, unpacked
+from spark.ingest.ratings import Ratings
+from spark.parquet import write_empty
+from spark.runtime.broadcast import broadcast
+from spark.runtime.compiled_code import compiled
+
+# Selects users: their ids and numbers of ratings → bool.
+type UserSelection = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class ToCell(NamedTuple):
+    """Ratings on their way to a cell.
+
+    Attributes:
+        cell: its number, which is also that of the partition.
+        ratings: what the cell needs of some users.
+    """
+
+    cell: int
+    ratings: CellRatings | HeldOutCellRatings
+
+
+class ToPartition(NamedTuple):
+    """A result of a cell on its way to a partition; see `ResultPartitions`.
+
+    Attributes:
+        partition: its number.
+        result: neighbours of a range of movies, or a number of pairs.
+    """
+
+    partition: int
+    result: "RangeLists | int"
+
+
+class RangeLists(NamedTuple):
+    """Neighbours of the movies of one range.
+
+    Attributes:
+        measure: by which they are neighbours.
+        lists: by movie and rank.
+    """
+
+    measure: str
+    lists: NeighbourLists
+
+
+@dataclass(frozen=True)
+class ResultPartitions:
+    """The partitions for the results of cells.
+
+    Each range of movies has one partition for its published lists and one for its hold-out lists.
+    The last partition receives the numbers of pairs.
+
+    Attributes:
+        range_starts: int32, the ids with which the ranges of movies begin, ascending.
+    """
+
+    range_starts: np.ndarray
+
+    @property
+    def published(self) -> range:
+        """The partitions of the published lists, in the order of the ranges."""
+        return range(self.range_starts.size)
+
+    @property
+    def held_out(self) -> range:
+        """The partitions of the hold-out lists, in the order of the ranges."""
+        return range(self.range_starts.size, 2 * self.range_starts.size)
+
+    @property
+    def pair_counts(self) -> int:
+        """The partition of the numbers of pairs."""
+        return 2 * self.range_starts.size
+
+    @property
+    def count(self) -> int:
+        """How many partitions there are."""
+        return self.pair_counts + 1
+
+    def route(self, results: Iterable[PairCount | CellLists]) -> Iterator[ToPartition]:
+        """Send the results of a cell to their partitions."""
+        for each in results:
+            if isinstance(each, PairCount):
+                yield ToPartition(self.pair_counts, each.pairs)
+            else:
+                partitions = self.held_out if each.is_held_out else self.published
+                for number, lists in by_range(each.lists, self.range_starts):
+                    yield ToPartition(partitions[number], RangeLists(each.measure, lists))
+
+
+@dataclass(frozen=True)
+class CellResults:
+    """What the pass over the cells found.
+
+    Attributes:
+        pairs: how many pairs were found.
+        partitions: the layout of `lists`.
+        lists: of all cells; read it with `best_neighbours`.
+    """
+
+    pairs: int
+    partitions: ResultPartitions
+    lists: RDD[Any]
+
+
+def shuffle_to_cells(
+    ratings: Ratings, blocks: Blocks, is_held_out: UserSelection | None = None
+) -> RDD[Any]:
+    """Send each cell the ratings that it needs; the partition is the number of the cell.
+
+    Args:
+        ratings: packed.
+        blocks: of movies.
+        is_held_out: selects the users whose ratings are marked as held out; None for no user.
+    """
+
+    def split(packed: Iterable[Chunk | ChunkStatistics]) -> Iterator[ToCell]:
+        for chunk in packed:
+            if isinstance(chunk, Chunk):
+                yield from _split_chunk(chunk, blocks, is_held_out)
+
+    return ratings.packed.mapPartitions(split).partitionBy(len(blocks.cells), _itself)
+
+
+def _split_chunk(
+    chunk: Chunk, blocks: Blocks, is_held_out: UserSelection | None
+) -> Iterator[ToCell]:
+    """Split a chunk of users by cell; held-out users come last."""
+    users, starts, movies, halves = unpacked(chunk)
+    counts = np.diff(starts)
+    held_out = np.zeros(users.size, bool) if is_held_out is None else is_held_out(users, counts)
+    if not held_out.any():
+        for cell, ratings in split_by_cell(starts, movies, halves, blocks):
+            yield ToCell(cell, ratings)
+        return
+    for some in (~held_out, held_out):
+        rows, ends = np.repeat(some, counts), np.cumsum(counts[some])
+        for cell, ratings in split_by_cell(np.append(0, ends), movies[rows], halves[rows], blocks):
+            yield ToCell(cell, HeldOutCellRatings(ratings) if some is held_out else ratings)
+
+
+def compute_cells(to_cells: RDD[Any], plan: CellPlan, range_starts: np.ndarray) -> CellResults:
+    """Compare all movies: write the pairs as Parquet and collect each cell's best neighbours.
+
+    Each cell writes its own file of pairs. The name depends only on the cell, so a second attempt
+    replaces what the first one wrote. The pairs never pass through the JVM, which would cost more
+    than all the rest.
+
+    Args:
+        to_cells: from `shuffle_to_cells`.
+        plan: with the same blocks. The pairs have the same integers and doubles, and the same
+            columns, as those of `self_join.similarities`.
+        range_starts: int32, the ids with which ranges of movies begin, ascending.
+    """
+    if plan.output:
+        write_empty(PAIRS, f"{plan.output}/none.parquet")  # in case there are no pairs at all
+    partitions = ResultPartitions(range_starts)
+
+    def compute(cell: int, received: Iterable[tuple[int, Any]]) -> Iterator[ToPartition]:
+        ratings = (each for _, each in received)
+        return partitions.route(compute_cell(cell, ratings, plan))
+
+    lists = to_cells.mapPartitionsWithIndex(compute).partitionBy(partitions.count, _itself)
+    pairs = sum(lists.context.runJob(lists.values(), _themselves, [partitions.pair_counts]))
+    return CellResults(pairs, partitions, lists)
+
+
+def best_neighbours(
+    results: CellResults, count: int, others: Mapping[str, NeighbourLists] | None = None
+) -> RDD[Any]:
+    """The best neighbours of each movie by each measure, from the lists of all cells.
+
+    Args:
+        results: from `compute_cells`.
+        count: most neighbours per movie.
+        others: lists by other measures, from `attach_evidence`.
+
+    Returns:
+        The partitions of `ResultPartitions`. Each list partition holds its own number and, by name
+        of the measure, the neighbour lists: sorted by movie, then score, then co-raters, then the
+        smaller id.
+    """
+    more: dict[int, list[RangeLists]] = {}
+    for measure, rows in (others or {}).items():
+        for number, lists in by_range(rows, results.partitions.range_starts):
+            more.setdefault(number, []).append(RangeLists(measure, lists))
+    shared = broadcast(results.lists.context, more)
+
+    def merge(
+        partition: int, received: Iterable[RangeLists]
+    ) -> Iterator[tuple[int, dict[str, NeighbourLists]]]:
+        by_measure: dict[str, list[NeighbourLists]] = {}
+        for measure, lists in chain(received, shared().get(partition, ())):
+            by_measure.setdefault(measure, []).append(lists)
+        merged = {name: merge_top_k(each, count) for name, each in by_measure.items()}
+        for name, lists in merged.items():
+            if name != "cosine":  # only the cosine is exact, so it keeps all its digits
+                compiled("spark.engine.ranking").round_all(lists.scores)
+                compiled("spark.engine.ranking").round_all(lists.cosines)
+        yield partition, merged
+
+    return results.lists.values().mapPartitionsWithIndex(merge)
+
+
+def collect_partitions(rdd: RDD[Any], partitions: range) -> list[Any]:
+    """The elements of some partitions of an RDD; the other partitions are not computed."""
+    return rdd.context.runJob(rdd, _themselves, list(partitions))
+
+
+def by_range(
+    lists: NeighbourLists, range_starts: np.ndarray
+) -> Iterator[tuple[int, NeighbourLists]]:
+    """Split lists by range of movies; a range without any neighbour is left out."""
+    range_of = np.searchsorted(range_starts, lists.movies, side="right") - 1
+    for number in np.flatnonzero(np.bincount(range_of)).tolist():
+        yield number, lists.where(range_of == number)
+
+
+def cell_memory(context: SparkContext) -> int:
+    """The memory for the sums of a cell, in bytes.
+
+    A third of a Python worker's share of the memory outside the JVM, if Spark's settings say how
+    much that is; otherwise an eighth of the JVM's memory per core.
+    """
+    conf = context.getConf()
+    size, share = conf.get("spark.executor.memoryOverhead"), 3
+    if size is None:
+        size = conf.get("spark.executor.memory") or conf.get("spark.driver.memory") or "1g"
+        share = 8
+    java: Any = context._jvm
+    bytes_ = java.org.apache.spark.network.util.JavaUtils.byteStringAsBytes(size)
+    cores = int(conf.get("spark.executor.cores", "1"))
+    return max(2**26, min(2**29, bytes_ // cores // share))
+
+
+def _itself(key: int) -> int:
+    return key
+
+
+def _themselves(elements: Iterable[Any]) -> Iterable[Any]:
+    return elements

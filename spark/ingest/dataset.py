@@ -1,0 +1,84 @@
+"""Reads a MovieLens folder: ratings, movies and tags; malformed lines are stored and counted."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from pyspark import SparkContext
+
+from spark.contracts.movielens import Format, only_format
+from spark.ingest.movies import Catalogue, catalogue, read_movies
+from spark.ingest.ratings import Ratings, read_ratings
+from spark.ingest.rejects import LineReport, refuse_unusable, write_rejects
+from spark.ingest.tags import read_tags
+from spark.storage import child, list_files
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A usable data set.
+
+    Attributes:
+        format: of its folder.
+        line_reports: by file name, the ratings file first.
+        ratings: packed; each user and movie once.
+        movies: the catalogue.
+        duplicate_movies: good lines for a movie that an earlier line describes.
+        tags: how many users gave each movie each tag; empty if tags are not read.
+    """
+
+    format: Format
+    line_reports: dict[str, LineReport]
+    ratings: Ratings
+    movies: Catalogue
+    duplicate_movies: int
+    tags: Counter[tuple[int, str]]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts of a data set that the manifest lists."""
+        of_ratings, of_movies = self.line_reports.values()
+        return {
+            "ratings": self.ratings.count,
+            "users": self.ratings.users,
+            "movies": self.movies.ids.size,
+            "duplicates": of_ratings.good - self.ratings.count - self.ratings.left_out,
+            "left_out": self.ratings.left_out,
+            "duplicate_movies": self.duplicate_movies,
+            "rejected": of_ratings.rejected + of_movies.rejected,
+        }
+
+
+def read_dataset(
+    context: SparkContext, folder: str, output: str, most: int | None, with_tags: bool
+) -> Dataset:
+    """Read a folder and store its rejected lines.
+
+    Args:
+        context: the Spark context.
+        folder: URI of the folder.
+        output: the run's prefix, for the rejected lines.
+        most: only so many ratings count per user, the latest; None for all.
+        with_tags: whether to read the tags.
+
+    Raises:
+        DatasetError: the folder is not of exactly one format, or one of its files is unusable.
+    """
+    files = list_files(folder)
+    format = only_format(files, folder)
+    listed, movie_report, rejects = read_movies(child(folder, format.movies), format)
+    if rejects:
+        write_rejects(output, format.movies, 0, rejects)
+    ratings = read_ratings(context, folder, format, files[format.ratings], output, most)
+    refuse_unusable(format.ratings, ratings.line_report, ratings.samples)
+    refuse_unusable(format.movies, movie_report, rejects)
+    movies = catalogue(listed, ratings.movies, ratings.raters)
+    return Dataset(
+        format,
+        {format.ratings: ratings.line_report, format.movies: movie_report},
+        ratings,
+        movies,
+        len(listed) - movies.listed,
+        read_tags(child(folder, format.tags), format)
+        if with_tags and format.tags in files
+        else Counter(),
+    )

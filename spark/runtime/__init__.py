@@ -1,0 +1,1 @@
+"""What every room uses on a worker: compiled modules, broadcasts, threads."""

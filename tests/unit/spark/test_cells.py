@@ -1,0 +1,160 @@
+"""Cells without Spark: together they give the oracle's pairs and neighbours, held-out or not."""
+
+import importlib
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spark.engine import cells, top_k
+from spark.engine.blocks import Blocks, choose_blocks, split_by_cell
+from spark.engine.cells import (
+    CellLists,
+    CellPlan,
+    HeldOutCellRatings,
+    HoldOutPass,
+    PairCount,
+    Thresholds,
+    compute_cell,
+)
+from spark.engine.top_k import NeighbourLists, merge_top_k
+from tests.conftest import ROOT
+from tests.spark import oracle
+
+RATINGS = st.dictionaries(
+    st.tuples(st.integers(1, 9), st.sampled_from([1, 2, 3, 5, 8, 65133, 2**31 - 1])),
+    st.integers(1, 10),
+    max_size=50,
+)
+
+type Rated = dict[tuple[int, int], int]
+
+
+@pytest.fixture(autouse=True)
+def without_spark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled modules without the folder that Spark gives a worker."""
+    for module in (cells, top_k):
+        monkeypatch.setattr(module, "compiled", importlib.import_module)
+    monkeypatch.setattr(cells, "compile_ahead", lambda _: None)
+
+
+def totals(rated: Rated) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The movies, ascending, their raters, and the sums of their squared half stars."""
+    movies = sorted({movie for _, movie in rated})
+    halves = [[half for (_, of), half in rated.items() if of == movie] for movie in movies]
+    raters = np.array([len(each) for each in halves], np.int64)
+    squares = np.array([sum(half * half for half in each) for each in halves], np.int64)
+    return np.array(movies, np.int32), raters, squares
+
+
+def split(rated: Rated, blocks: Blocks) -> dict[int, list]:
+    """The ratings that each cell receives, one user at a time."""
+    found: dict[int, list] = {}
+    for _, of_user in itertools.groupby(sorted(rated.items()), key=lambda each: each[0][0]):
+        rows = [(movie, half) for (_, movie), half in of_user]
+        movies, halves = (np.array([row[at] for row in rows]) for at in (0, 1))
+        ends = np.array([0, len(rows)])
+        for cell, ratings in split_by_cell(ends, movies, halves.astype(np.uint8), blocks):
+            found.setdefault(cell, []).append(ratings)
+    return found
+
+
+def compute(plan: CellPlan, rated: Rated, held_out: Rated) -> Iterator[PairCount | CellLists]:
+    """The results of all cells; the held-out users come first, as they may."""
+    seen, apart = split(rated, plan.blocks), split(held_out, plan.blocks)
+    for cell in range(len(plan.blocks.cells)):
+        ratings = [HeldOutCellRatings(each) for each in apart.get(cell, [])]
+        yield from compute_cell(cell, iter([*ratings, *seen.get(cell, [])]), plan)
+
+
+def merged(found: list[NeighbourLists], count: int) -> dict[int, list[tuple[int, float, int]]]:
+    """Each movie's neighbours, best first: id, score, co-raters."""
+    lists: dict[int, list[tuple[int, float, int]]] = {}
+    for movie, *row, _ in zip(*(c.tolist() for c in merge_top_k(found, count)), strict=True):
+        lists.setdefault(movie, []).append(tuple(row))
+    return lists
+
+
+def stars(rated: Rated) -> list[oracle.Rating]:
+    return [(user, movie, half / 2) for (user, movie), half in rated.items()]
+
+
+@settings(deadline=None)
+@given(
+    rated=RATINGS,
+    least=st.integers(1, 3),
+    score=st.sampled_from([0.0, 0.5, 0.9, 1.0]),
+    count=st.integers(1, 3),
+    blocks=st.integers(1, 4),
+    bound=st.integers(1, 9),
+)
+def test_cells_give_the_oracles_pairs_and_lists_of_all_users_and_of_those_not_held_out(
+    tmp_path_factory: pytest.TempPathFactory, rated: Rated, least: int, score: float, count: int,
+    blocks: int, bound: int,
+) -> None:  # fmt: skip
+    output = tmp_path_factory.mktemp("pairs")
+    others = {key: half for key, half in rated.items() if key[0] >= bound}
+    held_out = {key: half for key, half in rated.items() if key[0] < bound}
+    thresholds = Thresholds(least, score, count)
+    of_all = choose_blocks(*totals(rated), least, blocks)
+    needed = np.array([1, 2, 8], np.int32)
+    plan = CellPlan(of_all, thresholds, str(output), HoldOutPass(needed, of_all, thresholds))
+    results = list(compute(plan, others, held_out))
+
+    pairs = oracle.similarities(stars(rated), least, score)
+    tables = [pq.read_table(file).to_pylist() for file in output.iterdir()]
+    assert sorted(tuple(row.values()) for table in tables for row in table) == pairs
+    assert sum(each.pairs for each in results if isinstance(each, PairCount)) == len(pairs)
+    lists = [each for each in results if isinstance(each, CellLists)]
+    assert {each.measure for each in lists} <= {"cosine"}
+    published = [each.lists for each in lists if not each.is_held_out]
+    assert not published or merged(published, count) == oracle.neighbours(pairs, count)
+    without = oracle.neighbours(oracle.similarities(stars(others), least, score), count)
+    apart = [each.lists for each in lists if each.is_held_out]
+    expected = {movie: rows for movie, rows in without.items() if movie in needed}
+    assert (merged(apart, count) if apart else {}) == expected
+
+
+def test_a_cell_without_ratings_has_no_results() -> None:
+    blocks = choose_blocks(*totals({(1, 5): 3, (2, 7): 4}), 1, 1)
+    plan = CellPlan(blocks, Thresholds(1, 0.0, 3))
+    assert list(compute(plan, {(1, 5): 3, (2, 7): 4}, {})) == []
+
+
+def test_ratings_that_arrive_in_many_batches_give_the_same_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rated = {(user, movie): 1 + user * movie % 10 for user in range(1, 40) for movie in (1, 2, 3)}
+    plan = CellPlan(choose_blocks(*totals(rated), 1, 2), Thresholds(1, 0.0, 3))
+
+    def found() -> list[list]:
+        results = [each for each in compute(plan, rated, {}) if isinstance(each, CellLists)]
+        return [[column.tolist() for column in each.lists] for each in results]
+
+    whole = found()
+    monkeypatch.setattr(cells, "BATCH_BYTES", 8)
+    assert found() == whole != []
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["blocks", "cells", "entries", "evidence", "kernel", "pair_sums", "pairs", "ranking", "top_k"],
+)
+def test_the_arithmetic_of_the_engine_imports_no_spark(module: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; import spark.engine.{module}; sys.exit('pyspark' in sys.modules)",
+        ],
+        env={"PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == 0
