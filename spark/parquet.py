@@ -1,4 +1,4 @@
-"""Writes Parquet where the work is done: on an executor, to the folder's own kind of storage."""
+"""Writes Parquet files to any storage, on the executor that has the rows."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from spark.storage import replacing, write
 
 
 def write_parquet(batches: Iterator[pa.RecordBatch], schema: pa.Schema, uri: str) -> int:
-    """Write a file in place of one that is there; returns its rows.
+    """Write a file and replace an existing one; returns the number of rows.
 
     Args:
         batches: the rows.
@@ -17,7 +17,7 @@ def write_parquet(batches: Iterator[pa.RecordBatch], schema: pa.Schema, uri: str
         uri: of the file.
     """
     rows = 0
-    # Sums and scores hardly repeat: dictionaries of them cost time and save nothing.
+    # Sums and scores rarely repeat: dictionaries for them cost time and save nothing.
     with (
         replacing(uri) as stream,
         pq.ParquetWriter(stream, schema, use_dictionary=["movie1", "numPairs"]) as writer,
@@ -30,7 +30,7 @@ def write_parquet(batches: Iterator[pa.RecordBatch], schema: pa.Schema, uri: str
 
 
 def write_empty(schema: pa.Schema, uri: str) -> None:
-    """Write a file without rows; it is made whole before, so that the driver may repeat it.
+    """Write a file without rows. It is written as a whole, so that the driver can retry it.
 
     Args:
         schema: of its columns.

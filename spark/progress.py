@@ -1,4 +1,4 @@
-"""Tells how far the job is, while it runs: on standard error, which EMR keeps in the step's log."""
+"""Shows the job's progress on standard error, which EMR stores with the logs."""
 
 import sys
 import threading
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pyspark import SparkContext
 
-EVERY = 2.0  # seconds between two looks at how far a stage is
+INTERVAL = 2.0  # seconds between two looks at the progress
 
 
 @dataclass
@@ -17,8 +17,8 @@ class Stages:
     """The stages of the job.
 
     Attributes:
-        context: Spark's, which knows how many tasks are done.
-        timings: seconds of each stage that has ended.
+        context: the Spark context, which knows how many tasks are done.
+        timings: seconds of each finished stage.
     """
 
     context: SparkContext
@@ -26,30 +26,30 @@ class Stages:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage and tell the share of it that is done whenever that has changed."""
+        """Time a stage, and print its progress whenever it changes."""
         _say(f"{name}: started")
         start = time.monotonic()
         over = threading.Event()
-        teller = threading.Thread(target=self._tell, args=(name, over), daemon=True)
-        teller.start()
+        reporter = threading.Thread(target=self._report, args=(name, over), daemon=True)
+        reporter.start()
         try:
             yield
         finally:
             over.set()
-            teller.join()
+            reporter.join()
         self.timings[name] = round(time.monotonic() - start, 3)
         _say(f"{name}: {self.timings[name]:.1f} s")
 
-    def _tell(self, name: str, over: threading.Event) -> None:
-        told = ""
-        while not over.wait(EVERY):
+    def _report(self, name: str, over: threading.Event) -> None:
+        shown = ""
+        while not over.wait(INTERVAL):
             share = self._share()
-            if share and share != told:
+            if share and share != shown:
                 _say(f"{name}: {share}")
-                told = share
+                shown = share
 
     def _share(self) -> str:
-        """How much of the Spark jobs that run now is done."""
+        """How much of the running Spark jobs is done."""
         tracker = self.context.statusTracker()
         jobs = (tracker.getJobInfo(job) for job in tracker.getActiveJobsIds())
         ids = (stage for job in jobs if job for stage in job.stageIds)

@@ -1,9 +1,9 @@
-"""Files by URI, on the driver as on the executors: local folders and S3, by way of pyarrow.
+"""Reads and writes files by URI, on the driver and on executors: local folders, and S3.
 
-What S3 answers does not tell faults that pass from those that stay. Without credentials for a
-moment, pyarrow sends its requests unsigned, and they are forbidden as if there were no right; an
-upload whose completion was carried out but never acknowledged is unknown when it is completed
-again. The SDK repeats neither. So whatever is read or written whole is begun anew for a minute.
+S3's errors do not say whether they are transient. If credentials are missing for a moment, pyarrow
+sends unsigned requests, and they fail like requests without permission. If the completion of an
+upload succeeded but the response was lost, the retry fails because the upload no longer exists. The
+SDK retries neither. So every operation that reads or writes a whole file is retried for a minute.
 """
 
 import itertools
@@ -21,36 +21,36 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import fs
 
-S3_ATTEMPTS = 8  # of a request that S3 answers with "slow down"
-PATIENCE = 60.0  # seconds for which whole reads and writes are begun anew
-LONGEST_PAUSE = 10.0  # seconds between two of them
+S3_ATTEMPTS = 8  # of a request that S3 throttles
+PATIENCE = 60.0  # seconds for which whole reads and writes are retried
+LONGEST_PAUSE = 10.0  # seconds between two attempts, at most
 
-_LASTING = re.compile("NO_SUCH_BUCKET|NO_SUCH_KEY|HTTP status 301")  # somebody gave a wrong name
+_LASTING = re.compile("NO_SUCH_BUCKET|NO_SUCH_KEY|HTTP status 301")  # a wrong name: no retry helps
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")
 
 logger = logging.getLogger(__name__)
 
 
 def child(uri: str, name: str) -> str:
-    """The URI of something below a folder."""
+    """The URI of a file or folder below a folder."""
     return f"{uri.rstrip('/')}/{name}"
 
 
 def absolute(uri: str) -> str:
-    """A URI that means the same wherever an executor runs; a relative path becomes absolute."""
+    """A URI that means the same on every executor: a relative path becomes absolute."""
     return uri if "://" in uri or uri.startswith("file:") else str(Path(uri).absolute())
 
 
 def list_files(uri: str) -> dict[str, int]:
-    """The files in a folder and their sizes in bytes; empty where there is no such folder.
+    """The files in a folder and their sizes in bytes; empty if the folder does not exist.
 
-    What is hidden by a dot is left out.
+    Names that begin with a dot are left out.
     """
     return {name: size for name, size in _listed(uri).items() if not name.startswith(".")}
 
 
 def delete(uri: str) -> None:
-    """Delete a file or folder; one that is not there is no error."""
+    """Delete a file or folder, if it exists."""
 
     def remove(system: fs.FileSystem, path: str) -> None:
         kind = system.get_file_info(path).type
@@ -63,35 +63,35 @@ def delete(uri: str) -> None:
 
 
 def delete_unfinished(uri: str) -> None:
-    """Delete what writers that died have left in a folder; see `replacing`."""
+    """Delete the unfinished files in a folder that dead writers left; see `replacing`."""
     for name in filter(_UNFINISHED.fullmatch, _listed(uri)):
         delete(child(uri, name))
 
 
 def read(uri: str, start: int = 0, size: int | None = None) -> bytes:
-    """The bytes of a file, or some of them.
+    """Read a file, or a range of it.
 
     Args:
         uri: of the file.
-        start: the first of them.
-        size: how many, or fewer where the file ends; to its end if not given.
+        start: offset of the first byte.
+        size: number of bytes; None to read to the end. Near the end there may be fewer.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
     """
 
     def take(system: fs.FileSystem, path: str) -> bytes:
         with system.open_input_file(path) as file:
-            there = max(0, file.size() - start)
-            wanted = there if size is None else min(size, there)
-            content: bytes = file.read_at(wanted, start) if wanted else b""
+            left = max(0, file.size() - start)
+            count = left if size is None else min(size, left)
+            content: bytes = file.read_at(count, start) if count else b""
         return content
 
     return _whole(take, uri)
 
 
 def write(uri: str, content: bytes) -> None:
-    """Write a file whole, in place of one that is there; it is never seen half written."""
+    """Write a whole file and replace an existing one. Readers never see it half written."""
 
     def put(system: fs.FileSystem, path: str) -> None:
         with system.open_output_stream(path, compression=None) as stream:
@@ -101,16 +101,16 @@ def write(uri: str, content: bytes) -> None:
         with replacing(uri) as stream:
             stream.write(content)
     else:
-        _whole(put, uri)  # S3 has an object when all of it has come
+        _whole(put, uri)  # an S3 object appears only when it is complete
 
 
 @contextmanager
 def replacing(uri: str) -> Iterator[pa.NativeFile]:
-    """A stream that becomes a file, in place of one that is there; it is never seen half written.
+    """A stream that becomes a file and replaces an existing one. Readers never see it half written.
 
-    It has a name of its own until it is whole: pyarrow completes an object of S3 also where its
-    writer fails. Readers pass over names that begin with a dot, such as one that a killed worker
-    has left.
+    The stream has a temporary name until it is complete, because pyarrow completes an S3 object
+    even if its writer fails. Temporary names begin with a dot, and readers skip those: a killed
+    worker may leave one behind.
     """
     system, path = _open(uri)
     folder, _, name = path.rpartition("/")
@@ -118,7 +118,7 @@ def replacing(uri: str) -> Iterator[pa.NativeFile]:
     if _is_on_disk(uri):
         system.create_dir(folder)
     try:
-        # Without a word on compression pyarrow takes a name such as .gz for one.
+        # By default, pyarrow compresses if the name ends in .gz or the like.
         with system.open_output_stream(f"{folder}/{unfinished}", compression=None) as stream:
             yield stream
     except BaseException:
@@ -145,26 +145,26 @@ def _listed(uri: str) -> dict[str, int]:
 
 
 def _whole[T](work: Callable[[fs.FileSystem, str], T], uri: str) -> T:
-    """What some work with a URI gives, which is begun anew while S3 fails and that may pass.
+    """Call a function, and call it again while S3 fails with an error that may be transient.
 
     Args:
-        work: is given the file system and the path there; changes nothing if it is repeated.
-        uri: of what it works with.
+        work: takes the file system and the path on it; repeating it must be harmless.
+        uri: of the file or folder.
     """
     end = time.monotonic() + PATIENCE
     for attempt in itertools.count():
         try:
             return work(*_open(uri))
         except OSError as error:
-            told = str(error)
+            message = str(error)
             pause = min(2.0**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311
-            is_passing = "AWS Error" in told and not _LASTING.search(told)
-            if not is_passing or time.monotonic() + pause > end:
+            is_transient = "AWS Error" in message and not _LASTING.search(message)
+            if not is_transient or time.monotonic() + pause > end:
                 raise
-            logger.warning("again in %.0f s: %s", pause, told)
+            logger.warning("retrying in %.0f s: %s", pause, message)
             time.sleep(pause)
-            _s3.cache_clear()  # a client asks for new credentials every five minutes, a new one now
-    raise AssertionError("there is no last attempt")
+            _s3.cache_clear()  # a new client fetches credentials at once
+    raise AssertionError("unreachable: the loop returns or raises")
 
 
 def _is_on_disk(uri: str) -> bool:
@@ -172,7 +172,7 @@ def _is_on_disk(uri: str) -> bool:
 
 
 def _open(uri: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a URI and the path there; names stand for themselves, `%20` too."""
+    """The file system of a URI, and the path on it. Names are not decoded: `%20` stays `%20`."""
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme == "file":
         return fs.LocalFileSystem(), str(Path(rest if separator else uri.removeprefix("file:")))
@@ -184,11 +184,11 @@ def _open(uri: str) -> tuple[fs.FileSystem, str]:
 
 @cache
 def _s3(bucket: str) -> fs.S3FileSystem:
-    """S3 as this machine may use it; the cluster's request names the region, else S3 is asked."""
+    """An S3 client. The cluster's request sets the region; without it, pyarrow asks S3."""
     region = os.environ.get("AWS_REGION") or fs.resolve_s3_region(bucket)
     return fs.S3FileSystem(
         region=region,
         endpoint_override=os.environ.get("AWS_ENDPOINT_URL_S3", os.environ.get("AWS_ENDPOINT_URL")),
-        allow_delayed_open=True,  # one PUT for what is below 10 MB, no upload in parts
+        allow_delayed_open=True,  # one PUT instead of a multipart upload for files below 10 MB
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS),
     )

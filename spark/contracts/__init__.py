@@ -1,1 +1,1 @@
-"""What the job and the functions agree on. Standard library only, so that Lambdas can import it."""
+"""What the job and the functions share: formats, manifest, quality. Standard library only."""

@@ -1,6 +1,6 @@
-"""The manifest: what one run wrote, told by the job last of all, checked by the indexer first.
+"""The manifest: what a run wrote. The job writes it last; the indexer checks it first.
 
-Imports nothing of the project: it is the contract between the job and the indexer.
+Standard library only.
 """
 
 import json
@@ -31,9 +31,9 @@ class Part:
     """One file of the output.
 
     Attributes:
-        name: path below the run's output prefix, `/` separated.
-        records: lines or rows in it.
-        bytes: its size.
+        name: path below the run's output prefix, with `/` as separator.
+        records: number of lines or rows.
+        bytes: size.
         sha256: of its bytes, hexadecimal.
     """
 
@@ -48,22 +48,21 @@ class Manifest:
     """What a run computed.
 
     Attributes:
-        measure: the similarity measure that answers by default; one of `measures`.
-        measures: the similarity measures that `neighbours` has lists of, each with its parameters.
-        coverage: of each measure the share of the catalogue that has at least ten neighbours by it.
+        measure: the default similarity measure; one of `measures`.
+        measures: the similarity measures in `neighbours`, each with its parameters.
+        coverage: by measure, the share of the catalogue that has at least ten neighbours by it.
         dataset: `format` and, per file, `lines`.
         parameters: `min_co_raters`, `min_score`, `neighbours`, `max_ratings_per_user` (or null).
-        counts: `ratings` that were used (each user and movie once), `users`, `movies` (of the
-            catalogue),
-            `duplicates` (good lines that a later rating of the same user and movie replaced),
-            `left_out` (ratings beyond the most that count of a user),
-            `duplicate_movies` (good lines of a movie that an earlier line describes), `rejected`
+        counts: `ratings` that count (each user and movie once), `users`, `movies` (of the
+            catalogue), `duplicates` (good lines that a later rating of the same user and movie
+            replaced), `left_out` (ratings beyond the limit per user),
+            `duplicate_movies` (good lines for a movie that an earlier line describes), `rejected`
             (lines of both files), `pairs`, `movies_with_neighbours`.
         rejects: rejected lines per file name and kind of defect.
         neighbours: the parts of `neighbours/`, one gzip JSON line per movie of the catalogue.
-        titles: the one part of the titles catalogue, gzip JSON Lines.
-        similar_users: the parts of `similar-users/`, which nothing reads; none unless asked for.
-        quality: quality.json, see quality.py; None where the run did not judge itself.
+        titles: the only part of the titles catalogue, gzip JSON Lines.
+        similar_users: the parts of `similar-users/`, which nothing reads; empty by default.
+        quality: quality.json, see quality.py; None if the run did not evaluate itself.
         timings: seconds per stage.
         created_at: when the job finished, ISO 8601 in UTC.
         schema_version: of this file.
@@ -85,7 +84,7 @@ class Manifest:
     schema_version: int = field(default=SCHEMA_VERSION)
 
     def to_json(self) -> str:
-        """The manifest as the text of manifest.json."""
+        """The text of manifest.json."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -93,7 +92,7 @@ class Manifest:
         """Read manifest.json.
 
         Raises:
-            ManifestError: not JSON, a field is missing or unknown, or the schema is not this one.
+            ManifestError: invalid JSON, a missing or unknown field, or another schema.
         """
         try:
             document = json.loads(text)
@@ -123,10 +122,10 @@ class Manifest:
 
 
 def _check(manifest: Manifest) -> None:
-    """See that each field holds what it says, for all that follows relies on it.
+    """Check the value of each field; all later code relies on them.
 
     Raises:
-        ManifestError: one does not.
+        ManifestError: a value is invalid.
     """
     parts = [*manifest.neighbours, manifest.titles, *manifest.similar_users]
     parts += [] if manifest.quality is None else [manifest.quality]
@@ -140,7 +139,7 @@ def _check(manifest: Manifest) -> None:
     if len({part.name for part in parts if _is_text(part.name)}) < len(parts):
         wrong.append("a part without a name of its own")
     if not wrong and (listed := sum(part.records for part in manifest.neighbours)):
-        # A line for every movie of the catalogue: a part that was taken out is missed.
+        # One line for every movie of the catalogue, so that a removed part is noticed.
         movies = manifest.counts.get("movies")
         wrong += [] if listed == movies else [f"{listed} lines of neighbours for {movies} movies"]
     if wrong:
@@ -162,7 +161,7 @@ def _is_count(value: object) -> bool:
 
 
 def _holds(is_one: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Whether something is an object of such values."""
+    """Whether a value is an object all of whose values pass a check."""
     return lambda value: isinstance(value, dict) and all(map(is_one, value.values()))
 
 

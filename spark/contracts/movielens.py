@@ -1,7 +1,7 @@
-"""The MovieLens folder formats: which files make a data set and what a good line of each holds.
+"""The MovieLens folder formats: which files make a data set, and what makes a line good.
 
-Imports nothing of the project, so that the job reads by it, the launcher checks by it before a
-cluster is paid for, and the laptop tools name files by it.
+Standard library only. The job reads by these rules, and the launcher checks by them before a
+cluster costs money. The tools on a laptop name files by them.
 """
 
 import csv
@@ -14,11 +14,11 @@ MAX_ID = 2**31 - 1
 MIN_RATING = 0.5
 MAX_RATING = 5.0
 RATING_STEP = 0.5
-# A file with a larger share of malformed lines than this is not what its name says.
+# A file with a larger share of malformed lines is not what its name says.
 UNUSABLE_SHARE = 0.5
-# Characters of a line; MovieLens' longest has some hundred.
+# Characters of a line; the longest in MovieLens has a few hundred.
 MAX_LINE = 2**16
-# What may stand around a title, and all there is in a line that is none.
+# These may surround a title. A line of nothing else is blank.
 BLANKS = " \t\n\v\f\r"
 
 type FormatName = Literal["dat", "csv", "100k"]
@@ -36,9 +36,9 @@ class Format:
         ratings_separator: between the columns of the ratings file.
         movies_separator: between the columns of the movies file.
         header: whether the first line of both files names the columns.
-        movies_columns: the columns of a movies line.
-        tags: file name of the tags (user, movie, tag, timestamp), separated as the ratings are; a
-            folder is complete without it. Empty where the family has none.
+        movies_columns: number of columns of a movies line.
+        tags: file name of the tags (user, movie, tag, timestamp), with the separator of the
+            ratings. A folder is complete without it. Empty if the family has no tags.
     """
 
     name: FormatName
@@ -52,7 +52,7 @@ class Format:
 
     @property
     def files(self) -> tuple[str, str]:
-        """The names of the files that make a complete folder."""
+        """The names of the files that make a folder complete."""
         return self.ratings, self.movies
 
 
@@ -76,7 +76,7 @@ NO_GENRES = "(no genres listed)"
 
 
 class DatasetError(Exception):
-    """A folder that cannot be computed on; the message is for the person who dropped it."""
+    """An unusable folder; the message is for the person who dropped it."""
 
 
 def formats_in(names: Iterable[str]) -> list[Format]:
@@ -86,14 +86,14 @@ def formats_in(names: Iterable[str]) -> list[Format]:
 
 
 def only_format(names: Iterable[str], where: str) -> Format:
-    """The one format that a folder's file names make complete.
+    """The one format that a folder's file names complete.
 
     Args:
         names: file names in the folder, without their path.
         where: the folder, for the message.
 
     Raises:
-        DatasetError: no format is complete, or more than one is.
+        DatasetError: no format is complete, or more than one.
     """
     present = sorted(set(names) & FILES)
     found = formats_in(present)
@@ -101,7 +101,7 @@ def only_format(names: Iterable[str], where: str) -> Format:
         wanted = ", ".join(" + ".join(format.files) for format in FORMATS)
         seen = ", ".join(present) or "none of these"
         raise DatasetError(
-            f"{where} is no MovieLens folder: it needs one of {wanted}; found {seen}"
+            f"{where} is not a MovieLens folder: it needs one of {wanted}; found {seen}"
         )
     if len(found) > 1:
         both = " and ".join(" + ".join(format.files) for format in found)
@@ -110,7 +110,7 @@ def only_format(names: Iterable[str], where: str) -> Format:
 
 
 def decode(line: bytes) -> str:
-    """A line's text: UTF-8 where it can be, else ISO-8859-1: 1M's movies.dat and u.item are."""
+    """A line's text: UTF-8 if it is valid, else ISO-8859-1, as in 1M's movies.dat and u.item."""
     try:
         return line.decode()
     except UnicodeDecodeError:
@@ -118,9 +118,9 @@ def decode(line: bytes) -> str:
 
 
 def split_line(line: str, separator: str) -> list[str]:
-    """The columns of one line; a comma separates as CSV does, with quoted fields.
+    """The columns of a line; with a comma as separator, fields may be quoted as in CSV.
 
-    A line whose quotes are not those of CSV (one is open, or text follows a closed one) has none.
+    A line with invalid CSV quotes (an open quote, or text after a closing one) has no columns.
     """
     if separator != "," or '"' not in line:
         return line.split(separator)
@@ -139,11 +139,11 @@ def _is_id(text: str) -> bool:
 
 
 def rating_defect(line: str, format: Format) -> Defect | None:
-    """What is wrong with one line of a ratings file, or None where it is good.
+    """The defect of a line of a ratings file, or None if the line is good.
 
-    A good line has at most MAX_LINE characters and four columns: user and movie id in 1..2^31-1,
-    a rating in half stars from 0.5 to 5, a timestamp in whole seconds since 1970. The job applies
-    the same rules with a compiled scanner; a test holds the two against each other.
+    A good line has at most MAX_LINE characters and four columns: user and movie id in 1..2^31-1, a
+    rating in half stars from 0.5 to 5, and a timestamp in whole seconds since 1970. The job applies
+    the same rules with a compiled scanner; a test compares the two.
     """
     if len(line) > MAX_LINE:
         return "length"
@@ -163,10 +163,10 @@ def rating_defect(line: str, format: Format) -> Defect | None:
 
 
 def movie_defect(line: str, format: Format) -> Defect | None:
-    """What is wrong with one line of a movies file, or None where it is good.
+    """The defect of a line of a movies file, or None if the line is good.
 
     A good line has at most MAX_LINE characters, the format's number of columns, a movie id in
-    1..2^31-1 and a title.
+    1..2^31-1, and a title.
     """
     if len(line) > MAX_LINE:
         return "length"
@@ -181,9 +181,9 @@ def movie_defect(line: str, format: Format) -> Defect | None:
 
 
 def tag_of(line: str, format: Format) -> tuple[int, str] | None:
-    """The movie and the tag, in lower case, of a line of a tags file; None where it is no good one.
+    """The movie and the tag (in lower case) of a line of a tags file; None if the line is bad.
 
-    Tags only add to what is known of movies: a bad line of theirs is passed over.
+    Tags are optional information, so bad lines are skipped.
     """
     columns = split_line(line, format.ratings_separator) if len(line) <= MAX_LINE else []
     if len(columns) != 4 or not _is_id(columns[1]):

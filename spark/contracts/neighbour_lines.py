@@ -1,6 +1,6 @@
-"""A line of `neighbours/` as its readers take it: a movie's neighbours by one measure.
+"""How to read a line of `neighbours/`: a movie's neighbours by one measure.
 
-Imports nothing of the project: the query reads by it, as does the notebook.
+The query function and the notebook use it. Standard library only.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ def neighbours_of(line: Mapping[str, Any], measure: str) -> list[dict[str, Any]]
     """A movie's neighbours by a measure, best first.
 
     Args:
-        line: a line of `neighbours/`, see spark/output/neighbours.py.
-        measure: one of the run's.
+        line: of `neighbours/`; see spark/output/neighbours.py.
+        measure: one of the run's measures.
 
     Returns:
-        Of each neighbour `movie_id`, `title`, `year`, `genres`, `score` by the measure, `co_raters`
-        and `cosine`: the score of the co-raters, None where they are too few for one.
+        For each neighbour `movie_id`, `title`, `year`, `genres`, `score` by the measure,
+        `co_raters`, and `cosine`: over the co-raters, None if there are too few for one.
     """
     others = line["others"]
     return [

@@ -1,7 +1,7 @@
-"""quality.json: how well a run's neighbours find what users liked, told by the run about itself.
+"""quality.json: how well a run's neighbours predict what users liked; the run evaluates itself.
 
-Imports nothing of the project: it is a contract between the job, which writes it before its
-manifest, and the indexer, which compares it with the live run's.
+The job writes it before its manifest. The indexer compares it with the live run's. Standard library
+only.
 """
 
 import json
@@ -12,7 +12,7 @@ SCHEMA_VERSION = 1
 
 
 class QualityError(Exception):
-    """A quality.json that cannot be compared with another; the message says why."""
+    """A quality.json that cannot be compared; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class Figures:
     """How well one measure did.
 
     Attributes:
-        recall: of each user's hidden liked movies the share found among the 20 best, of at most
-            20; the mean over the users.
-        lift: `recall` by that of the most rated movies: 1 is as good as a list that is the same
-            for everybody. Data sets differ in it far less than in `recall`.
+        recall: for each user, the share of hidden liked movies among the 20 best, capped at 20; the
+            mean over the users.
+        lift: `recall` divided by the recall of the most rated movies: 1 is as good as the same list
+            for everybody. It varies far less between data sets than `recall`.
         lift_error: its standard error over the users.
-        popularity_share: of the neighbours of these users' movies the share that is among the
-            tenth of all movies that most users rated.
+        popularity_share: the share of these users' neighbours that are among the tenth of all
+            movies with most raters.
     """
 
     recall: float
@@ -40,13 +40,14 @@ class Quality:
     """What a run found about itself.
 
     Attributes:
-        measure: that is compared with the live run's: the one that answers by default; for `als`,
-            which would have to be factorised twice, `ease`.
-        users: who were asked: apart from all that was learnt from.
-        hidden: liked movies of theirs that were looked for.
-        popularity_recall: `Figures.recall` of the most rated movies; None of too few users.
-        measures: figures of each measure that was judged, the default one and the tutorial's at
-            least; none of too few users, for whom nothing can be said.
+        measure: the measure to compare with the live run's: the default measure, or `ease` in place
+            of `als`, which would have to be factorised twice.
+        users: the held-out users; no evaluated list uses their ratings.
+        hidden: how many of their liked movies were hidden.
+        popularity_recall: `Figures.recall` of the most rated movies; None if there are too few
+            users.
+        measures: figures by evaluated measure, at least for the default one and the tutorial's
+            cosine; empty if there are too few users to say anything.
         schema_version: of this file.
     """
 
@@ -59,7 +60,7 @@ class Quality:
 
     @property
     def default(self) -> Figures | None:
-        """The figures of the measure that answers by default, if there are any."""
+        """The figures of `measure`, if there are any."""
         return self.measures.get(self.measure)
 
     def to_json(self) -> str:
@@ -71,7 +72,7 @@ class Quality:
         """Read quality.json.
 
         Raises:
-            QualityError: not JSON, or not of this schema.
+            QualityError: invalid JSON, or another schema.
         """
         try:
             document: dict[str, Any] = json.loads(text, parse_constant=_refuse)
@@ -87,4 +88,4 @@ class Quality:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no figure")
+    raise ValueError(f"{constant} is not a figure")

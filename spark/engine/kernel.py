@@ -34,7 +34,7 @@ from spark.engine.entries import HALVES_BITS, MAX_HALVES
 
 FLUSH = 1310
 
-# Typed, because numba makes an int64, and of it a float, of uint64 and a plain integer.
+# Typed, because numba turns uint64 and a plain integer into int64, and that into a float.
 _BITS, _HALVES = np.uint16(HALVES_BITS), np.uint16((1 << HALVES_BITS) - 1)
 _XY, _XX, _YY = np.uint64(11), np.uint64(28), np.uint64(45)
 _COUNT, _SUM = np.uint64((1 << 11) - 1), np.uint64((1 << 17) - 1)
@@ -66,14 +66,14 @@ def add_pairs(row_lengths, row_entries, column_lengths, column_entries, same, su
     """Add the co-ratings of some users to the sums of a cell.
 
     Args:
-        row_lengths: how many ratings of the row block each user has, uint16 [users].
+        row_lengths: how many ratings each user has in the row block, uint16 [users].
         row_entries: those ratings, uint16, by user, ascending.
-        column_lengths: the same of the column block.
-        column_entries: the same of the column block.
+        column_lengths: the same for the column block.
+        column_entries: the same for the column block.
         same: whether both blocks are the same; then only columns after the row's movie count.
         sums: n, X, A, B as int32 [row movies, 4, column movies]; added to.
     """
-    # NumPy makes the arrays: what numba allocates costs it half a second to compile.
+    # NumPy makes the arrays: an allocation in numba costs half a second to compile.
     column_starts = np.append(0, np.cumsum(column_lengths, dtype=np.int64))
     raters = np.bincount(row_entries >> HALVES_BITS, minlength=sums.shape[0])
     visits = (
@@ -88,7 +88,7 @@ def add_pairs(row_lengths, row_entries, column_lengths, column_entries, same, su
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _find_visits(row_lengths, row_entries, column_starts, same, ends, first, last, rating):
-    """Sort the row entries by movie; of each rater, which of his column entries to visit.
+    """Sort the row entries by movie, and find which column entries each rater visits.
 
     Args:
         row_lengths: see `add_pairs`.
@@ -96,8 +96,8 @@ def _find_visits(row_lengths, row_entries, column_starts, same, ends, first, las
         column_starts: where each user's column entries begin, and the last ends, int64 [users + 1].
         same: see `add_pairs`.
         ends: int64 [row movies], where each movie's raters begin; receives where they end.
-        first: uint32 [row entries]; receives of each rater the first column entry.
-        last: receives the one after the last.
+        first: uint32 [row entries]; receives each rater's first column entry.
+        last: receives the index after each rater's last column entry.
         rating: uint8; receives half stars.
     """
     k = 0
@@ -118,10 +118,10 @@ def _visit(ends, first, last, rating, column_entries, table, words, sums):
     """Add up, for each row movie, what its raters gave the column movies.
 
     Args:
-        ends: from `_find_visits`, as `first`, `last` and `rating`.
-        first: see there.
-        last: see there.
-        rating: see there.
+        ends: from `_find_visits`, like `first`, `last` and `rating`.
+        first: see `_find_visits`.
+        last: see `_find_visits`.
+        rating: see `_find_visits`.
         column_entries: see `add_pairs`.
         table: WORDS.
         words: the accumulators, uint64 [column movies], zero.
@@ -162,7 +162,7 @@ def is_worse(score, n, movie, than_score, than_n, than_movie):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def keep_top_k(best, of):
-    """Leave a movie no more neighbours than are wanted, the best: the worst of them last.
+    """Keep only the `count` best neighbours of a movie, the worst of them last.
 
     Hoare's quickselect (Find, CACM 1961).
     """
@@ -196,17 +196,17 @@ def keep_top_k(best, of):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def push(sizes, s, c, m, x, of, score, n, movie, cosine):
-    """Put a neighbour to the best of a movie; whether there is no more room: `keep_top_k` is due.
+    """Add a neighbour of a movie; returns whether the room is full, so that `keep_top_k` is due.
 
-    Takes the arrays one by one: to take apart a tuple of them for each neighbour is ten times as
-    slow, and so is a call of `keep_top_k` in here.
+    Takes the arrays one by one: unpacking a tuple of them for each neighbour is ten times slower,
+    and so is calling `keep_top_k` in here.
 
     Args:
-        sizes: from `empty_top_k`, as `s`, `c`, `m` and `x`.
-        s: see there.
-        c: see there.
-        m: see there.
-        x: see there.
+        sizes: from `empty_top_k`, like `s`, `c`, `m` and `x`.
+        s: scores.
+        c: co-raters.
+        m: ids.
+        x: cosines.
         of: the movie.
         score: of the neighbour, not below the movie's least.
         n: its co-raters.
@@ -221,7 +221,7 @@ def push(sizes, s, c, m, x, of, score, n, movie, cosine):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def keep_pairs(sums, row_ids, column_ids, least, row, integers, doubles, best, first_column):
-    """The pairs of a cell that pass both thresholds, of as many row movies as fit.
+    """The pairs of a cell that pass both thresholds, for as many row movies as fit.
 
     Args:
         sums: from `add_pairs`.
@@ -230,12 +230,12 @@ def keep_pairs(sums, row_ids, column_ids, least, row, integers, doubles, best, f
         least: the thresholds: least n, which is at least 1, and least score.
         row: row movie to begin with.
         integers: int32 [3, at least column movies]; receives smaller id, larger id, n.
-        doubles: float64 [4, as many]; receives Σxy, Σxx, Σyy and the score.
-        best: from `empty_top_k`, of the row movies and, behind them, the column movies.
+        doubles: float64 [4, like `integers`]; receives Σxy, Σxx, Σyy and the score.
+        best: from `empty_top_k`, for the row movies and then the column movies.
         first_column: where in `best` the column movies begin: 0 on the diagonal.
 
     Returns:
-        The row movie to go on with, and how many pairs were written.
+        The row movie to continue with, and the number of pairs written.
     """
     size = 0
     min_co_raters, min_score = least
@@ -268,15 +268,15 @@ def keep_pairs(sums, row_ids, column_ids, least, row, integers, doubles, best, f
 
 
 def empty_top_k(movies: int, count: int) -> tuple[np.ndarray, ...]:
-    """Room for the best neighbours of some movies, at most `count` of each.
+    """Room for the best neighbours of some movies, at most `count` for each.
 
-    There is room for twice as many; when it is full the better half stays. So most of those that
-    are offered cost a comparison, and one that is taken no more than its share of a selection.
+    There is room for twice as many. When it is full, the better half stays. So most offers cost one
+    comparison, and one that is stored costs its share of a selection.
 
     Returns:
-        Of each movie how many neighbours it has yet, int32 [movies], the score below which it takes
-        none, float64 [movies], and their scores, float64, co-raters and ids, int32, and cosines,
-        float64, [movies, twice as many as are wanted].
+        For each movie the number of its neighbours so far, int32 [movies]; the score below which it
+        takes none, float64 [movies]; and the neighbours' scores, float64, co-raters and ids, int32,
+        and cosines, float64, [movies, 2 · count] each.
     """
     shape = movies, 2 * count
     sizes, numbers = np.zeros(movies, np.int32), np.empty(shape, np.int32)
@@ -286,11 +286,11 @@ def empty_top_k(movies: int, count: int) -> tuple[np.ndarray, ...]:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def offer_all(best, movies, scores, numbers, neighbours, cosines):
-    """Offer neighbours to the best of movies.
+    """Offer neighbours to the top-k lists of movies.
 
     Args:
         best: from `empty_top_k`.
-        movies: of each neighbour the movie, its row in `best`, int64 [neighbours].
+        movies: for each neighbour the row of its movie in `best`, int64 [neighbours].
         scores: of the neighbours, float64.
         numbers: co-raters, int32.
         neighbours: ids, int32.
@@ -307,7 +307,7 @@ def offer_all(best, movies, scores, numbers, neighbours, cosines):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def sort_best_first(best):
-    """Leave each movie the best neighbours, best first; Shell's sort (CACM 1959)."""
+    """Keep each movie's best neighbours and sort them, best first; Shell's sort (CACM 1959)."""
     sizes, _, s, c, m, x = best
     for of in range(sizes.size):
         keep_top_k(best, of)
@@ -325,7 +325,7 @@ def sort_best_first(best):
 
 
 def warm_up() -> None:
-    """Compile everything for the types it is used with."""
+    """Compile everything for the types that are used."""
     lengths, entries = np.ones(1, np.uint16), np.ones(1, np.uint16)
     for array in (lengths, entries):
         array.flags.writeable = False  # as they come from Arrow

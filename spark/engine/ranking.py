@@ -1,7 +1,7 @@
-"""Ranking by other scores than the cosine: whole rows and cells of scores, the best of them kept.
+"""Ranking by other scores than the cosine: offers whole rows and tiles of scores to top-k lists.
 
-Apart from kernel.py, because the cosine alone needs none of it and each function costs a good part
-of a second to compile.
+Separate from kernel.py, because the cosine needs none of it, and each function takes a good part of
+a second to compile.
 """
 
 import numpy as np
@@ -9,24 +9,24 @@ from numba import njit
 
 from spark.engine.kernel import empty_top_k, is_worse, keep_top_k, push, score_of
 
-SIGNIFICANT = 6  # digits of a score that is not exact: more depend on the order of additions
-LIFT = 1e-5  # more than rounding to so many digits adds to a score, of the score
+SIGNIFICANT = 6  # digits of a score; more would depend on the order of additions
+LIFT = 1e-5  # rounding raises a score by a smaller share than this
 POWERS = 10.0 ** np.arange(23)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def rounded(score):
-    """A score above 0 to SIGNIFICANT digits: the double nearest to the decimal."""
+    """A score above 0, rounded to SIGNIFICANT digits: the double nearest to the decimal."""
     digits = SIGNIFICANT - 1 - int(np.floor(np.log10(score)))
     if digits < 0 or digits > 22:
         return score
-    scale = POWERS[digits]  # exact, so that the quotient is the nearest double
+    scale = POWERS[digits]  # exact, so the quotient is the nearest double
     return np.rint(score * scale) / scale
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def round_all(scores):
-    """Replace scores by what `rounded` makes of them; what is no number stays."""
+    """Round scores in place; NaN stays NaN."""
     for k in range(scores.size):
         if scores[k] > 0.0:
             scores[k] = rounded(scores[k])
@@ -34,15 +34,15 @@ def round_all(scores):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def offer_scores(scores, sums, row_ids, column_ids, first_row, first_column, best):
-    """Offer the pairs of some row movies by another score than the cosine, where it is above 0.
+    """Offer the pairs of a tile by another score than the cosine, if it is above 0.
 
     Args:
-        scores: float64 [rows, columns]; of a pair without co-raters 0 or no number.
-        sums: of these rows, see `add_pairs`.
+        scores: float64 [rows, columns]; 0 or NaN for a pair without co-raters.
+        sums: of the tile, see `add_pairs`.
         row_ids: ids of the row movies, int32.
         column_ids: ids of the column movies, int32.
         first_row: where in `best` these row movies begin.
-        first_column: where in `best` the column movies begin.
+        first_column: where in `best` these column movies begin.
         best: from `empty_top_k`.
     """
     sizes, least, s, c, m, x = best
@@ -63,18 +63,18 @@ def offer_scores(scores, sums, row_ids, column_ids, first_row, first_column, bes
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def offer_rows(best, scores, own, others, raters):
-    """Offer whole rows of scores, rounded, where they are above 0; of equal ones the better known.
+    """Offer whole rows of scores above 0, rounded; of equal ones the movie with more raters wins.
 
     Args:
-        best: from `empty_top_k`, a row for each movie; gets raters instead of co-raters.
+        best: from `empty_top_k`, one row per movie; stores raters in place of co-raters.
         scores: float64 [movies, others].
-        own: ids of the movies, which are not their own neighbours, int32.
+        own: ids of the movies, int32. A movie is not its own neighbour.
         others: ids of the others, int32.
         raters: of the others, int32.
     """
     sizes, least, s, c, m, x = best
-    worst = (s.shape[1] >> 1) - 1  # where `keep_top_k` puts it
-    last, as_rounded = 0.0, 0.0  # equal scores come in crowds: of movies with the same genres
+    worst = (s.shape[1] >> 1) - 1  # where `keep_top_k` puts the worst neighbour
+    last, as_rounded = 0.0, 0.0  # many scores are equal: those of movies with the same genres
     for i in range(own.size):
         for j in range(others.size):
             score = scores[i, j]
@@ -91,7 +91,7 @@ def offer_rows(best, scores, own, others, raters):
 
 
 def warm_up() -> None:
-    """Compile everything for the types it is used with."""
+    """Compile everything for the types that are used."""
     scores, sums = np.zeros((1, 1)), np.zeros((1, 4, 1), np.int32)
     ids, best = np.ones(1, np.int32), empty_top_k(2, 1)
     offer_scores(scores, sums, ids, ids, 0, 1, best)

@@ -1,6 +1,6 @@
-"""Item-item similarity by self-join: the tutorial's program, plain and exact.
+"""Item-item similarity by a self-join: the tutorial's program, plain and exact.
 
-It is the oracle that tests and benchmarks hold faster engines against.
+Tests and benchmarks compare faster engines with it.
 """
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -12,13 +12,13 @@ from spark.contracts.movielens import Format
 def similarities(ratings: DataFrame, min_co_raters: int, min_score: float) -> DataFrame:
     """The cosine similarity of every pair of movies over the users who rated both.
 
-    The sums are exact, since products of half stars are quarters and doubles hold those; `cosine`
-    makes the score of them.
+    The sums are exact: products of half stars are quarters, and doubles hold those exactly.
+    `cosine` computes the score from them.
 
     Args:
-        ratings: `user`, `movie`, `rating`; a user and movie once.
-        min_co_raters: pairs with fewer common users are left out.
-        min_score: pairs with a lower score are left out.
+        ratings: `user`, `movie`, `rating`; each user and movie once.
+        min_co_raters: pairs with fewer common users are dropped.
+        min_score: pairs with a lower score are dropped.
 
     Returns:
         `movie1`, `movie2` (int, the smaller id first), `numPairs` (long), `sum_xy`, `sum_xx`,
@@ -32,10 +32,10 @@ def similarities(ratings: DataFrame, min_co_raters: int, min_score: float) -> Da
 
 
 def pairs_of(ratings: DataFrame) -> DataFrame:
-    """Every two movies that a user rated, each two once, with the user's ratings of both.
+    """Every two movies that a user rated, once, with the user's ratings of both.
 
     Args:
-        ratings: as `similarities` takes them.
+        ratings: see `similarities`.
 
     Returns:
         `user`, `movie1`, `x`, `movie2`, `y`; the smaller id first.
@@ -63,26 +63,26 @@ def sums_of(pairs: DataFrame) -> DataFrame:
 
 
 def cosine(sum_xy: Column, sum_xx: Column, sum_yy: Column) -> Column:
-    """The score of a pair, in the one order of operations that gives published tables' last digit.
+    """The score of a pair, in the order of operations that reproduces published tables exactly.
 
     Args:
-        sum_xy: of the products of both movies' ratings, over the users who rated both.
-        sum_xx: of the squares of the first movie's ratings, over the same users.
-        sum_yy: of the squares of the second movie's.
+        sum_xy: sum of the products of both movies' ratings, over the users who rated both.
+        sum_xx: sum of the squares of the first movie's ratings, over the same users.
+        sum_yy: the same for the second movie.
     """
     return sum_xy / (F.sqrt(sum_xx) * F.sqrt(sum_yy))
 
 
 def neighbours(similar: DataFrame, movie: int) -> DataFrame:
-    """What is similar to one movie, which is the first of some pairs and the second of others.
+    """The movies that are similar to one; it is the first movie in some pairs, the second in others.
 
     Args:
         similar: from `similarities`.
         movie: id.
 
     Returns:
-        `movie_id` (int), `numPairs` (long), `score` (double), in the order in which the job ranks:
-        by score, then co-raters, then the smaller id.
+        `movie_id` (int), `numPairs` (long), `score` (double), ranked as the job ranks: by score,
+        then co-raters, then the smaller id.
     """
     is_first = F.col("movie1") == movie
     other = F.when(is_first, F.col("movie2")).otherwise(F.col("movie1"))
@@ -92,9 +92,9 @@ def neighbours(similar: DataFrame, movie: int) -> DataFrame:
 
 
 def read_ratings(spark: SparkSession, folder: str, form: Format) -> DataFrame:
-    """The ratings of a folder, every line of which is taken to be good and no other's duplicate.
+    """The ratings of a folder, if every line is good and none is a duplicate.
 
-    The job reads by itself (ratings.py): faster, and with an eye on the lines.
+    The job has its own reader (ingest/ratings.py), which is faster and checks every line.
 
     Args:
         spark: session.

@@ -1,4 +1,4 @@
-"""The lines of a MovieLens file: where they begin, what text they are, which of them hold data."""
+"""The lines of a MovieLens file: where they begin, their text, and which of them hold data."""
 
 import itertools
 from collections.abc import Iterator
@@ -9,17 +9,17 @@ from spark.contracts.movielens import BLANKS, MAX_LINE, Format, decode, is_heade
 from spark.storage import read
 
 BOM = "\ufeff"
-BLOCK = 2**24  # bytes of a file that is read from beginning to end, at once
-STEP = 2**16  # bytes that are read at once beyond the end of a split
-LONGEST = 4 * MAX_LINE + STEP  # bytes of a line that are looked at: more than a good one can have
+BLOCK = 2**24  # bytes of a file that are read at once, from beginning to end
+STEP = 2**16  # bytes that are read at once beyond the end of a part
+LONGEST = 4 * MAX_LINE + STEP  # bytes of a line that are read: more than a good line can have
 ENDS = b"\n", b"\r"
 
 
 def read_split(uri: str, start: int, stop: int) -> np.ndarray:
-    """The bytes of the lines that begin in a part of a file, as uint8; the last may be cut.
+    """The bytes of the lines that begin in one part of a file, as uint8; the last may be cut.
 
-    A line ends with a line feed, a carriage return or both. Of a line that is longer than a good
-    one can be only the beginning is there.
+    A line ends with a line feed, a carriage return, or both. Of a line that is longer than any good
+    line only the beginning is read.
 
     Args:
         uri: of the file.
@@ -29,7 +29,7 @@ def read_split(uri: str, start: int, stop: int) -> np.ndarray:
     before = max(0, start - 1)
     data = read(uri, before, stop - before)
     if start > 0:
-        # The line in which the byte before the part stands belongs to an earlier part.
+        # The line that contains the byte before the part belongs to an earlier part.
         first = _first_end(data)
         data = data[first:] if first >= 0 else b""
     last = max(data.rfind(end) for end in ENDS)
@@ -47,13 +47,13 @@ def read_split(uri: str, start: int, stop: int) -> np.ndarray:
 
 
 def _first_end(data: bytes) -> int:
-    """Where the first line end stands, or -1."""
+    """The offset of the first line end, or -1."""
     found = [place for end in ENDS if (place := data.find(end)) >= 0]
     return min(found, default=-1)
 
 
 def data_lines(uri: str, format: Format) -> Iterator[str]:
-    """The lines of a file that hold data: without blank ones and a header in the first line."""
+    """The lines of a file that hold data, without blank lines and the header."""
     for number, raw in enumerate(_raw_lines(uri)):
         line = decode(raw)
         if number == 0:
@@ -65,7 +65,7 @@ def data_lines(uri: str, format: Format) -> Iterator[str]:
 
 
 def _raw_lines(uri: str) -> Iterator[bytes]:
-    """All lines of a file, of very long ones the beginning."""
+    """All lines of a file; very long ones are cut."""
     rest = b""
     for start in itertools.count(0, BLOCK):
         block = read(uri, start, BLOCK)

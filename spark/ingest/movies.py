@@ -1,4 +1,4 @@
-"""The movies file: titles, years and genres, and the catalogue of all that is known or rated."""
+"""The movies file: titles, years and genres; and the catalogue of all listed or rated movies."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from spark.ingest.lines import data_lines
 from spark.ingest.rejects import LineReport, Reject
 
 FIRST_FLAG = 5  # the column of u.item in which the genre flags begin
-# A span has a hyphen or an en dash and may be open: (1975-1979), (2007-).
+# A span of years has a hyphen or an en dash and may be open: (1975-1979), (2007-).
 _YEAR = re.compile(r"\(([0-9]{4})(?:[-\u2013](?:[0-9]{4})?)?\)\Z")
 
 
@@ -30,8 +30,8 @@ class Movie:
 
     Attributes:
         movie_id: MovieLens' id.
-        title: as the file has it, without blanks around it; None for one that it lacks.
-        year: at the title's end, of a span the first; None where there is none.
+        title: as in the file, without surrounding blanks; None if the file lacks the movie.
+        year: at the end of the title, of a span the first year; None if the title has none.
         genres: names, in the file's order.
     """
 
@@ -43,13 +43,13 @@ class Movie:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All movies that are in the movies file or were rated, by rising id.
+    """All movies that are listed in the movies file or were rated, by ascending id.
 
     Attributes:
         ids: int32.
-        about: of each `movie_id`, `title` (null where the file has none), `year`, `genres` as the
-            inside of a JSON object. Text, for it is written once for each movie that it is a
-            neighbour of.
+        about: for each movie `movie_id`, `title` (null if not listed), `year`, `genres` as the
+            inside of a JSON object. It is text because it is written once for every movie that it
+            is a neighbour of.
         ratings: int64, how many users rated each.
         listed: how many are in the movies file.
     """
@@ -61,10 +61,10 @@ class Catalogue:
 
 
 def read_movies(uri: str, format: Format) -> tuple[list[Movie], LineReport, list[Reject]]:
-    """Read a movies file; `movielens.movie_defect` has the rules.
+    """Read a movies file by the rules of `movielens.movie_defect`.
 
     Returns:
-        The movies in the file's order, what its lines are, and the rejected ones.
+        The movies in the file's order, the report on its lines, and the rejected lines.
     """
     movies, rejects = [], []
     lines = 0
@@ -79,7 +79,7 @@ def read_movies(uri: str, format: Format) -> tuple[list[Movie], LineReport, list
 
 
 def parse_movie(line: str, format: Format) -> Movie:
-    """Read a good line of a movies file."""
+    """Parse a good line of a movies file."""
     columns = split_line(line, format.movies_separator)
     title = columns[1].strip(BLANKS)
     year = _YEAR.search(title)
@@ -93,10 +93,10 @@ def parse_movie(line: str, format: Format) -> Movie:
 
 
 def catalogue(movies: Iterable[Movie], rated: np.ndarray, raters: np.ndarray) -> Catalogue:
-    """Bring together what is listed and what was rated.
+    """The catalogue of the listed and the rated movies.
 
     Args:
-        movies: of several of one id the first counts.
+        movies: if several have the same id, the first one counts.
         rated: int32, ids of the rated movies, ascending.
         raters: int64, how many users rated each.
     """
@@ -111,5 +111,4 @@ def catalogue(movies: Iterable[Movie], rated: np.ndarray, raters: np.ndarray) ->
 
 
 def _about(movie: Movie) -> str:
-    said = vars(movie)
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))[1:-1]
+    return json.dumps(vars(movie), ensure_ascii=False, separators=(",", ":"))[1:-1]

@@ -1,4 +1,4 @@
-"""Reads lines of a ratings file into arrays, fast where a line is plain, by the rules where not."""
+"""Reads lines of a ratings file into arrays: plain lines by compiled code, others by the rules."""
 
 from dataclasses import dataclass
 
@@ -29,12 +29,12 @@ class Scanned:
     """The ratings of some lines.
 
     Attributes:
-        users: int32, one per good line, in the lines' order; so are the others.
+        users: int32, one per good line, in the order of the lines, like the other arrays.
         movies: int32.
         halves: uint8, half stars 1 to 10.
         times: int64, seconds since 1970.
-        lines: how many lines held data, good or not.
-        rejects: each line that was no rating.
+        lines: number of lines of data, good or not.
+        rejects: the malformed lines.
     """
 
     users: np.ndarray
@@ -49,10 +49,10 @@ def scan(data: np.ndarray, format: Format, is_start: bool) -> Scanned:
     """Read lines.
 
     Args:
-        data: uint8, whole lines; each ends with a line feed, a carriage return or both, or `data`
-            ends there.
+        data: uint8, whole lines. Each ends with a line feed, a carriage return, or both; the last
+            may end with `data`.
         format: of the file.
-        is_start: whether the first of the lines is the first of the file.
+        is_start: whether the first line is the first of the file.
     """
     most = int(np.count_nonzero(data == _LF) + np.count_nonzero(data == _CR)) + 1
     places = np.empty((2, most), np.int64)
@@ -90,7 +90,7 @@ def scan(data: np.ndarray, format: Format, is_start: bool) -> Scanned:
 
 @njit(nogil=True, cache=True)
 def _bounds(data, places):
-    """Where each line that is not empty begins and ends; returns how many there are."""
+    """Find where each non-empty line begins and ends; returns the number of lines."""
     count, start = 0, 0
     for place in range(data.size):
         if data[place] == _LF or data[place] == _CR:
@@ -106,7 +106,7 @@ def _bounds(data, places):
 
 @njit(nogil=True, cache=True)
 def _integer(data, start, end):
-    """The whole number that begins at `start`, and where it ends; -1 where there is none."""
+    """The whole number that begins at `start`, and its end; -1 if there is none."""
     value, place = 0, start
     while place < end and _ZERO <= data[place] <= _NINE:
         value = value * 10 + (data[place] - _ZERO)
@@ -118,7 +118,7 @@ def _integer(data, start, end):
 
 @njit(nogil=True, cache=True)
 def _half_stars(data, start, end):
-    """The rating that begins at `start` in half stars, and where it ends; 0 where there is none."""
+    """The rating that begins at `start`, in half stars, and its end; 0 if there is none."""
     if start >= end or not _ZERO <= data[start] <= _FIVE:
         return 0, start
     halves, place = 2 * (data[start] - _ZERO), start + 1
@@ -136,7 +136,7 @@ def _half_stars(data, start, end):
 
 @njit(nogil=True, cache=True)
 def _after_separator(data, place, end, separator):
-    """Where the column after a separator begins, or -1 where none stands at `place`."""
+    """Where the column after a separator begins, or -1 if `place` has no separator."""
     if place + separator.size > end:
         return -1
     for offset in range(separator.size):
@@ -147,7 +147,7 @@ def _after_separator(data, place, end, separator):
 
 @njit(nogil=True, cache=True)
 def _plain_lines(data, places, separator, users, movies, halves, times, good):
-    """Read each line that is just numbers and separators; `good` says which were."""
+    """Read each line that has only numbers and separators; `good` receives which ones did."""
     for line in range(places.shape[1]):
         good[line] = False
         start, end = places[0, line], places[1, line]
@@ -173,6 +173,6 @@ def _plain_lines(data, places, separator, users, movies, halves, times, good):
 
 
 def warm_up() -> None:
-    """Compile everything for the types it is used with."""
+    """Compile everything for the types that are used."""
     line = np.frombuffer(b"1::1::1::1", np.uint8)
     scan(line, FORMATS[0], is_start=False)

@@ -312,7 +312,7 @@ def test_a_passing_loss_of_credentials_is_borne(
     assert done.returncode == 0, done.stderr
     assert s3.content("file") == b"more"
     assert len(s3.failed) > 3, "it was not injected"
-    assert done.stderr.count("again in") >= 3, "what is waited for is told"
+    assert done.stderr.count("retrying in") >= 3, "what is waited for is told"
     observed(len(s3.failed), "the program read and wrote on, with the new credentials")
 
 

@@ -107,7 +107,7 @@ def test_a_second_cloud_works_beside_the_first_and_leaves_nothing(
     ("dataset", "sentence"),
     [
         ("no/such/folder", "Error: no/such/folder is neither a folder nor one of sample, "),
-        ("functions", "Error: functions is no MovieLens folder: it needs one of "),
+        ("functions", "Error: functions is not a MovieLens folder: it needs one of "),
     ],
 )
 def test_a_data_set_that_is_not_there_is_one_sentence(dataset: str, sentence: str) -> None:

@@ -168,8 +168,8 @@ def test_of_a_user_with_more_ratings_only_the_latest_count(tmp_path: Path) -> No
         ({"ratings_dat": "rubbish\n" * 9, "movies_dat": MOVIES_DAT}, "ratings.dat: 9 of 9 lines"),
         ({"ratings_dat": "", "movies_dat": MOVIES_DAT}, "ratings.dat has no line of data"),
         ({"ratings_dat": RATINGS_DAT, "movies_dat": "\n\n"}, "movies.dat has no line of data"),
-        ({"ratings_dat": RATINGS_DAT}, "is no MovieLens folder"),
-        ({}, "is no MovieLens folder"),
+        ({"ratings_dat": RATINGS_DAT}, "is not a MovieLens folder"),
+        ({}, "is not a MovieLens folder"),
     ],
 )
 @pytest.mark.usefixtures("running")

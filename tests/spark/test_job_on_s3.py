@@ -140,4 +140,4 @@ def test_a_job_ends_with_the_same_result_though_s3_fails_here_and_there(
     said = on_s3(s3, dataset, tmp_path)
     assert_equal(s3, local)
     assert len(s3.failed) >= 5, "it was not injected"
-    observed(len(s3.failed), f"the same bytes; {said.count('again in')} reads and writes anew")
+    observed(len(s3.failed), f"the same bytes; {said.count('retrying in')} reads and writes anew")

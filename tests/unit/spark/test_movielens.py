@@ -30,7 +30,7 @@ def test_a_folder_is_of_the_format_whose_files_are_all_there(names: list[str], f
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "ml is no MovieLens folder: it needs one of ratings.dat \\+ movies.dat"),
+        ([], "ml is not a MovieLens folder: it needs one of ratings.dat \\+ movies.dat"),
         (["ratings.dat"], "found ratings.dat"),
         (["ratings.dat", "movies.csv"], "found movies.csv, ratings.dat"),
         (["ratings.dat", "movies.dat", "u.data", "u.item"], "keep the files of one format"),

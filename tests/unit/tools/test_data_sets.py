@@ -162,7 +162,7 @@ def test_a_missing_or_unsuitable_folder_is_one_sentence(tmp_path: Path) -> None:
         NoDataSetError, match=r"nowhere is neither a folder nor one of sample, 1m, 10m"
     ):
         folder_of(str(tmp_path / "nowhere"))
-    with pytest.raises(NoDataSetError, match="is no MovieLens folder: it needs one of"):
+    with pytest.raises(NoDataSetError, match="is not a MovieLens folder: it needs one of"):
         folder_of(str(tmp_path))
 
 
