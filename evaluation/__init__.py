@@ -1,4 +1,4 @@
-"""How good the measures' neighbours are: splits a MovieLens folder, judges, writes docs/quality.md.
+"""The evaluation of the measures: splits a MovieLens folder, scores models, writes docs/quality.md.
 
-`make evaluate DATASET=...` runs it; docs/quality.md explains what is measured and why so.
+Run it with `make evaluate DATASET=...`. docs/quality.md explains what is measured, and why.
 """

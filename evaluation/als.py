@@ -1,8 +1,8 @@
-"""Spark MLlib's ALS on implicit feedback: what the tutorial goes on to, as a baseline.
+"""Spark MLlib's ALS on implicit feedback: the tutorial's next step, as a baseline.
 
 Hu, Koren and Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008: a rating
-r says with the confidence 1 + alpha · r that the user likes the movie; MLlib multiplies the
-regularisation of a user or a movie by the number of his or its ratings.
+r says with the confidence 1 + alpha · r that the user likes the movie. MLlib multiplies the
+regularisation of a user or movie by its number of ratings.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from pyspark.ml.recommendation import ALS
 from pyspark.sql import SparkSession
 from scipy import sparse
 
-# Of the baseline, tuned for users' lists; the measure's are in measures.py.
+# For the baseline, tuned for users' lists. The measure has its own in registry.py.
 TUNED: Mapping[str, float] = {"rank": 32, "iterations": 10, "regularisation": 0.05, "alpha": 2}
 
 
 @dataclass(frozen=True)
 class Factors:
-    """What ALS found.
+    """The item factors that ALS learned.
 
     Attributes:
         movies: float64 [movies, rank]; zeros for a movie that nobody rated.
@@ -31,7 +31,7 @@ class Factors:
     parameters: Mapping[str, float]
 
     def scores(self, liked: sparse.csr_array) -> np.ndarray:
-        """All movies' scores for users of whom only what they like is known: one more half round.
+        """All movies' scores for new users, from the movies they like: one more half round of ALS.
 
         Args:
             liked: [users, movies], ones: each counts as five stars.
@@ -49,7 +49,7 @@ class Factors:
         return users[:, :, 0] @ of.T
 
     def cosine(self) -> np.ndarray:
-        """The cosine of each two movies' factors, the diagonal 0: float64 [movies, movies]."""
+        """The cosine of all pairs of factors, with diagonal 0: float64 [movies, movies]."""
         lengths = np.linalg.norm(self.movies, axis=1, keepdims=True)
         directions = self.movies / np.where(lengths > 0, lengths, 1)
         similar = directions @ directions.T
@@ -60,13 +60,13 @@ class Factors:
 def factors(
     spark: SparkSession, halves: sparse.csr_array, parameters: Mapping[str, float], seed: int
 ) -> Factors:
-    """Learn from ratings.
+    """Learn factors from ratings.
 
     Args:
         spark: a session.
         halves: [users, movies], half stars.
         parameters: see `Factors`.
-        seed: where ALS begins.
+        seed: for the initial factors.
     """
     ratings = halves.tocoo()
     table = pa.table(

@@ -1,4 +1,4 @@
-"""A MovieLens folder's ratings as one sparse matrix, by the job's own readers on Spark."""
+"""A MovieLens folder's ratings as one sparse matrix, read by the job's own readers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Interactions:
     """Who rated what.
 
     Attributes:
-        halves: float64 [users, movies], half stars, sparse; users by rising id.
-        movies: the columns' movies: all that are listed or rated.
+        halves: float64 [users, movies], half stars, sparse; users by ascending id.
+        movies: the movies of the columns: all that are listed or rated.
         tags: how many users gave each movie, by id, each tag.
     """
 
@@ -35,12 +35,12 @@ def read(context: SparkContext, folder: Path, scratch: Path) -> Interactions:
     """Read a folder.
 
     Args:
-        context: Spark's.
+        context: the Spark context.
         folder: a MovieLens folder.
-        scratch: where rejected lines go.
+        scratch: folder for rejected lines.
 
     Raises:
-        DatasetError: the folder is not of one format.
+        DatasetError: the folder is not of exactly one format.
     """
     files = list_files(str(folder))
     format = only_format(files, str(folder))
@@ -53,7 +53,7 @@ def read(context: SparkContext, folder: Path, scratch: Path) -> Interactions:
 
 
 def _together(chunks: list[Chunk], ids: np.ndarray) -> sparse.csr_array:
-    """All chunks' ratings, a row for each user and a column for each of the ids."""
+    """All chunks' ratings, one row per user and one column per id."""
     users, rows, columns, halves = [], [], [], []
     for of, starts, movies, rated in map(unpacked, chunks):
         users.append(of)

@@ -1,4 +1,4 @@
-"""Measures how good the neighbours are, on one data set: what `similar-titles evaluate` calls."""
+"""Evaluates the measures on one data set, for `similar-titles evaluate`."""
 
 import os
 import sys
@@ -25,13 +25,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def measure(dataset: str) -> Figures:
-    """Evaluate a data set: its figures, which also become part of docs/quality.md.
+    """Evaluate a data set; stores its figures and rewrites docs/quality.md.
 
     Args:
         dataset: a folder, or a name that `tools.data_sets` knows.
 
     Raises:
-        NoDataSetError: there is no such data set, it cannot be computed on, or there is no Java.
+        NoDataSetError: the data set is missing or unusable, or Java is missing.
     """
     folder = folder_of(dataset)
     try:
@@ -42,7 +42,7 @@ def measure(dataset: str) -> Figures:
 
 
 def evaluate(spark: SparkSession, folder: Path, scratch: Path) -> Figures:
-    """Measure everything on one data set, keep the figures and write the report."""
+    """Measure everything on one data set, store the figures, and write the report."""
     start = time.monotonic()
 
     def say(text: str) -> None:
@@ -67,14 +67,14 @@ def evaluate(spark: SparkSession, folder: Path, scratch: Path) -> Figures:
     figures["lists"], first = runs.lists(spark, everything, say)
     figures["examples"] = report.examples(everything.movies, first)
     figures["seconds"] = round(time.monotonic() - start)
-    report.keep(figures)
+    report.store(figures)
     report.write()
     return figures
 
 
 @contextmanager
 def session(scratch: Path) -> Iterator[SparkSession]:
-    """A Spark of all cores of this machine that leaves nothing behind."""
+    """A Spark session on all cores of this machine that leaves no files behind."""
     os.environ |= {
         "JAVA_HOME": str(java_home()),
         "PYSPARK_PYTHON": str(PYTHON),
@@ -101,12 +101,12 @@ def session(scratch: Path) -> Iterator[SparkSession]:
 
 
 def _most_rated(everything: Interactions) -> Interactions:
-    """The same with as many movies as a dense matrix may have, those that most users rated."""
+    """The same with as many movies as a dense matrix may have: the most rated ones."""
     limit = int(MEASURES["ease"].parameters["limit"])
     movies = everything.movies
     if movies.ids.size <= limit:
         return everything
-    _say(f"of {movies.ids.size:,} movies the {limit:,} most rated count")
+    _say(f"using the {limit:,} most rated of {movies.ids.size:,} movies")
     most = np.sort(np.argsort(-movies.ratings, kind="stable")[:limit])
     about = [movies.about[place] for place in most.tolist()]
     movies = replace(movies, ids=movies.ids[most], about=about, ratings=movies.ratings[most])

@@ -1,7 +1,7 @@
-"""What is compared: the measures as the job offers them, and what the field compares with.
+"""The models that are compared: the job's measures, and baselines from the literature.
 
-A measure and an item-based baseline are weights, float64 [movies, movies]: row i is what liking
-movie i adds to the others, and a user's list is the sum of the rows of what he liked.
+A measure and an item-based baseline are weights, float64 [movies, movies]: row i says how much
+liking movie i adds to each other movie. A user's list is the sum of the rows of the liked movies.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,10 +20,10 @@ from spark.measures.ease import SCALE, inverse
 from spark.measures.hybrid import hybrid
 from spark.measures.registry import MEASURES
 
-MIN_RATERS = 10  # a movie with fewer is in no pair of the job's
-MIN_SCORE = 0.95  # of the tutorial's measure
-KEPT = 50  # neighbours that the index keeps of each movie
-KNN = 100  # neighbours of each candidate that the item-based baselines look at
+MIN_RATERS = 10  # the job compares no movie with fewer
+MIN_SCORE = 0.95  # of the tutorial's cosine
+K = 50  # neighbours per movie in the index
+KNN = 100  # neighbours per candidate in the item-based baselines
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Training:
 
     Attributes:
         halves: float64 [users, movies], half stars, sparse.
-        movies: the columns' movies.
-        tags: from `content.read_tags`.
+        movies: the movies of the columns.
+        tags: from `read_tags`.
     """
 
     halves: sparse.csr_array
@@ -47,14 +47,14 @@ class Training:
 
     @cached_property
     def rated(self) -> sparse.csr_array:
-        """Ones where there is a rating."""
+        """Ones for all ratings."""
         ones = self.halves.copy()
         ones.data = np.ones_like(ones.data)
         return ones
 
     @cached_property
     def content(self) -> Content:
-        """What is known of the movies; raters are those in the training."""
+        """The content of the movies, with the raters of the training data."""
         movies = replace(self.movies, ratings=self.raters)
         return content(movies, self.tags, MEASURES["hybrid"].parameters)
 
@@ -76,28 +76,31 @@ class Training:
 
 
 def _product(one: sparse.csr_array, other: sparse.csr_array) -> np.ndarray:
-    """The sums over users of one's movies times the other's, int32 [movies, movies]."""
+    """One matrix's movies times the other's, summed over users, int32 [movies, movies]."""
     return (one.T @ other).astype(np.int32).toarray()
 
 
 def weights(training: Training, measure: str) -> np.ndarray:
-    """A measure's scores of all movies as the job has them, 0 where it has none."""
+    """A measure's scores of all pairs of movies, as the job computes them; 0 if it has none."""
     return _WEIGHTS.get(measure, _of_pairs)(training, measure)
 
 
 def _of_pairs(training: Training, measure: str) -> np.ndarray:
     known = MEASURES[measure]
     if known.scores is None:
-        raise ValueError(f"{measure} is no measure of pairs")
+        raise ValueError(f"{measure} is not a measure of pairs")
     with np.errstate(divide="ignore", invalid="ignore"):
         scores = np.nan_to_num(known.scores(training.pairs, **known.parameters), posinf=0)
     if measure == "cosine":
         scores[(training.pairs.n < MIN_RATERS) | (scores < MIN_SCORE)] = 0
-    return among(training, scores)
+    return with_enough_raters(training, scores)
 
 
-def among(training: Training, scores: np.ndarray) -> np.ndarray:
-    """The scores of movies with enough raters, others 0, none with itself; in their memory."""
+def with_enough_raters(training: Training, scores: np.ndarray) -> np.ndarray:
+    """Set the scores of movies with too few raters, and of each movie with itself, to 0.
+
+    Changes the array, and returns it.
+    """
     few = training.raters < MIN_RATERS
     scores[few] = 0
     scores[:, few] = 0
@@ -110,7 +113,7 @@ def _ease(training: Training, measure: str) -> np.ndarray:
 
 
 def ease_weights(training: Training, regularisation: float) -> np.ndarray:
-    """EASE of the most rated movies with enough raters: gram.py says what is computed."""
+    """EASE of the most rated movies with enough raters; spark/measures/ease.py has the formula."""
     limit = int(MEASURES["ease"].parameters["limit"])
     popular = np.argsort(-training.raters, kind="stable")[:limit]
     popular = popular[training.raters[popular] >= MIN_RATERS]
@@ -124,20 +127,20 @@ def ease_weights(training: Training, regularisation: float) -> np.ndarray:
 
 
 def by_content(training: Training) -> np.ndarray:
-    """Lists by genres, tags and year alone, which is what `hybrid` has of movies nobody rated."""
-    return _spread(training.content.neighbours(np.arange(training.raters.size), KEPT), training)
+    """Lists by genres, tags and year only: what `hybrid` uses for movies without ratings."""
+    return _as_weights(training.content.neighbours(np.arange(training.raters.size), K), training)
 
 
 def _hybrid(training: Training, measure: str) -> np.ndarray:
     parameters = MEASURES[measure].parameters
     ids, words = training.movies.ids, training.content
-    by_ratings = top_k_of_rows(ids, _ease(training, "ease"), ids, words.raters, KEPT)
-    by_content = words.neighbours(np.arange(ids.size), KEPT)
-    return _spread(hybrid(by_ratings, by_content, words, parameters["trust"], KEPT), training)
+    by_ratings = top_k_of_rows(ids, _ease(training, "ease"), ids, words.raters, K)
+    by_content = words.neighbours(np.arange(ids.size), K)
+    return _as_weights(hybrid(by_ratings, by_content, words, parameters["trust"], K), training)
 
 
-def _spread(best: NeighbourLists, training: Training) -> np.ndarray:
-    """Lists as weights, 0 where a movie is in no list."""
+def _as_weights(best: NeighbourLists, training: Training) -> np.ndarray:
+    """Lists as weights; 0 for a movie that is in no list."""
     scores = np.zeros((training.raters.size,) * 2)
     rows, columns = (np.searchsorted(training.movies.ids, each) for each in best[:2])
     scores[rows, columns] = best.scores
@@ -151,11 +154,11 @@ _WEIGHTS: Mapping[str, Callable[[Training, str], np.ndarray]] = {
 
 
 def best_places(scores: np.ndarray, count: int) -> np.ndarray:
-    """The places of each row's highest scores, falling, of equal ones the first: int64.
+    """The indices of each row's highest scores, best first; of equal ones the first: int64.
 
     Args:
         scores: float64 [rows, columns].
-        count: at most so many of a row.
+        count: most indices per row.
     """
     count = min(count, scores.shape[1])
     cut = -np.partition(-scores, count - 1, axis=1)[:, count - 1 : count]
@@ -166,8 +169,8 @@ def best_places(scores: np.ndarray, count: int) -> np.ndarray:
     return np.take_along_axis(places, order, axis=1)
 
 
-def kept(scores: np.ndarray, count: int) -> np.ndarray:
-    """The best of each row that are above 0, 0 elsewhere: the lists that the index holds."""
+def top_k(scores: np.ndarray, count: int) -> np.ndarray:
+    """The best scores of each row that are above 0, and 0 elsewhere: the lists in the index."""
     best = best_places(scores, count)
     lists = np.zeros_like(scores)
     np.put_along_axis(lists, best, np.take_along_axis(scores, best, axis=1), axis=1)
@@ -175,13 +178,13 @@ def kept(scores: np.ndarray, count: int) -> np.ndarray:
 
 
 def item_knn(training: Training, of_users: np.ndarray | None = None) -> np.ndarray:
-    """Cosine of the movies' raters; of each candidate only the nearest KNN movies count.
+    """The cosine of the movies' raters; for each candidate only the nearest KNN movies count.
 
     Sarwar et al., Item-Based Collaborative Filtering Recommendation Algorithms, WWW 2001.
 
     Args:
-        training: what is learnt from.
-        of_users: how much each user counts; all the same if not given.
+        training: what the model learns from.
+        of_users: weights of the users; None for equal weights.
     """
     weighted = training.rated
     if of_users is not None:
@@ -189,10 +192,10 @@ def item_knn(training: Training, of_users: np.ndarray | None = None) -> np.ndarr
     lengths = np.sqrt(np.asarray(weighted.power(2).sum(axis=0)))
     similar = (weighted.T @ weighted).toarray() / np.outer(*[np.where(lengths, lengths, 1)] * 2)
     np.fill_diagonal(similar, 0)
-    return kept(similar.T, KNN).T
+    return top_k(similar.T, KNN).T
 
 
 def tfidf_knn(training: Training) -> np.ndarray:
-    """The same with users weighted by TF-IDF: who rated much says less of each movie."""
+    """The same with users weighted by TF-IDF: users with many ratings count less."""
     users_ratings = np.diff(training.halves.indptr)
     return item_knn(training, np.log(training.raters.size / (1 + users_ratings)))

@@ -1,4 +1,4 @@
-"""The plots of docs/quality.md: small SVG files that are the same of the same figures."""
+"""The plots of docs/quality.md: small SVG files; the same figures give the same files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +19,8 @@ def draw(everything: Sequence[Figures], folder: Path) -> None:
     """Draw all plots.
 
     Args:
-        everything: the figures of each data set, at least of one.
-        folder: where the files go.
+        everything: the figures of each data set; at least one.
+        folder: for the files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for figures in everything:
@@ -31,14 +31,14 @@ def draw(everything: Sequence[Figures], folder: Path) -> None:
 
 
 def _against_published(figures: Figures) -> Figure:
-    """Recall@20 of each published model, here and there."""
+    """Recall@20 of each published model: ours and as published."""
     figure, axes = plt.subplots(figsize=(6, 2.6))
     names = list(published.PUBLISHED)
     places = range(len(names))
     here = [figures["published"][name]["recall@20"] for name in names]
     errors = [2 * figures["published"][name]["error"] for name in names]
     there = [each.recall for each in published.PUBLISHED.values()]
-    axes.barh(places, here, xerr=errors, color=OURS, height=0.6, label="here, ± 2 standard errors")
+    axes.barh(places, here, xerr=errors, color=OURS, height=0.6, label="ours, ± 2 standard errors")
     axes.plot(there, places, "D", color=OTHERS, label="published")
     axes.set_yticks(places, names)
     axes.set_xlabel("recall@20, five stars only")
@@ -48,7 +48,7 @@ def _against_published(figures: Figures) -> Figure:
 
 
 def _trade_off(everything: Sequence[Figures]) -> Figure:
-    """How much the lists find against how much they show what everybody knows."""
+    """Recall of the lists against their share of popular movies."""
     figure, all_axes = plt.subplots(
         1, len(everything), figsize=(4.5 * len(everything), 3.2), squeeze=False
     )
@@ -60,7 +60,7 @@ def _trade_off(everything: Sequence[Figures]) -> Figure:
         popularity = figures["liked"]["popularity"]["recall@20"]
         axes.axhline(popularity, color=OTHERS, linestyle=":", label="popularity")
         axes.set_title(figures["dataset"])
-        axes.set_xlabel("neighbours of the best known tenth, share")
+        axes.set_xlabel("share of neighbours in the most rated tenth")
         axes.set_ylabel("recall@20 with the lists of 50")
         axes.set_xlim(-0.05, 1.2)
         axes.legend(loc="lower left")
@@ -68,7 +68,7 @@ def _trade_off(everything: Sequence[Figures]) -> Figure:
 
 
 def _by_regularisation(everything: Sequence[Figures]) -> Figure:
-    """Recall@20 of EASE by its λ."""
+    """Recall@20 of EASE for several λ."""
     figure, axes = plt.subplots(figsize=(6, 2.8))
     for number, figures in enumerate(everything):
         values = [int(value) for value in figures["lambda"]]

@@ -1,11 +1,11 @@
-"""The figures that others published for ml-1m, by which the evaluation proves itself."""
+"""Published figures for ml-1m, with which the evaluation is validated."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 
 class Published(NamedTuple):
-    """What was published of one model.
+    """Published figures of one model.
 
     Attributes:
         recall: Recall@20.
@@ -16,7 +16,7 @@ class Published(NamedTuple):
     precision: float
 
 
-# Five-star ratings only, each hidden with the probability 0.2, all movies ranked.
+# Only five-star ratings, each hidden with probability 0.2; all movies are ranked.
 PUBLISHED: Mapping[str, Published] = {
     "popularity": Published(0.1892, 0.0584),
     "tf-idf item-kNN": Published(0.2929, 0.1154),
@@ -25,15 +25,15 @@ PUBLISHED: Mapping[str, Published] = {
     "ease": Published(0.3085, 0.1249),
 }
 DATASET = "ml-1m"
-TOLERANCE = 0.01  # of Recall@20 and of MAP@20: split, parameters and the users who count differ
+TOLERANCE = 0.01  # of Recall@20 and MAP@20: splits, parameters and the choice of users differ
 TARGET = 0.31  # Recall@20 of the default measure
 
 
 def deviations(found: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Where found figures are not the published ones: out of tolerance or of order; none if alike.
+    """Where our figures deviate from the published ones: by more than TOLERANCE, or in their order.
 
     Args:
-        found: of each model of PUBLISHED `recall@20` and `MAP@20`.
+        found: for each model of PUBLISHED `recall@20` and `MAP@20`.
     """
     wrong = []
     for name, published in PUBLISHED.items():

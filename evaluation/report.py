@@ -1,4 +1,4 @@
-"""docs/quality.md: template.md filled with the kept figures of each data set, and their plots."""
+"""docs/quality.md: template.md with the stored figures of each data set, and the plots."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,16 @@ from spark.measures.registry import DEFAULT, MEASURES
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = ROOT / "docs" / "quality.md"
-FIGURES = ROOT / "docs" / "quality"  # a file for each data set, so that one can be measured alone
+FIGURES = ROOT / "docs" / "quality"  # one file per data set, so that each can be measured alone
 TEMPLATE = Path(__file__).with_name("template.md")
-# Movies whose neighbours anybody can judge: Toy Story, Star Wars IV, The Matrix, Aladdin.
+# Movies whose neighbours most people can assess: Toy Story, Star Wars IV, The Matrix, Aladdin.
 EXAMPLES = 1, 260, 2571, 588
 NEIGHBOURS = 5
-JUDGED = ("recall@20", "capped recall@20", "NDCG@100", "MAP@20")
+METRICS = ("recall@20", "capped recall@20", "NDCG@100", "MAP@20")
 
 
-def keep(figures: Figures, folder: Path = FIGURES) -> None:
-    """Keep a data set's figures until they are measured again."""
+def store(figures: Figures, folder: Path = FIGURES) -> None:
+    """Store a data set's figures until it is measured again."""
     folder.mkdir(parents=True, exist_ok=True)
     rounded = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 4))
     text = json.dumps(rounded, indent=1, ensure_ascii=False)
@@ -32,7 +32,7 @@ def keep(figures: Figures, folder: Path = FIGURES) -> None:
 
 
 def write(report: Path = REPORT, folder: Path = FIGURES) -> None:
-    """Write the report and the plots from all figures that were kept."""
+    """Write the report and the plots from all stored figures."""
     everything = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     plots.draw(everything, report.parent / "images")
     reference = [each for each in everything if each["dataset"] == published.DATASET]
@@ -45,11 +45,11 @@ def write(report: Path = REPORT, folder: Path = FIGURES) -> None:
 
 
 def examples(movies: Catalogue, first: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The titles of the first neighbours of EXAMPLES, as far as the data set has these.
+    """The titles of the first neighbours of those EXAMPLES that the data set has.
 
     Args:
         movies: the catalogue.
-        first: by measure, places of the first neighbours of each movie, -1 where there is none.
+        first: by measure, indices of each movie's first neighbours; -1 for none.
     """
     titles = [json.loads(f"{{{about}}}")["title"] for about in movies.about]
     places = {id: place for place, id in enumerate(movies.ids.tolist())}
@@ -76,7 +76,7 @@ def _against_published(figures: Figures) -> str:
     )
     recall = {name: judged["recall@20"] for name, judged in found.items()}
     below = [name for name in MEASURES if recall[name] <= recall["popularity"]]
-    header = "model", "published R@20", "MAP@20", "here R@20", "MAP@20"
+    header = "model", "published R@20", "MAP@20", "our R@20", "MAP@20"
     return (
         f"{_table(header, rows)}\n\nVerdict: {verdict}.\n\n"
         f"The default measure, {DEFAULT}, reaches a recall@20 of {recall[DEFAULT]:.4f}; "
@@ -92,24 +92,24 @@ def _section(figures: Figures) -> str:
         f"## {name}\n\n{figures['users']:,} users, {figures['movies']:,} movies, "
         f"{figures['ratings']:,} ratings; measured in {figures['seconds'] / 60:.0f} minutes.",
         "### Five stars only, 80/20 (the published protocol)\n\n"
-        + _judgements(figures["published"]),
-        "### All ratings, 80/20, liked movies hidden\n\n" + _judgements(figures["liked"]),
-        "### All ratings, strong generalisation\n\n" + _judgements(figures["strong"]),
+        + _recall_table(figures["published"]),
+        "### All ratings, 80/20, liked movies hidden\n\n" + _recall_table(figures["liked"]),
+        "### All ratings, strong generalisation\n\n" + _recall_table(figures["strong"]),
         "### The lists\n\n" + _lists(figures["lists"]),
-        "### What a person sees\n\n" + _examples(figures["examples"]),
+        "### Examples\n\n" + _examples(figures["examples"]),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _judgements(found: Mapping[str, Mapping[str, float]]) -> str:
-    """A table of models, the best first; `kept` is with the lists that the index has."""
-    asked = ("kept recall@20", "kept capped recall@20", "hit@10", "hit@20")
-    extra = [metric for metric in asked if any(metric in each for each in found.values())]
+def _recall_table(found: Mapping[str, Mapping[str, float]]) -> str:
+    """A table of models, the best first; columns *kept* are for the lists in the index."""
+    optional = ("kept recall@20", "kept capped recall@20", "hit@10", "hit@20")
+    extra = [metric for metric in optional if any(metric in each for each in found.values())]
     order = sorted(found, key=lambda name: -found[name]["recall@20"])
     rows = [
         (
             name,
-            *_numbers([found[name][metric] for metric in JUDGED]),
+            *_numbers([found[name][metric] for metric in METRICS]),
             *(
                 _numbers([found[name][metric]])[0] if metric in found[name] else ""
                 for metric in extra
@@ -118,7 +118,7 @@ def _judgements(found: Mapping[str, Mapping[str, float]]) -> str:
         for name in order
     ]
     error = max(each["error"] for each in found.values())
-    header = "model", *JUDGED, *extra
+    header = "model", *METRICS, *extra
     return f"{_table(header, rows)}\n\nStandard error of recall@20: at most {error:.4f}."
 
 
@@ -132,7 +132,7 @@ def _lists(found: Mapping[str, Mapping[str, float]]) -> str:
         )
         for name, each in found.items()
     ]
-    header = "measure", "movies with 10 neighbours", "neighbours of the best known tenth"
+    header = "measure", "movies with 10 neighbours", "neighbours in the most rated tenth"
     return _table((*header, "median co-raters"), rows)
 
 

@@ -1,4 +1,4 @@
-"""All figures of one data set: each protocol, each model, and the lists that people see."""
+"""All figures of one data set: each protocol, each model, and the lists in the index."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from spark.engine.entries import MAX_HALVES
 from spark.measures.registry import MEASURES
 
 SEED = 0
-LIKE = 8  # half stars from which a movie is liked
+LIKE = 8  # half stars from which on a movie counts as liked
 SLIM_PRICES = 5.0, 100.0  # l1, l2
 REGULARISATIONS = 50, 100, 200, 400, 800, 1600
 
@@ -26,14 +26,14 @@ type Figures = dict[str, Any]
 
 
 def published(spark: SparkSession, everything: Interactions, say: Say) -> Figures:
-    """The protocol in which others published: five stars only, random 80/20, whole weights.
+    """The protocol of the published figures: five stars only, random 80/20, all weights.
 
     Args:
         spark: a session.
         everything: the data set.
-        say: told of each model.
+        say: prints progress.
     """
-    five_stars = splits.only(everything.halves, MAX_HALVES)
+    five_stars = splits.rated_at_least(everything.halves, MAX_HALVES)
     split = splits.by_rating(five_stars, MAX_HALVES, SEED)
     training = Training(split.train, everything.movies, everything.tags)
     gram = (training.rated.T @ training.rated).toarray()
@@ -54,20 +54,20 @@ def published(spark: SparkSession, everything: Interactions, say: Say) -> Figure
     learnt = als.factors(spark, split.train, als.TUNED, SEED)
     found["iALS"] = scoring.users_lists(split, learnt.scores)
     for name, whole in _measures(spark, training, say, "published protocol"):
-        found[name] = scoring.users_lists(split, summed(whole)) | _as_kept(split, whole)
+        found[name] = scoring.users_lists(split, summed(whole)) | _with_top_k(split, whole)
     return found
 
 
 def liked(
     spark: SparkSession, everything: Interactions, split: Split, say: Say, protocol: str
 ) -> Figures:
-    """All ratings are learnt from, liked movies are hidden: what the job computes, judged.
+    """Learn from all ratings and hide liked movies: the job's situation.
 
     Args:
         spark: a session.
         everything: the data set.
         split: of all its ratings.
-        say: told of each model.
+        say: prints progress.
         protocol: its name, for `say`.
     """
     training = Training(split.train, everything.movies, everything.tags)
@@ -76,7 +76,7 @@ def liked(
         for name, scores in _lists_for_all(training, LIKE).items()
     }
     by_raters = np.tile(training.raters.astype(float), (training.raters.size, 1))
-    found["popularity"] |= scoring.one_for_another(split, by_raters, SEED)
+    found["popularity"] |= scoring.hit_rates(split, by_raters, SEED)
     models_by_name = {
         "item-kNN": models.item_knn,
         "tf-idf item-kNN": models.tfidf_knn,
@@ -86,29 +86,29 @@ def liked(
         say(f"{protocol}: {name}")
         weights = compute(training)
         found[name] = scoring.users_lists(split, summed(weights))
-        found[name] |= scoring.one_for_another(split, weights, SEED)
+        found[name] |= scoring.hit_rates(split, weights, SEED)
     say(f"{protocol}: iALS")
     learnt = als.factors(spark, split.train, als.TUNED, SEED)
     found["iALS"] = scoring.users_lists(split, learnt.scores)
     for name, whole in _measures(spark, training, say, protocol):
-        found[name] = scoring.users_lists(split, summed(whole)) | _as_kept(split, whole)
-        found[name] |= scoring.one_for_another(split, whole, SEED)
+        found[name] = scoring.users_lists(split, summed(whole)) | _with_top_k(split, whole)
+        found[name] |= scoring.hit_rates(split, whole, SEED)
     return found
 
 
 def lists(
     spark: SparkSession, everything: Interactions, say: Say
 ) -> tuple[Figures, dict[str, np.ndarray]]:
-    """What the measures' lists are like, of all ratings.
+    """The properties of the measures' lists, from all ratings.
 
     Args:
         spark: a session.
         everything: the data set.
-        say: told of each measure.
+        say: prints progress.
 
     Returns:
-        By measure, the figures and the first SHOWN neighbours: places of movies, int64 [movies,
-        SHOWN], -1 where there is none.
+        By measure, the figures and the first SHOWN neighbours: indices of movies, int64 [movies,
+        SHOWN], -1 for none.
     """
     training = Training(everything.halves, everything.movies, everything.tags)
     figures, first = {}, {}
@@ -121,12 +121,12 @@ def lists(
 
 
 def by_regularisation(everything: Interactions, split: Split, say: Say) -> Figures:
-    """Recall@20 of EASE with other λ: whole, and of lists of KEPT.
+    """Recall@20 of EASE for several λ: with all weights, and with lists of K.
 
     Args:
         everything: the data set.
         split: of all its ratings.
-        say: told of each.
+        say: prints progress.
     """
     training = Training(split.train, everything.movies, everything.tags)
     found = {}
@@ -134,12 +134,12 @@ def by_regularisation(everything: Interactions, split: Split, say: Say) -> Figur
         say(f"ease, lambda {regularisation}")
         whole = models.ease_weights(training, regularisation)
         recall = scoring.users_lists(split, summed(whole))["recall@20"]
-        found[str(regularisation)] = {"recall@20": recall} | _as_kept(split, whole)
+        found[str(regularisation)] = {"recall@20": recall} | _with_top_k(split, whole)
     return found
 
 
 def summed(weights: np.ndarray) -> Scores:
-    """Scores by the sum of the rows of what a user liked."""
+    """Scores by the sum of the rows of a user's liked movies."""
     return lambda liked_movies: liked_movies @ weights
 
 
@@ -151,20 +151,22 @@ def _measures(
         say(f"{protocol}: {name}")
         if measure.source == "ratings":
             learnt = als.factors(spark, training.halves, measure.parameters, SEED)
-            yield name, models.among(training, learnt.cosine())
+            yield name, models.with_enough_raters(training, learnt.cosine())
         else:
             yield name, models.weights(training, name)
 
 
-def _as_kept(split: Split, whole: np.ndarray) -> dict[str, float]:
-    """A measure's figures with the lists that the index keeps."""
-    judged = scoring.users_lists(split, summed(models.kept(whole, models.KEPT)))
+def _with_top_k(split: Split, whole: np.ndarray) -> dict[str, float]:
+    """A measure's figures with the lists in the index."""
+    judged = scoring.users_lists(split, summed(models.top_k(whole, models.K)))
     return {f"kept {name}": judged[name] for name in ("recall@20", "capped recall@20")}
 
 
 def _lists_for_all(training: Training, like: int) -> Mapping[str, Scores]:
-    """What is the same for everybody: what most users like, and chance."""
-    fans = np.bincount(splits.only(training.halves, like).indices, minlength=training.raters.size)
+    """Lists that are the same for everybody: the most liked movies, and random ones."""
+    fans = np.bincount(
+        splits.rated_at_least(training.halves, like).indices, minlength=training.raters.size
+    )
     random = np.random.default_rng(SEED)
     return {
         "popularity": lambda movies: np.tile(fans.astype(float), (movies.shape[0], 1)),

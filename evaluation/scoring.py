@@ -1,7 +1,7 @@
-"""Judges what models say: users' lists, one title for another, and the lists that people see.
+"""Scores models: users' lists, hit rates of single titles, and properties of the lists.
 
 Every ranking is of all movies, never of a sample: see Krichene and Rendle, On Sampled Metrics for
-Item Recommendation, KDD 2020. Of equal scores the movie with more raters comes first; a movie whose
+Item Recommendation, KDD 2020. Of equal scores the movie with more raters comes first. A movie whose
 score is not above 0 is not recommended.
 """
 
@@ -16,12 +16,12 @@ from evaluation.splits import Split
 from spark.self_evaluation import metrics
 
 USERS_AT_ONCE = 1024
-LONGEST = 100  # places of a list that are looked at
-DRAWS = 5  # pairs of a seed and a hidden movie of each user
+LIST_LENGTH = 100  # places of a list that the metrics use
+DRAWS = 5  # pairs of a liked and a hidden movie per user
 SHOWN = 10  # neighbours that a page shows
 WELL_KNOWN = 0.1  # share of the rated movies, by raters
 
-# What users like, [users, movies], to the scores of all movies, float64 of the same shape.
+# Maps liked movies, [users, movies], to the scores of all movies, float64 of the same shape.
 type Scores = Callable[[sparse.csr_array], np.ndarray]
 
 USER_METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -33,7 +33,7 @@ USER_METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 def users_lists(split: Split, scores: Scores) -> dict[str, float]:
-    """The means of USER_METRICS over the judged users, and the standard error of `recall@20`."""
+    """The means of USER_METRICS over the test users, and the standard error of `recall@20`."""
     raters = np.bincount(split.train.indices, minlength=split.train.shape[1])
     by_raters = np.argsort(-raters, kind="stable")
     users = split.liked.shape[0]
@@ -48,20 +48,20 @@ def users_lists(split: Split, scores: Scores) -> dict[str, float]:
 
 
 def _hits(split: Split, scores: Scores, by_raters: np.ndarray, some: slice) -> np.ndarray:
-    """Which places of some users' lists hold hidden movies, bool [users, LONGEST]."""
+    """Which places of some users' lists hold hidden movies, bool [users, LIST_LENGTH]."""
     offered = scores(split.liked[some])
     offered[split.seen[some].nonzero()] = 0
     offered = offered[:, by_raters]
-    best = best_places(offered, LONGEST)
+    best = best_places(offered, LIST_LENGTH)
     wanted = split.hidden[some].toarray()[:, by_raters] > 0
     return np.take_along_axis(wanted & (offered > 0), best, axis=1)
 
 
-def one_for_another(split: Split, weights: np.ndarray, seed: int) -> dict[str, float]:
-    """How often a user's hidden movie is among the first neighbours of one that he liked.
+def hit_rates(split: Split, weights: np.ndarray, seed: int) -> dict[str, float]:
+    """How often a user's hidden movie is among the first neighbours of a movie that the user liked.
 
     Args:
-        split: of whose users DRAWS pairs each are drawn.
+        split: DRAWS pairs are drawn for each of its users.
         weights: [movies, movies].
         seed: of the random numbers.
     """
@@ -80,7 +80,7 @@ def one_for_another(split: Split, weights: np.ndarray, seed: int) -> dict[str, f
 
 
 def _drawn(split: Split, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of a movie that a user liked and a hidden one: places of movies, int32."""
+    """Pairs of a liked and a hidden movie of the same user: indices of movies, int32."""
     users = np.repeat(np.flatnonzero(np.diff(split.liked.indptr) > 0), DRAWS)
     drawn = []
     for matrix in (split.liked, split.hidden):
@@ -92,12 +92,13 @@ def _drawn(split: Split, random: np.random.Generator) -> tuple[np.ndarray, np.nd
 
 @dataclass(frozen=True)
 class Lists:
-    """What the lists of a measure are like.
+    """Properties of the lists of a measure.
 
     Attributes:
         coverage: share of all movies that have at least SHOWN neighbours.
         well_known: share of the first SHOWN neighbours that are among the most rated movies.
-        co_raters: the median of the users who rated both a movie and one of its first SHOWN.
+        co_raters: median number of users who rated both a movie and one of its first SHOWN
+            neighbours.
     """
 
     coverage: float
@@ -106,10 +107,10 @@ class Lists:
 
 
 def lists(weights: np.ndarray, co_raters: np.ndarray, raters: np.ndarray) -> Lists:
-    """What the lists of a measure are like.
+    """The properties of the lists of a measure.
 
     Args:
-        weights: [movies, movies], of all ratings.
+        weights: [movies, movies], from all ratings.
         co_raters: [movies, movies].
         raters: [movies].
     """

@@ -1,4 +1,4 @@
-"""What is learnt from and what is hidden: random ratings of every user, or users as a whole."""
+"""Splits into training and hidden ratings: random ratings of every user, or whole users."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,19 @@ import numpy as np
 from scipy import sparse
 
 HIDDEN = 0.2  # share of the ratings, or of the users
-MOST_JUDGED = 10_000  # users: the standard error is below half a point then
+MAX_TEST_USERS = 10_000  # their recall has a standard error below half a point
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split. All matrices are sparse, and have the same movies as columns.
+    """One split. All matrices are sparse and have the same movies as columns.
 
     Attributes:
-        train: float64 [users, movies], half stars: all that a measure may learn from.
-        liked: of the users that are judged the movies that they liked and that are not hidden, of
-            which their list is made: float64 [judged users, movies], ones.
-        seen: all that they rated and that is not hidden, which is not in their list.
-        hidden: what they liked and is hidden.
+        train: float64 [users, movies], half stars: what models learn from.
+        liked: the visible liked movies of the test users, from which their lists are made: float64
+            [test users, movies], ones.
+        seen: all their visible movies, which are left out of their lists.
+        hidden: their hidden liked movies.
     """
 
     train: sparse.csr_array
@@ -28,47 +28,47 @@ class Split:
 
 
 def by_rating(halves: sparse.csr_array, like: int, seed: int) -> Split:
-    """Hide each rating with the probability HIDDEN.
+    """Hide each rating with probability HIDDEN.
 
     Args:
         halves: [users, movies], half stars.
-        like: half stars from which a movie is liked.
+        like: half stars from which on a movie counts as liked.
         seed: of the random numbers.
     """
     random = np.random.default_rng(seed)
-    rest, hidden = _parted(halves, random)
-    return _judged(rest, rest, hidden, like, random)
+    rest, hidden = _hide(halves, random)
+    return _split_of(rest, rest, hidden, like, random)
 
 
 def by_user(halves: sparse.csr_array, like: int, seed: int) -> Split:
-    """Strong generalisation: judge a share HIDDEN of the users, of whom nothing was learnt.
+    """Strong generalisation: models learn nothing from the test users, a share HIDDEN of all users.
 
-    Of each of their ratings is hidden with the probability HIDDEN, the rest their list is made of.
+    Each of their ratings is hidden with probability HIDDEN. Their lists are made from the others.
     Liang et al., Variational Autoencoders for Collaborative Filtering, WWW 2018.
 
     Args:
         halves: see `by_rating`.
-        like: see there.
-        seed: see there.
+        like: see `by_rating`.
+        seed: see `by_rating`.
     """
     random = np.random.default_rng(seed)
     held_out = random.random(halves.shape[0]) < HIDDEN
-    rest, hidden = _parted(halves[held_out], random)
-    return _judged(halves[~held_out], rest, hidden, like, random)
+    rest, hidden = _hide(halves[held_out], random)
+    return _split_of(halves[~held_out], rest, hidden, like, random)
 
 
-def only(halves: sparse.csr_array, least: int) -> sparse.csr_array:
-    """The ratings of at least so many half stars."""
+def rated_at_least(halves: sparse.csr_array, least: int) -> sparse.csr_array:
+    """The ratings of at least a number of half stars."""
     kept = halves.copy()
     kept.data[kept.data < least] = 0
     kept.eliminate_zeros()
     return kept
 
 
-def _parted(
+def _hide(
     halves: sparse.csr_array, random: np.random.Generator
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """All ratings, apart: those that stay and those that are hidden."""
+    """Visible and hidden ratings, chosen at random."""
     is_hidden = random.random(halves.nnz) < HIDDEN
     parts = []
     for kept in (~is_hidden, is_hidden):
@@ -79,19 +79,19 @@ def _parted(
     return parts[0], parts[1]
 
 
-def _judged(
+def _split_of(
     train: sparse.csr_array,
     rest: sparse.csr_array,
     hidden: sparse.csr_array,
     like: int,
     random: np.random.Generator,
 ) -> Split:
-    """The split by which those users are judged, MOST_JUDGED at most, who like a hidden movie."""
-    hidden = _ones(only(hidden, like))
+    """A split by at most MAX_TEST_USERS users who have a hidden liked movie."""
+    hidden = _ones(rated_at_least(hidden, like))
     judged = np.flatnonzero(np.diff(hidden.indptr) > 0)
-    if judged.size > MOST_JUDGED:
-        judged = np.sort(random.choice(judged, MOST_JUDGED, replace=False))
-    liked, seen = _ones(only(rest, like)), _ones(rest)
+    if judged.size > MAX_TEST_USERS:
+        judged = np.sort(random.choice(judged, MAX_TEST_USERS, replace=False))
+    liked, seen = _ones(rated_at_least(rest, like)), _ones(rest)
     return Split(train, liked[judged], seen[judged], hidden[judged])
 
 

@@ -74,7 +74,7 @@ def cosine(sum_xy: Column, sum_xx: Column, sum_yy: Column) -> Column:
 
 
 def neighbours(similar: DataFrame, movie: int) -> DataFrame:
-    """The movies that are similar to one; it is the first movie in some pairs, the second in others.
+    """The movies that are similar to one movie, which is first in some pairs and second in others.
 
     Args:
         similar: from `similarities`.

@@ -146,7 +146,7 @@ def test_ease_foretells_each_movie_from_the_others_as_ridge_regression_does() ->
 
 def test_a_list_keeps_the_best_that_are_above_zero() -> None:
     scores = np.array([[0, 0.3, 0.1, 0.2], [-1, 0, -2, 0.5]])
-    assert models.kept(scores, 2).tolist() == [[0, 0.3, 0, 0.2], [0, 0, 0, 0.5]]
+    assert models.top_k(scores, 2).tolist() == [[0, 0.3, 0, 0.2], [0, 0, 0, 0.5]]
 
 
 @given(
@@ -207,7 +207,7 @@ def test_one_for_another_asks_for_the_place_among_all_but_the_seed() -> None:
     split = split_of(liked.tolist(), liked.tolist(), hidden.tolist(), liked.tolist())
     weights = np.zeros((movies, movies))
     weights[0] = np.arange(movies, 0, -1)  # the seed first, then 1, 2, 3, ...: 15 is the 15th
-    assert scoring.one_for_another(split, weights, 0) == {"hit@10": 0, "hit@20": 1}
+    assert scoring.hit_rates(split, weights, 0) == {"hit@10": 0, "hit@20": 1}
 
 
 def test_lists_are_counted_by_who_is_in_them() -> None:
