@@ -1,4 +1,4 @@
-"""One real Spark session for all tests of the job, and builders for folders."""
+"""One real Spark session for all tests of the job, and functions that build folders."""
 
 import shutil
 import sys
@@ -15,7 +15,7 @@ from tools.java import java_home
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """A session on two cores that leaves nothing in the tree."""
+    """A session on two cores that leaves no files in the tree."""
     scratch = tmp_path_factory.mktemp("spark")
     patch = pytest.MonkeyPatch()
     patch.setenv("JAVA_HOME", str(java_home()))
@@ -39,9 +39,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
 @pytest.fixture
 def executors() -> Iterator[Path]:
-    """The folder in which local-cluster makes those of its executors, app-*/*; emptied afterwards.
+    """The folder where local-cluster creates its executors' folders, app-*/*; deleted afterwards.
 
-    Its place is fixed: below Spark itself.
+    Its location is fixed: inside Spark's own folder.
     """
     work = Path(pyspark.__file__).parent / "work"
     shutil.rmtree(work, ignore_errors=True)
@@ -59,5 +59,5 @@ def folder(path: Path, **files: str | bytes) -> Path:
 
 
 def ratings_frame(spark: SparkSession, rows: list[tuple[int, int, float]]) -> DataFrame:
-    """Ratings as the job passes them on: user, movie, rating."""
+    """Ratings as a DataFrame: user, movie, rating."""
     return spark.createDataFrame(rows, "user int, movie int, rating double")

@@ -1,4 +1,4 @@
-"""Similarities computed another way: NumPy, dense matrices, all of a data set at once."""
+"""An independent computation of similarities: NumPy, dense matrices, the whole data set at once."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ type Row = tuple[int, int, int, float, float, float, float]
 def similarities(ratings: Sequence[Rating], min_co_raters: int, min_score: float) -> list[Row]:
     """Pairs as the job writes them, sorted.
 
-    Half stars doubled are integers and so are all sums, which doubles hold exactly in any order.
+    Half stars are integers, and so are all sums; doubles hold them exactly, in any order.
 
     Args:
         ratings: user, movie, rating; each user and movie once.
         min_co_raters: at least 1.
-        min_score: of a pair that is kept.
+        min_score: pairs with a lower score are dropped.
     """
     if not ratings:
         return []
@@ -25,7 +25,7 @@ def similarities(ratings: Sequence[Rating], min_co_raters: int, min_score: float
     movies, movie = np.unique(np.array(columns[1]), return_inverse=True)
     stars = np.zeros((len(users), len(movies)))
     stars[user, movie] = np.rint(2 * np.array(columns[2]))
-    enough = (stars > 0).sum(axis=0) >= min_co_raters  # with fewer no pair can be kept
+    enough = (stars > 0).sum(axis=0) >= min_co_raters  # with fewer, a movie has no pair
     movies, stars = movies[enough], stars[:, enough]
     rated = (stars > 0).astype(float)
 
@@ -58,17 +58,17 @@ def neighbours(pairs: Sequence[Row], most: int) -> dict[int, list[tuple[int, flo
 def by_measure(
     ratings: Sequence[Rating], min_raters: int, beta: float, penalty: float
 ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Scores of all movies with enough raters against each other, by measures on ratings.
+    """Scores of all pairs of movies with enough raters, by the measures on ratings.
 
     Args:
         ratings: user, movie, rating; each user and movie once.
-        min_raters: of a movie that is compared.
+        min_raters: movies with fewer are left out.
         beta: of `damped`.
         penalty: the λ of `ease`.
 
     Returns:
-        The movies; by measure [movies, movies] scores, a movie's own being 0; how many users rated
-        both; their cosine.
+        The movies; by measure the scores, [movies, movies], 0 on the diagonal; the number of
+        co-raters; their cosine.
     """
     columns = list(zip(*ratings, strict=True))
     _, user = np.unique(np.array(columns[0]), return_inverse=True)

@@ -1,4 +1,4 @@
-"""Folders that are no MovieLens data, or hardly: what is said of them, and what of them counts."""
+"""Damaged and wrong input: what is refused, with which message, and which lines still count."""
 
 import csv
 import re
@@ -33,12 +33,12 @@ type Rated = dict[tuple[int, int], float]
 
 @dataclass(frozen=True)
 class Expected:
-    """What a ratings file holds, by somebody who reads it slowly.
+    """The content of a ratings file, by a slow and simple reader.
 
     Attributes:
-        good: how many lines are ratings.
-        bad: texts of the lines that are none.
-        rated: of each user and movie the rating of the latest time, of equal ones the last.
+        good: number of valid lines.
+        bad: texts of the other lines.
+        rated: by user and movie the latest rating; of equal times the last line.
     """
 
     good: int
@@ -47,7 +47,7 @@ class Expected:
 
 
 def slowly(content: bytes, format: Format) -> Expected:
-    """Read a ratings file line by line, by rules that are written here once more."""
+    """Read a ratings file line by line, with an independent copy of the rules."""
     good, bad, latest = 0, [], {}
     for number, raw in enumerate(re.split(rb"\r\n|\n|\r", content)):
         try:
@@ -96,7 +96,7 @@ def read(spark: SparkSession, path: Path) -> Dataset:
 
 
 def rated_in(dataset: Dataset) -> Rated:
-    """All ratings that the job goes on with."""
+    """All ratings that the job uses."""
     found: Rated = {}
     for chunk in dataset.ratings.packed.collect():
         if isinstance(chunk, Chunk):
@@ -109,11 +109,11 @@ def rated_in(dataset: Dataset) -> Rated:
 
 
 def many(*lines: bytes) -> bytes:
-    """Good lines with odd ones among them."""
+    """Good lines with odd ones between them."""
     return GOOD + b"".join(line + b"\n" for line in lines) + GOOD
 
 
-# Ratings files that hold something all the same: every good line counts, every other is shown.
+# Damaged ratings files: every good line counts, every other line is reported.
 MENDED: dict[str, tuple[Format, bytes]] = {
     "the last line is cut": (DAT, GOOD + b"9::2::4.5::97"),
     "the last line is cut in the middle": (DAT, GOOD + b"9::2::4"),
@@ -156,7 +156,7 @@ MENDED: dict[str, tuple[Format, bytes]] = {
     "formulas and markup": (CSV, GOOD_CSV + b"=1+1,2,3,4\n<script>,2,3,4\n@SUM(1),2,3,4\n"),
 }  # fmt: skip
 
-# Files of which nothing can be made.
+# Unusable ratings files.
 UNUSABLE: dict[str, tuple[Format, bytes]] = {
     "empty": (DAT, b""),
     "blank lines": (DAT, b"\n\r\n \t\n"),
@@ -231,14 +231,14 @@ def test_a_gigabyte_of_the_same_byte_is_refused(
 ) -> None:
     folder = write(tmp_path, DAT, b"")
     with (folder / DAT.ratings).open("wb") as file:
-        file.truncate(2**30)  # NUL bytes, which take no room on the disk
+        file.truncate(2**30)  # NUL bytes that take no space on disk
     with pytest.raises(UnusableFileError, match=r"ratings\.dat: 1 of 1 lines are malformed"):
         read(spark, folder)
     observed(1, "refused by name")
 
 
 def raw_lines(format: Format) -> st.SearchStrategy[bytes]:
-    """Lines that are nearly ratings, and lines that are anything."""
+    """Lines that are almost ratings, and arbitrary bytes."""
     separator = format.ratings_separator.encode()
     number = st.one_of(
         st.integers(-2, 2**31 + 1).map(lambda value: b"%d" % value),
@@ -297,7 +297,7 @@ def test_any_bytes_are_read_as_a_plain_reader_reads_them(
     observed(tried["files"], f"{format.name}: the same lines and numbers")
 
 
-# What a movies file may be; and whether something can be made of it.
+# Movies files, and whether they are usable.
 CATALOGUES: dict[str, tuple[bytes, bool]] = {
     "titles with markup, formulas and control characters": (
         b"1::<img src=x onerror=alert(1)> (1999)::Drama\n2::=HYPERLINK(\"http://x\")\x1b[31m (1998)"
@@ -331,7 +331,7 @@ def test_a_movies_file_is_read_or_refused(
     dataset = read(spark, folder)
     assert {1, 2} <= set(dataset.movies.ids.tolist())
     text = "".join(dataset.movies.about)
-    assert not re.search("[\x00-\x1f]", text), "as JSON has them"
+    assert not re.search("[\x00-\x1f]", text), "control characters are escaped"
     if "markup" in case:
         assert "<img src=x onerror=alert(1)>" in text
     observed(1, "read; titles are text")

@@ -1,4 +1,4 @@
-"""The engine: the self-join's pairs to the bit, and the best neighbours, by any thresholds."""
+"""The engine on Spark: the self-join's pairs to the bit, and the best neighbours."""
 
 import itertools
 import math
@@ -48,7 +48,7 @@ type Table = list[tuple[int, int, float]]
 def run(
     spark: SparkSession, path: Path, table: Table, thresholds: Thresholds, blocks: int
 ) -> tuple:
-    """Compute a table: the pairs' file, the neighbours by movie, and how many pairs are told."""
+    """Compute a table: the folder of pairs, the neighbours by movie, and the number of pairs."""
     source = path / "ratings.dat"
     source.write_text("".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table) or "\n")
     size = source.stat().st_size
@@ -108,7 +108,7 @@ def test_pairs_sums_scores_and_neighbours_are_exact(
     assert told == len(expected)
 
 
-def test_real_ratings_give_the_bits_of_the_self_join(spark: SparkSession, tmp_path: Path) -> None:
+def test_real_ratings_match_the_self_join_to_the_bit(spark: SparkSession, tmp_path: Path) -> None:
     lines = (movielens("ml-100k") / "u.data").read_text().splitlines()
     rows = (map(int, line.split("\t")) for line in lines)
     table = [(user, movie, float(rating)) for user, movie, rating, _ in rows if user % 4 == 0]
@@ -128,7 +128,9 @@ def test_more_raters_than_a_field_holds_are_still_exact(
     assert stored(pairs) == [(7, 9, 3000, 75000.0, 75000.0, 75000.0, score)]
 
 
-def test_a_user_of_more_movies_than_a_block_holds(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_user_can_have_more_movies_than_a_block_holds(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     movies = BLOCK_MOVIES + 5
     table = [(user, movie, 4.0) for user in (1, 2) for movie in range(1, movies + 1)]
     _, best, told = run(spark, tmp_path, table, Thresholds(2, 0.9, 2), blocks=1)
@@ -151,7 +153,7 @@ def test_skewed_users_and_movies_and_sparse_ids_are_exact(
 
 
 def skewed(busiest: int, most_raters: int, movies: int) -> Table:
-    """A table of sparse ids up to the largest.
+    """A table with sparse ids up to the largest.
 
     User 1 rates `busiest` movies, each of which twelve others rate; two movies have `most_raters`
     raters; the rest of `movies` has one each.
@@ -170,7 +172,7 @@ def skewed(busiest: int, most_raters: int, movies: int) -> Table:
 
 
 def pairs_of_few(table: Table, min_co_raters: int, min_score: float) -> list[tuple]:
-    """The pairs by plain loops, for tables in which but user 1 has only few ratings each."""
+    """The pairs from plain loops, for tables in which all users but user 1 have few ratings."""
     by_user, by_movie = defaultdict(list), defaultdict(dict)
     for user, movie, rating in table:
         by_user[user].append(movie)
@@ -236,7 +238,7 @@ def test_a_run_survives_the_loss_of_an_executor(tmp_path: Path, observed: Observ
 
 
 def wait_for(job: subprocess.Popen, condition: Callable[[], object], what: str) -> None:
-    """Wait until something is so, at most three minutes and as long as the job runs."""
+    """Wait until a condition holds, at most three minutes and only while the job runs."""
     end = time.monotonic() + 180
     while not condition():
         assert job.poll() is None, f"the job ended before there was {what}"

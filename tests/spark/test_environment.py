@@ -1,4 +1,4 @@
-"""The archive: executors of a bare Python, which has nothing installed, compute with it."""
+"""The archive of dependencies: executors with a bare Python compute with it."""
 
 import os
 import random
@@ -27,7 +27,7 @@ NATIVE = ("numpy", "numba", "pyarrow", "scipy.linalg")
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python 3.13 that has none of the job's dependencies."""
+    """A Python 3.13 without the job's dependencies."""
     folder = tmp_path_factory.mktemp("bare")
     base = Path(sys.base_prefix) / "bin" / "python3.13"
     subprocess.run([base, "-m", "venv", "--without-pip", folder], check=True)
@@ -40,13 +40,13 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive as a node has it."""
+    """The archive, unpacked as on a node."""
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run(["tar", "xzf", ensure_archive(), "-C", folder], check=True)
     return folder
 
 
-def test_what_the_archive_holds_can_be_imported(bare: Path, unpacked: Path) -> None:
+def test_the_archives_packages_can_be_imported(bare: Path, unpacked: Path) -> None:
     done = subprocess.run(
         [bare, "-c", f"import {', '.join(NATIVE)}, pyarrow.parquet; import pyarrow.fs as f; "
          "f.S3FileSystem; print(numba.njit(lambda x: x + 1)(numpy.int32(41)))"],
@@ -56,9 +56,9 @@ def test_what_the_archive_holds_can_be_imported(bare: Path, unpacked: Path) -> N
 
 
 def large() -> list[oracle.Rating]:
-    """Ratings of which each broadcast has arrays above 64 KiB, which pickle treats otherwise.
+    """Ratings whose broadcasts have arrays above 64 KiB, which pickle handles differently.
 
-    250 movies have 50 neighbours each by EASE, and 750 have content alone; 9,000 users rated one.
+    250 movies have 50 neighbours each by EASE; 750 have only content; 9,000 users rated one movie.
     """
     draw = random.Random(20)
     ratings = [
@@ -77,7 +77,7 @@ def test_executors_compute_all_measures_encrypted_with_the_archive_alone_and_com
     lines = "".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table)
     dataset = folder(tmp_path / "d", ratings_dat=lines, movies_dat=movie_lines(table))
     output = tmp_path / "result"
-    # As on a cluster: the job's file alone, and its modules in an archive.
+    # As on a cluster: the job's entry point is a single file, and its modules are in an archive.
     code = tmp_path / "code"
     code.mkdir()
     shutil.copy(ROOT / "spark" / "similarity_job.py", code)
@@ -93,7 +93,7 @@ def test_executors_compute_all_measures_encrypted_with_the_archive_alone_and_com
         "spark.driver.host": "127.0.0.1",
         "spark.pyspark.python": bare,
         "spark.executorEnv.PYTHONPATH": "./job:./environment",
-        "spark.executorEnv.HOME": "/proc",  # where nobody can write
+        "spark.executorEnv.HOME": "/proc",  # read-only
         "spark.executorEnv.NUMBA_DEBUG_CACHE": "1",
     }
     done = subprocess.run(

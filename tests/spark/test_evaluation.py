@@ -1,4 +1,4 @@
-"""What the evaluation reads and learns on Spark, and that it finds what others published."""
+"""The evaluation on Spark: reading, ALS, and agreement with published figures."""
 
 from pathlib import Path
 
@@ -35,9 +35,9 @@ def test_a_folder_is_read_as_a_matrix_of_half_stars(spark: SparkSession, tmp_pat
     assert found.tags == {(7, "dark"): 2}
 
 
-def test_a_user_is_folded_in_as_als_itself_would_have_found_him(spark: SparkSession) -> None:
-    # MLlib solves the movies last. With one factor it converges at once: solving the users once
-    # more by these gives the users that it has.
+def test_a_new_user_gets_the_factors_that_als_itself_finds(spark: SparkSession) -> None:
+    # MLlib solves for the movies last. With one factor it converges at once, so solving for the
+    # users once more gives MLlib's own users.
     random = np.random.default_rng(0)
     likes = sparse.csr_array((random.random((30, 12)) < 0.4).astype(float))
     parameters = {"rank": 1, "iterations": 6, "regularisation": 0.05, "alpha": 2}
@@ -55,13 +55,13 @@ def test_a_user_is_folded_in_as_als_itself_would_have_found_him(spark: SparkSess
         assert scores[user][sorted(movies)] == pytest.approx(expected, abs=0.02)
 
 
-def test_movies_of_the_same_factors_have_the_cosine_one() -> None:
+def test_movies_with_parallel_factors_have_cosine_one() -> None:
     found = als.Factors(np.array([[1.0, 2.0], [2.0, 4.0], [0.0, 0.0]]), {}).cosine()
     assert found == pytest.approx(np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]]))
 
 
 @pytest.mark.slow
-def test_the_published_table_comes_out(spark: SparkSession, tmp_path: Path) -> None:
+def test_the_published_table_is_reproduced(spark: SparkSession, tmp_path: Path) -> None:
     everything = read_folder(spark, movielens(DATASET), tmp_path)
     found = runs.published(spark, everything, lambda text: None)  # noqa: ARG005
     assert deviations(found) == []
@@ -71,7 +71,7 @@ def test_the_published_table_comes_out(spark: SparkSession, tmp_path: Path) -> N
     assert below <= {"cosine"}
 
 
-def test_ease_is_where_others_found_it(spark: SparkSession, tmp_path: Path) -> None:
+def test_ease_matches_its_published_figures(spark: SparkSession, tmp_path: Path) -> None:
     """The part of the published table that takes seconds."""
     everything = read_folder(spark, movielens(DATASET), tmp_path)
     split = splits.by_rating(splits.rated_at_least(everything.halves, 10), 10, runs.SEED)

@@ -1,4 +1,4 @@
-"""A job that fails says why, whatever it was: who waits for the run reads one sentence."""
+"""A failing job always says why, in one sentence for whoever waits for the run."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ OSError: AWS Error ACCESS_DENIED during GetObject operation
 
 
 class FromSparkError(Exception):
-    """As Py4J has it: what Java said is in an object of its own."""
+    """An error like Py4J's: Java's message is in a separate object."""
 
     def __init__(self, message: str):
         super().__init__("An error occurred while calling o42.collect.")
@@ -52,7 +52,7 @@ def test_a_reason_is_one_sentence_with_the_cause(error: Exception, reason: str) 
     assert job.reason_of(error) == reason.strip()
 
 
-def test_a_job_that_breaks_leaves_its_reason_and_breaks_all_the_same(
+def test_a_job_that_raises_stores_its_reason_and_still_raises(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -67,7 +67,7 @@ def test_a_job_that_breaks_leaves_its_reason_and_breaks_all_the_same(
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError(111), Py4JNetworkError("no answer")])
-def test_a_job_whose_jvm_was_killed_leaves_the_reason_to_who_knows_it(
+def test_a_job_whose_jvm_was_killed_leaves_the_reason_to_yarn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def broken(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The job from the command line: what it writes, what it refuses, where it runs."""
+"""The job from the command line: what it writes, what it refuses, and where it runs."""
 
 import gzip
 import hashlib
@@ -24,7 +24,7 @@ from tools.java import java_home
 
 pytestmark = pytest.mark.spark
 
-# Twelve users rate both of movies 1 and 2; 3 has one rater; 4 is in no movies file.
+# Twelve users rate movies 1 and 2; movie 3 has one rater; movie 4 is not in the movies file.
 RATINGS = [(user, movie, 3 + (user + movie) % 3 / 2) for user in range(1, 13) for movie in (1, 2)]
 RATINGS += [(1, 3, 5.0), (1, 4, 4.0)]
 RATINGS_DAT = "".join(f"{u}::{m}::{r:g}::97830\n" for u, m, r in RATINGS)
@@ -33,7 +33,7 @@ MOVIES_DAT = '1::A "quoted" ünïcode (1990)::Drama\n2::B, The (1991)::Comedy|Dr
 
 @pytest.fixture
 def running(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SparkSession:
-    """Lets the job's main() run in the shared session, which it forgets instead of stopping it."""
+    """The shared session; the job's main() does not stop it."""
     monkeypatch.setattr(SparkContext, "stop", lambda _: None)
     return spark
 
@@ -121,12 +121,14 @@ def test_parts_follow_each_other_by_movie_id(
     manifest = manifest_of(tmp_path / "result")
     lines = read_lines(tmp_path / "result", *(part.name for part in manifest.neighbours))
     assert [line["movie_id"] for line in lines] == [id * 10_000_000 for id in range(1, 211)]
-    assert [part.records for part in manifest.neighbours] == [21] * 10, "9, even for two cores"
+    assert [part.records for part in manifest.neighbours] == [21] * 10, (
+        "9, rounded up to 10 for two cores"
+    )
     assert manifest.titles.records == 210
 
 
 @pytest.mark.usefixtures("running")
-def test_malformed_lines_are_rejected_counted_and_kept_for_reading(tmp_path: Path) -> None:
+def test_malformed_lines_are_rejected_counted_and_stored(tmp_path: Path) -> None:
     ratings = RATINGS_DAT + "1::2::9::1\nnonsense\n1::1::4::999999\n"
     output = tmp_path / "result"
     movies = MOVIES_DAT + "1::Again (1990)::Drama\n" + "x" * 10_000
@@ -147,7 +149,7 @@ def test_malformed_lines_are_rejected_counted_and_kept_for_reading(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("running")
-def test_of_a_user_with_more_ratings_only_the_latest_count(tmp_path: Path) -> None:
+def test_only_the_latest_ratings_of_a_user_with_too_many_count(tmp_path: Path) -> None:
     ratings = RATINGS_DAT + "12::4::3::1\n12::4::4::2\n"
     dataset = folder(tmp_path / "d", ratings_dat=ratings, movies_dat=MOVIES_DAT)
     assert run(dataset, tmp_path / "result", "--max-ratings-per-user", "2") == 0
@@ -173,7 +175,7 @@ def test_of_a_user_with_more_ratings_only_the_latest_count(tmp_path: Path) -> No
     ],
 )
 @pytest.mark.usefixtures("running")
-def test_a_hopeless_folder_leaves_a_reason_and_no_manifest(
+def test_an_unusable_folder_leaves_a_reason_and_no_manifest(
     tmp_path: Path, files: dict[str, str], message: str
 ) -> None:
     output = folder(tmp_path / "result", manifest_json="from an earlier attempt")
@@ -185,7 +187,7 @@ def test_a_hopeless_folder_leaves_a_reason_and_no_manifest(
 
 
 @pytest.mark.usefixtures("running")
-def test_a_failure_shows_what_is_wrong_with_which_lines(
+def test_a_failure_shows_the_malformed_lines_and_their_defects(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ratings = "1::1::4::0\n" + "1::1::9::0\n" * 7 + "rubbish\n"
@@ -205,7 +207,7 @@ def test_a_failure_shows_what_is_wrong_with_which_lines(
 
 
 @pytest.mark.usefixtures("running")
-def test_a_file_of_which_half_is_good_is_computed_on(tmp_path: Path) -> None:
+def test_a_file_whose_lines_are_half_good_is_used(tmp_path: Path) -> None:
     half = RATINGS_DAT + "rubbish\n" * len(RATINGS)
     dataset = folder(tmp_path / "d", ratings_dat=half, movies_dat=MOVIES_DAT)
     assert run(dataset, tmp_path / "result") == 0
@@ -247,7 +249,7 @@ def test_a_second_run_into_the_same_place_replaces_the_first(tmp_path: Path) -> 
 
 
 def raw_ratings(dataset: Path) -> list[oracle.Rating]:
-    """The ratings of a real release, read by other means than the job's."""
+    """The ratings of a real release, read without the job's reader."""
     format = only_format((path.name for path in dataset.iterdir()), str(dataset))
     with (dataset / format.ratings).open() as lines:
         table = [split_line(line, format.ratings_separator) for line in lines]
@@ -307,7 +309,7 @@ def test_arguments_out_of_range_are_refused(tmp_path: Path, arguments: list[str]
 
 
 @pytest.mark.usefixtures("executors")
-def test_a_person_can_submit_the_job_to_separate_executors_as_it_stands(tmp_path: Path) -> None:
+def test_the_job_can_be_submitted_to_separate_executors_without_packaging(tmp_path: Path) -> None:
     dataset = folder(tmp_path / "d", ratings_dat=RATINGS_DAT, movies_dat=MOVIES_DAT)
     output = tmp_path / "result"
     python = ROOT / ".venv" / "bin"
@@ -318,11 +320,11 @@ def test_a_person_can_submit_the_job_to_separate_executors_as_it_stands(tmp_path
          "--dataset", dataset.as_uri(), "--output", output.as_uri(), "--min-score", "0.5"],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240,
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
-            "HOME": "/proc",  # where nobody can write
+            "HOME": "/proc",  # read-only
             "PATH": f"{python}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
             "SPARK_LOCAL_IP": "127.0.0.1",
         },
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert manifest_of(output).counts["pairs"] == 1
-    assert "similarities: started" in done.stdout, "spark-submit shows what the driver tells"
+    assert "similarities: started" in done.stdout, "spark-submit shows the driver's output"

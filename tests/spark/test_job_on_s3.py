@@ -1,4 +1,4 @@
-"""The job on S3 as a cluster's nodes use it, with the client of the job's own storage."""
+"""The job on S3, with the job's own S3 client, as on the nodes of a cluster."""
 
 import hashlib
 import os
@@ -28,14 +28,14 @@ OPTIONS = "--min-co-raters", "3", "--min-score", "0.9", "--blocks", "3", "--simi
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[FaultyS3]:
-    """An S3 on loopback that fails as it is told to."""
+    """A local S3 with programmable failures."""
     with faulty_s3() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ratings, a line that is none, movies and tags."""
+    """A folder with ratings, a malformed line, movies and tags."""
     ratings = table()
     lines = "".join(f"{user}::{movie}::{stars:g}::1\n" for user, movie, stars in ratings)
     return folder(
@@ -47,7 +47,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def submit(dataset: str, output: str, work: Path, *, endpoint: str = "") -> str:
-    """Run the job as a step does, with four attempts of each task; returns what it said."""
+    """Run the job as a step does, with four attempts per task; returns its output."""
     python = Path(sys.executable)
     told = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "eu-central-1"} if endpoint else {}
     done = subprocess.run(
@@ -67,14 +67,14 @@ def submit(dataset: str, output: str, work: Path, *, endpoint: str = "") -> str:
 
 @pytest.fixture(scope="module")
 def local(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The result of the data set, in a folder."""
+    """The result for the data set, in a local folder."""
     output = tmp_path_factory.mktemp("result")
     submit(str(dataset), str(output), tmp_path_factory.mktemp("work"))
     return output
 
 
 def on_s3(s3: FaultyS3, dataset: Path, work: Path) -> str:
-    """Run the job with input and output on S3, after an attempt that died; what it said."""
+    """Run the job with input and output on S3, after an attempt that died; returns its output."""
     for path in dataset.iterdir():
         s3.truth.upload_file(str(path), s3.bucket, f"input/{path.name}")
     left = (
@@ -88,7 +88,7 @@ def on_s3(s3: FaultyS3, dataset: Path, work: Path) -> str:
 
 
 def assert_equal(s3: FaultyS3, local: Path) -> None:
-    """On S3 stands what stands in the folder, byte for byte, and nothing else."""
+    """Assert that S3 has the same files as the folder, byte for byte, and nothing else."""
     manifest = Manifest.from_json(s3.content(MANIFEST).decode())
     expected = manifest_of(local)
     assert manifest.counts == expected.counts
@@ -102,7 +102,7 @@ def assert_equal(s3: FaultyS3, local: Path) -> None:
         name for name, path in files.items() if path.is_file() and not path.name.startswith(".")
     }
     assert set(s3.listed()) == there
-    for name in there - {MANIFEST}:  # which has times
+    for name in there - {MANIFEST}:  # it has timings
         assert s3.content(name) == files[name].read_bytes(), name
     pairs = [s3.content(name) for name in s3.listed() if name.startswith(SIMILARITIES)]
     rows = sum(pq.read_table(pa.BufferReader(each)).num_rows for each in pairs)
@@ -110,7 +110,7 @@ def assert_equal(s3: FaultyS3, local: Path) -> None:
     assert any(name.startswith("rejects/") for name in there)
 
 
-def test_on_s3_stands_what_stands_in_a_folder_and_the_manifest_comes_last(
+def test_the_result_on_s3_equals_that_in_a_folder_and_the_manifest_comes_last(
     s3: FaultyS3, dataset: Path, local: Path, tmp_path: Path
 ) -> None:
     made: list[str] = []
@@ -123,7 +123,7 @@ def test_on_s3_stands_what_stands_in_a_folder_and_the_manifest_comes_last(
     on_s3(s3, dataset, tmp_path)
     assert_equal(s3, local)
     manifest = f"PUT /{s3.bucket}/runs/1/{MANIFEST}"
-    assert (made[-1], made.count(manifest)) == (manifest, 1), "at its place once, whole and last"
+    assert (made[-1], made.count(manifest)) == (manifest, 1), "written once, complete, and last"
 
 
 @pytest.mark.drill(
@@ -139,5 +139,5 @@ def test_a_job_ends_with_the_same_result_though_s3_fails_here_and_there(
     s3.rule = lambda *_: chance.choice(faults) if chance.random() < 1 / 25 else None
     said = on_s3(s3, dataset, tmp_path)
     assert_equal(s3, local)
-    assert len(s3.failed) >= 5, "it was not injected"
+    assert len(s3.failed) >= 5, "too few failures were injected"
     observed(len(s3.failed), f"the same bytes; {said.count('retrying in')} reads and writes anew")

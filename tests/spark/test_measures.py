@@ -1,4 +1,4 @@
-"""The measures from the command line to the lines of neighbours/, and what a person would check."""
+"""The measures, from the command line to the lines of neighbours/; and what people would check."""
 
 import math
 from pathlib import Path
@@ -31,14 +31,14 @@ def lists_of(output: Path) -> dict[str, dict[int, list[Row]]]:
     for line in read_lines(output, *(part.name for part in manifest_of(output).neighbours)):
         others = [other["movie_id"] for other in line["others"]]
         for measure, rows in line["neighbours"].items():
-            told = [(others[place], *row) for place, *row in rows]
-            found.setdefault(measure, {})[line["movie_id"]] = told
+            ranked = [(others[place], *row) for place, *row in rows]
+            found.setdefault(measure, {})[line["movie_id"]] = ranked
     return found
 
 
 @pytest.fixture
-def forgetful(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SparkSession:
-    """Lets the job's main() run in the shared session, which it forgets instead of stopping it."""
+def running(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SparkSession:
+    """The shared session; the job's main() does not stop it."""
     monkeypatch.setattr(SparkContext, "stop", lambda _: None)
     return spark
 
@@ -48,7 +48,7 @@ def compute(dataset: Path, output: Path, *arguments: str) -> None:
 
 
 def table() -> list[oracle.Rating]:
-    """Ratings by 60 users of 30 movies; 3 more have a rater or two, 1 of them none in common."""
+    """Ratings by 60 users of 30 movies, and of three movies with one or two raters."""
     draw = np.random.default_rng(11)
     liked = draw.random((60, 30)) < np.linspace(0.9, 0.1, 30)
     ratings = [
@@ -65,13 +65,13 @@ def movie_lines(ratings: list[oracle.Rating]) -> str:
 
 
 def write(path: Path, ratings: list[oracle.Rating]) -> Path:
-    """A folder of ratings and the movies that were rated."""
+    """A folder with ratings and the rated movies."""
     lines = "".join(f"{user}::{movie}::{stars:g}::1\n" for user, movie, stars in ratings)
     return folder(path, ratings_dat=lines, movies_dat=movie_lines(ratings))
 
 
-@pytest.mark.usefixtures("forgetful")
-def test_every_measure_has_the_neighbours_of_an_independent_oracle(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("running")
+def test_every_measure_gives_the_neighbours_of_an_independent_oracle(tmp_path: Path) -> None:
     ratings = table()
     dataset = write(tmp_path / "d", ratings)
     compute(
@@ -92,7 +92,7 @@ def test_every_measure_has_the_neighbours_of_an_independent_oracle(tmp_path: Pat
             check(lists[measure][movie], movies.tolist(), expected[place], n[place], cosine[place])
         assert lists[measure][1000] == lists[measure][1001] == []
     for id in (1000, 1001, 1002):
-        assert lists["hybrid"][id], "a cold title has neighbours all the same"
+        assert lists["hybrid"][id], "a cold title has neighbours too"
         assert [row[2:] for row in lists["hybrid"][id]] == [(0, None)] * MOST
 
     manifest = manifest_of(tmp_path / "result")
@@ -110,10 +110,10 @@ def check(
     cosine: np.ndarray,
     most: int = MOST,
 ) -> None:
-    """Rows are the best by scores, in order, each with what is known of the pair."""
+    """Assert that rows are the best by score, in order, with the right co-raters and cosine."""
     place = {movie: number for number, movie in enumerate(movies)}
-    told = [score for _, score, _, _ in rows]
-    assert told == sorted(told, reverse=True)
+    ranked = [score for _, score, _, _ in rows]
+    assert ranked == sorted(ranked, reverse=True)
     assert len(rows) == min(most, int((scores > 1e-12).sum()))
     for other, score, common, alike in rows:
         at = place[other]
@@ -121,11 +121,11 @@ def check(
         assert common == n[at]
         assert alike is None if not common else alike == pytest.approx(cosine[at], rel=1e-5)
     left = np.delete(scores, [place[other] for other, *_ in rows])
-    assert len(rows) < most or left.max() <= told[-1] * (1 + 1e-5)
+    assert len(rows) < most or left.max() <= ranked[-1] * (1 + 1e-5)
 
 
-@pytest.mark.usefixtures("forgetful")
-def test_beyond_its_limit_ease_knows_the_most_popular_movies_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("running")
+def test_beyond_its_limit_ease_uses_the_most_popular_movies_and_says_so(tmp_path: Path) -> None:
     ratings = table()
     dataset = write(tmp_path / "d", ratings)
     compute(
@@ -150,7 +150,7 @@ def test_beyond_its_limit_ease_knows_the_most_popular_movies_and_says_so(tmp_pat
 
     assert all(len(rows) for movie, rows in lists["als"].items() if movie < 1000)
     assert all(0 < row[1] <= 1 for rows in lists["als"].values() for row in rows)
-    assert not (tmp_path / "result" / "scratch").exists(), "what it factorises is removed"
+    assert not (tmp_path / "result" / "scratch").exists(), "the scratch folder is deleted"
 
 
 @pytest.fixture(scope="module", params=["ml-latest-small", "ml-1m"])
@@ -196,7 +196,7 @@ def test_sequels_find_each_other(release: tuple, one: str, other: str) -> None:
         assert titles[wanted] in nearest
 
 
-def test_what_is_known_of_a_pair_is_the_same_by_every_measure(release: tuple) -> None:
+def test_the_evidence_for_a_pair_is_the_same_by_every_measure(release: tuple) -> None:
     _, lists, _ = release
     looked_up = 0
     for movie, rows in lists["ease"].items():
@@ -212,7 +212,7 @@ def test_what_is_known_of_a_pair_is_the_same_by_every_measure(release: tuple) ->
     assert looked_up > 10_000
 
 
-def test_nothing_is_its_own_neighbour_and_scores_fall_with_rank(release: tuple) -> None:
+def test_no_movie_is_its_own_neighbour_and_scores_fall_with_rank(release: tuple) -> None:
     _, lists, _ = release
     for of_movies in lists.values():
         for movie, rows in of_movies.items():
@@ -224,7 +224,7 @@ def test_nothing_is_its_own_neighbour_and_scores_fall_with_rank(release: tuple) 
             assert all(math.isfinite(score) and score > 0 for score in scores)
 
 
-def test_every_title_with_any_signal_has_neighbours_by_the_hybrid(release: tuple) -> None:
+def test_every_title_with_ratings_or_content_has_neighbours_by_hybrid(release: tuple) -> None:
     _, lists, manifest = release
     covered = {movie: len(rows) >= 10 for movie, rows in lists["hybrid"].items()}
     share = sum(covered.values()) / len(covered)
@@ -234,7 +234,7 @@ def test_every_title_with_any_signal_has_neighbours_by_the_hybrid(release: tuple
     assert manifest.coverage["cosine"] <= manifest.coverage["ease"] < 1
 
 
-def test_by_content_nothing_of_ratings_is_told(release: tuple) -> None:
+def test_neighbours_by_content_alone_have_no_co_raters_and_no_cosine(release: tuple) -> None:
     _, lists, _ = release
     cold = [movie for movie, rows in lists["ease"].items() if not rows]
     assert {row[2:] for movie in cold for row in lists["hybrid"][movie]} == {(0, None)}

@@ -1,4 +1,4 @@
-"""The notebook: runs from the first cell to the last, and what it shows is right."""
+"""The notebook runs from the first cell to the last and shows the right results."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def test_the_notebook_is_committed_without_outputs() -> None:
     assert stripped(notebook) == notebook, "python -m pictures.notebook strip"
 
 
-def test_stripping_leaves_the_cells_and_nothing_of_their_run() -> None:
+def test_stripping_keeps_the_cells_and_removes_their_results() -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     before = [cell.source for cell in notebook.cells]
     notebook.metadata.language_info = {"name": "python", "version": "3.13.0"}
@@ -42,7 +42,7 @@ def test_stripping_leaves_the_cells_and_nothing_of_their_run() -> None:
 
 @contextmanager
 def live_index(asked: list[str]) -> Iterator[str]:
-    """An API whose answers are fixed; notes the paths that it is asked for."""
+    """An API with fixed responses; records the requested paths."""
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -65,7 +65,7 @@ def live_index(asked: list[str]) -> Iterator[str]:
 
 
 def shown(notebook: NotebookNode) -> tuple[str, int]:
-    """All text that the cells printed, and how many pictures they drew."""
+    """All text that the cells printed, and the number of pictures."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     texts = [output.text for output in outputs if output.get("name") == "stdout"]
     return "".join(texts), sum("image/png" in output.get("data", ()) for output in outputs)

@@ -1,4 +1,4 @@
-"""quality.json: what is judged was learnt from everybody else, what is published from all."""
+"""quality.json: evaluated lists use the other users' ratings, published lists use all ratings."""
 
 import hashlib
 import random
@@ -24,7 +24,7 @@ MOVIES_DAT = "".join(f"{movie}::M{movie} (1999)::Drama\n" for movie in MOVIES)
 
 
 def lines_of(seed: int) -> list[str]:
-    """Ratings of 600 users of two tastes, a line each."""
+    """Ratings of 600 users with two tastes, as lines."""
     chance = random.Random(seed)
     return [
         f"{user}::{movie}::{chance.choice((4, 4.5, 5))}::1\n"
@@ -35,30 +35,30 @@ def lines_of(seed: int) -> list[str]:
 
 
 @pytest.mark.parametrize("measure", ["full-cosine", "ease", "hybrid"])
-def test_what_is_judged_is_what_the_ratings_of_everybody_else_give(
+def test_evaluated_lists_are_those_that_the_other_users_ratings_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: str
 ) -> None:
     seen: dict[str, tuple[HeldOutRatings, dict[str, NeighbourLists]]] = {}
     evaluate = job.evaluate
 
     def watch(
-        name: str, held_out: HeldOutRatings, tried: dict[str, NeighbourLists], *others: object
+        name: str, held_out: HeldOutRatings, lists_of: dict[str, NeighbourLists], *others: object
     ) -> Quality:
-        seen["it"] = held_out, tried
-        return evaluate(name, held_out, tried, *others)
+        seen["it"] = held_out, lists_of
+        return evaluate(name, held_out, lists_of, *others)
 
     monkeypatch.setattr(job, "evaluate", watch)
-    told = "--default-measure", measure, "--measures", f"damped,{measure}", "--min-score", "0.5"
+    options = "--default-measure", measure, "--measures", f"damped,{measure}", "--min-score", "0.5"
     lines = lines_of(seed=3)
     dataset = folder(tmp_path / "all", ratings_dat="".join(lines), movies_dat=MOVIES_DAT)
-    assert run(dataset, tmp_path / "result", *told) == 0
-    held_out, tried = seen["it"]
+    assert run(dataset, tmp_path / "result", *options) == 0
+    held_out, lists_of = seen["it"]
     users = set(held_out.users.tolist())
     assert 30 <= len(users) < 100
 
     rest = "".join(line for line in lines if int(line.split("::")[0]) not in users)
     dataset = folder(tmp_path / "others", ratings_dat=rest, movies_dat=MOVIES_DAT)
-    assert run(dataset, tmp_path / "expected", *told, "--test-users", "0") == 0
+    assert run(dataset, tmp_path / "expected", *options, "--test-users", "0") == 0
     assert manifest_of(tmp_path / "expected").quality is None
     parts = manifest_of(tmp_path / "expected").neighbours
     by_movie = {
@@ -66,7 +66,7 @@ def test_what_is_judged_is_what_the_ratings_of_everybody_else_give(
         for line in read_lines(tmp_path / "expected", *(p.name for p in parts))
     }
     for name in (measure, "cosine"):
-        lists = tried[name]
+        lists = lists_of[name]
         assert set(lists.movies.tolist()) == set(MOVIES)
         for movie in MOVIES:
             line, mine = by_movie[movie], lists.movies == movie
@@ -74,19 +74,19 @@ def test_what_is_judged_is_what_the_ratings_of_everybody_else_give(
             ids = [line["others"][place]["movie_id"] for place, *_ in rows]
             assert lists.neighbours[mine].tolist() == ids
             scores = [score for _, score, *_ in rows]
-            if name in ("ease", "hybrid"):  # the sums of another order
+            if name in ("ease", "hybrid"):  # sums are added in another order
                 np.testing.assert_allclose(lists.scores[mine], scores, rtol=1e-6)
             else:
                 assert lists.scores[mine].tolist() == scores
 
 
-def test_a_run_that_judges_itself_publishes_the_same_to_the_bit_and_says_what_it_found(
+def test_self_evaluation_changes_no_published_bit_and_writes_its_figures(
     tmp_path: Path,
 ) -> None:
     dataset = folder(tmp_path / "d", ratings_dat="".join(lines_of(4)), movies_dat=MOVIES_DAT)
-    told = "--min-score", "0.5", "--default-measure", "full-cosine", "--measures", "full-cosine"
-    assert run(dataset, tmp_path / "with", *told) == 0
-    assert run(dataset, tmp_path / "without", *told, "--test-users", "0") == 0
+    options = "--min-score", "0.5", "--default-measure", "full-cosine", "--measures", "full-cosine"
+    assert run(dataset, tmp_path / "with", *options) == 0
+    assert run(dataset, tmp_path / "without", *options, "--test-users", "0") == 0
     one, other = manifest_of(tmp_path / "with"), manifest_of(tmp_path / "without")
     assert (one.neighbours, one.titles, one.counts) == (
         other.neighbours,
@@ -104,10 +104,10 @@ def test_a_run_that_judges_itself_publishes_the_same_to_the_bit_and_says_what_it
     assert quality.measure == "full-cosine"
     assert quality.default is not None
     assert set(quality.measures) == {"full-cosine", "cosine"}
-    assert quality.default.lift > 1.1, "the taste of a user is worth more than what all like"
+    assert quality.default.lift > 1.1, "a user's own taste predicts more than popularity"
 
 
-def test_of_a_real_release_the_neighbours_find_more_than_the_most_rated_movies(
+def test_on_a_real_release_the_neighbours_find_more_than_the_most_rated_movies(
     tmp_path: Path,
 ) -> None:
     assert run(movielens("ml-latest-small"), tmp_path) == 0
@@ -116,4 +116,6 @@ def test_of_a_real_release_the_neighbours_find_more_than_the_most_rated_movies(
     assert quality.default is not None
     assert quality.default.lift - 2 * quality.default.lift_error > 1
     cosine = quality.measures["cosine"]
-    assert cosine.recall < quality.popularity_recall, "the tutorial's measure is what it is"
+    assert cosine.recall < quality.popularity_recall, (
+        "the tutorial's cosine is worse than popularity"
+    )

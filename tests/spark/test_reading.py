@@ -1,4 +1,4 @@
-"""Reading ratings: malformed lines rejected and kept, the latest of duplicates counts."""
+"""Reading ratings: malformed lines are rejected and stored, the latest of duplicates counts."""
 
 import gzip
 import itertools
@@ -40,7 +40,7 @@ def read(
 
 
 def by_user(ratings: Ratings) -> list[dict[int, float]]:
-    """What each user rated, users in no order."""
+    """Each user's ratings, in no order of users."""
     users = []
     for chunk in ratings.packed.collect():
         if isinstance(chunk, Chunk):
@@ -56,7 +56,7 @@ def rating_lines(format: Format) -> st.SearchStrategy[str]:
     """Lines that look like ratings, good and bad."""
     column = st.sampled_from([*BROKEN, *STARS, *QUOTED, "1", "7", "ü"])
     columns = st.lists(column, min_size=3, max_size=5)
-    # A line with one odd column, so that no defect hides behind another.
+    # Lines with one odd column, so that no defect hides another.
     good = ["7", "12", "4.5", "978300760"]
     odd = st.tuples(st.integers(0, 3), column).map(
         lambda change: [*good[: change[0]], change[1], *good[change[0] + 1 :]]
@@ -67,7 +67,7 @@ def rating_lines(format: Format) -> st.SearchStrategy[str]:
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
 @settings(max_examples=4, deadline=None)
 @given(data=st.data())
-def test_a_file_is_rejected_line_by_line_as_the_rules_say(
+def test_lines_are_rejected_one_by_one_by_the_rules(
     spark: SparkSession,
     tmp_path_factory: pytest.TempPathFactory,
     format: Format,
@@ -75,7 +75,7 @@ def test_a_file_is_rejected_line_by_line_as_the_rules_say(
 ) -> None:
     path = tmp_path_factory.mktemp("lines") / format.ratings
     wanted = data.draw(st.lists(rating_lines(format), min_size=60, max_size=120))
-    # A file without a header: its first line is data.
+    # Without a header, the first line is data.
     path.write_text("\n".join(["1,1,1.0,1" if format.header else wanted[0], *wanted]) + "\n")
     ratings = read(spark, path, format)
     lines = [line for line in path.read_text().split("\n") if line.strip(BLANKS)]
@@ -123,7 +123,7 @@ def test_the_later_line_of_equal_times_counts_across_the_splits_of_a_file(
     ),
     most=st.integers(1, 6),
 )
-def test_of_a_users_ratings_the_latest_count_and_of_equal_times_the_larger_movies(
+def test_a_users_latest_ratings_count_and_of_equal_times_the_larger_movie_ids(
     spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, rated: list, most: int
 ) -> None:
     path = tmp_path_factory.mktemp("latest") / DAT.ratings
@@ -144,7 +144,7 @@ def test_of_a_users_ratings_the_latest_count_and_of_equal_times_the_larger_movie
     assert ratings.left_out == sum(map(len, single.values())) - ratings.count
 
 
-def test_line_ends_of_windows_and_a_byte_order_mark_do_no_harm(
+def test_windows_line_ends_and_a_byte_order_mark_are_accepted(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     path = tmp_path / "ratings.csv"
@@ -153,7 +153,7 @@ def test_line_ends_of_windows_and_a_byte_order_mark_do_no_harm(
     assert (by_user(ratings), ratings.line_report.defects) == ([{2: 3.5}], {})
 
 
-def test_a_header_is_one_only_in_the_first_line(spark: SparkSession, tmp_path: Path) -> None:
+def test_only_the_first_line_can_be_a_header(spark: SparkSession, tmp_path: Path) -> None:
     path = tmp_path / "ratings.csv"
     header = "userId,movieId,rating,timestamp\n"
     path.write_text(f"{header}1,2,3.5,4\n{header}")

@@ -1,4 +1,4 @@
-"""Similar users: the oracle's, with movies for users; off unless asked for, and ids only."""
+"""Similar users: the oracle's, with users and movies exchanged; optional, and ids only."""
 
 import random
 from pathlib import Path
@@ -22,7 +22,7 @@ def alike(output: Path) -> list[dict[str, Any]]:
 
 
 def expected(ratings: list[oracle.Rating], least: int, score: float, most: int) -> dict:
-    """What the oracle says of users: those who have none have no entry."""
+    """The oracle's similar users; users without any have no entry."""
     exchanged = [(movie, user, stars) for user, movie, stars in ratings]
     return oracle.neighbours(oracle.similarities(exchanged, least, score), most)
 
@@ -56,7 +56,7 @@ def test_each_user_has_the_oracles_most_similar_users(tmp_path: Path, score: flo
         assert similar == by_oracle.get(line["user_id"], [])
 
 
-def test_of_a_real_release_similar_users_are_exactly_the_oracles(tmp_path: Path) -> None:
+def test_on_a_real_release_similar_users_are_exactly_the_oracles(tmp_path: Path) -> None:
     dataset = movielens("ml-latest-small")
     assert run(dataset, tmp_path, "--similar-users", "20") == 0
     told = {
@@ -68,7 +68,7 @@ def test_of_a_real_release_similar_users_are_exactly_the_oracles(tmp_path: Path)
     assert len(told) > 500
 
 
-def test_nothing_of_users_is_written_unless_asked_for(tmp_path: Path) -> None:
+def test_similar_users_are_written_only_on_request(tmp_path: Path) -> None:
     ratings = "".join(f"{u}::{m}::4::1\n" for u in range(1, 20) for m in range(1, 20))
     dataset = folder(tmp_path / "d", ratings_dat=ratings, movies_dat=MOVIES_DAT)
     output = tmp_path / "result"
@@ -76,10 +76,10 @@ def test_nothing_of_users_is_written_unless_asked_for(tmp_path: Path) -> None:
     assert (output / "similar-users").is_dir()
     assert run(dataset, output) == 0
     assert manifest_of(output).similar_users == []
-    assert not (output / "similar-users").exists(), "what an earlier attempt left is removed"
+    assert not (output / "similar-users").exists(), "the files of an earlier attempt are deleted"
 
 
-def test_users_are_written_in_parts_by_rising_id(
+def test_users_are_written_in_parts_by_ascending_id(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spark.output.similar_users.ROWS_PER_PART", 10)

@@ -1,4 +1,4 @@
-"""Similarities: the same pairs, integers and doubles as an independent computation, to the bit."""
+"""The self-join: the same pairs, integers and doubles as an independent computation."""
 
 import random
 from pathlib import Path
@@ -86,7 +86,9 @@ def test_the_score_reproduces_published_tables(spark: SparkSession) -> None:
     assert [row.told for row in told.collect()] == [row[-1] for row in published]
 
 
-def test_a_movies_neighbours_are_those_it_is_first_or_second_with(spark: SparkSession) -> None:
+def test_a_movies_neighbours_come_from_pairs_in_which_it_is_first_or_second(
+    spark: SparkSession,
+) -> None:
     draw = random.Random(8)
     table = [(u, m, draw.randint(6, 8) / 2) for u in range(1, 9) for m in range(1, 31)]
     expected = oracle.neighbours(oracle.similarities(table, 2, 0.98), most=30)
@@ -97,7 +99,7 @@ def test_a_movies_neighbours_are_those_it_is_first_or_second_with(spark: SparkSe
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
-def test_the_tutorials_way_reads_every_format(
+def test_the_self_join_reads_every_format(
     spark: SparkSession, tmp_path: Path, form: Format
 ) -> None:
     lines = ["userId,movieId,rating,timestamp"] if form.header else []

@@ -1,1 +1,1 @@
-"""The job without Spark: arithmetic, parsing, measures."""
+"""Tests of the job that need no Spark session: arithmetic, parsing, measures."""

@@ -1,4 +1,4 @@
-"""Where numba may keep what it compiled: among the executor's files, and nowhere else."""
+"""Numba caches compiled code in the executor's folder, and nowhere else."""
 
 import os
 import shutil
@@ -21,20 +21,20 @@ compiled("spark.ingest.scan")
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A home that could be written."""
+    """A writable home."""
     made = tmp_path / "home"
     made.mkdir()
     return made
 
 
 def copy_package(folder: Path) -> Path:
-    """Copy the job's package into a folder, without what was compiled; returns the folder."""
+    """Copy the job's package into a folder, without bytecode; returns the folder."""
     shutil.copytree(ROOT / "spark", folder / "spark", ignore=lambda *_: ["__pycache__"])
     return folder
 
 
 def compile_in(folder: Path, modules: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """Compile a module as a worker does; a job's modules stand where PYTHONPATH says."""
+    """Compile a module as a worker does; PYTHONPATH says where the job's modules are."""
     folder.mkdir(exist_ok=True)
     given = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "XDG_"))}
     return subprocess.run(
@@ -43,9 +43,7 @@ def compile_in(folder: Path, modules: str, home: Path) -> subprocess.CompletedPr
     )  # fmt: skip
 
 
-def test_what_is_compiled_stands_among_the_executors_files_alone(
-    tmp_path: Path, home: Path
-) -> None:
+def test_compiled_code_is_cached_only_in_the_executors_folder(tmp_path: Path, home: Path) -> None:
     job = copy_package(tmp_path / "job")
     done = compile_in(tmp_path / "container", str(job), home)
     assert done.returncode == 0, done.stderr
@@ -54,7 +52,7 @@ def test_what_is_compiled_stands_among_the_executors_files_alone(
     assert not list(job.rglob("__pycache__/*.nbi"))
 
 
-def test_modules_in_a_zip_are_refused_instead_of_kept_in_the_home(
+def test_modules_in_a_zip_are_refused_instead_of_cached_in_the_home(
     tmp_path: Path, home: Path
 ) -> None:
     archive = shutil.make_archive(str(tmp_path / "job"), "zip", copy_package(tmp_path / "job"))
@@ -64,9 +62,9 @@ def test_modules_in_a_zip_are_refused_instead_of_kept_in_the_home(
     assert not list(home.iterdir())
 
 
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, home: Path) -> None:
+def test_a_read_only_cache_folder_is_refused(tmp_path: Path, home: Path) -> None:
     (tmp_path / "container").mkdir()
-    (tmp_path / "container" / "numba").symlink_to("/proc")  # where not even root can write
+    (tmp_path / "container" / "numba").symlink_to("/proc")  # not even root can write here
     done = compile_in(tmp_path / "container", str(ROOT), home)
     assert done.returncode != 0
     assert "no locator available for file" in done.stderr

@@ -30,26 +30,26 @@ LINES = """\
 7::Nothing::(no genres listed)
 8::Rififi (1954)::Crime
 """
-ALL = np.arange(8)  # places of these movies
+ALL = np.arange(8)  # indices of these movies
 TAGS = {(1, "pixar"): 3, (3, "pixar"): 1, (2, "heist"): 2, (8, "heist"): 1, (5, "car chase"): 1}
 
 
 @pytest.fixture(autouse=True)
 def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The compiled modules without Spark's folder for what is compiled."""
+    """Compiled modules without the folder that Spark gives a worker."""
     for module in (top_k, hybrid_module):
         monkeypatch.setattr(module, "compiled", import_module)
 
 
 def movies(lines: str = LINES) -> Catalogue:
-    """A catalogue whose movies have 10 ratings each, movie 4 a hundred."""
+    """A catalogue whose movies have 10 ratings each, except movie 4, which has 100."""
     listed = [parse_movie(line, FORMATS[0]) for line in lines.splitlines()]
     ids = np.array([movie.movie_id for movie in listed], np.int32)
     return catalogue(listed, ids, np.where(ids == 4, 100, 10))
 
 
 def plain(lines: str, tags: dict) -> dict[tuple[int, int], float]:
-    """The similarity of any two movies in plain loops, over dictionaries."""
+    """The similarity of all pairs of movies, in plain loops over dictionaries."""
     words: dict[str, dict[int, dict[str, float]]] = {"genres": {}, "tags": {}, "year": {}}
     listed = [parse_movie(line, FORMATS[0]) for line in lines.splitlines()]
     for movie in listed:
@@ -81,7 +81,7 @@ def plain(lines: str, tags: dict) -> dict[tuple[int, int], float]:
 
 
 @pytest.mark.parametrize("tags", [TAGS, {}])
-def test_similarity_by_content_is_what_plain_loops_give(tags: dict) -> None:
+def test_similarity_by_content_matches_plain_loops(tags: dict) -> None:
     known = content(movies(), tags, WEIGHTS)
     expected = plain(LINES, tags)
     one, other = (np.array(each) for each in zip(*expected, strict=True))
@@ -97,7 +97,7 @@ def test_similarity_by_content_is_what_plain_loops_give(tags: dict) -> None:
 
 
 def by_movie(rows: NeighbourLists) -> dict[int, list[tuple[int, float]]]:
-    """Neighbours and scores of each movie, in order."""
+    """Each movie's neighbours and scores, in order."""
     found: dict[int, list[tuple[int, float]]] = {}
     for movie, other, score in zip(*(column.tolist() for column in rows[:3]), strict=True):
         found.setdefault(movie, []).append((other, score))
@@ -114,20 +114,20 @@ def test_movies_are_compared_in_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) 
     assert not by_movie(known.neighbours(np.array([], int), 5))
 
 
-def test_what_nothing_is_known_of_has_no_neighbours_and_is_none() -> None:
+def test_a_movie_without_content_has_no_neighbours_and_is_no_neighbour() -> None:
     found = by_movie(content(movies(), TAGS, WEIGHTS).neighbours(ALL, 8))
     assert 7 not in found
     assert all(other != 7 for rows in found.values() for other, _ in rows)
-    assert found[6] == [(8, pytest.approx(found[6][0][1]))], "the year is all that it has"
+    assert found[6] == [(8, pytest.approx(found[6][0][1]))], "it has only a year"
 
 
-def test_content_rows_tell_no_ratings() -> None:
+def test_neighbours_by_content_have_no_co_raters_and_no_cosine() -> None:
     rows = content(movies(), TAGS, WEIGHTS).neighbours(ALL, 8)
     assert not rows.co_raters.any()
     assert np.isnan(rows.cosines).all()
 
 
-def test_tags_are_counted_by_movie_without_regard_to_case(tmp_path: Path) -> None:
+def test_tags_are_counted_by_movie_regardless_of_case(tmp_path: Path) -> None:
     good = "1::7::Pixar::0\n2::7:: pixar ::0\n3::7::PIXAR  film::0\n"
     (tmp_path / "tags.dat").write_text(good + "nonsense\n4::x::pixar::0\n5::7::::0\n")
     found = read_tags(str(tmp_path / "tags.dat"), FORMATS[0])
@@ -145,26 +145,26 @@ def rows(*each: tuple[int, int, float, int, float]) -> NeighbourLists:
 
 
 def known(raters: dict[int, int], alike: dict[tuple[int, int], float]) -> Content:
-    """What is known of movies, of which only raters and similarity are asked for."""
+    """Content with given raters and similarities, which is all that `hybrid` uses."""
 
-    class Told(Content):
+    class Given(Content):
         def similarity(self, movies: np.ndarray, others: np.ndarray) -> np.ndarray:
             pairs = zip(movies.tolist(), others.tolist(), strict=True)
             return np.array([alike.get(pair, 0.0) for pair in pairs])
 
     ids = np.array(sorted(raters), np.int32)
-    return Told(ids, np.array([raters[id] for id in sorted(raters)], np.int32), None, None)
+    return Given(ids, np.array([raters[id] for id in sorted(raters)], np.int32), None, None)
 
 
-def test_a_movie_of_many_ratings_goes_by_them_and_a_cold_one_by_its_content() -> None:
+def test_ratings_decide_for_a_movie_with_many_and_content_for_a_cold_one() -> None:
     nan = math.nan
     by_ratings = rows((1, 2, 0.20, 90, 0.97), (1, 3, 0.05, 80, 0.98))
     by_content = rows((1, 4, 0.8, 0, nan), (1, 3, 0.4, 0, nan), (9, 1, 0.5, 0, nan))
     facts = known({1: 60, 2: 1, 3: 1, 4: 1, 9: 0}, {(1, 4): 0.8, (1, 3): 0.4, (9, 1): 0.5})
     found = hybrid(by_ratings, by_content, facts, trust=20, count=5)
-    told = list(zip(*(column.tolist() for column in found[:4]), strict=True))
+    found_rows = list(zip(*(column.tolist() for column in found[:4]), strict=True))
     # Movie 1: w = 20 / 80; movie 9: w = 1.
-    assert told == [
+    assert found_rows == [
         (1, 2, 0.75, 90),
         (1, 3, 0.2875, 80),  # 0.75 · 0.05 / 0.20 + 0.25 · 0.4
         (1, 4, 0.2, 0),
@@ -173,7 +173,7 @@ def test_a_movie_of_many_ratings_goes_by_them_and_a_cold_one_by_its_content() ->
     assert np.isnan(found.cosines).tolist() == [False, False, True, True]
 
 
-def test_a_blend_of_one_list_is_that_list() -> None:
+def test_with_only_one_list_the_blend_is_that_list() -> None:
     by_content = rows((1, 4, 0.8, 0, math.nan))
     found = hybrid(top_k.EMPTY, by_content, known({1: 0, 4: 1}, {(1, 4): 0.8}), 20, 5)
     assert found.scores.tolist() == [0.8]

@@ -1,4 +1,4 @@
-"""Splits, models and figures of the evaluation: on paper, by properties, against definitions."""
+"""The evaluation's splits, models and figures: worked examples, properties, definitions."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def pairs(of: sparse.csr_array) -> set[tuple[int, int]]:
 
 
 def training(table: sparse.csr_array) -> Training:
-    """Of movies of which nothing but ratings is known."""
+    """Training data without content."""
     size = table.shape[1]
     movies = Catalogue(np.arange(1, size + 1, dtype=np.int32), [], np.zeros(size, np.int64), 0)
     return Training(table, movies, {})
@@ -42,7 +42,7 @@ def random_table(users: int = 60, movies: int = 25, seed: int = 1) -> sparse.csr
 
 
 @given(table=tables, seed=st.integers(0, 5))
-def test_nothing_hidden_is_learnt_from_or_kept_out_of_the_list(
+def test_hidden_ratings_are_neither_in_the_training_nor_excluded_from_the_list(
     table: np.ndarray, seed: int
 ) -> None:
     split = splits.by_rating(matrix(table), LIKE, seed)
@@ -62,7 +62,7 @@ def test_nothing_hidden_is_learnt_from_or_kept_out_of_the_list(
         assert np.array_equal(hidden > 0, is_hidden)
 
 
-def test_a_split_is_the_same_by_the_same_seed_and_another_by_another() -> None:
+def test_a_seed_determines_the_split_and_another_seed_gives_another() -> None:
     table = random_table()
     for split in (splits.by_rating, splits.by_user):
         one, again, other = (split(table, LIKE, seed) for seed in (3, 3, 4))
@@ -77,20 +77,20 @@ def test_a_fifth_is_hidden() -> None:
     assert splits.by_user(table, LIKE, 0).liked.shape[0] / 400 == pytest.approx(0.2, abs=0.06)
 
 
-def test_nothing_is_learnt_of_users_who_are_held_out() -> None:
+def test_the_training_has_no_ratings_of_held_out_users() -> None:
     users = matrix(np.eye(200) * 10) + matrix(np.roll(np.eye(200), 1, axis=1) * 10)
     split = splits.by_user(users, LIKE, 0)
     learnt_from = set(np.flatnonzero(split.train.sum(axis=1)))
     assert split.hidden.shape[0] > 0
-    # Here two movies are rated by two users each, their own and the one before: of a judged user
-    # both movies together are in no row of the training.
+    # Each user rates two movies, and shares each with one other user. So no row of the training
+    # has both movies of a test user.
     for liked, hidden in zip(split.liked.toarray(), split.hidden.toarray(), strict=True):
         together = (liked + hidden) > 0
         assert not any((split.train.toarray()[user] > 0) @ together > 1 for user in learnt_from)
 
 
-def test_the_tutorials_measure_keeps_its_thresholds() -> None:
-    # Movies 0 and 1 by ten users alike, 0 and 2 by nine, 0 and 3 by ten, unlike each other.
+def test_the_tutorials_cosine_keeps_its_thresholds() -> None:
+    # Ten users rate movies 0 and 1 alike; nine rate 0 and 2 alike; ten rate 0 and 3 differently.
     table = np.zeros((12, 4))
     table[:10, 0] = [10, 1] * 5
     table[:10, 1] = [10, 1] * 5
@@ -100,12 +100,12 @@ def test_the_tutorials_measure_keeps_its_thresholds() -> None:
     found = models.weights(training(matrix(table)), "cosine")
     assert found[0, 1] == pytest.approx(1)
     assert found[0, 3] == found[3, 0] == 0  # 0.198: not similar enough
-    assert found[1, 2] > 0.95  # with the nine users and a tenth
+    assert found[1, 2] > 0.95  # ten users rated both
     assert not found.diagonal().any()
 
 
 def by_definition(measure: str, one: np.ndarray, other: np.ndarray) -> float:
-    """A measure of two movies' half stars, 0 where not rated."""
+    """A measure of two movies' half stars; 0 is a missing rating."""
     both = (one > 0) & (other > 0)
     if not both.any():
         return 0
@@ -119,7 +119,7 @@ def by_definition(measure: str, one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("measure", ["damped", "full-cosine", "jaccard"])
-def test_a_measure_of_pairs_is_what_its_definition_says(measure: str) -> None:
+def test_a_measure_of_pairs_matches_its_definition(measure: str) -> None:
     table = random_table()
     columns = table.toarray().T
     found = models.weights(training(table), measure)
@@ -130,8 +130,8 @@ def test_a_measure_of_pairs_is_what_its_definition_says(measure: str) -> None:
             assert found[i, j] == pytest.approx(expected)
 
 
-def test_ease_foretells_each_movie_from_the_others_as_ridge_regression_does() -> None:
-    # The weights that foretell movie j are its ridge regression on all others (Steck, 2019).
+def test_ease_predicts_each_movie_from_the_others_like_ridge_regression() -> None:
+    # The weights that predict movie j are its ridge regression on all others (Steck, 2019).
     table = random_table(movies=12)
     x = table.toarray() / 10
     found = models.weights(training(table), "ease")
@@ -144,7 +144,7 @@ def test_ease_foretells_each_movie_from_the_others_as_ridge_regression_does() ->
         assert found[j, j] == 0
 
 
-def test_a_list_keeps_the_best_that_are_above_zero() -> None:
+def test_a_list_keeps_the_best_scores_above_zero() -> None:
     scores = np.array([[0, 0.3, 0.1, 0.2], [-1, 0, -2, 0.5]])
     assert models.top_k(scores, 2).tolist() == [[0, 0.3, 0, 0.2], [0, 0, 0, 0.5]]
 
@@ -155,12 +155,12 @@ def test_a_list_keeps_the_best_that_are_above_zero() -> None:
     ),
     count=st.integers(1, 10),
 )
-def test_the_best_places_are_those_of_a_stable_sort(scores: np.ndarray, count: int) -> None:
+def test_the_best_places_match_a_stable_sort(scores: np.ndarray, count: int) -> None:
     expected = [sorted(range(len(row)), key=lambda at: -row[at])[:count] for row in scores.tolist()]
     assert models.best_places(scores.astype(float), count).tolist() == expected
 
 
-def test_item_knn_is_the_cosine_of_the_nearest() -> None:
+def test_item_knn_is_the_cosine_of_the_raters() -> None:
     table = random_table()
     rated = (table.toarray() > 0).astype(float)
     found = models.item_knn(training(table))
@@ -168,7 +168,7 @@ def test_item_knn_is_the_cosine_of_the_nearest() -> None:
     assert found[2, 5] == found[5, 2] == pytest.approx(expected)
 
 
-def test_slim_without_a_price_on_weights_is_least_squares_that_are_not_negative() -> None:
+def test_slim_without_an_l1_penalty_is_non_negative_least_squares() -> None:
     x = (random_table(movies=8).toarray() > 0).astype(float)
     found = slim(x.T @ x, l1=0, l2=2)
     for j in range(8):
@@ -182,8 +182,8 @@ def split_of(liked: list, seen: list, hidden: list, train: list) -> Split:
     return Split(*(matrix(each) for each in (train, liked, seen, hidden)))
 
 
-def test_a_list_holds_what_is_above_zero_and_not_seen_best_first() -> None:
-    # Movie 0 is liked, 1 seen; 4's score is not above 0: the list is 2, 3, and 3 is hidden.
+def test_a_list_holds_unseen_movies_with_scores_above_zero_best_first() -> None:
+    # Movie 0 is liked, 1 is seen, and 4 scores below 0: the list is 2, 3, and 3 is hidden.
     split = split_of([[1, 0, 0, 0, 0]], [[1, 1, 0, 0, 0]], [[0, 0, 0, 1, 1]], [[10, 2, 1, 1, 1]])
     weights = np.zeros((5, 5))
     weights[0] = [0, 9, 5, 4, -1]
@@ -200,24 +200,26 @@ def test_of_equal_scores_the_movie_with_more_raters_comes_first() -> None:
     assert found["MAP@20"] == 1
 
 
-def test_one_for_another_asks_for_the_place_among_all_but_the_seed() -> None:
+def test_hit_rates_rank_the_hidden_movie_among_all_except_the_liked_one() -> None:
     movies = 24
     liked, hidden = np.zeros((1, movies)), np.zeros((1, movies))
     liked[0, 0] = hidden[0, 15] = 1
     split = split_of(liked.tolist(), liked.tolist(), hidden.tolist(), liked.tolist())
     weights = np.zeros((movies, movies))
-    weights[0] = np.arange(movies, 0, -1)  # the seed first, then 1, 2, 3, ...: 15 is the 15th
+    weights[0] = np.arange(
+        movies, 0, -1
+    )  # the liked movie first, then 1, 2, 3, ...: 15 is the 15th
     assert scoring.hit_rates(split, weights, 0) == {"hit@10": 0, "hit@20": 1}
 
 
-def test_lists_are_counted_by_who_is_in_them() -> None:
+def test_the_properties_of_lists_count_their_movies() -> None:
     movies = 40
     weights = np.zeros((movies, movies))
-    weights[0, 1:12] = 1  # eleven neighbours, of which ten are shown
+    weights[0, 1:12] = 1  # eleven neighbours; ten are shown
     weights[1, 2:5] = 1
     co_raters = np.full((movies, movies), 7)
-    raters = np.arange(movies, 0, -1)  # the best known tenth are 0, 1, 2, 3
+    raters = np.arange(movies, 0, -1)  # the most rated tenth is 0, 1, 2, 3
     found = scoring.lists(weights, co_raters, raters)
     assert found.coverage == 1 / movies
-    assert found.well_known == (3 + 2) / (10 + 3)  # 1, 2, 3 of the first, 2, 3 of the second
+    assert found.well_known == (3 + 2) / (10 + 3)  # 1, 2, 3 of the first list, 2, 3 of the second
     assert found.co_raters == 7

@@ -1,4 +1,4 @@
-"""A run's self-evaluation: who is held out, what is hidden, and figures that paper agrees with."""
+"""The self-evaluation: who is held out, what is hidden, and figures worked out by hand."""
 
 from importlib import import_module
 
@@ -29,7 +29,7 @@ def lists_of(neighbours: dict[int, dict[int, float]]) -> NeighbourLists:
     )  # fmt: skip
 
 
-def asked_of(table: list[tuple[int, int, float]]) -> HeldOutRatings:
+def ratings_of(table: list[tuple[int, int, float]]) -> HeldOutRatings:
     """The ratings of users who are held_out: user, movie, stars."""
     users, movies, stars = zip(*sorted(table), strict=True)
     return HeldOutRatings(
@@ -38,13 +38,13 @@ def asked_of(table: list[tuple[int, int, float]]) -> HeldOutRatings:
     )  # fmt: skip
 
 
-def test_about_as_many_users_are_asked_as_wanted_at_most_a_tenth_and_always_the_same() -> None:
+def test_about_the_given_number_of_users_is_held_out_at_most_a_tenth_and_always_the_same() -> None:
     few = np.full(MANY.size, 20)
     held_out = are_held_out(MANY, few, hash_bound_for(MANY.size, 500))
     assert 400 < held_out.sum() < 600
     assert abs(are_held_out(MANY, few, hash_bound_for(MANY.size, 10**6)).mean() - 0.1) < 0.01
     assert (are_held_out(MANY, few, hash_bound_for(MANY.size, 1000)) >= held_out).all(), (
-        "more are the same ones"
+        "a higher bound adds users"
     )
     assert not are_held_out(MANY, few, hash_bound_for(MANY.size, 0)).any()
     assert not are_held_out(MANY, few + 1000, hash_bound_for(MANY.size, 500)).any(), (
@@ -52,32 +52,33 @@ def test_about_as_many_users_are_asked_as_wanted_at_most_a_tenth_and_always_the_
     )
 
 
-def test_a_fifth_of_the_ratings_is_hidden_and_of_that_what_was_liked_is_to_be_found() -> None:
-    held_out = asked_of(
+def test_a_fifth_of_the_ratings_is_hidden_and_the_liked_ones_of_those_are_relevant() -> None:
+    ratings = ratings_of(
         [(user, movie, 1 + movie % 5) for user in range(100) for movie in range(200)]
     )
-    assert abs(held_out.are_hidden.mean() - 0.2) < 0.01
-    assert held_out.visible.users.size + held_out.are_hidden.sum() == held_out.users.size
-    assert set(held_out.relevant.halves.tolist()) == {8, 10}
-    assert abs(held_out.relevant.users.size / held_out.users.size - 0.2 * 2 / 5) < 0.01
-    by_user = np.bincount(held_out.users, held_out.are_hidden) / 200
-    assert (by_user.min() > 0.05) & (by_user.max() < 0.4), "of every user, about a fifth"
+    assert abs(ratings.are_hidden.mean() - 0.2) < 0.01
+    assert ratings.visible.users.size + ratings.are_hidden.sum() == ratings.users.size
+    assert set(ratings.relevant.halves.tolist()) == {8, 10}
+    assert abs(ratings.relevant.users.size / ratings.users.size - 0.2 * 2 / 5) < 0.01
+    by_user = np.bincount(ratings.users, ratings.are_hidden) / 200
+    assert (by_user.min() > 0.05) & (by_user.max() < 0.4), "about a fifth of every user's"
 
 
 @pytest.fixture
-def two_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Movies from 100 on are what is hidden; one user is enough."""
+def movies_from_100_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Movies from 100 on are hidden; one user is enough; lists have two places."""
     monkeypatch.setattr(
-        HeldOutRatings, "are_hidden", property(lambda held_out: held_out.movies >= 100)
+        HeldOutRatings, "are_hidden", property(lambda ratings: ratings.movies >= 100)
     )
     monkeypatch.setattr(figures_module, "MIN_USERS", 1)
     monkeypatch.setattr(figures_module, "K", 2)
 
 
-@pytest.mark.usefixtures("two_are_hidden")
-def test_the_list_of_a_user_has_the_best_sums_of_stars_times_scores() -> None:
-    # User 1 gave 1 to movie 1 and 5 to movie 2, user 2 5 to movie 1; 100 and 101 are to be found.
-    held_out = asked_of([(1, 1, 1), (1, 2, 5), (1, 100, 5), (1, 102, 2), (2, 1, 5), (2, 101, 4),
+@pytest.mark.usefixtures("movies_from_100_are_hidden")
+def test_a_users_list_has_the_highest_sums_of_stars_times_scores() -> None:
+    # User 1 gave 1 star to movie 1 and 5 to movie 2; user 2 gave 5 to movie 1. 100 and 101 are
+    # hits.
+    ratings = ratings_of([(1, 1, 1), (1, 2, 5), (1, 100, 5), (1, 102, 2), (2, 1, 5), (2, 101, 4),
                       (3, 1, 3)])  # fmt: skip
     lists = lists_of({
         # For user 1: 100 has 0.2·1 + 0.1·5 = 0.7, 101 0.6, 103 0.1 · 5 = 0.5; 1 and 2 are known.
@@ -85,44 +86,49 @@ def test_the_list_of_a_user_has_the_best_sums_of_stars_times_scores() -> None:
         2: {1: 0.9, 100: 0.1, 103: 0.1},
     })  # fmt: skip
     popular = np.array([1, 2, 103, 100, 101])
-    told = evaluate("damped", held_out, {"damped": lists}, popular)
-    assert (told.users, told.hidden) == (2, 2), "102 was not liked, user 3 has nothing to be found"
-    # Both find their one movie. Popular are 103 and 100 for user 1, who finds it, 2 and 103 for 2.
-    figures = told.measures["damped"]
-    assert (figures.recall, told.popularity_recall, figures.lift) == (1.0, 0.5, 2.0)
-    # Of 1 - 2·1 and 1 - 2·0, which are -1 and 1: √2 / √2 / 0.5.
+    quality = evaluate("damped", ratings, {"damped": lists}, popular)
+    assert (quality.users, quality.hidden) == (2, 2), (
+        "102 was not liked, user 3 has no relevant movie"
+    )
+    # Both lists find their movie. The most rated are 103 and 100 for user 1, a hit, and 2 and 103
+    # for user 2.
+    figures = quality.measures["damped"]
+    assert (figures.recall, quality.popularity_recall, figures.lift) == (1.0, 0.5, 2.0)
+    # The deviation of 1 - 2·1 and 1 - 2·0, -1 and 1, is √2; the error is √2 / √2 / 0.5.
     assert figures.lift_error == pytest.approx(2)
     assert figures.popularity_share == pytest.approx(1 / 6, abs=1e-6), (
-        "of six neighbours only 1 is the most rated"
+        "one of six neighbours is the most rated movie"
     )
 
 
-@pytest.mark.usefixtures("two_are_hidden")
-def test_of_many_hidden_movies_as_many_count_as_there_are_places() -> None:
-    held_out = asked_of([(user, movie, 5) for user in (1, 2) for movie in (1, *range(100, 110))])
+@pytest.mark.usefixtures("movies_from_100_are_hidden")
+def test_at_most_as_many_hidden_movies_count_as_a_list_has_places() -> None:
+    ratings = ratings_of([(user, movie, 5) for user in (1, 2) for movie in (1, *range(100, 110))])
     lists = lists_of({1: {100: 0.9, 50: 0.8, 101: 0.7}})
     popular = np.array([101, 102, 103])
-    told = evaluate("m", held_out, {"m": lists}, popular)
-    assert (told.popularity_recall, told.measures["m"].recall) == (1.0, 0.5)
+    quality = evaluate("m", ratings, {"m": lists}, popular)
+    assert (quality.popularity_recall, quality.measures["m"].recall) == (1.0, 0.5)
 
 
-def test_of_too_few_users_nothing_is_said() -> None:
-    held_out = asked_of([(user, movie, 5) for user in range(29) for movie in range(50)])
-    told = evaluate("m", held_out, {}, np.arange(50))
-    assert (told.users, told.popularity_recall, told.measures) == (29, None, {})
-    assert told.default is None
+def test_too_few_users_give_no_figures() -> None:
+    ratings = ratings_of([(user, movie, 5) for user in range(29) for movie in range(50)])
+    quality = evaluate("m", ratings, {}, np.arange(50))
+    assert (quality.users, quality.popularity_recall, quality.measures) == (29, None, {})
+    assert quality.default is None
 
 
-def test_raters_and_squares_are_counted_for_movies_in_any_order() -> None:
-    held_out = asked_of([(1, 5, 2), (2, 5, 0.5), (2, 7, 5), (2, 9, 5)])
-    raters, squares = held_out.totals_of(np.array([7, 3, 5], np.int32))
+def test_raters_and_squares_are_totalled_for_movies_in_any_order() -> None:
+    ratings = ratings_of([(1, 5, 2), (2, 5, 0.5), (2, 7, 5), (2, 9, 5)])
+    raters, squares = ratings.totals_of(np.array([7, 3, 5], np.int32))
     assert (raters.tolist(), squares.tolist()) == ([1, 0, 2], [100, 0, 17])
 
 
-def test_ease_without_some_users_is_ease_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ease_without_some_users_is_ease_of_the_other_users(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(
         "spark.engine.top_k.compiled", import_module
-    )  # without Spark there is no cache
+    )  # without the folder that Spark gives a worker
     chance = np.random.default_rng(5)
     stars = (chance.integers(1, 11, (60, 25)) * (chance.random((60, 25)) < 0.4)).astype(np.uint8)
     ids = chance.permutation(np.arange(100, 125)).astype(np.int32)
@@ -134,13 +140,13 @@ def test_ease_without_some_users_is_ease_of_the_others(monkeypatch: pytest.Monke
         return inverse(rated.T @ rated, 3.0)
 
     user, place = np.nonzero(stars[50:])
-    held_out = HeldOutRatings(
+    ratings = HeldOutRatings(
         np.append(user, 0).astype(np.int32),
         np.append(ids[place], 7).astype(np.int32),  # a movie that is not in the matrix
         np.append(stars[50:][user, place], 9).astype(np.uint8),
     )
     wanted = np.sort(ids)[:10]
-    (found,) = ease_without(movies, weights(stars), held_out, wanted, 6)
+    (found,) = ease_without(movies, weights(stars), ratings, wanted, 6)
     (expected,) = ease(movies, weights(stars[:50]), 6)
     mine = np.isin(expected.movies, wanted)
     assert mine.sum() > 30

@@ -1,4 +1,4 @@
-"""The kernel: exact against plain loops, also where a packed field is filled to its edge."""
+"""The kernel: exact against plain loops, even when a packed field is full."""
 
 import importlib
 import math
@@ -27,21 +27,21 @@ def packed(rated: dict[tuple[int, int], int], users: int) -> tuple[np.ndarray, n
 
 
 def add(rated: dict, others: dict | None, users: int, sums: np.ndarray) -> np.ndarray:
-    """Add users to a cell: of rows and `others`, or of rows and the same rows."""
+    """Add users to a cell of rows and `others`, or of rows and the same rows."""
     rows = packed(rated, users)
     columns = rows if others is None else packed(others, users)
     kernel.add_pairs(*rows, *columns, others is None, sums)
     return sums
 
 
-def told(sums: np.ndarray) -> dict[tuple[int, int], tuple[int, ...]]:
-    """The sums of the pairs that have any."""
+def found_sums(sums: np.ndarray) -> dict[tuple[int, int], tuple[int, ...]]:
+    """The sums of all pairs with co-raters."""
     pairs = np.argwhere(sums[:, 0, :]).tolist()
     return {(i, j): tuple(sums[i, :, j].tolist()) for i, j in pairs}
 
 
 def expected(rated: dict) -> dict[tuple[int, int], tuple[int, ...]]:
-    """The same by plain loops, i < j."""
+    """The same sums from plain loops, i < j."""
     table = [(user, movie, half / 2) for (user, movie), half in rated.items()]
     return {
         (i, j): (n, *(round(4 * value) for value in (xy, xx, yy)))
@@ -51,19 +51,19 @@ def expected(rated: dict) -> dict[tuple[int, int], tuple[int, ...]]:
 
 @settings(deadline=None)
 @given(rated=RATINGS)
-def test_the_sums_of_a_triangle_are_those_of_plain_loops(rated: dict) -> None:
+def test_the_sums_of_a_triangle_match_plain_loops(rated: dict) -> None:
     sums = add(rated, None, 10, np.zeros((8, 4, 8), np.int32))
-    assert told(sums) == expected(rated)
+    assert found_sums(sums) == expected(rated)
 
 
 @settings(deadline=None)
 @given(rated=RATINGS)
-def test_the_sums_of_two_blocks_are_those_of_plain_loops(rated: dict) -> None:
+def test_the_sums_of_two_blocks_match_plain_loops(rated: dict) -> None:
     rows = {key: half for key, half in rated.items() if key[1] < 3}
     columns = {(user, movie - 3): h for (user, movie), h in rated.items() if movie >= 3}
     sums = add(rows, columns, 10, np.zeros((3, 4, 5), np.int32))
     crossing = {pair: values for pair, values in expected(rated).items() if pair[0] < 3 <= pair[1]}
-    assert {(i, j + 3): values for (i, j), values in told(sums).items()} == crossing
+    assert {(i, j + 3): values for (i, j), values in found_sums(sums).items()} == crossing
 
 
 @settings(deadline=None)
@@ -72,7 +72,7 @@ def test_chunks_of_users_add_up_to_the_whole(rated: dict, cut: int) -> None:
     sums = np.zeros((8, 4, 8), np.int32)
     add({key: half for key, half in rated.items() if key[0] < cut}, None, 10, sums)
     add({key: half for key, half in rated.items() if key[0] >= cut}, None, 10, sums)
-    assert told(sums) == expected(rated)
+    assert found_sums(sums) == expected(rated)
 
 
 @pytest.mark.parametrize("users", [kernel.FLUSH - 1, kernel.FLUSH, 3 * kernel.FLUSH + 1])
@@ -84,10 +84,10 @@ def test_no_packed_field_overflows_into_the_next(users: int, x: int, y: int) -> 
     rows = lengths, entries.astype(np.uint16)
     kernel.add_pairs(*rows, *rows, True, sums)
     assert len(rated) == 2 * users
-    assert told(sums) == {(0, 1): (users, users * x * y, users * x * x, users * y * y)}
+    assert found_sums(sums) == {(0, 1): (users, users * x * y, users * x * x, users * y * y)}
 
 
-def test_the_fields_hold_exactly_as_many_raters_as_promised() -> None:
+def test_a_field_holds_exactly_as_many_raters_as_flush_says() -> None:
     assert kernel.WORDS[MAX_HALVES, MAX_HALVES] == 1 | 100 << 11 | 100 << 28 | 100 << 45
     assert kernel.FLUSH < 2**11
     assert 100 * kernel.FLUSH < 2**17 <= 100 * (kernel.FLUSH + 1), "one rater more would not fit"
@@ -96,7 +96,7 @@ def test_the_fields_hold_exactly_as_many_raters_as_promised() -> None:
 
 
 @given(*[st.integers(1, 2**31 - 1)] * 3)
-def test_a_score_is_the_double_that_plain_arithmetic_gives(xy: int, xx: int, yy: int) -> None:
+def test_a_score_is_the_double_of_plain_arithmetic(xy: int, xx: int, yy: int) -> None:
     plain = (xy / 4) / (math.sqrt(xx / 4) * math.sqrt(yy / 4))
     assert kernel.score_of(np.int32(xy), np.int32(xx), np.int32(yy)) == plain
 
@@ -125,7 +125,7 @@ def test_published_scores_are_reproduced(
     ),
     count=st.integers(1, 6),
 )  # fmt: skip
-def test_the_best_are_those_of_a_full_sort_in_its_order(offers: list, count: int) -> None:
+def test_the_top_k_match_a_full_sort(offers: list, count: int) -> None:
     columns = zip(*offers, strict=True) if offers else [()] * 3
     kinds = np.float64, np.int32, np.int32
     scores, numbers, ids = (np.array(c, k) for c, k in zip(columns, kinds, strict=True))
@@ -133,9 +133,9 @@ def test_the_best_are_those_of_a_full_sort_in_its_order(offers: list, count: int
     kernel.offer_all(best, np.ones(len(offers), np.int64), scores, numbers, ids, scores + ids)
     kernel.sort_best_first(best)
     sizes, _, *kept = (each[1] for each in best)
-    told = list(zip(*(each[:sizes].tolist() for each in kept), strict=True))
+    found_sums = list(zip(*(each[:sizes].tolist() for each in kept), strict=True))
     by_rank = sorted(offers, key=lambda offer: (-offer[0], -offer[1], offer[2]))[:count]
-    assert told == [(score, n, movie, score + movie) for score, n, movie in by_rank]
+    assert found_sums == [(score, n, movie, score + movie) for score, n, movie in by_rank]
     assert best[0][0] == 0
 
 
@@ -147,7 +147,7 @@ def test_the_best_are_those_of_a_full_sort_in_its_order(offers: list, count: int
     ),
     count=st.integers(1, 6),
 )  # fmt: skip
-def test_the_best_of_one_movie_never_reach_into_anothers(offers: list, count: int) -> None:
+def test_the_top_k_of_one_movie_never_mix_with_anothers(offers: list, count: int) -> None:
     columns = zip(*offers, strict=True) if offers else [()] * 3
     movies, scores, ids = (
         np.array(c, k) for c, k in zip(columns, (np.int64, float, np.int32), strict=True)
@@ -161,12 +161,12 @@ def test_the_best_of_one_movie_never_reach_into_anothers(offers: list, count: in
 
 
 @given(st.floats(1e-9, 1e5))
-def test_a_rounded_score_is_the_double_of_its_decimal_of_six_digits(score: float) -> None:
+def test_a_rounded_score_is_the_double_nearest_to_its_six_digit_decimal(score: float) -> None:
     assert ranking.rounded(score) == float(f"{score:.6g}") or is_half(score)
 
 
 def is_half(score: float) -> bool:
-    """Whether binary and decimal may round differently: the seventh digit and all after are 5."""
+    """Whether binary and decimal may round differently: from the seventh digit on, it is half."""
     digits = f"{score:.15e}".split("e")[0].replace(".", "")
     return digits[6:14] in ("50000000", "49999999")
 
@@ -176,7 +176,7 @@ def is_half(score: float) -> bool:
     scores=st.lists(st.sampled_from([-1.0, 0.0, 0.5, 0.5000001, 0.5001, 0.7]), max_size=12),
     count=st.integers(1, 5),
 )
-def test_rows_of_scores_keep_the_best_and_of_equal_ones_the_better_known(
+def test_rows_keep_the_best_scores_and_of_equal_ones_the_movie_with_more_raters(
     scores: list[float], count: int
 ) -> None:
     ids = np.arange(1, len(scores) + 1, dtype=np.int32)
@@ -185,13 +185,13 @@ def test_rows_of_scores_keep_the_best_and_of_equal_ones_the_better_known(
     row = np.array([scores]).reshape(1, -1)
     ranking.offer_rows(best, row, np.array([2], np.int32), ids, raters)
     kernel.sort_best_first(best)
-    told = best[4][0, : best[0][0]].tolist()
+    found_sums = best[4][0, : best[0][0]].tolist()
     expected = [
         (-round(score, 6), -(id % 3), id)
         for id, score in enumerate(scores, 1)
         if score > 0 and id != 2
     ]
-    assert told == [id for *_, id in sorted(expected)][:count]
+    assert found_sums == [id for *_, id in sorted(expected)][:count]
 
 
 @settings(deadline=None)
@@ -199,7 +199,7 @@ def test_rows_of_scores_keep_the_best_and_of_equal_ones_the_better_known(
     seed=st.integers(0, 2**32 - 1), same=st.booleans(), tile=st.integers(1, 9),
     count=st.integers(1, 5),
 )  # fmt: skip
-def test_a_cell_has_the_best_of_all_its_pairs_in_whatever_tiles(
+def test_a_cell_finds_the_best_of_all_its_pairs_with_any_tile_size(
     seed: int, same: bool, tile: int, count: int
 ) -> None:
     draw = np.random.default_rng(seed)
@@ -223,7 +223,7 @@ def test_a_cell_has_the_best_of_all_its_pairs_in_whatever_tiles(
         pair, n = (rows[row], columns[column]), int(sums[row, 0, column])
         for one, other in (pair, pair[::-1]):
             offers.setdefault(one, []).append((-n, other))
-    told: dict[int, list[tuple[float, int]]] = {}
+    found_sums: dict[int, list[tuple[float, int]]] = {}
     for movie, other, score in zip(*(each.tolist() for each in found[:3]), strict=True):
-        told.setdefault(movie, []).append((-score, other))
-    assert told == {movie: sorted(each)[:count] for movie, each in offers.items()}
+        found_sums.setdefault(movie, []).append((-score, other))
+    assert found_sums == {movie: sorted(each)[:count] for movie, each in offers.items()}

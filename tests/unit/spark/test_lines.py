@@ -1,4 +1,4 @@
-"""Lines: every one belongs to exactly one split, whatever ends it."""
+"""Lines: each belongs to exactly one split, whatever its line end."""
 
 import itertools
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_splits_share_the_lines_of_a_file(
     assert found == [line for line in content.splitlines() if line]
 
 
-def test_a_line_beyond_measure_is_cut_and_does_no_harm(
+def test_an_overlong_line_is_cut_and_the_others_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lines, "LONGEST", 200_000)
@@ -52,13 +52,13 @@ def test_a_line_beyond_measure_is_cut_and_does_no_harm(
     assert [line[:5] for line in data_lines(str(path), DAT)] == ["first", "xxxxx", "last"]
 
 
-def test_blank_lines_a_byte_order_mark_and_a_header_are_no_data(tmp_path: Path) -> None:
+def test_blank_lines_a_byte_order_mark_and_a_header_are_not_data(tmp_path: Path) -> None:
     path = tmp_path / "movies.csv"
     path.write_bytes(b"\xef\xbb\xbfmovieId,title,genres\r\n1,A,x\r\n\r\n \t\x0b\r\nmovieId,t,g")
     assert list(data_lines(str(path), CSV)) == ["1,A,x", "movieId,t,g"]
 
 
-def test_text_is_utf_8_or_else_latin_1(tmp_path: Path) -> None:
+def test_text_is_utf_8_or_latin_1(tmp_path: Path) -> None:
     path = tmp_path / "movies.dat"
     title = "Misérables, Les (1995)"
     path.write_bytes(f"1::{title}::\n".encode() + f"2::{title}::\n".encode("latin-1"))

@@ -1,4 +1,4 @@
-"""The manifest: read back as it was written, refused where it is not ours."""
+"""The manifest: read back unchanged, refused if it is invalid."""
 
 import json
 
@@ -28,7 +28,7 @@ MANIFEST = Manifest(
 )
 
 
-def test_a_manifest_is_read_as_it_was_written() -> None:
+def test_a_manifest_is_read_back_unchanged() -> None:
     assert Manifest.from_json(MANIFEST.to_json()) == MANIFEST
 
 
@@ -41,20 +41,20 @@ def test_a_manifest_without_a_field_is_refused(field: str) -> None:
 
 
 @pytest.mark.parametrize("movies", [0, 2])
-def test_a_manifest_whose_parts_have_not_a_line_for_every_movie_is_refused(movies: int) -> None:
+def test_a_manifest_without_a_line_for_every_movie_is_refused(movies: int) -> None:
     document = json.loads(MANIFEST.to_json())
     document["counts"]["movies"] = movies
     with pytest.raises(ManifestError, match=f"1 lines of neighbours for {movies} movies"):
         Manifest.from_json(json.dumps(document))
 
 
-def test_a_manifest_has_neighbours_by_the_measure_that_answers_by_default() -> None:
+def test_a_manifest_without_neighbours_by_its_default_measure_is_refused() -> None:
     document = json.loads(MANIFEST.to_json()) | {"measure": "jaccard"}
     with pytest.raises(ManifestError, match="no neighbours by jaccard"):
         Manifest.from_json(json.dumps(document))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '"x"', '{"schema_version": 99}'])
-def test_what_is_no_manifest_is_refused(text: str) -> None:
+def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(ManifestError):
         Manifest.from_json(text)

@@ -1,4 +1,4 @@
-"""Measures: each against plain loops over random tables of ratings."""
+"""Measures: each is compared with plain loops over random ratings."""
 
 import math
 
@@ -19,7 +19,7 @@ DEFAULTS = {name: each.parameters for name, each in MEASURES.items()}
 
 
 def pairs_of(table: np.ndarray) -> Pairs:
-    """All movies of a table against all, as the cells' sums have them."""
+    """All pairs of movies of a table, as from the sums of cells."""
     rated = (table > 0).astype(np.int32)
     squares = table * table
     raters, norms = rated.sum(axis=0) * 1.0, squares.sum(axis=0) * 1.0
@@ -34,7 +34,7 @@ def pairs_of(table: np.ndarray) -> Pairs:
 
 
 def damped(x: list[int], y: list[int]) -> float:
-    """Cosine over the co-raters, drawn to 0, in plain loops; 0 where there are none."""
+    """Cosine over the co-raters, shrunk towards 0, in plain loops; 0 without co-raters."""
     both = [(a, b) for a, b in zip(x, y, strict=True) if a and b]
     if not both:
         return 0.0
@@ -57,7 +57,7 @@ def full_cosine(x: list[int], y: list[int]) -> float:
 
 
 def jaccard(x: list[int], y: list[int]) -> float:
-    """Users of both, of the users of either."""
+    """The share of users of both among the users of either."""
     one, other = ({user for user, half in enumerate(column) if half} for column in (x, y))
     return len(one & other) / len(one | other) if one | other else 0.0
 
@@ -67,26 +67,26 @@ def jaccard(x: list[int], y: list[int]) -> float:
 )
 @settings(deadline=None, max_examples=50)
 @given(halves=HALVES)
-def test_a_measure_of_pairs_is_what_plain_loops_give(name: str, plain, halves: list) -> None:
+def test_a_measure_of_pairs_matches_plain_loops(name: str, plain, halves: list) -> None:
     table = np.array(halves, np.int32)
     with np.errstate(divide="ignore", invalid="ignore"):
         scores = pair_measures([name], DEFAULTS)[name](pairs_of(table))
     columns = table.T.tolist()
     expected = [[plain(x, y) for y in columns] for x in columns]
     assert np.nan_to_num(scores) == pytest.approx(np.array(expected), abs=1e-12)
-    assert (np.nan_to_num(scores) == np.nan_to_num(scores.T)).all(), "the same to the bit both ways"
+    assert (np.nan_to_num(scores) == np.nan_to_num(scores.T)).all(), "symmetric to the bit"
 
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), movies=st.sampled_from([1, 2, 7, 40]))
-def test_the_inverse_in_place_is_the_inverse(seed: int, movies: int) -> None:
+def test_the_in_place_inverse_is_the_inverse(seed: int, movies: int) -> None:
     ratings = np.random.default_rng(seed).integers(0, 6, (30, movies)) / 5
     gram = ratings.T @ ratings
     found = inverse(np.triu(gram), 2.5)
     assert found == pytest.approx(np.linalg.inv(gram + 2.5 * np.eye(movies)), abs=1e-10)
 
 
-def test_a_large_inverse_is_mirrored_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_inverse_is_mirrored_completely(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spark.measures.ease.MIRRORED", 16)
     ratings = np.random.default_rng(3).random((80, 50))
     found = inverse(np.triu(ratings.T @ ratings), 1.0)
@@ -98,7 +98,7 @@ def test_a_matrix_without_an_inverse_is_refused() -> None:
         inverse(-np.eye(3), 0.5)
 
 
-def test_the_default_is_a_usual_measure_and_needs_are_met_before_it() -> None:
+def test_the_default_is_a_usual_measure_and_needed_measures_come_first() -> None:
     names = list(MEASURES)
     assert MEASURES[DEFAULT].is_usual
     for name, measure in MEASURES.items():

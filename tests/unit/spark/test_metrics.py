@@ -1,4 +1,4 @@
-"""The metrics of lists: on paper, and against their definitions in plain Python."""
+"""The metrics of lists: worked examples, and their definitions in plain Python."""
 
 import math
 from collections.abc import Callable
@@ -18,39 +18,39 @@ ALL: tuple[Metric, ...] = (
 
 
 def one(metric: Metric, places: str, hidden: int, k: int) -> float:
-    """A metric of one user, whose list is written as `x..x.`: x where there is a hidden title."""
+    """A metric of one user, whose list is written as `x..x.`: x is a hidden title."""
     return metric(np.array([[place == "x" for place in places]]), np.array([hidden]), k)[0]
 
 
-def test_recall_is_of_all_hidden_titles_and_capped_recall_of_as_many_as_fit() -> None:
+def test_recall_divides_by_all_hidden_titles_and_capped_recall_by_at_most_k() -> None:
     assert one(metrics.recall, "x.x.x", hidden=4, k=3) == 2 / 4
     assert one(metrics.capped_recall, "x.x.x", hidden=4, k=3) == 2 / 3
     assert one(metrics.capped_recall, "x.x.x", hidden=2, k=3) == 2 / 2
 
 
-def test_ndcg_is_by_the_logarithm_of_the_place() -> None:
+def test_ndcg_discounts_by_the_logarithm_of_the_place() -> None:
     # Places 1 and 3 of the list hit; the best list of three hidden titles hits 1, 2 and 3.
     expected = (1 + 1 / 2) / (1 + 1 / math.log2(3) + 1 / 2)
     assert one(metrics.ndcg, "x.x..", hidden=3, k=5) == pytest.approx(expected)
 
 
-def test_average_precision_is_the_precision_at_the_hits() -> None:
+def test_average_precision_sums_the_precision_at_the_hits() -> None:
     assert one(metrics.average_precision, ".x.x.", hidden=2, k=5) == (1 / 2 + 2 / 4) / 2
     assert one(metrics.average_precision, ".x.x.", hidden=9, k=5) == (1 / 2 + 2 / 4) / 5
 
 
 @pytest.mark.parametrize("metric", ALL)
-def test_what_comes_after_place_k_does_not_count(metric: Metric) -> None:
+def test_places_after_k_do_not_count(metric: Metric) -> None:
     assert one(metric, "x..xx", hidden=3, k=3) == one(metric, "x....", hidden=3, k=3)
 
 
 @pytest.mark.parametrize("metric", ALL)
-def test_a_list_shorter_than_k_is_as_one_that_hits_nothing_more(metric: Metric) -> None:
+def test_a_list_shorter_than_k_counts_as_if_padded_with_misses(metric: Metric) -> None:
     assert one(metric, ".x", hidden=3, k=5) == pytest.approx(one(metric, ".x...", hidden=3, k=5))
 
 
 def by_definition(metric: Metric, ranked: list[int], wanted: set[int], k: int) -> float:
-    """The metrics as papers write them, on titles."""
+    """The metrics as papers define them, on titles."""
     first = ranked[:k]
     found = [title in wanted for title in first]
     if metric is metrics.recall:
@@ -71,7 +71,7 @@ def by_definition(metric: Metric, ranked: list[int], wanted: set[int], k: int) -
     wanted=st.sets(st.integers(0, 15), min_size=1),
     k=st.integers(1, 14),
 )
-def test_metrics_are_what_their_definitions_say(
+def test_metrics_match_their_definitions(
     metric: Metric, ranked: list[int], wanted: set[int], k: int
 ) -> None:
     hits = np.array([[title in wanted for title in ranked]])

@@ -1,4 +1,4 @@
-"""The MovieLens formats: what makes a folder, what makes a good line."""
+"""The MovieLens formats: which files make a folder, and what makes a line good."""
 
 import pytest
 
@@ -23,7 +23,7 @@ DAT, CSV, OLD = FORMATS
         (["ratings.csv", "movies.csv", "ratings.dat"], "csv"),
     ],
 )
-def test_a_folder_is_of_the_format_whose_files_are_all_there(names: list[str], format: str) -> None:
+def test_a_folder_has_the_format_whose_files_are_complete(names: list[str], format: str) -> None:
     assert only_format(names, "ml").name == format
 
 
@@ -36,7 +36,9 @@ def test_a_folder_is_of_the_format_whose_files_are_all_there(names: list[str], f
         (["ratings.dat", "movies.dat", "u.data", "u.item"], "keep the files of one format"),
     ],
 )
-def test_any_other_folder_is_told_what_it_needs(names: list[str], message: str) -> None:
+def test_the_message_for_any_other_folder_says_what_it_needs(
+    names: list[str], message: str
+) -> None:
     with pytest.raises(DatasetError, match=message):
         only_format(names, "ml")
 
@@ -62,7 +64,7 @@ def test_any_other_folder_is_told_what_it_needs(names: list[str], message: str) 
         ("1::2::3::1e9", "timestamp"),
     ],
 )
-def test_rating_lines_are_judged(line: str, defect: str | None) -> None:
+def test_each_defect_of_a_rating_line_is_recognised(line: str, defect: str | None) -> None:
     assert rating_defect(line, DAT) == defect
     assert rating_defect(line.replace("::", "\t"), OLD) == defect
     assert rating_defect(line.replace("::", ","), CSV) == defect

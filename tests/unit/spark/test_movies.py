@@ -1,4 +1,4 @@
-"""The movies file: what its lines say, which are rejected, and the catalogue of all movies."""
+"""The movies file: its titles, years and genres, rejected lines, and the catalogue."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ LINES = {
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
-def test_lines_are_judged_by_the_rules(tmp_path: Path, format: Format) -> None:
+def test_lines_that_break_the_rules_are_rejected(tmp_path: Path, format: Format) -> None:
     path = tmp_path / format.movies
     header = ["movieId,title,genres"] if format.header else []
     path.write_text("\n".join(header + LINES[format]) + "\n")
@@ -41,12 +41,12 @@ def test_lines_are_judged_by_the_rules(tmp_path: Path, format: Format) -> None:
      (" Heat (1995)\t", 1995), ("Doors (The) (1991)", 1991),
      ("Heat (\u0661\u0669\u0669\u0665)", None)],
 )  # fmt: skip
-def test_the_year_stands_in_parentheses_at_the_end(title: str, year: int | None) -> None:
+def test_the_year_is_in_parentheses_at_the_end(title: str, year: int | None) -> None:
     movie = parse_movie(f"1::{title}::Drama", DAT)
     assert (movie.title, movie.year) == (title.strip(), year)
 
 
-def test_genres_are_names_whatever_the_format() -> None:
+def test_genres_are_names_in_every_format() -> None:
     none = f"1|T|||u|{'|'.join('1' + '0' * 18)}", "1::T::(no genres listed)", "1,T,"
     both = (
         f"2|T|||u|{'|'.join('01' + '0' * 16 + '1')}",
@@ -63,7 +63,7 @@ def rows(movies: Catalogue) -> list[dict]:
     return [json.loads(f"{{{about}}}") for about in movies.about]
 
 
-def test_the_catalogue_holds_what_is_listed_and_what_is_rated() -> None:
+def test_the_catalogue_holds_all_listed_and_all_rated_movies() -> None:
     lines = ["2::Alone::", '1::"Heat" \\ ü (1995)::Crime|Drama', "1::Heat again (1996)::Drama"]
     movies = [parse_movie(line, DAT) for line in lines]
     whole = catalogue(movies, np.array([1, 2**31 - 1], np.int32), np.array([2, 1]))

@@ -1,4 +1,4 @@
-"""Parts of neighbours: a line for every movie, best first, every double to the bit."""
+"""Parts of `neighbours/`: a line for every movie, best first, doubles exact to the bit."""
 
 import gzip
 import hashlib
@@ -21,7 +21,7 @@ from spark.output.neighbours import part_starts, write_part
 
 
 def movies(count: int) -> Catalogue:
-    """Movies 10, 20, ... of which each has as many ratings as its id."""
+    """Movies 10, 20, ...; each has as many ratings as its id."""
     ids = np.arange(10, 10 * count + 10, 10, np.int32)
     listed = [parse_movie(f"{id}::Movie {id} (1990)::Drama", FORMATS[0]) for id in ids]
     return catalogue(listed, ids, ids.astype(np.int64))
@@ -44,7 +44,7 @@ def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
     first = part_starts(everything, 10, 1)
     assert first.tolist() == [10, 30, 50]
     assert part_starts(everything, 1000, 2).tolist() == [10, 20, 30, 40, 50], (
-        "never less than a movie"
+        "at least one movie per part"
     )
     found = (
         {
@@ -76,11 +76,11 @@ def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
     assert forty["neighbours"] == {"cosine": [], "hybrid": [[0, 0.5, 7, None]], "ease": []}
 
 
-def test_several_parts_are_as_many_as_keep_all_cores_busy_to_the_end() -> None:
+def test_the_number_of_parts_keeps_all_cores_busy_to_the_end() -> None:
     everything = movies(10_000)
     parts = {cores: part_starts(everything, 300, cores).size for cores in (1, 2, 3, 5)}
     assert parts == {1: 8, 2: 8, 3: 9, 5: 10}
-    assert part_starts(everything, 40, 8).size == 1, "what is one part stays one"
+    assert part_starts(everything, 40, 8).size == 1, "a single part stays single"
 
 
 def test_a_second_attempt_writes_the_same_bytes(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_second_attempt_writes_the_same_bytes(tmp_path: Path) -> None:
     assert parts[0] == parts[1]
 
 
-def test_doubles_survive_the_way_through_json_bit_by_bit(tmp_path: Path) -> None:
+def test_doubles_survive_json_to_the_bit(tmp_path: Path) -> None:
     draw = random.Random(7)
     scores = [2e-3, 2.0**-44, 1 / 3, 0.1 + 0.2, 1 - 2**-53, 1.0]
     scores += [draw.uniform(0.9, 1) for _ in range(20_000)]
@@ -105,7 +105,7 @@ def test_doubles_survive_the_way_through_json_bit_by_bit(tmp_path: Path) -> None
 
 
 def crowded(titles: Iterator[str], measures: int, count: int) -> tuple[Catalogue, dict]:
-    """Movie 1 with `count` neighbours by each measure, no two alike, and scores of all digits."""
+    """Movie 1 with `count` distinct neighbours by each measure, and scores with all digits."""
     total = measures * count
     lines = [f"{id}::{next(titles)} ({1900 + id % 120})::Drama|War" for id in range(1, total + 2)]
     listed = [parse_movie(line, FORMATS[0]) for line in lines]
@@ -121,14 +121,14 @@ def crowded(titles: Iterator[str], measures: int, count: int) -> tuple[Catalogue
 
 
 def stored(everything: Catalogue, lists: dict, path: Path) -> tuple[dict, int]:
-    """Movie 1 as it is read back, and the bytes that its item takes."""
+    """Movie 1 as it is read back, and the size of its item in bytes."""
     part = write_part(lists, 0, everything, np.array([1]), str(path))
     line = json.loads(gzip.decompress((path / part.name).read_bytes()).splitlines()[0])
     item = index_table.to_item("20261123T235333648Z-28a5b128", line)
     return line, sum(len(name) + len(value) for name, value in item.items())
 
 
-def test_the_most_neighbours_by_all_measures_fit_into_an_item(tmp_path: Path) -> None:
+def test_the_largest_number_of_neighbours_by_all_measures_fits_into_an_item(tmp_path: Path) -> None:
     words = [
         "Adventures",
         "Bridge",
@@ -150,13 +150,13 @@ def test_the_most_neighbours_by_all_measures_fit_into_an_item(tmp_path: Path) ->
     assert size < 400_000
 
 
-def test_where_even_that_is_too_much_each_measure_keeps_its_best(tmp_path: Path) -> None:
+def test_if_a_line_is_too_long_each_measure_keeps_its_best_neighbours(tmp_path: Path) -> None:
     draw = random.Random(2)
     titles = iter(lambda: "".join(chr(draw.randint(0x3041, 0x9000)) for _ in range(90)), "")
     everything, lists = crowded(titles, 8, 500)
     line, size = stored(everything, lists, tmp_path)
     kept = {len(rows) for rows in line["neighbours"].values()}
-    assert kept.issubset(range(50, 500)), "as many by each"
+    assert kept.issubset(range(50, 500)), "the same number by each measure"
     assert len(kept) == 1
     assert 370_000 < size < 400_000
     first, *_ = lists["measure-3"].scores

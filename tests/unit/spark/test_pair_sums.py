@@ -1,4 +1,4 @@
-"""The files of sums: what a cell leaves is what is read, whatever the size of sums and cell."""
+"""The files of sums: they are read back exactly, whatever the size of the sums and the cell."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ MOST = np.iinfo(np.int32).max
     most=st.sampled_from([0, 1, 2**16 - 1, 2**16, MOST]),
     seed=st.integers(0, 2**16),
 )
-def test_what_a_cell_leaves_is_read_again(
+def test_the_sums_of_a_cell_are_read_back_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     shape: tuple[int, int], shares: tuple[float, float], band_rows: int, same: bool, most: int,
     seed: int,
@@ -46,7 +46,7 @@ def test_what_a_cell_leaves_is_read_again(
         assert (read == cell[: wanted[0], place, : wanted[1]]).all()
 
 
-def test_small_sums_and_the_empty_half_take_no_room(tmp_path: Path) -> None:
+def test_small_sums_take_two_bytes_and_the_empty_half_takes_none(tmp_path: Path) -> None:
     rows = 2 * pair_sums.BAND_ROWS
     cell = np.zeros((rows, 4, rows), np.int32)
     cell[0, :, 1] = 2**16
@@ -59,7 +59,7 @@ def test_small_sums_and_the_empty_half_take_no_room(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("same", [False, True])
-def test_of_a_file_that_is_cut_anywhere_nothing_is_taken_for_sums(
+def test_a_file_that_is_cut_anywhere_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: bool
 ) -> None:
     monkeypatch.setattr(pair_sums, "BAND_ROWS", 2)
@@ -69,13 +69,13 @@ def test_of_a_file_that_is_cut_anywhere_nothing_is_taken_for_sums(
     file = tmp_path / "cell.xy"
     whole = file.read_bytes()
     assert len(list(pair_sums.read_sums(uri, "xy", (5, 5), same))) == 3
-    for size in range(len(whole)):  # at the edges of bands, too
+    for size in range(len(whole)):  # including the edges of bands
         file.write_bytes(whole[:size])
         with pytest.raises(pair_sums.SumsError, match=r"cell\.xy ends in row [024] of 5"):
             list(pair_sums.read_sums(uri, "xy", (5, 5), same))
 
 
-def test_a_file_of_another_cell_is_not_taken_for_sums(tmp_path: Path) -> None:
+def test_a_file_of_another_cell_is_refused(tmp_path: Path) -> None:
     pair_sums.write_sums(np.ones((3, 4, 4), np.int32), (3, 4), False, f"{tmp_path}/cell")
     for shape, said in (((4, 4), "from row 0"), ((3, 3), "from row 0"), ((0, 4), "goes on")):
         with pytest.raises(pair_sums.SumsError, match=said):

@@ -1,4 +1,4 @@
-"""Scanning: what the fast way reads is what the rules say of each line."""
+"""The compiled scanner: it agrees with the rules on every line."""
 
 import numpy as np
 import pytest
@@ -25,9 +25,7 @@ def scan_text(lines: list[str], format: Format, is_start: bool = False) -> Scann
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_every_line_is_judged_and_read_as_the_rules_say(
-    format: Format, data: st.DataObject
-) -> None:
+def test_every_line_is_read_or_rejected_by_the_rules(format: Format, data: st.DataObject) -> None:
     line = st.lists(COLUMN, min_size=3, max_size=5).map(format.ratings_separator.join)
     lines = data.draw(st.lists(line, max_size=20))
     scanned = scan_text(lines, format)
@@ -45,7 +43,7 @@ def test_every_line_is_judged_and_read_as_the_rules_say(
     assert [tuple(map(float, row)) for row in read] == [tuple(map(float, row)) for row in good]
 
 
-def test_a_header_is_one_only_at_the_start_of_the_file() -> None:
+def test_only_the_first_line_of_a_file_can_be_a_header() -> None:
     lines = ["\ufeffuserId,movieId,rating,timestamp", "1,2,3.5,4"]
     assert (scan_text(lines, CSV, is_start=True).lines, scan_text(lines, CSV).lines) == (1, 2)
 
@@ -57,13 +55,13 @@ def test_lines_in_latin_1_are_rejected_as_text() -> None:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
-def test_lines_end_as_on_any_system(end: str) -> None:
+def test_line_ends_of_all_systems_are_recognised(end: str) -> None:
     text = f"{end}1::2::3::4{end}{end}5::6::1.5::8{end}".encode()
     scanned = scan(np.frombuffer(text, np.uint8), DAT, is_start=True)
     assert (scanned.users.tolist(), scanned.halves.tolist(), scanned.lines) == ([1, 5], [6, 3], 2)
 
 
-def test_a_line_beyond_measure_is_none_even_of_digits() -> None:
+def test_an_overlong_line_is_rejected_even_if_its_numbers_are_valid() -> None:
     scanned = scan_text(["1::2::3." + "0" * 70_000 + "::4", "1::2::3.00::4"], DAT)
     assert [reject.defect for reject in scanned.rejects] == ["length"]
     assert scanned.users.tolist() == [1]

@@ -1,4 +1,4 @@
-"""Files by URI: written whole or not at all, on disk as on S3."""
+"""Files by URI: written completely or not at all, on disk and on S3."""
 
 import hashlib
 import uuid
@@ -21,7 +21,7 @@ ODD = "my [odd] 50% d%20ta +&=?#ü"
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of an S3 on loopback."""
+    """A bucket of a local S3."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
@@ -36,13 +36,13 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture(params=["disk", "s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A folder whose name has what a URI would escape."""
+    """A folder whose name has characters that a URI would escape."""
     if request.param == "disk":
         return str(tmp_path / ODD)
     return f"s3://{request.getfixturevalue('bucket')}/runs/{ODD}"
 
 
-def test_what_is_written_is_listed_read_and_deleted(place: str) -> None:
+def test_written_files_can_be_listed_read_and_deleted(place: str) -> None:
     uri = storage.child(place, "a.json")
     assert storage.list_files(place) == {}
     storage.write(uri, b"old")
@@ -58,7 +58,7 @@ def test_what_is_written_is_listed_read_and_deleted(place: str) -> None:
     assert storage.list_files(storage.child(place, "below")) == storage.list_files(place) == {}
 
 
-def test_parquet_is_written_there(place: str) -> None:
+def test_parquet_files_are_written_to_disk_and_s3(place: str) -> None:
     batch = pa.RecordBatch.from_pydict({"movie1": [1, 2], "numPairs": [3, 4]})
     uri = storage.child(place, "cell.parquet")
     assert write_parquet(iter([batch, batch]), batch.schema, uri) == 4
@@ -69,19 +69,25 @@ def test_parquet_is_written_there(place: str) -> None:
     assert list(storage.list_files(place)) == ["cell.parquet"]
 
 
-def test_the_objects_of_s3_have_the_names_that_were_given(bucket: str) -> None:
+def test_s3_objects_have_the_given_names(bucket: str) -> None:
     storage.write(f"s3://{bucket}/runs/{ODD}", b"x")
     found = boto3.client("s3").list_objects_v2(Bucket=bucket)["Contents"]
     assert [item["Key"] for item in found] == [f"runs/{ODD}"]
 
 
-def test_the_bytes_of_a_part_are_those_that_its_checksum_is_of_whatever_its_name(
+def test_a_stored_part_matches_its_checksum_whatever_its_name(
     bucket: str,
 ) -> None:
     part = write_lines(f"s3://{bucket}/runs/1", f"{NEIGHBOURS}/part-00000.json.gz", ["{}"] * 9)
     content = boto3.client("s3").get_object(Bucket=bucket, Key=f"runs/1/{part.name}")["Body"].read()
     assert (len(content), hashlib.sha256(content).hexdigest()) == (part.bytes, part.sha256)
-    for ending in ("gz", "bz2", "lz4", "zst", "parquet"):  # what pyarrow would compress by
+    for ending in (
+        "gz",
+        "bz2",
+        "lz4",
+        "zst",
+        "parquet",
+    ):  # endings for which pyarrow would compress
         storage.write(f"s3://{bucket}/plain.{ending}", b"as it is")
         assert storage.read(f"s3://{bucket}/plain.{ending}") == b"as it is"
         with storage.replacing(f"s3://{bucket}/streamed.{ending}") as stream:
@@ -89,16 +95,16 @@ def test_the_bytes_of_a_part_are_those_that_its_checksum_is_of_whatever_its_name
         assert storage.read(f"s3://{bucket}/streamed.{ending}") == b"as it is"
 
 
-def test_a_file_is_replaced_whole_and_never_written_over(tmp_path: Path) -> None:
+def test_a_file_is_replaced_and_never_overwritten_in_place(tmp_path: Path) -> None:
     target, seen = tmp_path / "manifest.json", tmp_path / "seen"
     storage.write(str(target), b"old")
-    seen.hardlink_to(target)  # as a reader has it open
+    seen.hardlink_to(target)  # like a reader that has it open
     storage.write(target.as_uri(), b"new")
     assert (seen.read_text(), target.read_text()) == ("old", "new")
     assert {path.name for path in tmp_path.iterdir()} == {"manifest.json", "seen"}
 
 
-def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_write_that_fails_half_way_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "part"
     target.write_text("old")
 
