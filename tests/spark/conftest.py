@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyspark
 import pytest
+from pyspark import SparkContext
 from pyspark.sql import DataFrame, SparkSession
 
 from tests.conftest import ROOT
@@ -35,6 +36,13 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     yield session
     session.stop()
     patch.undo()
+
+
+@pytest.fixture
+def running(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SparkSession:
+    """The shared session; the job's main() does not stop it."""
+    monkeypatch.setattr(SparkContext, "stop", lambda _: None)
+    return spark
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from spark import job
@@ -29,13 +28,6 @@ RATINGS = [(user, movie, 3 + (user + movie) % 3 / 2) for user in range(1, 13) fo
 RATINGS += [(1, 3, 5.0), (1, 4, 4.0)]
 RATINGS_DAT = "".join(f"{u}::{m}::{r:g}::97830\n" for u, m, r in RATINGS)
 MOVIES_DAT = '1::A "quoted" ünïcode (1990)::Drama\n2::B, The (1991)::Comedy|Drama\n3::C (1992)::\n'
-
-
-@pytest.fixture
-def running(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SparkSession:
-    """The shared session; the job's main() does not stop it."""
-    monkeypatch.setattr(SparkContext, "stop", lambda _: None)
-    return spark
 
 
 def run(dataset: Path, output: Path, *arguments: str) -> int:

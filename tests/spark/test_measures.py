@@ -36,13 +36,6 @@ def lists_of(output: Path) -> dict[str, dict[int, list[Row]]]:
     return found
 
 
-@pytest.fixture
-def running(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SparkSession:
-    """The shared session; the job's main() does not stop it."""
-    monkeypatch.setattr(SparkContext, "stop", lambda _: None)
-    return spark
-
-
 def compute(dataset: Path, output: Path, *arguments: str) -> None:
     assert job.main(["--dataset", str(dataset), "--output", str(output), *arguments]) == 0
 

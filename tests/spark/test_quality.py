@@ -13,9 +13,7 @@ from spark.engine.top_k import NeighbourLists
 from spark.self_evaluation.held_out import HeldOutRatings
 from tests.conftest import movielens
 from tests.spark.conftest import folder
-from tests.spark.test_job import manifest_of, read_lines, run, running
-
-__all__ = ["running"]
+from tests.spark.test_job import manifest_of, read_lines, run
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("running")]
 

@@ -9,9 +9,7 @@ import pytest
 from tests.conftest import movielens
 from tests.spark import oracle
 from tests.spark.conftest import folder
-from tests.spark.test_job import MOVIES_DAT, manifest_of, raw_ratings, read_lines, run, running
-
-__all__ = ["running"]
+from tests.spark.test_job import MOVIES_DAT, manifest_of, raw_ratings, read_lines, run
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("running")]
 
