@@ -64,7 +64,7 @@ def rates(table: Table) -> tuple[float, float]:
 def _sweep_seconds() -> float:
     """What a sweep over a billion sums costs one thread: adding one user who adds next to nothing.
 
-    Each share that a cell takes in sweeps the sums of the row movies that are in it.
+    Each batch of ratings that a cell adds sweeps the sums of its row movies.
     """
     kernel.warm_up()
     every = np.arange(BLOCK_MOVIES, dtype=np.uint16) << HALVES_BITS | 1

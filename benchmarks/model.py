@@ -58,7 +58,7 @@ class Plan:
         shuffled: bytes that change places before compression: ratings to their users, then B
             copies of 16 bits to the cells, with a length for each user in each cell.
         cell_bytes: of the sums of a cell.
-        swept: how often a sum is touched by no rating: words of all sums times shares of a cell.
+        swept: how often a sum is touched by no rating: words of all sums times batches of a cell.
     """
 
     blocks: int

@@ -74,7 +74,7 @@ def _against_published(figures: Figures) -> str:
     verdict = (
         "; ".join(wrong) or f"all within {published.TOLERANCE}, in the same order by recall@20"
     )
-    recall = {name: judged["recall@20"] for name, judged in found.items()}
+    recall = {name: each["recall@20"] for name, each in found.items()}
     below = [name for name in MEASURES if recall[name] <= recall["popularity"]]
     header = "model", "published R@20", "MAP@20", "our R@20", "MAP@20"
     return (

@@ -158,8 +158,8 @@ def _measures(
 
 def _with_top_k(split: Split, whole: np.ndarray) -> dict[str, float]:
     """A measure's figures with the lists in the index."""
-    judged = scoring.users_lists(split, summed(models.top_k(whole, models.K)))
-    return {f"kept {name}": judged[name] for name in ("recall@20", "capped recall@20")}
+    figures = scoring.users_lists(split, summed(models.top_k(whole, models.K)))
+    return {f"kept {name}": figures[name] for name in ("recall@20", "capped recall@20")}
 
 
 def _lists_for_all(training: Training, like: int) -> Mapping[str, Scores]:

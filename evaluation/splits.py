@@ -88,11 +88,11 @@ def _split_of(
 ) -> Split:
     """A split by at most MAX_TEST_USERS users who have a hidden liked movie."""
     hidden = _ones(rated_at_least(hidden, like))
-    judged = np.flatnonzero(np.diff(hidden.indptr) > 0)
-    if judged.size > MAX_TEST_USERS:
-        judged = np.sort(random.choice(judged, MAX_TEST_USERS, replace=False))
+    users = np.flatnonzero(np.diff(hidden.indptr) > 0)
+    if users.size > MAX_TEST_USERS:
+        users = np.sort(random.choice(users, MAX_TEST_USERS, replace=False))
     liked, seen = _ones(rated_at_least(rest, like)), _ones(rest)
-    return Split(train, liked[judged], seen[judged], hidden[judged])
+    return Split(train, liked[users], seen[users], hidden[users])
 
 
 def _ones(halves: sparse.csr_array) -> sparse.csr_array:

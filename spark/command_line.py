@@ -29,7 +29,7 @@ class JobSettings:
         measures: names, the cosine always among them; in the registry's order.
         parameters: by measure and name.
         default_measure: one of `measures`.
-        max_ratings_per_user: only so many ratings count per user, the latest; None for all.
+        max_ratings_per_user: most ratings that count per user, the latest ones; None for all.
         similar_users: most similar users per user; 0 to write none.
         test_users: roughly how many users the self-evaluation holds out; 0 for no evaluation.
         blocks: of movies; None to choose.

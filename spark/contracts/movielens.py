@@ -118,7 +118,7 @@ def decode(line: bytes) -> str:
 
 
 def split_line(line: str, separator: str) -> list[str]:
-    """The columns of a line; with a comma as separator, fields may be quoted as in CSV.
+    """The columns of a line; if the separator is a comma, fields can be quoted as in CSV.
 
     A line with invalid CSV quotes (an open quote, or text after a closing one) has no columns.
     """

@@ -138,7 +138,7 @@ def pack_users(
 
     Args:
         received: from all splits.
-        most: only so many ratings count per user, the latest; None for all.
+        most: most ratings that count per user, the latest ones; None for all.
     """
     everything = list(received)
     split_reports = [each for each in everything if isinstance(each, SplitReport)]

@@ -57,7 +57,7 @@ def read_dataset(
         context: the Spark context.
         folder: URI of the folder.
         output: the run's prefix, for the rejected lines.
-        most: only so many ratings count per user, the latest; None for all.
+        most: most ratings that count per user, the latest ones; None for all.
         with_tags: whether to read the tags.
 
     Raises:

@@ -20,7 +20,7 @@ from spark.ingest.lines import data_lines
 from spark.ingest.rejects import LineReport, Reject
 
 FIRST_FLAG = 5  # the column of u.item in which the genre flags begin
-# A span of years has a hyphen or an en dash and may be open: (1975-1979), (2007-).
+# A span of years has a hyphen or an en dash and can be open: (1975-1979), (2007-).
 _YEAR = re.compile(r"\(([0-9]{4})(?:[-\u2013](?:[0-9]{4})?)?\)\Z")
 
 

@@ -87,7 +87,7 @@ def read_ratings(
         format: of the data set.
         size: of the ratings file, in bytes.
         output: the run's prefix, for the rejected lines.
-        most: only so many ratings count per user, the latest; None for all.
+        most: most ratings that count per user, the latest ones; None for all.
     """
     cores = context.defaultParallelism
     parts = _task_count(size / BYTES_PER_RATING / RATINGS_PER_PART, cores)

@@ -180,10 +180,10 @@ def write(path: Path, format: Format, ratings: bytes) -> Path:
 
 @pytest.mark.drill(
     "Bad input",
-    injected="ratings files that hold something all the same: cut, of other columns, separators, "
-    "encodings and line ends, NUL bytes, numbers out of range, ten million columns, quotes",
-    promised="every good line counts, each other is counted and kept with its kind and its text; "
-    "the ratings are those of a plain reader",
+    injected="damaged ratings files: cut, with other columns, separators, encodings or line ends, "
+    "NUL bytes, numbers out of range, ten million columns, quotes",
+    promised="every good line counts; every other line is counted and stored with its defect and "
+    "text; the ratings are those of a plain reader",
 )
 @pytest.mark.parametrize("case", MENDED)
 def test_of_a_damaged_file_every_good_line_counts(
@@ -192,8 +192,8 @@ def test_of_a_damaged_file_every_good_line_counts(
     format, content = MENDED[case]
     expected = slowly(content, format)
     dataset = read(spark, write(tmp_path, format, content))
-    judged = dataset.line_reports[format.ratings]
-    assert (judged.good, judged.rejected) == (expected.good, len(expected.bad))
+    report = dataset.line_reports[format.ratings]
+    assert (report.good, report.rejected) == (expected.good, len(expected.bad))
     assert rated_in(dataset) == expected.rated
     samples = [reject.line for reject in dataset.ratings.samples]
     assert all(any(line.startswith(text[:500]) for line in expected.bad) for text in samples)
@@ -203,8 +203,8 @@ def test_of_a_damaged_file_every_good_line_counts(
 
 @pytest.mark.drill(
     "Bad input",
-    injected="ratings files that are none: empty, UTF-16, a picture, a page, JSON, one byte again "
-    "and again, the movies' file",
+    injected="files that are not ratings: empty, UTF-16, a picture, a web page, JSON, one repeated "
+    "byte, the movies file",
     promised="refused with one sentence that names the file, and samples",
 )
 @pytest.mark.parametrize("case", UNUSABLE)
@@ -263,8 +263,8 @@ def raw_lines(format: Format) -> st.SearchStrategy[bytes]:
 
 @pytest.mark.drill(
     "Bad input",
-    injected="files of any bytes, and of lines that are nearly ratings, by hypothesis",
-    promised="the compiled reader takes exactly what the plain reader takes, and never fails",
+    injected="files of arbitrary bytes and of lines that are almost ratings, by hypothesis",
+    promised="the compiled reader accepts exactly the lines of the plain reader, and never fails",
 )
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
 @pytest.mark.parametrize("examples", [100, pytest.param(3000, marks=pytest.mark.slow)])

@@ -101,11 +101,11 @@ def test_pairs_sums_scores_and_neighbours_are_exact(
 ) -> None:  # fmt: skip
     table = [(user, movie, rating) for (user, movie), rating in ratings.items()]
     thresholds = Thresholds(min_co_raters, min_score, neighbours)
-    pairs, best, told = run(spark, tmp_path_factory.mktemp("engine"), table, thresholds, blocks)
+    pairs, best, count = run(spark, tmp_path_factory.mktemp("engine"), table, thresholds, blocks)
     expected = oracle.similarities(table, min_co_raters, min_score)
     assert stored(pairs) == expected
     assert best == sorted_best(expected, neighbours)
-    assert told == len(expected)
+    assert count == len(expected)
 
 
 def test_real_ratings_match_the_self_join_to_the_bit(spark: SparkSession, tmp_path: Path) -> None:
@@ -133,9 +133,9 @@ def test_a_user_can_have_more_movies_than_a_block_holds(
 ) -> None:
     movies = BLOCK_MOVIES + 5
     table = [(user, movie, 4.0) for user in (1, 2) for movie in range(1, movies + 1)]
-    _, best, told = run(spark, tmp_path, table, Thresholds(2, 0.9, 2), blocks=1)
+    _, best, count = run(spark, tmp_path, table, Thresholds(2, 0.9, 2), blocks=1)
     score = 32 / (math.sqrt(32) * math.sqrt(32))
-    assert told == movies * (movies - 1) // 2
+    assert count == movies * (movies - 1) // 2
     assert best[movies] == [(1, score, 2), (2, score, 2)]
     assert best[1] == [(2, score, 2), (3, score, 2)]
 
@@ -197,8 +197,8 @@ def pairs_of_few(table: Table, min_co_raters: int, min_score: float) -> list[tup
 
 @pytest.mark.drill(
     "Clusters",
-    injected="an executor, which is what is lost with a core node, is killed while the job sums up",
-    promised="the job ends well with the same pairs and integers as the oracle",
+    injected="an executor is killed while the cells are summed up, as when a core node is lost",
+    promised="the job succeeds with the same pairs and integers as the oracle",
 )
 @pytest.mark.usefixtures("executors")
 def test_a_run_survives_the_loss_of_an_executor(tmp_path: Path, observed: Observed) -> None:

@@ -33,8 +33,10 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([base, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
     for module in NATIVE:
-        told = subprocess.run([python, "-c", f"import {module}"], capture_output=True, text=True)
-        assert "ModuleNotFoundError" in told.stderr
+        output_text = subprocess.run(
+            [python, "-c", f"import {module}"], capture_output=True, text=True
+        )
+        assert "ModuleNotFoundError" in output_text.stderr
     return python
 
 
@@ -125,7 +127,7 @@ def test_executors_compute_all_measures_encrypted_with_the_archive_alone_and_com
     used = [each for each in executors.glob("app-*/*") if (each / "numba").is_dir()]
     assert used
     for executor in used:
-        told = (executor / "stdout").read_text() + (executor / "stderr").read_text()
-        saved = re.findall(r"data saved to '(\S*kernel._visit-\S*)'", told)
-        assert len(saved) == 1, told[-2000:]
+        output_text = (executor / "stdout").read_text() + (executor / "stderr").read_text()
+        saved = re.findall(r"data saved to '(\S*kernel._visit-\S*)'", output_text)
+        assert len(saved) == 1, output_text[-2000:]
         assert (executor / saved[0]).is_file()

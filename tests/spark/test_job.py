@@ -130,8 +130,8 @@ def test_malformed_lines_are_rejected_counted_and_stored(tmp_path: Path) -> None
     assert manifest.rejects == {
         "ratings.dat": {"columns": 1, "rating": 1}, "movies.dat": {"columns": 1},
     }  # fmt: skip
-    told = (manifest.counts[name] for name in ("rejected", "duplicates", "duplicate_movies"))
-    assert tuple(told) == (3, 1, 1)
+    counts = (manifest.counts[name] for name in ("rejected", "duplicates", "duplicate_movies"))
+    assert tuple(counts) == (3, 1, 1)
     stored = (f"rejects/{path.name}" for path in (output / "rejects").iterdir())
     rejects = read_lines(output, *stored)
     assert sorted((r["file"], r["defect"], r["line"]) for r in rejects) == [
@@ -193,9 +193,9 @@ def test_a_failure_shows_the_malformed_lines_and_their_defects(
         "for example '1::1::9::0'",
         "report": [{"file": "ratings.dat", "defect": "rating", "line": "1::1::9::0"}] * 5,
     }
-    told = capsys.readouterr().err
-    assert failure["message"] in told
-    assert told.count("ratings.dat, rating: '1::1::9::0'") == 5
+    printed = capsys.readouterr().err
+    assert failure["message"] in printed
+    assert printed.count("ratings.dat, rating: '1::1::9::0'") == 5
 
 
 @pytest.mark.usefixtures("running")
@@ -273,7 +273,7 @@ def test_a_real_release_gives_exactly_the_oracles_pairs_and_neighbours(
     }  # fmt: skip
     lines = read_lines(tmp_path, *(part.name for part in manifest.neighbours))
     assert len(lines) == movies
-    told = {
+    found = {
         line["movie_id"]: [
             (line["others"][place]["movie_id"], score, co_raters)
             for place, score, co_raters, _ in line["neighbours"]["cosine"]
@@ -281,7 +281,7 @@ def test_a_real_release_gives_exactly_the_oracles_pairs_and_neighbours(
         for line in lines
         if line["neighbours"]["cosine"]
     }
-    assert told == expected
+    assert found == expected
 
 
 @pytest.mark.parametrize(

@@ -49,14 +49,14 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def submit(dataset: str, output: str, work: Path, *, endpoint: str = "") -> str:
     """Run the job as a step does, with four attempts per task; returns its output."""
     python = Path(sys.executable)
-    told = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "eu-central-1"} if endpoint else {}
+    settings = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "eu-central-1"} if endpoint else {}
     done = subprocess.run(
         [python.parent / "spark-submit", "--master", "local[2,4]",
          "--conf", "spark.ui.enabled=false", "--conf", "spark.driver.host=127.0.0.1",
          "--conf", f"spark.local.dir={work}", ROOT / "spark" / "similarity_job.py",
          "--dataset", dataset, "--output", output, *OPTIONS],
         cwd=work, capture_output=True, text=True, check=False, timeout=300,
-        env=os.environ | told | {
+        env=os.environ | settings | {
             "PATH": f"{python.parent}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
             "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": str(python),
         },
@@ -128,8 +128,8 @@ def test_the_result_on_s3_equals_that_in_a_folder_and_the_manifest_comes_last(
 
 @pytest.mark.drill(
     "Storage",
-    injected="of all requests of a whole job one in 25 is forbidden, broken, slowed down or cut",
-    promised="the job ends with the same result, to the byte",
+    injected="one in 25 of all requests of a whole job is forbidden, broken, throttled or cut",
+    promised="the job gives the same result, to the byte",
 )
 def test_a_job_ends_with_the_same_result_though_s3_fails_here_and_there(
     s3: FaultyS3, dataset: Path, local: Path, tmp_path: Path, observed: Observed
@@ -140,4 +140,6 @@ def test_a_job_ends_with_the_same_result_though_s3_fails_here_and_there(
     said = on_s3(s3, dataset, tmp_path)
     assert_equal(s3, local)
     assert len(s3.failed) >= 5, "too few failures were injected"
-    observed(len(s3.failed), f"the same bytes; {said.count('retrying in')} reads and writes anew")
+    observed(
+        len(s3.failed), f"the same bytes; {said.count('retrying in')} retried reads and writes"
+    )

@@ -41,12 +41,12 @@ def test_stripping_keeps_the_cells_and_removes_their_results() -> None:
 
 
 @contextmanager
-def live_index(asked: list[str]) -> Iterator[str]:
+def live_index(requested: list[str]) -> Iterator[str]:
     """An API with fixed responses; records the requested paths."""
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            requested.append(self.path)
             movie = {"movie_id": 1, "title": "Found (1990)"}
             body: dict[str, Any] = {"movies": [movie]}
             if "similar" in self.path:
@@ -73,7 +73,7 @@ def shown(notebook: NotebookNode) -> tuple[str, int]:
 
 @pytest.mark.spark
 def test_the_notebook_runs_and_shows_the_ten_most_similar_titles(tmp_path: Path) -> None:
-    data, asked = tmp_path / "data", []
+    data, requested = tmp_path / "data", []
     generate(SMALL, data)
     lines = [line.split("::") for line in (data / "ratings.dat").read_text().splitlines()]
     ratings = [(int(user), int(movie), float(stars)) for user, movie, stars, _ in lines]
@@ -85,15 +85,15 @@ def test_the_notebook_runs_and_shows_the_ten_most_similar_titles(tmp_path: Path)
         for rank, (other, score, count) in enumerate(oracle.neighbours(pairs, 10)[movie], 1)
     ]
     assert len(expected) > 5
-    with live_index(asked) as url:
+    with live_index(requested) as url:
         prepared = environment(data, titles[str(movie)], tmp_path) | {"API_URL": url}
         text, pictures = shown(executed(prepared))
     assert f"looked at: {titles[str(movie)]}\n" in text
     assert "\n".join(expected) in text
     same = [len(pairs), len(pairs), 0, 0]
-    told = re.findall(r"^ *([\d,]+)  (?:pairs of the|only in the)", text, re.MULTILINE)
-    assert [int(number.replace(",", "")) for number in told] == same
+    numbers = re.findall(r"^ *([\d,]+)  (?:pairs of the|only in the)", text, re.MULTILINE)
+    assert [int(number.replace(",", "")) for number in numbers] == same
     assert pictures == 6
-    assert asked[1] == "/movies/1/similar?limit=10"
+    assert requested[1] == "/movies/1/similar?limit=10"
     assert "Found (1990), by ease, run R1" in text
     assert "Deployed Twin (1999)" in text

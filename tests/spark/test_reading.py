@@ -111,8 +111,8 @@ def test_the_later_line_of_equal_times_counts_across_the_splits_of_a_file(
     ratings = read(spark, path, DAT)
     assert path.stat().st_size > 5 * 4096
     assert by_user(ratings) == [{5: 1 + 39 % 9 / 2}] * 59
-    told = ratings.users, ratings.count, ratings.line_report.lines
-    assert told == (59, 59, 59 * 40)
+    counts = ratings.users, ratings.count, ratings.line_report.lines
+    assert counts == (59, 59, 59 * 40)
 
 
 @settings(max_examples=10, deadline=None)

@@ -39,8 +39,8 @@ def test_each_user_has_the_oracles_most_similar_users(tmp_path: Path, score: flo
     text = "".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in ratings)
     dataset = folder(tmp_path / "d", ratings_dat=text, movies_dat=MOVIES_DAT)
     output = tmp_path / "result"
-    told = "--min-score", str(score), "--min-co-raters", "7", "--similar-users", "9"
-    assert run(dataset, output, *told) == 0
+    found = "--min-score", str(score), "--min-co-raters", "7", "--similar-users", "9"
+    assert run(dataset, output, *found) == 0
 
     lines = alike(output)
     assert [line["user_id"] for line in lines] == sorted([*users, 77])
@@ -57,13 +57,13 @@ def test_each_user_has_the_oracles_most_similar_users(tmp_path: Path, score: flo
 def test_on_a_real_release_similar_users_are_exactly_the_oracles(tmp_path: Path) -> None:
     dataset = movielens("ml-latest-small")
     assert run(dataset, tmp_path, "--similar-users", "20") == 0
-    told = {
+    found = {
         line["user_id"]: [tuple(row) for row in line["similar"]]
         for line in alike(tmp_path)
         if line["similar"]
     }
-    assert told == expected(raw_ratings(dataset), 10, 0.95, 20)
-    assert len(told) > 500
+    assert found == expected(raw_ratings(dataset), 10, 0.95, 20)
+    assert len(found) > 500
 
 
 def test_similar_users_are_written_only_on_request(tmp_path: Path) -> None:

@@ -82,8 +82,10 @@ def test_the_score_reproduces_published_tables(spark: SparkSession) -> None:
         (44755.5, 47380.25, 45733.25, 0.961461075725028),
     ]
     table = spark.createDataFrame(published, "xy double, xx double, yy double, score double")
-    told = table.select(cosine(F.col("xy"), F.col("xx"), F.col("yy")).alias("told"), "score")
-    assert [row.told for row in told.collect()] == [row[-1] for row in published]
+    computed = table.select(
+        cosine(F.col("xy"), F.col("xx"), F.col("yy")).alias("computed"), "score"
+    )
+    assert [row.computed for row in computed.collect()] == [row[-1] for row in published]
 
 
 def test_a_movies_neighbours_come_from_pairs_in_which_it_is_first_or_second(
