@@ -104,7 +104,7 @@ def compare(
             parameters, count = settings.parameters["als"], settings.neighbours
             ranked["als"] = list(als(context, ratings, plan.blocks, parameters, scratch, count))
     others: dict[str, NeighbourLists] = {}
-    if ranked and plan.store:
+    if ranked:
         with stages.stage("evidence"):
             for name, lists in ranked.items():
                 others[name] = attach_evidence(lists, plan.blocks, plan.store)
@@ -188,7 +188,6 @@ def rank_by_ease(
     """
     from spark.measures.ease import ease, ease_without, gram_matrix, inverse
 
-    assert plan.store is not None  # noqa: S101  # set by `_plan`
     parameters, count = settings.parameters["ease"], settings.neighbours
     with stages.stage("gram"):
         movies, gram = gram_matrix(plan.store, plan.blocks, int(parameters["limit"]))

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from spark.engine.blocks import Blocks, CellRatings, cell_name
-from spark.engine.pair_sums import PairSumStore
+from spark.engine.pair_sums import NO_STORE, PairSumStore
 from spark.engine.pairs import PairMeasure, Pairs
 from spark.engine.top_k import NeighbourLists, sorted_lists
 from spark.parquet import write_parquet
@@ -77,14 +77,14 @@ class CellPlan:
         thresholds: what is kept.
         output: absolute URI of the folder for the pairs; None to write none.
         hold_out: lists to take without the held-out users; None for none.
-        store: where to write sums; None for nowhere.
+        store: where to write sums.
     """
 
     blocks: Blocks
     thresholds: Thresholds
     output: str | None = None
     hold_out: HoldOutPass | None = None
-    store: PairSumStore | None = None
+    store: PairSumStore = NO_STORE
 
 
 class PairCount(NamedTuple):
@@ -172,7 +172,7 @@ def compute_cell(
     yield CellLists("cosine", sorted_lists(movies.all, best), False)
     for name, lists in rank_by_measures(sums, blocks, cell, plan.thresholds):
         yield CellLists(name, lists, False)
-    if plan.store and plan.store.limit:
+    if plan.store.limit:
         plan.store.write(sums, blocks, i, j)
 
 

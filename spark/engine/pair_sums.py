@@ -56,6 +56,9 @@ class PairSumStore(NamedTuple):
         return read_sums(uri, kind, self.shape(blocks, i, j), i == j)
 
 
+NO_STORE = PairSumStore("", 0)
+
+
 def write_sums(sums: np.ndarray, shape: tuple[int, int], same: bool, uri: str) -> None:
     """Write the sums of a cell's first row and column movies; existing files are replaced.
 

@@ -284,22 +284,6 @@ def test_a_real_release_gives_exactly_the_oracles_pairs_and_neighbours(
     assert found == expected
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--min-co-raters", "0"],
-        ["--min-score", "1.5"],
-        ["--neighbours", "0"],
-        ["--measures", "cosine,likeness"],
-        ["--measures", "cosine", "--default-measure", "ease"],
-    ],
-)
-def test_arguments_out_of_range_are_refused(tmp_path: Path, arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        run(tmp_path, tmp_path, *arguments)
-    assert ended.value.code == 2
-
-
 @pytest.mark.usefixtures("executors")
 def test_the_job_can_be_submitted_to_separate_executors_without_packaging(tmp_path: Path) -> None:
     dataset = folder(tmp_path / "d", ratings_dat=RATINGS_DAT, movies_dat=MOVIES_DAT)
