@@ -147,7 +147,7 @@ def test_no_name_in_an_archive_leads_outside(site: Site, tmp_path: Path) -> None
 def test_an_archive_without_ratings_is_refused(site: Site, tmp_path: Path) -> None:
     empty = archive({"ml/README.txt": "read"})
     site.publish("ml-1m", empty, md5(empty))
-    with pytest.raises(NoDataSetError, match="no MovieLens folder"):
+    with pytest.raises(NoDataSetError, match="not a MovieLens folder"):
         get(site, tmp_path)
 
 
