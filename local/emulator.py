@@ -9,7 +9,7 @@
   clusters of its own stack.
 - Checksums: the emulator computes CRC64NVME byte by byte in Python and blocks all other requests
   meanwhile. The function is compiled.
-- DynamoDB: batches are limited by the file `LIMITS`, which may change at any time; see `Rationed`.
+- DynamoDB: the file `LIMITS`, which may change at any time, limits batches; see `BatchLimits`.
 - IAM decisions: the actions that roles were allowed or denied are logged to the file `ACCESS_LOG`.
   Tests find permissions there that nobody needs.
 - Functions: held to the memory and CPU share of their MemorySize if `LIMITS` says so; see
@@ -62,7 +62,7 @@ async def _as_encrypted(
     await _emulator(scope, receive, send)
 
 
-def _know_policies() -> None:
+def _define_policies() -> None:
     for name, actions in _POLICIES.items():
         allow = [{"Effect": "Allow", "Action": actions, "Resource": "*"}] if actions else []
         document = json.dumps({"Version": "2012-10-17", "Statement": allow})
@@ -70,7 +70,7 @@ def _know_policies() -> None:
         iam._aws_managed_policies[arn] = iam._make_aws_managed_record(name, document)
 
 
-def _know_clusters() -> None:
+def _authorize_by_cluster() -> None:
     """Make IAM evaluate TerminateJobFlows of one cluster by the cluster's ARN and tags."""
     arn_of, context_of = iam_actions.extract_resource_arn, iam_actions.request_tag_context
 
@@ -95,7 +95,7 @@ def _know_clusters() -> None:
     iam_actions.request_tag_context = request_tag_context
 
 
-def _judge_strictly(log: Path) -> None:
+def _enforce_and_log(log: Path) -> None:
     """Refuse unsigned requests to S3, and log the actions that roles were allowed or denied.
 
     The emulator accepts unsigned requests to S3, but none of the template's buckets is public.
@@ -121,14 +121,14 @@ def _judge_strictly(log: Path) -> None:
     iam_evaluator.enforce = enforce
 
 
-def sum_quickly() -> None:
+def compile_checksum() -> None:
     """Compile the emulator's CRC64NVME: the same checksums in a thirtieth of the time."""
     s3._CRC64NVME_TABLE = np.array(s3._CRC64NVME_TABLE, np.uint64)
     s3._CRC64NVME_INIT = np.uint64(s3._CRC64NVME_INIT)
     s3._crc64nvme = numba.njit(s3._crc64nvme)
 
 
-class Rationed:
+class BatchLimits:
     """Limits for the emulator's batch operations.
 
     Attributes:
@@ -144,7 +144,7 @@ class Rationed:
         self.limits, self.clock = limits, clock
         self._units, self._since = 0.0, clock()
 
-    def reads(self, handler: Handler) -> Handler:
+    def limit_reads(self, handler: Handler) -> Handler:
         """Make BatchGetItem answer only a random part of its keys."""
 
         def batch_get(data: dict[str, Any]) -> Answer:
@@ -160,7 +160,7 @@ class Rationed:
 
         return batch_get
 
-    def writes(self, handler: Handler) -> Handler:
+    def limit_writes(self, handler: Handler) -> Handler:
         """Make BatchWriteItem write only as much as its write units allow."""
 
         def batch_write(data: dict[str, Any]) -> Answer:
@@ -215,14 +215,14 @@ def read_limits(path: Path) -> Mapping[str, int]:
 
 if __name__ == "__main__":
     del os.environ["PYTHONPATH"]  # functions must find nothing but what their packages carry
-    sum_quickly()
-    _know_policies()
-    _judge_strictly(Path(os.environ["ACCESS_LOG"]))
+    compile_checksum()
+    _define_policies()
+    _enforce_and_log(Path(os.environ["ACCESS_LOG"]))
     limits = partial(read_limits, Path(os.environ["LIMITS"]))
     limit_functions(limits)
-    rationed = Rationed(limits)
-    dynamodb._batch_get_item = rationed.reads(dynamodb._batch_get_item)
-    dynamodb._batch_write_item = rationed.writes(dynamodb._batch_write_item)
-    _know_clusters()
+    batch_limits = BatchLimits(limits)
+    dynamodb._batch_get_item = batch_limits.limit_reads(dynamodb._batch_get_item)
+    dynamodb._batch_write_item = batch_limits.limit_writes(dynamodb._batch_write_item)
+    _authorize_by_cluster()
     ministack.app.app = _as_encrypted
     ministack.app.main()

@@ -9,7 +9,7 @@ it every 20 ms, the period that people measured on Lambda
 
 It is more generous than Lambda in three ways. An environment may use all of the CPU while it
 starts; Lambda also gives more then, but does not document how much. Child processes of a function
-are not counted. Memory that is taken and released between two looks goes unnoticed.
+are not counted. Memory that is taken and released between two checks goes unnoticed.
 """
 
 import re
@@ -27,8 +27,8 @@ from ministack.services import lambda_svc
 type Limits = Callable[[], Mapping[str, int]]
 
 SWITCH = "lambda_memory"  # the limit that enables this, if it is 1
-MEGABYTES_OF_A_VCPU = 1769
-LOOK_SECONDS = 0.02
+MEGABYTES_PER_VCPU = 1769
+CHECK_SECONDS = 0.02
 TICK = 0.01  # CPU seconds; the resolution of a kernel's accounting
 _KILLED = "RequestId: {} Error: Runtime exited with error: signal: killed"
 
@@ -123,7 +123,7 @@ class Watch(threading.Thread):
         """Wait until the process has started, and watch it."""
         child: Any = self._environment._proc
         while child is None or child.poll() is not None:  # it belongs to an earlier invocation
-            if self._ended.wait(LOOK_SECONDS):
+            if self._ended.wait(CHECK_SECONDS):
                 return
             child = self._environment._proc
         with suppress(psutil.NoSuchProcess):  # it has ended
@@ -133,7 +133,7 @@ class Watch(threading.Thread):
         credit: Credit | None = None
         is_stopped = False
         try:
-            while not self._ended.wait(LOOK_SECONDS if credit else 0):
+            while not self._ended.wait(CHECK_SECONDS if credit else 0):
                 if process.memory_info().rss > self._megabytes << 20:
                     self.has_killed = True
                     process.kill()
@@ -143,9 +143,9 @@ class Watch(threading.Thread):
                 used, now = times.user + times.system, time.monotonic()
                 if credit is None:
                     if self._environment.is_started:
-                        credit = Credit(self._megabytes / MEGABYTES_OF_A_VCPU, used, now)
+                        credit = Credit(self._megabytes / MEGABYTES_PER_VCPU, used, now)
                     else:
-                        self._ended.wait(LOOK_SECONDS)
+                        self._ended.wait(CHECK_SECONDS)
                 elif (suffices := credit.suffices(used, now)) == is_stopped:
                     process.resume() if suffices else process.suspend()
                     is_stopped = not suffices

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ministack.services import s3
 from numba.extending import is_jitted
 
-from local.emulator import Answer, Rationed, read_limits, sum_quickly
+from local.emulator import Answer, BatchLimits, compile_checksum, read_limits
 
 
 def test_the_compiled_checksum_equals_the_original(
@@ -21,7 +21,7 @@ def test_the_compiled_checksum_equals_the_original(
     slowly = [s3._crc64nvme(blob) for blob in blobs]
     for name in ("_crc64nvme", "_CRC64NVME_TABLE", "_CRC64NVME_INIT"):
         monkeypatch.setattr(s3, name, getattr(s3, name))  # restored after the test
-    sum_quickly()
+    compile_checksum()
     assert is_jitted(s3._crc64nvme)
     assert [s3._crc64nvme(blob) for blob in blobs] == slowly
     assert (
@@ -60,7 +60,7 @@ class Table:
 @given(count=st.integers(1, 30), most=st.integers(1, 30))
 def test_partial_answers_to_a_batch_read_add_up_to_the_whole(count: int, most: int) -> None:
     table = Table({str(number): number for number in range(count)})
-    read = Rationed(lambda: {"keys": most}).reads(table.get)
+    read = BatchLimits(lambda: {"keys": most}).limit_reads(table.get)
     left: dict[str, Any] = {"t": {"Keys": [{"pk": key} for key in table.items], "X": True}}
     found: list[int] = []
     while left:
@@ -77,7 +77,7 @@ def test_partial_answers_to_a_batch_read_add_up_to_the_whole(count: int, most: i
 
 def test_writes_above_the_limit_per_second_are_returned_as_unprocessed() -> None:
     now, table = [0.0], Table({})
-    write = Rationed(lambda: {"write_units": 10}, clock=lambda: now[0]).writes(table.put)
+    write = BatchLimits(lambda: {"write_units": 10}, clock=lambda: now[0]).limit_writes(table.put)
     left = {"t": [{"PutRequest": {"Item": {"pk": str(number)}}} for number in range(25)]}
     status, _, body = write({"RequestItems": left})
     assert (status, json.loads(body)["__type"].rpartition("#")[2]) == (
@@ -94,7 +94,8 @@ def test_writes_above_the_limit_per_second_are_returned_as_unprocessed() -> None
 
 def test_without_limits_the_emulator_is_unchanged(tmp_path: Path) -> None:
     table = Table({"a": 1})
-    rationed = Rationed(lambda: read_limits(tmp_path / "none"))
-    assert rationed.reads(table.get)({"RequestItems": {"t": {"Keys": [{"pk": "a"}]}}})[0] == 200
-    assert rationed.writes(table.put)({"RequestItems": {"t": []}})[0] == 200
+    unlimited = BatchLimits(lambda: read_limits(tmp_path / "none"))
+    read = {"RequestItems": {"t": {"Keys": [{"pk": "a"}]}}}
+    assert unlimited.limit_reads(table.get)(read)[0] == 200
+    assert unlimited.limit_writes(table.put)({"RequestItems": {"t": []}})[0] == 200
     assert table.calls == 2

@@ -1,4 +1,4 @@
-"""A function of the local cloud has the memory, the CPU and the time that Lambda gives it."""
+"""Functions of the local cloud have the memory, the CPU and the time that Lambda gives them."""
 
 import io
 import uuid
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
-from local.lambda_limits import MEGABYTES_OF_A_VCPU, SWITCH, TICK, Credit, limit_functions
+from local.lambda_limits import MEGABYTES_PER_VCPU, SWITCH, TICK, Credit, limit_functions
 
 CODE = """
 import time
@@ -45,12 +45,12 @@ def limits() -> dict[str, int]:
 
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]) -> Iterator[Invoke]:
-    """Invokes a function of the emulator, with the MemorySize, Timeout and code that are given."""
+    """Invokes a function of the emulator with a MemorySize, a Timeout and code."""
     for module, name in (
         (lambda_runtime, "_worker_class_for"),
         (lambda_svc, "_execute_function_warm"),
     ):
-        monkeypatch.setattr(module, name, getattr(module, name))  # put back afterwards
+        monkeypatch.setattr(module, name, getattr(module, name))  # restored after the test
     limit_functions(lambda: limits)
     name = f"greedy-{uuid.uuid4()}"
 
@@ -76,7 +76,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]) -> Iterator[
 
 
 def process_of_the_function() -> psutil.Process:
-    """The one process that the emulator runs a function in."""
+    """Return the process in which the emulator runs the function."""
     (workers,) = [each for key, each in lambda_runtime._workers.items() if "greedy-" in key]
     (worker,) = workers
     return psutil.Process(worker._proc.pid)
@@ -100,30 +100,30 @@ def test_a_function_above_its_memory_is_killed_and_the_next_event_has_a_new_proc
     assert process_of_the_function().pid != first.pid
 
 
-def test_a_function_that_takes_too_much_before_its_first_event_is_killed(invoke: Invoke) -> None:
+def test_a_function_that_loads_too_much_is_killed(invoke: Invoke) -> None:
     greedy = "import time\nTAKEN = b'x' * (300 << 20)\ntime.sleep(60)\n"
     answer = invoke({}, code=greedy)
     assert (answer["error"], answer["body"]) == (True, KILLED)
 
 
-def test_enough_memory_is_enough(invoke: Invoke) -> None:
+def test_a_function_with_enough_memory_runs(invoke: Invoke) -> None:
     assert invoke({"do": "take", "megabytes": 300}, memory=512).get("error") is None
 
 
-def test_a_function_has_the_share_of_a_cpu_that_comes_with_its_memory(invoke: Invoke) -> None:
+def test_a_function_has_the_cpu_share_of_its_memory(invoke: Invoke) -> None:
     used, memory = 0.3, 443  # a quarter of a CPU
     took = invoke({"do": "spin", "seconds": used}, memory=memory)["body"]
-    assert took >= 0.8 * used * MEGABYTES_OF_A_VCPU / memory
+    assert took >= 0.8 * used * MEGABYTES_PER_VCPU / memory
 
 
 def test_the_code_of_a_function_is_loaded_at_full_speed(invoke: Invoke) -> None:
     spinning = CODE + "\nBEGAN = time.monotonic()\nspin({'seconds': 0.3})\n"
     spinning += "TOOK = time.monotonic() - BEGAN\ndef handler(*_): return TOOK, time.process_time()"
     took, used = invoke({}, code=spinning)["body"]
-    assert took < 0.5 * used * MEGABYTES_OF_A_VCPU / 128
+    assert took < 0.5 * used * MEGABYTES_PER_VCPU / 128
 
 
-def test_a_function_that_sleeps_beyond_its_timeout_is_ended(invoke: Invoke) -> None:
+def test_a_function_that_sleeps_beyond_its_timeout_times_out(invoke: Invoke) -> None:
     answer = invoke({"do": "sleep", "seconds": 60}, timeout=1)
     assert answer["error"]
     assert answer["body"]["errorType"] == "Sandbox.Timedout"
@@ -131,7 +131,7 @@ def test_a_function_that_sleeps_beyond_its_timeout_is_ended(invoke: Invoke) -> N
     assert invoke({"do": "sleep", "seconds": 0}).get("error") is None
 
 
-def test_a_function_whose_share_of_a_cpu_is_too_small_for_its_work_times_out(
+def test_a_function_whose_cpu_share_is_too_small_for_its_work_times_out(
     invoke: Invoke,
 ) -> None:
     work = {"do": "spin", "seconds": 0.3}
@@ -146,12 +146,12 @@ def test_no_process_stays_stopped_after_its_event(invoke: Invoke) -> None:
     assert process_of_the_function().status() != psutil.STATUS_STOPPED
 
 
-def test_without_the_switch_the_emulator_is_as_kind_as_ever(
+def test_without_the_limit_the_emulator_is_unchanged(
     invoke: Invoke, limits: dict[str, int]
 ) -> None:
     limits.clear()
     assert invoke({"do": "take", "megabytes": 300}).get("error") is None
-    assert invoke({"do": "spin", "seconds": 0.3})["body"] < 0.3 * MEGABYTES_OF_A_VCPU / 128 / 2
+    assert invoke({"do": "spin", "seconds": 0.3})["body"] < 0.3 * MEGABYTES_PER_VCPU / 128 / 2
 
 
 @given(
@@ -159,7 +159,7 @@ def test_without_the_switch_the_emulator_is_as_kind_as_ever(
     looks=st.lists(st.floats(0.001, 0.1), min_size=1, max_size=300),
     uses=st.floats(0, 3),
 )
-def test_what_is_used_is_never_more_than_the_share_but_for_one_look(
+def test_the_cpu_time_never_exceeds_the_share_by_more_than_one_interval(
     share: float, looks: list[float], uses: float
 ) -> None:
     credit, used, now, may = Credit(share, 0, 0), 0.0, 0.0, True
@@ -170,7 +170,7 @@ def test_what_is_used_is_never_more_than_the_share_but_for_one_look(
         assert used <= share * now + TICK + uses * max(looks) + 1e-9
 
 
-def test_who_waited_may_not_use_all_that_time_afterwards() -> None:
+def test_unused_cpu_time_is_not_saved_up() -> None:
     credit = Credit(0.5, 0, 0)
     assert credit.suffices(0, now=100)
     assert not credit.suffices(0.5, now=100.1)
