@@ -93,10 +93,11 @@ def requests() -> list[dict[str, Any]]:
 
 @pytest.mark.drill(
     "Access",
-    injected="odd paths, ids, parameters, repeated parameters, headers, methods and bodies: path "
-    "traversal, control characters, injections, numbers and texts beyond measure, deep JSON",
-    promised="an answer or a problem that is the asker's, never an error of the server, nothing of "
-    "the code or of a file, no header that was not ours",
+    injected="malformed requests: path traversal, control characters, injections, repeated "
+    "parameters, huge numbers and texts, deep JSON, in paths, ids, parameters, headers, methods "
+    "and bodies",
+    promised="a normal response or a 4xx problem; never a server error, code, file content or "
+    "injected header",
 )
 def test_no_request_breaks_the_api_or_learns_more_than_it_may(
     cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
@@ -126,10 +127,11 @@ def test_no_request_breaks_the_api_or_learns_more_than_it_may(
 
 @pytest.mark.drill(
     "Bad input",
-    injected="folders whose names have blanks, plus and percent signs, other scripts, dots and "
-    "slashes, markup, formulas, control characters, a run's own prefix, nine hundred characters",
-    promised="each is one run that reads and writes below its own prefix only; the API tells the "
-    "name as it is, and a message's subject has no control character",
+    injected="folder names with spaces, plus and percent signs, other scripts, dots and "
+    "slashes, markup, formulas, control characters, the prefix of a run, or nine hundred "
+    "characters",
+    promised="each folder gets one run that reads and writes only below its own prefix; the "
+    "API returns the exact name, and subjects of messages have no control characters",
 )
 @pytest.mark.parametrize("folder", FOLDERS, ids=range(len(FOLDERS)))
 def test_a_folder_may_be_called_anything(cloud: Cloud, observed: Observed, folder: str) -> None:
@@ -152,9 +154,9 @@ def test_a_folder_may_be_called_anything(cloud: Cloud, observed: Observed, folde
 
 @pytest.mark.drill(
     "Access",
-    injected="every lock file is looked through for what is not pinned",
-    promised="each package has one version and the hashes of its files, so that nothing else can "
-    "be installed; `make lock` moves them",
+    injected="every lock file is checked for unpinned packages",
+    promised="each package has one version and the hashes of its files, so nothing else can be "
+    "installed; `make lock` updates them",
 )
 @pytest.mark.parametrize("lock", sorted([*(ROOT / "requirements").glob("*.txt"),
                                          ROOT / "functions" / "requirements.txt"]),

@@ -199,10 +199,10 @@ def orders(events: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.drill(
     "Clusters",
-    injected="a step fails for bad data and for want of memory, the primary node is lost while it "
-    "computes; EMR's news of it comes twice, in every order there is",
-    promised="FAILED with the job's words where it left some, else EMR's, and the log's address; "
-    "told once; the cluster is ended and the run before is served",
+    injected="a step fails because of bad data or lack of memory, or the primary node is lost; "
+    "EMR's events arrive twice, in every order",
+    promised="FAILED with the job's reason, or else EMR's, and the location of the log; one "
+    "notification; the cluster is terminated and the previous run is served",
 )
 @pytest.mark.parametrize(
     "failure",
@@ -268,10 +268,10 @@ def ask_launcher(people: People, after: timedelta) -> None:
 
 @pytest.mark.drill(
     "Clusters",
-    injected="a cluster fails to start; EMR's news of it comes twice, in every order, or is lost; "
-    "then the second one fails to start as well, or does its work",
-    promised="a second cluster, never a third; LIVE, or FAILED with the reason, told once with "
-    "what became of the first",
+    injected="a cluster fails to start; EMR's events arrive twice, in every order, or are "
+    "lost; then the second cluster also fails to start, or works",
+    promised="a second cluster, never a third; LIVE, or FAILED with the reason; one "
+    "notification, which mentions the first cluster",
 )
 @pytest.mark.parametrize("second", ["starts", "fails, too"])
 def test_a_start_that_failed_has_one_more_try(
@@ -312,9 +312,9 @@ def test_a_start_that_failed_has_one_more_try(
 
 @pytest.mark.drill(
     "Clusters",
-    injected="the same failures, and every choice of EMR's events lost; the sweep comes half an "
+    injected="the same failures with every subset of EMR's events lost; the sweep runs half an "
     "hour later",
-    promised="the same, by the sweep where nothing else said so",
+    promised="the same; the sweep repairs what the lost events would have changed",
 )
 @pytest.mark.parametrize("failure", FAILURES)
 def test_lost_news_of_a_failure_is_made_up_for(
@@ -338,9 +338,9 @@ def test_lost_news_of_a_failure_is_made_up_for(
 
 @pytest.mark.drill(
     "Clusters",
-    injected="a result is complete, then the step is said to have failed and the cluster to have "
-    "died; the news comes doubled in every order, before and after S3's; or S3's event is lost",
-    promised="LIVE, told once: a complete result is used whatever became of its cluster",
+    injected="the result is complete, but then events report a failed step and a dead cluster; "
+    "they arrive twice, in every order, before and after S3's event; or S3's event is lost",
+    promised="LIVE, one notification: a complete result is used even if its cluster fails",
 )
 @pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("comes", ["s3's event comes", "s3's event is lost"])
@@ -375,9 +375,10 @@ def test_a_complete_result_goes_live_whatever_is_said_of_its_cluster(
 
 @pytest.mark.drill(
     "Clusters",
-    injected="a step hangs; the sweep comes every ten minutes for five hours; news of the end "
-    "comes late, twice",
-    promised="the cluster is ended at its deadline and not before, the run FAILED, both told once",
+    injected="a step hangs; the sweep runs every ten minutes for five hours; the events of the "
+    "end arrive late and twice",
+    promised="the cluster is terminated at its deadline and not before, the run becomes "
+    "FAILED; one notification of each",
 )
 def test_a_cluster_that_hangs_is_ended_at_its_deadline(
     observed: Observed, people: People, launched: runs.Run, served: str
@@ -400,8 +401,9 @@ def test_a_cluster_that_hangs_is_ended_at_its_deadline(
 
 @pytest.mark.drill(
     "Clusters",
-    injected="the archive of native dependencies is not in the results bucket",
-    promised="the run fails before a cluster is paid for, with the command that puts it there",
+    injected="the archive of native dependencies is missing from the results bucket",
+    promised="the run fails before a cluster is launched; the reason has the command that "
+    "uploads the archive",
 )
 def test_a_missing_archive_fails_before_anything_is_paid_for(
     observed: Observed, cloud: Cloud, served: str

@@ -55,9 +55,9 @@ def fate_of_a_launch(calls: Calls, trigger_name: str) -> timedelta:
 
 @pytest.mark.drill(
     "Crashes",
-    injected="the launcher is killed before and after each of its AWS calls, for a drop and for a "
-    "rerun; its message comes again when its queue says so",
-    promised="one cluster, one run, and it goes on",
+    injected="the launcher is killed before and after each of its AWS calls, for a drop and "
+    "for a rerun; the queue redelivers its message",
+    promised="one cluster, one run, and the run continues",
 )
 @pytest.mark.parametrize("answered", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("trigger", ["drop", "rerun"])
@@ -76,11 +76,11 @@ def test_a_launcher_killed_at_any_call_buys_one_cluster(
 
 @pytest.mark.drill(
     "Crashes",
-    injected="each of the launcher's AWS calls is carried out and its answer lost for good, or it "
-    "fails, and all but SQS from then on, for a drop and for a rerun; the message comes again when "
-    "the launcher says so, while the lease that it took holds",
-    promised="one cluster, one run, and it goes on: within seconds where no lease was taken, else "
-    "when the lease has ended",
+    injected="the response to each of the launcher's AWS calls is lost, or the call and all "
+    "later ones except SQS fail, for a drop and for a rerun; the message is redelivered after "
+    "the delay that the launcher sets, while its lease is still valid",
+    promised="one cluster, one run, and the run continues: within seconds if no lease was "
+    "taken, otherwise when the lease has ended",
 )
 @pytest.mark.parametrize("answered", [True, False], ids=["answer lost", "fails"])
 @pytest.mark.parametrize("trigger", ["drop", "rerun"])
@@ -135,10 +135,10 @@ def fate_of_an_index(calls: Calls) -> None:
 
 @pytest.mark.drill(
     "Crashes",
-    injected="the indexer is killed before and after each of its AWS calls; what it was working "
-    "on comes again, last",
-    promised="the run is live and whole, the one before it is kept, nothing is left of the one "
-    "before that",
+    injected="the indexer is killed before and after each of its AWS calls; its message is "
+    "redelivered last",
+    promised="the run is live and complete, the previous run is kept, and no items of older "
+    "runs remain",
 )
 @pytest.mark.parametrize("answered", [True, False], ids=["after", "before"])
 def test_an_indexer_killed_at_any_call_leaves_a_whole_index_and_no_orphans(
@@ -181,9 +181,9 @@ def fate_of_a_command(calls: Calls, command: str) -> None:
 
 @pytest.mark.drill(
     "Crashes",
-    injected="an operator's rollback, promote and rebuild are killed before and after each AWS "
-    "call, then asked for again where they have not come about",
-    promised="it is done, once",
+    injected="rollback, promote and rebuild are killed before and after each AWS call, and "
+    "repeated if they had no effect",
+    promised="the command takes effect exactly once",
 )
 @pytest.mark.parametrize("answered", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("command", ["rollback", "promote", "rebuild"])

@@ -36,9 +36,9 @@ def settling(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.drill(
     "Deliveries",
-    injected="the events of a folder that arrives file by file, one of them twice, each "
-    "delivered again and again in random order over two hours, before and after the folder "
-    "is settled, while its run goes on to LIVE",
+    injected="the events of a folder that arrives file by file, one file twice; each event is "
+    "delivered repeatedly in random order over two hours, before and after the folder is "
+    "settled, while its run proceeds to LIVE",
     promised="one run, one cluster",
 )
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -86,9 +86,9 @@ def test_a_thousand_deliveries_make_one_cluster(
 
 @pytest.mark.drill(
     "Deliveries",
-    injected="the same content dropped again, then another content under the same name, then the "
-    "first content once more; all events again after each",
-    promised="a run for each content, none for a repetition",
+    injected="the same content is dropped again, then different content under the same name, "
+    "then the first content again; after each drop all events are repeated",
+    promised="one run per content, none for repeated drops",
 )
 def test_content_decides_and_not_the_name_or_the_number_of_drops(
     cloud: Cloud, observed: Observed
@@ -106,9 +106,9 @@ def test_content_decides_and_not_the_name_or_the_number_of_drops(
 
 @pytest.mark.drill(
     "Deliveries",
-    injected="fifty folders of different content dropped at once; all their files' events, each "
-    "twice, in any order, ten in a batch",
-    promised="fifty runs, a cluster for each",
+    injected="fifty folders with different content are dropped at once; all events arrive "
+    "twice, in random order, in batches of ten",
+    promised="fifty runs with one cluster each",
 )
 def test_fifty_folders_at_once_are_fifty_runs(cloud: Cloud, observed: Observed) -> None:
     chance = random.Random(3)
@@ -181,10 +181,10 @@ def folders_that_change(change: str) -> Iterator[tuple[Cloud, Change, dict[str, 
 
 @pytest.mark.drill(
     "Deliveries",
-    injected="a file of the folder is deleted, or replaced, just before each AWS call of the "
-    "launcher in turn; then the folder is dropped whole again",
-    promised="a cluster computes on one whole content or is not launched; the folder as it is in "
-    "the end has one cluster",
+    injected="a file of the folder is deleted or replaced just before each AWS call of the "
+    "launcher; then the complete folder is dropped again",
+    promised="no cluster computes on mixed content; the final content of the folder gets one "
+    "cluster",
 )
 @pytest.mark.parametrize("change", ["deleted", "replaced"])
 def test_a_folder_that_changes_under_the_launchers_hands_is_never_computed_half(

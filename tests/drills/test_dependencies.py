@@ -50,9 +50,11 @@ FAULTS: dict[str, dict[str, list[Fault]]] = {
 
 @pytest.mark.drill(
     "Dependencies",
-    injected="half of a service's requests, and a quarter of all services' together: throttled, "
-    "500, 503, timed out, or carried out with the answer lost, from the drop to the index",
-    promised="retries bounded and spread; one run, one cluster; live and whole; the API answers",
+    injected="half of the requests to one service, or a quarter of those to all services, are "
+    "throttled, fail with 500 or 503, time out, or lose their response, from the drop to the "
+    "index",
+    promised="retries are bounded and spread; one run, one cluster; the run is live and "
+    "complete; the API responds",
 )
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=[*FAULTS])
 def test_half_of_all_requests_fail_and_nothing_is_lost(
@@ -78,10 +80,10 @@ def test_half_of_all_requests_fail_and_nothing_is_lost(
 
 @pytest.mark.drill(
     "Dependencies",
-    injected="every request to DynamoDB, then to S3, fails for as long as the launcher and the "
-    "indexer try; then they answer again",
-    promised="the function gives up within the SDK's attempts, its message comes back within "
-    "seconds, and it goes on where it was",
+    injected="every request to DynamoDB, then to S3, fails until the launcher and the indexer "
+    "give up; then the services recover",
+    promised="the function gives up after the SDK's attempts, its message is redelivered "
+    "within seconds, and the work continues",
 )
 @pytest.mark.parametrize("service", ["dynamodb", "s3"])
 def test_a_service_that_is_down_stops_the_run_for_seconds_and_loses_nothing(
@@ -111,10 +113,10 @@ def test_a_service_that_is_down_stops_the_run_for_seconds_and_loses_nothing(
 
 @pytest.mark.drill(
     "Dependencies",
-    injected="every request of the launcher to DynamoDB, or to EMR when the run is leased already, "
-    "fails for twenty minutes or for good",
-    promised="what lasts for twenty minutes is waited for; what lasts is tried five times, and "
-    "then the message waits in the dead-letter queue",
+    injected="every request of the launcher to DynamoDB, or to EMR after the run is leased, "
+    "fails for twenty minutes or permanently",
+    promised="an outage of twenty minutes is survived; after a permanent one and five "
+    "deliveries the message is in the dead-letter queue",
 )
 @pytest.mark.parametrize("lasts", [20, 24 * 60], ids=["20 minutes", "for good"])
 @pytest.mark.parametrize("service", ["dynamodb", "emr"])
@@ -217,7 +219,8 @@ def taking(share: Callable[[int], int], counted: list[int]) -> Callable:
 
 @pytest.mark.drill(
     "Dependencies",
-    injected="DynamoDB takes a random part of each batch and returns the rest as UnprocessedItems",
+    injected="DynamoDB processes a random part of each batch and returns the rest as "
+    "UnprocessedItems",
     promised="every movie is in the index",
 )
 def test_items_that_are_handed_back_are_written_all_the_same(
@@ -237,10 +240,11 @@ def test_items_that_are_handed_back_are_written_all_the_same(
 
 @pytest.mark.drill(
     "Dependencies",
-    injected="a new table takes 4,000 write units a second, of which two indexers have half each; "
-    "it hands back items, or refuses the whole batch; with the usual lists and 500 neighbours",
-    promised="a part is written at its first delivery, in little more than the time that its write "
-    "units take",
+    injected="a new table accepts 4,000 write units a second, shared by two indexers; it "
+    "returns unprocessed items or rejects whole batches; with default lists and with 500 "
+    "neighbours",
+    promised="a part is written on its first delivery, in little more time than its write "
+    "units require",
 )
 @pytest.mark.parametrize("item_bytes", [6_100, 43_000], ids=["usual lists", "500 neighbours"])
 def test_a_new_table_is_loaded_as_fast_as_it_takes_it(
@@ -270,9 +274,9 @@ def test_a_new_table_is_loaded_as_fast_as_it_takes_it(
 
 @pytest.mark.drill(
     "Dependencies",
-    injected="DynamoDB takes nothing of any batch",
-    promised="the indexer gives up after a bounded time and its message comes back a minute later, "
-    "instead of asking on and on",
+    injected="DynamoDB processes no item of any batch",
+    promised="the indexer gives up after a bounded time, and its message is redelivered a "
+    "minute later",
 )
 def test_a_table_that_takes_nothing_is_given_up_for_now(
     cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
@@ -290,9 +294,9 @@ def test_a_table_that_takes_nothing_is_given_up_for_now(
 
 @pytest.mark.drill(
     "Dependencies",
-    injected="EMR throttles RunJobFlow, loses its answer, then throttles ListClusters; each time "
-    "the message comes back",
-    promised="one cluster in the end, and RunJobFlow is never repeated by the SDK",
+    injected="EMR throttles RunJobFlow, then loses its response, then throttles ListClusters; "
+    "each time the message is redelivered",
+    promised="one cluster in the end; the SDK never repeats RunJobFlow",
 )
 def test_emr_that_is_busy_or_silent_sells_one_cluster(cloud: Cloud, observed: Observed) -> None:
     trigger = cloud.drop("ml")
@@ -337,8 +341,9 @@ def listing_late(operation: str, _: dict, carry_out: Callable[[], Any]) -> Any:
 
 @pytest.mark.drill(
     "Dependencies",
-    injected="EMR's answer to RunJobFlow is lost, and it lists the cluster three minutes later",
-    promised="the launcher does not ask again before it can see the cluster",
+    injected="EMR's response to RunJobFlow is lost, and EMR lists the cluster only three "
+    "minutes later",
+    promised="the launcher does not repeat the request before it can see the cluster",
 )
 def test_a_cluster_that_is_listed_late_is_not_asked_for_twice(
     cloud: Cloud, observed: Observed
@@ -360,8 +365,8 @@ def test_a_cluster_that_is_listed_late_is_not_asked_for_twice(
 
 @pytest.mark.drill(
     "Dependencies",
-    injected="EMR refuses the cluster for a quota",
-    promised="the run fails at once with EMR's own words and costs nothing",
+    injected="EMR rejects the cluster because of a quota",
+    promised="the run fails at once with EMR's message and costs nothing",
 )
 def test_a_quota_fails_the_run_in_emrs_words(
     cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
@@ -383,8 +388,8 @@ def test_a_quota_fails_the_run_in_emrs_words(
 
 @pytest.mark.drill(
     "Dependencies",
-    injected="half of the API's requests to DynamoDB and S3 throttled, broken or slow",
-    promised="every answer is right, or a 503 that says to try again",
+    injected="half of the API's requests to DynamoDB and S3 are throttled, fail or are slow",
+    promised="every response is correct, or a 503 with Retry-After",
 )
 def test_the_api_answers_rightly_or_says_to_try_again(cloud: Cloud, observed: Observed) -> None:
     launcher.lambda_handler(cloud.drop("ml"), CONTEXT)

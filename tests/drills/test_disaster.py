@@ -54,8 +54,8 @@ def test_a_lost_index_is_rebuilt_with_one_command(cloud: Cloud, observed: Observ
 
 @pytest.mark.drill(
     "Disaster",
-    injected="a run's result is deleted, whole or a part of it; then promote and rebuild",
-    promised="refused with a reason that names what is not there; nothing changes",
+    injected="all or part of a run's result is deleted; then promote and rebuild",
+    promised="refused with a reason that names the missing objects; nothing changes",
 )
 @pytest.mark.parametrize("what", ["manifest.json", "neighbours/part-00001.json.gz", "everything"])
 def test_a_run_whose_result_is_gone_is_refused(cloud: Cloud, observed: Observed, what: str) -> None:
@@ -79,8 +79,8 @@ def test_a_run_whose_result_is_gone_is_refused(cloud: Cloud, observed: Observed,
 
 @pytest.mark.drill(
     "Disaster",
-    injected="the results of a run that is live are deleted, all of them",
-    promised="the API goes on answering from the index, and a rollback still works",
+    injected="all results of the live run are deleted",
+    promised="the API still serves the index, and a rollback still works",
 )
 def test_the_index_answers_without_the_results(cloud: Cloud, observed: Observed) -> None:
     parts = [[movie_line(1)], [movie_line(2)]]

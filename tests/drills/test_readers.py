@@ -89,9 +89,10 @@ class Readers:
 
 @pytest.mark.drill(
     "Readers",
-    injected="five kinds of question, by a function that remembers the last run and by one that "
-    "has just started, before and after each AWS call of promotions, ten and two, and a rollback",
-    promised="no error, no answer of two runs, no step back but the one that was asked for",
+    injected="five kinds of request, to a warm and to a fresh function, before and after each "
+    "AWS call of two and ten promotions and a rollback",
+    promised="no error, no response that mixes two runs, no step back to an older run except "
+    "by the rollback",
 )
 @pytest.mark.parametrize("promotions", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_at_every_moment_of_a_promotion_readers_see_one_run_and_no_older_one(
@@ -122,7 +123,7 @@ def test_at_every_moment_of_a_promotion_readers_see_one_run_and_no_older_one(
 
 @pytest.mark.drill(
     "Readers",
-    injected="an answer's ETag is sent back before and after each AWS call of a promotion",
+    injected="the ETag of a response is sent back before and after each AWS call of a promotion",
     promised="304 only while the same run is live",
 )
 def test_what_a_browser_keeps_is_never_taken_for_another_run(

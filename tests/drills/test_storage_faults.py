@@ -228,9 +228,9 @@ def first(times: int, fault: Fault, *kinds: str) -> Rule:
 
 @pytest.mark.drill(
     "Storage",
-    injected="S3 forbids, breaks, slows down, cuts the connection or half an answer, or says that "
-    "the credentials have expired: the first requests of every kind of request",
-    promised="whole reads and writes are begun anew until it has passed; every byte is right",
+    injected="the first requests of every kind fail: S3 denies access, returns errors, "
+    "throttles, cuts the connection or the response, or reports expired credentials",
+    promised="whole reads and writes are retried until the fault has passed; every byte is correct",
 )
 @pytest.mark.parametrize(
     "fault",
@@ -256,9 +256,9 @@ def test_faults_of_s3_that_pass_are_borne(
 
 @pytest.mark.drill(
     "Storage",
-    injected="the nodes' credentials are not to be had when the job starts, or expire while it "
-    "works: its requests come unsigned or are refused",
-    promised="reads and writes go on as soon as there are credentials again",
+    injected="the nodes' credentials are unavailable when the job starts, or expire during the "
+    "job: requests are unsigned or rejected",
+    promised="reads and writes continue as soon as credentials are available again",
 )
 @pytest.mark.parametrize("lost", ["at the start", "expired"])
 def test_a_passing_loss_of_credentials_is_borne(
@@ -318,9 +318,8 @@ def test_a_passing_loss_of_credentials_is_borne(
 
 @pytest.mark.drill(
     "Storage",
-    injected="S3 completes an upload in parts and answers 500; asked again, it knows no such "
-    "upload",
-    promised="the file is there, whole",
+    injected="S3 completes a multipart upload but returns 500; the retry returns NoSuchUpload",
+    promised="the file exists and is complete",
 )
 def test_a_completed_upload_whose_answer_is_lost_is_written_again(
     s3: FaultyS3, clock: Clock, observed: Observed
@@ -346,8 +345,8 @@ def test_a_completed_upload_whose_answer_is_lost_is_written_again(
 
 @pytest.mark.drill(
     "Storage",
-    injected="S3 forbids for good; somebody names a bucket, folder or file that does not exist",
-    promised="what is forbidden fails after a minute; a wrong name is told at once",
+    injected="S3 denies access permanently; or a bucket, folder or file does not exist",
+    promised="denied access fails after a minute; a wrong name fails at once",
 )
 def test_what_cannot_pass_is_told_at_once_and_nothing_is_tried_for_ever(
     s3: FaultyS3, clock: Clock, observed: Observed
@@ -392,10 +391,10 @@ def failing(size: int) -> Iterator[pa.RecordBatch]:
 
 @pytest.mark.drill(
     "Storage",
-    injected="a worker's writer fails half way, early or after parts were uploaded, with and "
-    "without the right to delete; an upload of a part fails for good",
-    promised="the whole file of an earlier attempt stays; no reader sees what is cut; the job's "
-    "end and its next attempt remove it",
+    injected="a worker fails while writing, early or after some parts were uploaded, with and "
+    "without permission to delete; or the upload of a part fails permanently",
+    promised="the complete file of an earlier attempt remains; no reader sees the incomplete "
+    "one; the end of the job or its next attempt removes it",
 )
 @pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("size", [10, 1_000_000])
@@ -432,8 +431,8 @@ def test_a_writer_that_fails_never_completes_its_file(
 
 @pytest.mark.drill(
     "Storage",
-    injected="a worker is killed (SIGKILL) while it uploads a file in parts",
-    promised="the whole file of an earlier attempt stays, and nothing else is seen",
+    injected="a worker is killed (SIGKILL) during a multipart upload",
+    promised="the complete file of an earlier attempt remains, and nothing else is visible",
 )
 def test_a_killed_writer_leaves_no_file(s3: FaultyS3, observed: Observed) -> None:
     uri = f"{s3.place}/{SIMILARITIES}/cell"
@@ -462,8 +461,8 @@ def test_a_killed_writer_leaves_no_file(s3: FaultyS3, observed: Observed) -> Non
 
 @pytest.mark.drill(
     "Storage",
-    injected="a cell's file of sums is cut, also between two bands of rows",
-    promised="who reads it fails; zeros are never taken for sums",
+    injected="a cell's file of sums is truncated, also between two bands of rows",
+    promised="reading it fails; missing sums are never read as zeros",
 )
 def test_a_cut_file_of_sums_is_refused(s3: FaultyS3, observed: Observed) -> None:
     uri, rows = f"{s3.place}/{results.SCRATCH}/sums/cell", 2 * pair_sums.BAND_ROWS
