@@ -23,7 +23,7 @@ FINDINGS = [
         "EMR wants port 443 open to the VPC's addresses, not to groups alone",
         "`ServiceAccessGroup` admits `VpcCidr`",
         ("unit/project/test_template.py::test_the_nodes_reach_emr_by_the_addresses_of_their_network",
-         "unit/project/test_template.py::test_a_network_of_ones_own_names_its_addresses"),
+         "unit/project/test_template.py::test_your_own_network_needs_its_address_range"),
     ),
     Finding(
         "EventBridge hears of a bucket some five minutes after its notifications were switched on; "
@@ -42,7 +42,7 @@ FINDINGS = [
         "the S3 endpoint keeps EMR from its own log buckets",
         "its policy lets the nodes put there, and nowhere else outside the account",
         ("unit/project/test_template.py"
-         "::test_nothing_can_be_put_into_buckets_of_others_but_the_logs_of_emr",),
+         "::test_only_emr_logs_can_be_written_to_buckets_of_other_accounts",),
     ),
     Finding(
         "not every zone has every instance type, and plans and quotas differ",
@@ -70,29 +70,29 @@ FINDINGS = [
     Finding(
         "a node may lack Python 3.13",
         "a bootstrap action installs it or says what to do",
-        ("unit/launcher/test_cluster_request.py::test_a_bootstrap_action_sees_to_the_python_that_the_step_names",
+        ("unit/launcher/test_cluster_request.py::test_a_bootstrap_action_checks_for_the_python_of_the_step",
          "unit/launcher/test_cluster_request.py::test_a_node_without_that_python_says_what_to_do"),
     ),
     Finding(
         "a second deploy without changes fails, so that a broken upload cannot be finished",
         "no changes are a success",
-        ("unit/project/test_deploy.py::test_a_deploy_whose_upload_broke_is_finished_by_another",),
+        ("unit/project/test_deploy.py::test_a_deployment_whose_upload_failed_is_finished_by_the_next",),
     ),
     Finding(
         "a first deploy that fails leaves its retained resources behind",
         "they are retained except on creation",
         ("unit/project/test_template.py"
-         "::test_a_first_deploy_that_fails_leaves_nothing_and_a_stack_that_is_deleted_its_data",),
+         "::test_a_failed_first_deployment_leaves_nothing_and_a_deleted_stack_keeps_its_data",),
     ),
     Finding(
         "a stack takes over the account's one log role of API Gateway",
         "only where `AccessLogs` says so",
-        ("unit/project/test_template.py::test_the_accounts_log_role_is_left_alone_unless_asked_for",),
+        ("unit/project/test_template.py::test_the_accounts_log_role_is_not_changed_unless_requested",),
     ),
     Finding(
         "a late log line makes a named log group anew, and the next deploy fails",
         "log groups have no names of their own",
-        ("unit/project/test_template.py::test_no_log_group_keeps_a_name_that_a_late_line_could_take",),
+        ("unit/project/test_template.py::test_no_log_group_has_a_fixed_name",),
     ),
     Finding(
         "a new account has ten functions at once, a new table takes 4,000 write units a second",
@@ -117,7 +117,7 @@ FINDINGS = [
     Finding(
         "SAM makes a second stage without limits",
         "`OpenApiVersion` is said",
-        ("unit/project/test_template.py::test_the_api_has_one_stage_and_its_limits_hold_for_it",),
+        ("unit/project/test_template.py::test_the_api_has_one_stage_and_its_limits_apply_to_it",),
     ),
     Finding(
         "dashboards are global: stacks of one name in two regions share one",
@@ -127,7 +127,7 @@ FINDINGS = [
     Finding(
         "`RequireApiKey` switched on later is not deployed",
         "each deploy deploys the API anew",
-        ("unit/project/test_template.py::test_a_deploy_takes_effect_on_the_api_whatever_was_changed",),
+        ("unit/project/test_template.py::test_every_deployment_updates_the_api",),
     ),
     Finding(
         "behind a custom domain the path has its base path before it",
@@ -138,7 +138,7 @@ FINDINGS = [
         "about one cluster in a hundred does not start",
         "a second one, never a third; told in status, notice and cost",
         ("drills/test_clusters.py::test_a_start_that_failed_has_one_more_try",
-         "unit/runs/test_monitor.py::test_a_run_of_two_clusters_costs_what_both_cost",
+         "unit/runs/test_monitor.py::test_a_run_with_two_clusters_costs_the_sum_of_both",
          "e2e/test_operations.py"
          "::test_a_cluster_that_fails_to_start_is_followed_by_a_second_one"),
     ),
@@ -165,7 +165,7 @@ FINDINGS = [
     Finding(
         "a stalled connection outlives its function",
         "every call ends before its function",
-        ("unit/contracts/test_clients.py::test_a_call_that_is_never_answered_ends_before_its_function",
+        ("unit/contracts/test_clients.py::test_a_call_without_a_response_ends_before_its_function",
          "unit/query/test_index_reader.py::test_a_stalled_dynamodb_gives_a_503_in_time"),
     ),
     Finding(
@@ -173,7 +173,7 @@ FINDINGS = [
         "only RunJobFlow is asked once; what is refused comes back within seconds",
         ("drills/test_dependencies.py::test_emr_that_is_busy_or_silent_sells_one_cluster",
          "unit/launcher/test_handler.py"
-         "::test_a_launch_that_emr_was_too_busy_for_comes_back_within_seconds"),
+         "::test_a_launch_that_emr_throttled_is_redelivered_within_seconds"),
     ),
     Finding(
         "BatchGetItem answers in part",
@@ -186,18 +186,18 @@ FINDINGS = [
         "a message that fails waits twelve minutes, and counts as the function's error",
         "it comes back within seconds, later each time",
         ("unit/contracts/test_redelivery.py"
-         "::test_a_message_that_failed_comes_back_within_seconds_and_then_later_and_later",),
+         "::test_a_failed_message_is_redelivered_within_seconds_and_then_with_longer_delays",),
     ),
     Finding(
         "a write during a transaction is refused, and the SDK does not repeat it",
         "it is repeated",
-        ("unit/contracts/test_runs.py::test_a_write_is_repeated_while_a_transaction_holds_the_run",),
+        ("unit/contracts/test_runs.py::test_a_write_is_retried_while_the_run_is_in_a_transaction",),
     ),
     Finding(
         "what is uploaded in parts is dated by its upload's beginning",
         "a folder settles from the event's time, too",
         ("unit/launcher/test_handler.py"
-         "::test_a_file_that_came_in_parts_for_long_counts_from_when_it_was_there",),
+         "::test_a_slow_multipart_upload_counts_from_its_completion",),
     ),
     Finding(
         "S3 forbids for want of credentials that are there a moment later; it loses answers",

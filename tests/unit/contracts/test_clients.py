@@ -41,7 +41,7 @@ def longest(client: Any) -> float:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_call_that_is_never_answered_ends_before_its_function(function: str) -> None:
+def test_a_call_without_a_response_ends_before_its_function(function: str) -> None:
     module = importlib.import_module(f"{function}.handler")
     found = {id(each): each for value in vars(module).values() for each in clients(value)}
     assert found, "there is a client"

@@ -26,7 +26,7 @@ def test_a_run_of_ml_10m_costs_cents_most_of_which_is_the_clusters_start() -> No
     assert Decimal("0.10") < estimated.usd < Decimal("0.25")
 
 
-def test_an_hour_for_people_after_the_step_is_part_of_the_estimate() -> None:
+def test_an_interactive_hour_after_the_step_is_part_of_the_estimate() -> None:
     alone, kept = (estimate("m5.xlarge", 4, ML_10M, seconds) for seconds in (0, 3600))
     assert kept.node_hours - alone.node_hours == 4
 
@@ -47,7 +47,7 @@ def test_an_unknown_instance_type_has_node_hours_and_no_price() -> None:
     size=st.integers(0, 10**11),
     limit=st.decimals("0.01", "1000", places=2),
 )
-def test_the_budget_is_kept_to_the_cent_and_told(
+def test_the_budget_is_checked_to_the_cent_with_both_figures(
     name: str, nodes: int, size: int, limit: Decimal
 ) -> None:
     estimated = estimate(name, nodes, size, 0)

@@ -37,7 +37,7 @@ def folder(*names: str, uploading: frozenset[str] = frozenset()) -> Folder:
         ("ml/RATINGS.DAT", None),
     ],
 )
-def test_the_files_that_matter_are_known_by_name(key: str, prefix: str | None) -> None:
+def test_data_files_are_recognised_by_name(key: str, prefix: str | None) -> None:
     assert folder_of(key) == prefix
 
 
@@ -63,6 +63,6 @@ def test_half_of_another_format_does_not_change_the_data_set() -> None:
     assert dataset_files(folder("ratings.dat", "movies.dat", "u.data")) == alone
 
 
-def test_two_complete_formats_are_no_data_set() -> None:
+def test_two_complete_formats_are_not_a_data_set() -> None:
     with pytest.raises(DatasetError, match="keep the files of one format"):
         dataset(folder("ratings.dat", "movies.dat", "u.data", "u.item"))

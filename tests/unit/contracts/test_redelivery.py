@@ -68,7 +68,7 @@ class Queue:
         return [each["body"] for each in records if each["messageId"] in failed]
 
 
-def test_a_message_that_failed_comes_back_within_seconds_and_then_later_and_later(
+def test_a_failed_message_is_redelivered_within_seconds_and_then_with_longer_delays(
     cloud: Cloud, clock: FrozenDateTimeFactory
 ) -> None:
     queue = Queue(cloud)
@@ -80,7 +80,7 @@ def test_a_message_that_failed_comes_back_within_seconds_and_then_later_and_late
         assert queue.deliver() == ["broken"]
 
 
-def test_a_message_that_came_too_early_comes_back_when_it_said(
+def test_a_message_that_came_too_early_is_redelivered_after_its_delay(
     cloud: Cloud, clock: FrozenDateTimeFactory
 ) -> None:
     queue = Queue(cloud)
@@ -91,12 +91,12 @@ def test_a_message_that_came_too_early_comes_back_when_it_said(
     assert queue.deliver() == ["early"]
 
 
-def test_of_a_batch_only_what_failed_comes_back(cloud: Cloud) -> None:
+def test_only_the_failed_messages_of_a_batch_are_redelivered(cloud: Cloud) -> None:
     assert Queue(cloud).deliver("good", "broken", "good") == ["broken"]
 
 
 @pytest.mark.parametrize(("body", "level"), [("broken", "ERROR"), ("early", "INFO")])
-def test_the_functions_log_tells_what_failed_and_when_it_comes_back(
+def test_the_log_says_what_failed_and_when_it_is_redelivered(
     cloud: Cloud, capsys: pytest.CaptureFixture[str], body: str, level: str
 ) -> None:
     Queue(cloud, Logger(service=f"test-{body}")).deliver(body)
@@ -109,7 +109,7 @@ def test_the_functions_log_tells_what_failed_and_when_it_comes_back(
         assert "in handler" in told["exception"]
 
 
-def test_where_sqs_does_not_answer_the_queues_own_timeout_holds(
+def test_without_a_response_of_sqs_the_queues_timeout_applies(
     cloud: Cloud, clock: FrozenDateTimeFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(**_: object) -> None:
@@ -125,7 +125,7 @@ def test_where_sqs_does_not_answer_the_queues_own_timeout_holds(
     assert queue.deliver() == ["broken"]
 
 
-def test_messages_that_failed_together_do_not_come_back_together() -> None:
+def test_messages_that_failed_together_are_not_redelivered_together() -> None:
     waits = {round(delay_seconds(2), 3) for _ in range(100)}
     assert len(waits) > 50
     assert 45 <= min(waits) <= max(waits) <= 60
@@ -137,7 +137,7 @@ def properties(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("queue", "function"), QUEUES.items())
-def test_waits_and_leases_fit_what_the_template_says(queue: str, function: str) -> None:
+def test_delays_and_leases_fit_the_template(queue: str, function: str) -> None:
     timeout = properties(function)["Timeout"]
     kept = properties(queue)["VisibilityTimeout"]
     assert kept >= 6 * timeout, "as AWS asks"

@@ -68,7 +68,7 @@ def put_in_state(cloud: Cloud, run_id: str, state: State) -> None:
     )
 
 
-def test_a_run_that_is_not_there_cannot_be_moved(cloud: Cloud) -> None:
+def test_a_run_that_does_not_exist_cannot_be_moved(cloud: Cloud) -> None:
     assert not runs.advance(cloud.runs, "20261123T120000000Z-00000000", State.FAILED, NOW)
     assert cloud.all_runs() == []
 
@@ -97,7 +97,7 @@ def test_a_run_has_items_in_the_index_until_its_last_part_is_removed(
     assert runs.unsettled(cloud.runs) == []
 
 
-def test_a_part_that_comes_in_while_the_last_one_goes_is_not_forgotten(
+def test_a_part_that_is_loaded_while_the_last_one_is_removed_is_not_forgotten(
     cloud: Cloud, left: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     update = runs._update
@@ -112,7 +112,7 @@ def test_a_part_that_comes_in_while_the_last_one_goes_is_not_forgotten(
     assert runs.get(cloud.runs, left)["in_index"]
 
 
-def test_the_parts_of_a_run_that_is_indexed_anew_do_not_count_as_removed(
+def test_parts_of_a_run_that_is_being_reindexed_do_not_count_as_removed(
     cloud: Cloud, left: str
 ) -> None:
     runs.record_removed_part(cloud.runs, left, "a")
@@ -124,7 +124,7 @@ def test_the_parts_of_a_run_that_is_indexed_anew_do_not_count_as_removed(
     assert "parts_removed" not in run
 
 
-def test_a_run_that_is_indexed_anew_may_have_items_and_has_all_its_attempts(
+def test_a_run_that_is_being_reindexed_may_have_items_and_has_all_its_attempts(
     cloud: Cloud, left: str
 ) -> None:
     for _ in range(6):
@@ -162,7 +162,7 @@ RUN_IN = st.builds(
 
 
 @given(run=RUN_IN, dropped=st.integers(-60, 60))
-def test_a_second_cluster_is_asked_for_only_after_a_failure_and_a_new_drop(
+def test_a_new_run_of_a_data_set_needs_a_failure_and_a_new_drop(
     run: runs.Run, dropped: int
 ) -> None:
     dropped_at = NOW + timedelta(seconds=dropped)
@@ -215,7 +215,7 @@ def conflicts(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_a_write_is_repeated_while_a_transaction_holds_the_run(
+def test_a_write_is_retried_while_the_run_is_in_a_transaction(
     cloud: Cloud, left: str, conflicts: list[int], write: str
 ) -> None:
     before = runs.get(cloud.runs, left)
@@ -228,7 +228,7 @@ def test_a_write_is_repeated_while_a_transaction_holds_the_run(
         WRITES[write](cloud.runs, left)
 
 
-def test_a_cluster_that_failed_to_start_moves_its_run_no_more(cloud: Cloud) -> None:
+def test_events_of_a_cluster_that_failed_to_start_no_longer_move_its_run(cloud: Cloud) -> None:
     run = claim(cloud)
     assert run is not None
     id = run["run_id"]
@@ -241,7 +241,7 @@ def test_a_cluster_that_failed_to_start_moves_its_run_no_more(cloud: Cloud) -> N
     assert not runs.await_second_cluster(cloud.runs, id, {"cluster_id": "j-2"}, NOW)
 
 
-def test_a_final_state_is_left_only_by_a_later_run_or_by_hand() -> None:
+def test_only_a_later_run_or_an_operator_changes_a_final_state() -> None:
     by_hand_or_later = {State.INDEXING, State.LIVE, State.SUPERSEDED}
     for state in State:
         assert state.is_final == (NEXT[state] <= by_hand_or_later and state != State.INDEXING)

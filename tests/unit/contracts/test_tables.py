@@ -41,7 +41,7 @@ def padded(movie_id: int, size: int) -> dict[str, Any]:
     return movie_line(movie_id) | {"title": random.Random(movie_id).randbytes(size).hex()}
 
 
-def test_movies_are_written_in_batches_that_dynamodb_takes(cloud: Cloud) -> None:
+def test_movies_are_written_in_batches_that_dynamodb_accepts(cloud: Cloud) -> None:
     lines = [movie_line(id) for id in range(1, 2 * index_table.BATCH_SIZE + 2)]
     index_table.write(cloud.index, RUN, lines)
     assert len(cloud.index.scan()["Items"]) == len(lines)
@@ -60,7 +60,7 @@ def test_a_batch_of_one_more_is_refused_by_dynalite_alone(cloud: Cloud, database
         cloud.index.meta.client.batch_write_item(RequestItems={"IndexTable": writes})
 
 
-def test_a_movie_with_all_the_neighbours_that_a_run_may_keep_fits_an_item(cloud: Cloud) -> None:
+def test_a_movie_with_the_maximum_number_of_neighbours_fits_an_item(cloud: Cloud) -> None:
     line = heavy_line(1, others=500)
     index_table.write(cloud.index, RUN, [line])
     item = cloud.index.get_item(Key=index_table.movie_key(RUN, 1))["Item"]
@@ -68,7 +68,7 @@ def test_a_movie_with_all_the_neighbours_that_a_run_may_keep_fits_an_item(cloud:
     assert size_of(item) < LARGEST / 3
 
 
-def test_an_item_of_all_the_bytes_that_it_may_have_is_refused_by_moto_alone(
+def test_an_item_of_the_maximum_size_is_refused_by_moto_alone(
     cloud: Cloud,
     database: str,  # noqa: F811
 ) -> None:
@@ -90,7 +90,7 @@ def test_a_movie_that_is_too_large_for_an_item_is_refused(cloud: Cloud) -> None:
         index_table.write(cloud.index, RUN, [line])
 
 
-def test_movies_of_several_megabytes_are_read_whole_though_dynalite_gives_parts(
+def test_movies_of_several_megabytes_are_read_completely_although_dynalite_returns_parts(
     cloud: Cloud,
     database: str,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
@@ -125,7 +125,7 @@ def test_runs_beyond_a_page_of_a_megabyte_are_found(cloud: Cloud) -> None:
     assert oldest["run_id"] == run_ids[0]
 
 
-def test_every_attribute_of_a_run_may_be_noted_whatever_it_is_called(cloud: Cloud) -> None:
+def test_every_attribute_of_a_run_can_be_set_whatever_its_name(cloud: Cloud) -> None:
     run_id = start_run(cloud)
     reserved = {"status": "a", "ttl": 1, "size": 2, "count": 3, "name": "b", "timestamp": "c"}
     assert runs.set_attributes(cloud.runs, run_id, **reserved)
@@ -134,7 +134,7 @@ def test_every_attribute_of_a_run_may_be_noted_whatever_it_is_called(cloud: Clou
     assert run.items() >= reserved.items()
 
 
-def test_a_pointer_that_moved_meanwhile_moves_nothing(cloud: Cloud) -> None:
+def test_a_concurrent_move_of_the_pointer_prevents_the_move(cloud: Cloud) -> None:
     first = finish_run(cloud, 0)
     second = runs.get(cloud.runs, start_run(cloud, 1))
     assert second is not None

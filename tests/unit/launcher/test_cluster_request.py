@@ -80,7 +80,7 @@ def test_the_request_fits_the_model_of_the_service(
     assert request["Instances"]["KeepJobFlowAliveWhenNoSteps"] is interactive
 
 
-def test_a_cluster_for_people_has_what_a_notebook_needs_and_ends_when_it_is_idle() -> None:
+def test_an_interactive_cluster_has_what_a_notebook_needs_and_ends_when_idle() -> None:
     request = cluster_request(replace(SETTINGS, interactive=True, idle_minutes=30), RUN, SIZE)
     names = {application["Name"] for application in request["Applications"]}
     assert names == {"Spark", "Livy", "JupyterEnterpriseGateway"}
@@ -90,7 +90,7 @@ def test_a_cluster_for_people_has_what_a_notebook_needs_and_ends_when_it_is_idle
     assert request["Steps"][0]["ActionOnFailure"] == "CONTINUE"
 
 
-def test_what_nodes_say_to_each_other_and_put_on_disk_is_encrypted() -> None:
+def test_traffic_between_nodes_and_data_on_disk_are_encrypted() -> None:
     request = cluster_request(SETTINGS, RUN, SIZE)
     told = {each["Classification"]: each["Properties"] for each in request["Configurations"]}
     for classification in ("spark-defaults", "yarn-site"):
@@ -99,7 +99,7 @@ def test_what_nodes_say_to_each_other_and_put_on_disk_is_encrypted() -> None:
     assert told["spark-defaults"]["spark.io.encryption.enabled"] == "true"
 
 
-def test_another_content_of_a_security_configuration_has_another_name() -> None:
+def test_security_configurations_with_different_content_have_different_names() -> None:
     with_key = replace(SETTINGS, disk_key="arn:aws:kms:eu-central-1:123456789012:key/1")
     names = {cluster.security_configuration_name(each) for each in (SETTINGS, with_key)}
     assert len(names) == 2
@@ -130,7 +130,7 @@ def test_four_nodes_run_one_step_and_end() -> None:
     assert request["Name"] == step["Name"] == f"similar-titles-{RUN}"
 
 
-def test_the_step_reads_and_writes_only_under_its_run_and_its_environment() -> None:
+def test_the_step_uses_only_the_prefix_of_its_run_and_its_environment() -> None:
     (step,) = cluster_request(SETTINGS, RUN, SIZE)["Steps"]
     arguments = step["HadoopJarStep"]["Args"]
     environment = f"s3://results/environments/{'ab' * 32}.tar.gz#environment"
@@ -158,7 +158,7 @@ def test_the_driver_has_room_for_the_matrix_of_as_many_movies_as_are_inverted() 
 
 
 @pytest.mark.parametrize(("name", "core_nodes"), [("m5.xlarge", 3), ("r5.4xlarge", 20)])
-def test_memory_cores_and_instances_are_all_said_and_nothing_is_left_to_emrs_defaults(
+def test_memory_cores_and_instances_are_all_set_and_depend_on_no_default_of_emr(
     name: str, core_nodes: int
 ) -> None:
     chosen = replace(SETTINGS, instance_type=name, core_nodes=core_nodes)
@@ -173,7 +173,7 @@ def test_memory_cores_and_instances_are_all_said_and_nothing_is_left_to_emrs_def
     assert int(conf["spark.yarn.submit.file.replication"]) > 1  # a lost node takes no archive along
 
 
-def test_a_bootstrap_action_sees_to_the_python_that_the_step_names() -> None:
+def test_a_bootstrap_action_checks_for_the_python_of_the_step() -> None:
     (action,) = cluster_request(SETTINGS, RUN, SIZE)["BootstrapActions"]
     assert action["ScriptBootstrapAction"]["Path"] == f"s3://results/runs/{RUN}/code/bootstrap.sh"
     script = (launch.JOB_FOLDER / cluster.BOOTSTRAP).read_text()
@@ -200,7 +200,7 @@ def test_the_template_offers_the_measures_that_the_job_computes() -> None:
     assert offered["Default"] == DEFAULT
 
 
-def test_the_job_knows_its_region_and_how_many_tasks_keep_the_nodes_busy() -> None:
+def test_the_job_gets_its_region_and_the_number_of_tasks_that_keeps_the_nodes_busy() -> None:
     (step,) = cluster_request(replace(SETTINGS, core_nodes=5), RUN, SIZE)["Steps"]
     arguments = step["HadoopJarStep"]["Args"]
     for process in ("executorEnv", "yarn.appMasterEnv"):
@@ -208,14 +208,14 @@ def test_the_job_knows_its_region_and_how_many_tasks_keep_the_nodes_busy() -> No
     assert "spark.default.parallelism=40" in arguments
 
 
-def test_a_cap_on_ratings_per_user_is_asked_for_only_where_one_is_set() -> None:
+def test_a_limit_of_ratings_per_user_is_passed_only_if_it_is_set() -> None:
     (step,) = cluster_request(SETTINGS, RUN, SIZE)["Steps"]
     assert "--max-ratings-per-user" not in step["HadoopJarStep"]["Args"]
     (step,) = cluster_request(with_job(max_ratings_per_user=500), RUN, SIZE)["Steps"]
     assert step["HadoopJarStep"]["Args"][-2:] == ["--max-ratings-per-user", "500"]
 
 
-def test_similar_users_are_asked_for_only_where_they_are_wanted() -> None:
+def test_similar_users_are_passed_only_if_they_are_requested() -> None:
     (step,) = cluster_request(SETTINGS, RUN, SIZE)["Steps"]
     assert "--similar-users" not in step["HadoopJarStep"]["Args"]
     (step,) = cluster_request(with_job(similar_users=20), RUN, SIZE)["Steps"]
@@ -238,6 +238,6 @@ def test_a_cluster_is_found_by_name_on_any_page() -> None:
     assert cluster.find_cluster(Pages(), "c", since=None) is None
 
 
-def test_larger_nodes_are_given_more_tasks() -> None:
+def test_larger_nodes_get_more_tasks() -> None:
     asked = cluster.step_arguments(replace(SETTINGS, instance_type="m5.4xlarge"), RUN)
     assert "spark.default.parallelism=96" in asked

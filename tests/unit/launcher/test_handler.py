@@ -58,7 +58,7 @@ def test_a_dropped_folder_launches_its_cluster(cloud: Cloud) -> None:
     assert set(run["timeline"]) == {"CHECKING", "LAUNCHING", "STARTING"}
 
 
-def test_a_folder_may_be_called_what_looks_like_an_encoded_name(cloud: Cloud) -> None:
+def test_a_folder_name_that_looks_url_encoded_is_not_decoded(cloud: Cloud) -> None:
     """EventBridge's events of S3 have the key as it is; S3's own notifications encode it."""
     assert deliver(cloud.drop("my c++ films %41")) == []
 
@@ -84,7 +84,7 @@ def test_a_run_records_its_request_its_cost_and_what_the_intake_check_found(clou
     assert (movies["file"], movies["defects"]) == ("movies.dat", {})
 
 
-def test_a_hopeless_folder_fails_with_the_report_of_the_intake_check(cloud: Cloud) -> None:
+def test_an_unusable_folder_fails_with_the_report_of_the_intake_check(cloud: Cloud) -> None:
     deliver(cloud.drop("ml", ratings="nonsense\n" * 9))
     (run,) = cloud.all_runs()
     assert run["state"] == "FAILED"
@@ -131,7 +131,7 @@ def failed_to_start(cloud: Cloud) -> dict:
     return run
 
 
-def test_a_run_has_its_second_cluster_and_no_third_however_often_it_is_asked_for(
+def test_a_run_gets_its_second_cluster_and_no_third_however_often_it_is_requested(
     cloud: Cloud,
 ) -> None:
     first = failed_to_start(cloud)
@@ -150,7 +150,7 @@ def test_a_run_has_its_second_cluster_and_no_third_however_often_it_is_asked_for
 
 
 @pytest.mark.usefixtures("waits")
-def test_a_second_cluster_whose_answer_was_lost_is_found(
+def test_a_second_cluster_whose_response_was_lost_is_found(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = failed_to_start(cloud)
@@ -170,12 +170,12 @@ def test_a_second_cluster_whose_answer_was_lost_is_found(
     assert now["state"] == "STARTING"
 
 
-def test_a_throttled_list_of_clusters_is_asked_for_again_at_once_and_a_launch_is_not() -> None:
+def test_a_throttled_list_of_clusters_is_retried_at_once_and_a_launch_is_not() -> None:
     assert launcher.emr.meta.config.retries["total_max_attempts"] > 1
     assert launcher.emr_once.meta.config.retries["total_max_attempts"] == 1
 
 
-def test_a_file_that_came_in_parts_for_long_counts_from_when_it_was_there(
+def test_a_slow_multipart_upload_counts_from_its_completion(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, waits: list[int]
 ) -> None:
     monkeypatch.setattr(launcher, "settle", timedelta(seconds=60))
@@ -205,13 +205,13 @@ def test_one_changed_file_gets_exactly_one_new_run(cloud: Cloud) -> None:
     assert len(cloud.clusters()) == 2
 
 
-def test_half_a_folder_waits_for_the_other_half(cloud: Cloud) -> None:
+def test_an_incomplete_folder_waits_for_its_missing_file(cloud: Cloud) -> None:
     cloud.put("ml/ratings.dat", RATINGS)
     assert deliver(dropped("ml/ratings.dat")) == []
     assert cloud.all_runs() == []
 
 
-def test_a_folder_with_an_upload_under_way_waits_for_it(
+def test_a_folder_with_an_upload_in_progress_waits_for_it(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Moto's uploads all began in 2010.
@@ -231,7 +231,7 @@ def test_a_folder_with_an_upload_under_way_waits_for_it(
 @pytest.mark.parametrize(
     ("deliveries", "least", "most"), [(1, 200, 300), (3, 200, 300), (4, 540, 720)]
 )
-def test_a_folder_that_just_changed_is_looked_at_when_it_may_be_settled_and_seldom_if_never(
+def test_a_changed_folder_is_checked_again_when_it_may_be_settled_and_rarely_if_it_keeps_changing(
     cloud: Cloud, waits: list[int], monkeypatch: pytest.MonkeyPatch,
     deliveries: int, least: int, most: int,
 ) -> None:  # fmt: skip
@@ -244,13 +244,13 @@ def test_a_folder_that_just_changed_is_looked_at_when_it_may_be_settled_and_seld
     assert least <= wait <= most
 
 
-def test_a_file_that_does_not_matter_is_passed_over(cloud: Cloud) -> None:
+def test_an_irrelevant_file_is_ignored(cloud: Cloud) -> None:
     cloud.drop("ml")
     assert deliver(dropped("ml/myratings.dat")) == []
     assert cloud.all_runs() == []
 
 
-def test_tags_go_along_where_they_are_there_and_make_no_other_data_set(cloud: Cloud) -> None:
+def test_tags_are_copied_if_present_and_do_not_change_the_data_set(cloud: Cloud) -> None:
     cloud.put("ml/tags.dat", "1::1::pixar::0\n")
     deliver(cloud.drop("ml"))
     (run,) = cloud.all_runs()
@@ -263,7 +263,7 @@ def test_tags_go_along_where_they_are_there_and_make_no_other_data_set(cloud: Cl
     assert len(cloud.all_runs()) == len(cloud.clusters()) == 1
 
 
-def test_input_and_code_stand_under_the_run(cloud: Cloud) -> None:
+def test_input_and_code_are_copied_under_the_run(cloud: Cloud) -> None:
     deliver(cloud.drop("ml"))
     (run,) = cloud.all_runs()
     cloud.drop("ml", ratings="replaced while the cluster starts")
@@ -283,7 +283,7 @@ def test_input_and_code_stand_under_the_run(cloud: Cloud) -> None:
         assert modules == {name for name in package.namelist() if name.endswith(".py")}
 
 
-def test_the_jobs_package_runs_from_its_bytecode_where_nothing_can_be_written(
+def test_the_jobs_package_runs_from_its_bytecode_in_a_read_only_folder(
     tmp_path: Path,
 ) -> None:
     with zipfile.ZipFile(io.BytesIO(launch.package())) as package:
@@ -308,7 +308,7 @@ def test_the_jobs_package_runs_from_its_bytecode_where_nothing_can_be_written(
     assert done.stdout.strip() == str(tmp_path / "spark/runtime/compiled_code.py"), done.stderr
 
 
-def test_an_unknown_instance_type_fails_the_run_before_anything_is_paid_for(
+def test_an_unknown_instance_type_fails_the_run_before_it_costs_anything(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = replace(launcher.settings, instance_type="x9.huge")
@@ -320,13 +320,13 @@ def test_an_unknown_instance_type_fails_the_run_before_anything_is_paid_for(
     assert cloud.clusters() == []
 
 
-def test_an_odd_folder_name_is_taken_as_it_is(cloud: Cloud) -> None:
+def test_an_odd_folder_name_is_used_unchanged(cloud: Cloud) -> None:
     deliver(cloud.drop("my data/50% ü+1"))
     (run,) = cloud.all_runs()
     assert run["folder"] == "my data/50% ü+1"
 
 
-def test_a_hopeless_folder_fails_its_run_and_buys_nothing(cloud: Cloud) -> None:
+def test_an_unusable_folder_fails_its_run_and_costs_nothing(cloud: Cloud) -> None:
     assert deliver(cloud.drop("ml", ratings="garbage\n" * 100)) == []
 
     (run,) = cloud.all_runs()
@@ -389,7 +389,7 @@ def test_a_failed_data_set_dropped_again_gets_another_attempt(cloud: Cloud) -> N
     assert len(cloud.clusters()) == 2
 
 
-def test_a_launcher_that_died_before_it_asked_is_followed(
+def test_a_launcher_that_died_before_its_request_is_followed_by_another(
     cloud: Cloud, waits: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trigger = cloud.drop("ml")
@@ -412,7 +412,7 @@ def test_a_launcher_that_died_before_it_asked_is_followed(
     assert deliver(redelivered(trigger, 4)) == []
 
 
-def test_a_message_that_waits_for_a_lease_looks_soon_and_then_when_it_ends(
+def test_a_message_that_waits_for_a_lease_is_retried_soon_and_then_when_it_ends(
     cloud: Cloud, waits: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trigger = cloud.drop("ml")
@@ -426,7 +426,7 @@ def test_a_message_that_waits_for_a_lease_looks_soon_and_then_when_it_ends(
     assert soon <= 5 < later <= 60 < end <= launch.LEASE.total_seconds()
 
 
-def test_a_launch_that_fails_when_the_run_is_leased_comes_back_when_the_lease_has_ended(
+def test_a_launch_that_fails_during_its_lease_is_redelivered_when_the_lease_has_ended(
     cloud: Cloud, waits: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trigger = cloud.drop("ml")
@@ -444,7 +444,7 @@ def test_a_launch_that_fails_when_the_run_is_leased_comes_back_when_the_lease_ha
     assert len(cloud.clusters()) == 1
 
 
-def test_a_fault_before_the_run_is_claimed_costs_seconds(
+def test_a_fault_before_the_claim_delays_the_launch_by_seconds(
     cloud: Cloud, waits: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trigger = cloud.drop("ml")
@@ -457,7 +457,7 @@ def test_a_fault_before_the_run_is_claimed_costs_seconds(
     assert len(cloud.clusters()) == 1
 
 
-def test_a_cluster_whose_answer_was_lost_is_found_again(
+def test_a_cluster_whose_response_was_lost_is_found_again(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trigger = cloud.drop("ml")
@@ -481,7 +481,7 @@ def test_a_cluster_whose_answer_was_lost_is_found_again(
 @pytest.mark.parametrize(
     ("code", "state"), [("ValidationException", "FAILED"), ("ThrottlingException", "LAUNCHING")]
 )
-def test_emr_refusing_fails_the_run_and_emr_being_busy_does_not(
+def test_a_rejection_by_emr_fails_the_run_and_throttling_does_not(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, code: str, state: str
 ) -> None:
     def refuse(**_: object) -> None:
@@ -494,7 +494,7 @@ def test_emr_refusing_fails_the_run_and_emr_being_busy_does_not(
     assert ("no quota" in run.get("reason", "")) == (state == "FAILED")
 
 
-def test_a_launch_that_emr_was_too_busy_for_comes_back_within_seconds(
+def test_a_launch_that_emr_throttled_is_redelivered_within_seconds(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, waits: list[int]
 ) -> None:
     def busy(**_: object) -> None:
@@ -509,7 +509,7 @@ def test_a_launch_that_emr_was_too_busy_for_comes_back_within_seconds(
     assert len(cloud.clusters()) == len(cloud.all_runs()) == 1
 
 
-def test_a_file_that_does_not_matter_is_passed_over_whatever_else_its_message_lacks(
+def test_an_irrelevant_file_is_ignored_whatever_its_message_lacks(
     cloud: Cloud,
 ) -> None:
     trigger = dropped("ml/ratings.dat")
@@ -519,7 +519,7 @@ def test_a_file_that_does_not_matter_is_passed_over_whatever_else_its_message_la
     assert cloud.all_runs() == []
 
 
-def test_the_sample_event_names_a_file_that_matters() -> None:
+def test_the_sample_event_names_a_data_file() -> None:
     body = json.loads(event("launcher-dataset-dropped")["Records"][0]["body"])
     assert launcher.folder_of(body["detail"]["object"]["key"]) == "ml-10M100K/"
 

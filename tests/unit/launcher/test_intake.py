@@ -26,7 +26,7 @@ def test_a_good_folder_passes_and_its_lines_are_counted(cloud: Cloud) -> None:
     assert (movies.lines, movies.defects) == (2, {})
 
 
-def test_a_few_bad_lines_are_found_and_let_through(cloud: Cloud) -> None:
+def test_a_few_bad_lines_are_reported_and_accepted(cloud: Cloud) -> None:
     ratings, _ = check(cloud, RATINGS + "1::1::9::1\nrubbish\n")
     assert ratings.defects == {"rating": 1, "columns": 1}
     assert ratings.samples[0] == {
@@ -49,7 +49,7 @@ def test_a_few_bad_lines_are_found_and_let_through(cloud: Cloud) -> None:
         (GOOD * 3000 + "rubbish\n" * 90_000, "malformed"),
     ],
 )
-def test_a_hopeless_ratings_file_is_refused(cloud: Cloud, ratings: bytes, message: str) -> None:
+def test_an_unusable_ratings_file_is_refused(cloud: Cloud, ratings: bytes, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
         check(cloud, ratings)
 
@@ -61,7 +61,7 @@ def test_both_files_are_reported(cloud: Cloud) -> None:
         check(cloud, "", "rubbish\n")
 
 
-def test_a_file_that_is_replaced_meanwhile_is_no_longer_looked_at(cloud: Cloud) -> None:
+def test_a_file_that_is_replaced_meanwhile_is_not_sampled(cloud: Cloud) -> None:
     cloud.drop("ml", ratings=RATINGS)
     seen = dataset(list_folder(cloud.s3, "datasets", "ml/", long_ago()))
     cloud.drop("ml", ratings=RATINGS + RATINGS)
@@ -71,7 +71,7 @@ def test_a_file_that_is_replaced_meanwhile_is_no_longer_looked_at(cloud: Cloud) 
         intake.check(cloud.s3, seen)
 
 
-def test_titles_in_latin_1_are_fine(cloud: Cloud) -> None:
+def test_titles_in_latin_1_are_accepted(cloud: Cloud) -> None:
     _, movies = check(cloud, RATINGS, "1::Misérables, Les (1995)::Drama\n".encode("latin-1"))
     assert movies.defects == {}
 

@@ -60,7 +60,7 @@ def deploy(project: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_deploy_whose_upload_broke_is_finished_by_another(project: Path) -> None:
+def test_a_deployment_whose_upload_failed_is_finished_by_the_next(project: Path) -> None:
     first = deploy(project)
     assert (first.returncode != 0, "the connection broke" in first.stderr) == (True, True)
     assert (project / "deployed").exists()
@@ -75,12 +75,12 @@ def test_a_deploy_without_changes_succeeds(project: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["default", "prod"])
-def test_every_deployment_of_samconfig_takes_no_changes_for_a_success(name: str) -> None:
+def test_every_deployment_in_samconfig_succeeds_without_changes(name: str) -> None:
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     assert config[name]["deploy"]["parameters"]["fail_on_empty_changeset"] is False
 
 
-def test_sam_knows_every_option_that_samconfig_gives_to_deploy() -> None:
+def test_sam_knows_every_deploy_option_in_samconfig() -> None:
     python = ROOT / ".venv-sam" / "bin" / "python"
     if not python.exists():
         pytest.skip("`make setup` makes .venv-sam")

@@ -94,7 +94,7 @@ def all_of(program: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("where", "command"), all_of("make"))
-def test_make_has_the_target_and_it_takes_the_variables(where: str, command: str) -> None:
+def test_make_has_the_target_with_its_variables(where: str, command: str) -> None:
     target, *given = shlex.split(command)[1:]
     rule = re.search(rf"^{re.escape(target)}:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
     assert rule, f"{where}: make has no target {target}"
@@ -105,7 +105,7 @@ def test_make_has_the_target_and_it_takes_the_variables(where: str, command: str
 
 
 @pytest.mark.parametrize(("where", "command"), all_of("similar-titles"))
-def test_the_operators_command_line_takes_it(where: str, command: str) -> None:
+def test_the_command_line_accepts_it(where: str, command: str) -> None:
     group = cli.make_context("similar-titles", shlex.split(command)[1:])
     name, found, rest = cli.resolve_command(group, [*group._protected_args, *group.args])
     assert found, where

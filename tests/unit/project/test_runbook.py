@@ -73,11 +73,11 @@ def messages() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("message", sorted(set(messages())))
-def test_what_an_operator_may_be_told_stands_in_the_runbook(message: str) -> None:
+def test_every_message_to_an_operator_is_in_the_runbook(message: str) -> None:
     assert message in document("runbook.md")
 
 
-def test_the_reasons_of_every_part_of_the_pipeline_are_looked_at() -> None:
+def test_messages_of_every_part_of_the_pipeline_are_checked() -> None:
     assert {
         "bytes; the limit is 5 GiB",  # the launcher
         "the launcher did not finish: drop the folder again",  # the sweep
@@ -87,20 +87,20 @@ def test_the_reasons_of_every_part_of_the_pipeline_are_looked_at() -> None:
     } <= set(messages())
 
 
-def test_every_alarm_stands_in_the_runbook() -> None:
+def test_every_alarm_is_in_the_runbook() -> None:
     resources = template()["Resources"]
     alarms = [name for name, each in resources.items() if each["Type"] == "AWS::CloudWatch::Alarm"]
     rows = re.findall(r"^\| `(\w+Alarm)` \|", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
     assert sorted(alarms) == sorted(rows)
 
 
-def test_every_parameter_stands_in_the_table_of_parameters() -> None:
+def test_every_parameter_is_in_the_table_of_parameters() -> None:
     rows = re.findall(r"^\| (`.+?) \|", (ROOT / "docs/deploy.md").read_text(), re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([A-Z]\w+)`", row)}
     assert set(template()["Parameters"]) == named
 
 
-def test_every_output_that_the_documents_read_is_there() -> None:
+def test_every_output_that_the_documents_use_exists() -> None:
     outputs = template()["Outputs"]
     for name in ("runbook.md", "deploy.md"):
         text = (ROOT / "docs" / name).read_text()

@@ -64,7 +64,7 @@ def references(value: Any) -> Iterator[str]:
                 yield from references(each)
 
 
-def test_no_resource_waits_for_itself() -> None:
+def test_no_resource_depends_on_itself() -> None:
     resources = transformed()["Resources"]
     assert len(resources) > len(yaml_parse(TEXT)["Resources"]), "SAM has made more of it"
     waits_for = {}
@@ -119,13 +119,13 @@ def test_the_nodes_reach_emr_by_the_addresses_of_their_network() -> None:
     ]
 
 
-def test_a_network_of_ones_own_names_its_addresses() -> None:
+def test_your_own_network_needs_its_address_range() -> None:
     (rule,) = transformed()["Rules"]["OwnVpcNeedsItsAddresses"]["Assertions"]
     default = transformed()["Parameters"]["VpcCidr"]["Default"]
     assert rule["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "VpcCidr"}, default]}]}
 
 
-def test_nothing_can_be_put_into_buckets_of_others_but_the_logs_of_emr() -> None:
+def test_only_emr_logs_can_be_written_to_buckets_of_other_accounts() -> None:
     statements = properties("S3Endpoint")["PolicyDocument"]["Statement"]
     own = [each for each in statements if "Condition" in each]
     assert [each["Condition"]["StringEquals"] for each in own] == [
@@ -147,7 +147,7 @@ def listed(statement: dict[str, Any]) -> list[str]:
     return [action] if isinstance(action, str) else action
 
 
-def test_the_api_has_one_stage_and_its_limits_hold_for_it() -> None:
+def test_the_api_has_one_stage_and_its_limits_apply_to_it() -> None:
     (stage,) = of_type("AWS::ApiGateway::Stage").values()
     assert stage["Properties"]["StageName"] == "v1"
     (limits,) = stage["Properties"]["MethodSettings"]
@@ -156,7 +156,7 @@ def test_the_api_has_one_stage_and_its_limits_hold_for_it() -> None:
     assert "StageName" not in deployment["Properties"]
 
 
-def test_a_deploy_takes_effect_on_the_api_whatever_was_changed() -> None:
+def test_every_deployment_updates_the_api() -> None:
     def deployment(on: str, **parameters: str) -> object:
         with freeze_time(on):
             return properties("Apiv1Stage", **parameters)["DeploymentId"]
@@ -165,7 +165,7 @@ def test_a_deploy_takes_effect_on_the_api_whatever_was_changed() -> None:
     assert deployment("2026-11-24", RequireApiKey="true") != before
 
 
-def test_a_first_deploy_that_fails_leaves_nothing_and_a_stack_that_is_deleted_its_data() -> None:
+def test_a_failed_first_deployment_leaves_nothing_and_a_deleted_stack_keeps_its_data() -> None:
     policies = {
         name: (body["DeletionPolicy"], body["UpdateReplacePolicy"])
         for name, body in transformed()["Resources"].items()
@@ -177,7 +177,7 @@ def test_a_first_deploy_that_fails_leaves_nothing_and_a_stack_that_is_deleted_it
     assert set(policies.values()) == {("RetainExceptOnCreate", "Retain")}
 
 
-def test_the_accounts_log_role_is_left_alone_unless_asked_for() -> None:
+def test_the_accounts_log_role_is_not_changed_unless_requested() -> None:
     conditions = transformed()["Conditions"]
     assert transformed()["Parameters"]["AccessLogs"]["Default"] == "off"
     assert conditions["SetsLogsRole"] == {"Fn::Equals": [{"Ref": "AccessLogs"}, "set-role"]}
@@ -187,7 +187,7 @@ def test_the_accounts_log_role_is_left_alone_unless_asked_for() -> None:
     assert condition == transformed()["Resources"]["ApiLogs"]["Condition"] == "LogsRequests"
 
 
-def test_no_log_group_keeps_a_name_that_a_late_line_could_take() -> None:
+def test_no_log_group_has_a_fixed_name() -> None:
     for body in of_type("AWS::Logs::LogGroup").values():
         assert "LogGroupName" not in body["Properties"]
 
@@ -308,11 +308,11 @@ def idle_rights(function: str) -> list[str]:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_every_right_of_a_function_is_used_by_its_code_or_says_what_for(function: str) -> None:
+def test_every_permission_of_a_function_is_used_or_has_a_comment(function: str) -> None:
     assert not idle_rights(function)
 
 
-def test_every_star_among_resources_says_why() -> None:
+def test_every_star_resource_has_a_comment() -> None:
     stars = [line for line in TEXT.splitlines() if re.search(r"Resource: \"\*\"", line)]
     assert stars
     # The gateway endpoint's two stand under a Sid with the reason.

@@ -40,7 +40,7 @@ def live_run(cloud: Cloud) -> str:
     return pointer.run_id
 
 
-def test_a_rollback_makes_the_run_before_live_at_once_and_a_second_one_undoes_it(
+def test_a_rollback_makes_the_previous_run_live_at_once_and_a_second_one_undoes_it(
     cloud: Cloud,
 ) -> None:
     first, second = finish_run(cloud, 0), finish_run(cloud, 1)
@@ -52,7 +52,7 @@ def test_a_rollback_makes_the_run_before_live_at_once_and_a_second_one_undoes_it
     assert (live_run(cloud), state_of(cloud, first)) == (second, State.SUPERSEDED)
 
 
-def test_a_later_run_goes_live_after_a_rollback_and_what_is_not_kept_is_cleared(
+def test_a_later_run_goes_live_after_a_rollback_and_unretained_runs_are_removed(
     cloud: Cloud,
 ) -> None:
     first, second = finish_run(cloud, 0), finish_run(cloud, 1)
@@ -63,14 +63,14 @@ def test_a_later_run_goes_live_after_a_rollback_and_what_is_not_kept_is_cleared(
     assert movies_of(cloud, second) == []
 
 
-def test_a_rollback_without_a_run_before_is_refused(cloud: Cloud) -> None:
+def test_a_rollback_without_a_previous_run_is_refused(cloud: Cloud) -> None:
     assert "no previous run" in ask("rollback")["refused"]
     only = finish_run(cloud)
     assert "no previous run" in ask("rollback")["refused"]
     assert live_run(cloud) == only
 
 
-def test_a_run_that_is_long_superseded_is_indexed_anew_and_goes_live(cloud: Cloud) -> None:
+def test_a_long_superseded_run_is_reindexed_and_goes_live(cloud: Cloud) -> None:
     first = finish_run(cloud, 0, parts=[[movie_line(1, 2)], [movie_line(2, 1)], [movie_line(7)]])
     second, third = finish_run(cloud, 1), finish_run(cloud, 2)
     assert movies_of(cloud, first) == []
@@ -83,7 +83,7 @@ def test_a_run_that_is_long_superseded_is_indexed_anew_and_goes_live(cloud: Clou
     assert (movies_of(cloud, third), movies_of(cloud, second)) == ([1, 2, 3], [])
 
 
-def test_removals_that_come_late_do_not_touch_a_run_that_is_indexed_anew(cloud: Cloud) -> None:
+def test_late_removals_do_not_touch_a_run_that_is_being_reindexed(cloud: Cloud) -> None:
     first = finish_run(cloud, 0)
     finish_run(cloud, 1)
     run_id = start_run(cloud, 2)
@@ -107,7 +107,7 @@ def deliver_one(body: dict[str, Any]) -> None:
     deliver(messages(body))
 
 
-def test_the_run_before_is_promoted_without_indexing_and_the_live_one_is_left(
+def test_promoting_the_previous_run_needs_no_indexing_and_promoting_the_live_one_changes_nothing(
     cloud: Cloud,
 ) -> None:
     first, second = finish_run(cloud, 0), finish_run(cloud, 1)
@@ -117,7 +117,7 @@ def test_the_run_before_is_promoted_without_indexing_and_the_live_one_is_left(
     assert cloud.messages("IndexQueue") == []
 
 
-def test_a_lost_index_is_rebuilt_from_the_result_and_answers_as_before(cloud: Cloud) -> None:
+def test_a_lost_index_is_rebuilt_from_the_result_with_the_same_responses(cloud: Cloud) -> None:
     finish_run(cloud, 0)
     run_id = finish_run(cloud, 1)
     before = {item["pk"]: item for item in cloud.index.scan()["Items"] if run_id in item["pk"]}
@@ -132,7 +132,9 @@ def test_a_lost_index_is_rebuilt_from_the_result_and_answers_as_before(cloud: Cl
     assert after == before
 
 
-def test_a_rebuild_under_the_pointer_ends_live_and_a_later_run_waits_for_it(cloud: Cloud) -> None:
+def test_a_rebuilt_run_under_the_pointer_is_live_again_and_a_later_run_goes_live_after_it(
+    cloud: Cloud,
+) -> None:
     run_id = finish_run(cloud, 0)
     cloud.index.delete_item(Key=index_table.movie_key(run_id, 1))
     ask("rebuild")
@@ -169,7 +171,7 @@ def test_a_run_whose_result_was_deleted_keeps_its_state_and_the_reason_is_given(
 
 
 @pytest.mark.parametrize("command", ["promote", "rerun"])
-def test_what_cannot_be_done_is_refused_with_the_reason(cloud: Cloud, command: str) -> None:
+def test_an_impossible_command_is_refused_with_the_reason(cloud: Cloud, command: str) -> None:
     assert "does not exist" in ask(command, "20261123T120500000Z-5f2a9c01")["refused"]
     assert "is not a run id" in ask(command, "../etc")["refused"]
     running = start_run(cloud)
@@ -213,7 +215,7 @@ def test_a_rerun_clones_the_cluster_on_the_same_input_and_code(cloud: Cloud) -> 
     assert content("input/ratings.dat").startswith(b"1::1::4.5")
 
 
-def test_a_rerun_whose_input_is_gone_fails_and_says_so(cloud: Cloud) -> None:
+def test_a_rerun_without_its_input_fails_with_the_reason(cloud: Cloud) -> None:
     launcher.lambda_handler(cloud.drop("ml"), CONTEXT)
     (first,) = cloud.all_runs()
     runs.fail(cloud.runs, first["run_id"], "why", runs.parse_time(first["updated_at"]))

@@ -95,7 +95,7 @@ def test_nothing_is_live_before_the_last_part(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_messages_doubled_and_shuffled_make_one_live_run(cloud: Cloud, seed: int) -> None:
+def test_duplicate_and_shuffled_messages_make_one_live_run(cloud: Cloud, seed: int) -> None:
     run_id = start_run(cloud)
     cloud.write_result(run_id, [[movie_line(number)] for number in range(1, 8)])
     deliver(manifest_written(run_id))
@@ -109,7 +109,7 @@ def test_messages_doubled_and_shuffled_make_one_live_run(cloud: Cloud, seed: int
     assert movies_of(cloud, run_id) == list(range(1, 8))
 
 
-def test_a_later_run_takes_over_and_the_one_before_is_kept(cloud: Cloud) -> None:
+def test_a_later_run_goes_live_and_the_previous_one_is_kept(cloud: Cloud) -> None:
     first, second = finish_run(cloud, 0), finish_run(cloud, 1)
 
     assert (state_of(cloud, first), state_of(cloud, second)) == ("SUPERSEDED", "LIVE")
@@ -119,7 +119,7 @@ def test_a_later_run_takes_over_and_the_one_before_is_kept(cloud: Cloud) -> None
     assert movies_of(cloud, first) == [1, 2, 3]
 
 
-def test_the_run_before_the_last_is_cleared_away(cloud: Cloud) -> None:
+def test_the_run_before_the_previous_one_is_removed(cloud: Cloud) -> None:
     first, second, third = (finish_run(cloud, minute) for minute in range(3))
 
     assert movies_of(cloud, first) == []
@@ -148,7 +148,7 @@ def test_an_event_of_a_live_run_changes_nothing(cloud: Cloud) -> None:
     assert (state_of(cloud, first), state_of(cloud, second)) == ("SUPERSEDED", "LIVE")
 
 
-def test_a_late_removal_spares_the_live_and_the_kept_run(cloud: Cloud) -> None:
+def test_a_late_removal_spares_the_live_and_the_previous_run(cloud: Cloud) -> None:
     first, second = finish_run(cloud, 0), finish_run(cloud, 1)
     for run_id in (first, second):
         indexer.indexer._clear(run_id)
@@ -156,7 +156,7 @@ def test_a_late_removal_spares_the_live_and_the_kept_run(cloud: Cloud) -> None:
     assert movies_of(cloud, first) == movies_of(cloud, second) == [1, 2, 3]
 
 
-def test_items_of_a_part_that_nobody_noted_are_removed_once_its_run_has_failed(
+def test_items_of_an_unrecorded_part_are_removed_after_its_run_has_failed(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = start_run(cloud)
@@ -173,14 +173,14 @@ def test_items_of_a_part_that_nobody_noted_are_removed_once_its_run_has_failed(
     assert movies_of(cloud, run_id) == []
 
 
-def test_a_manifest_that_comes_late_again_removes_nothing_twice(cloud: Cloud) -> None:
+def test_a_late_duplicate_manifest_event_removes_nothing_twice(cloud: Cloud) -> None:
     first, *_ = (finish_run(cloud, minute) for minute in range(3))
     assert movies_of(cloud, first) == []
     deliver(manifest_written(first))
     assert cloud.messages("IndexQueue") == []
 
 
-def test_a_part_that_is_written_after_its_run_was_cleared_goes_as_well(
+def test_a_part_written_after_its_run_was_removed_is_removed_as_well(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = start_run(cloud)
@@ -205,7 +205,7 @@ def test_a_part_that_is_written_after_its_run_was_cleared_goes_as_well(
     assert not cloud.runs.get_item(Key=runs.run_key(run_id))["Item"]["in_index"]
 
 
-def test_a_changed_part_fails_the_run_and_leaves_the_old_one_live(cloud: Cloud) -> None:
+def test_a_changed_part_fails_the_run_and_the_old_one_stays_live(cloud: Cloud) -> None:
     old, run_id = finish_run(cloud, 0), start_run(cloud, 1)
     cloud.write_result(run_id, PARTS)
     cloud.put(f"runs/{run_id}/neighbours/part-00001.json.gz", b"cut", "results")
@@ -239,7 +239,7 @@ def test_a_missing_part_fails_the_run(cloud: Cloud) -> None:
         ({"surprise": 1}, "does not fit its schema"),
     ],
 )
-def test_a_manifest_that_is_not_ours_fails_the_run(
+def test_an_unknown_manifest_fails_the_run(
     cloud: Cloud, changes: dict[str, Any], reason: str
 ) -> None:
     run_id = start_run(cloud)
@@ -250,7 +250,7 @@ def test_a_manifest_that_is_not_ours_fails_the_run(
     assert reason in item["reason"]
 
 
-def test_a_manifest_of_no_run_is_ignored(cloud: Cloud) -> None:
+def test_a_manifest_outside_of_a_run_is_ignored(cloud: Cloud) -> None:
     unknown = "20261123T120000000Z-00000000"
     cloud.write_result(unknown, PARTS)
     deliver(manifest_written(unknown))
@@ -259,7 +259,7 @@ def test_a_manifest_of_no_run_is_ignored(cloud: Cloud) -> None:
     assert live_pointer.read(cloud.index) is None
 
 
-def test_throttled_writes_come_back(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttled_writes_are_redelivered(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = start_run(cloud)
     cloud.write_result(run_id, PARTS)
     deliver(manifest_written(run_id))

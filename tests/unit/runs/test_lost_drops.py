@@ -73,9 +73,7 @@ keys = st.sets(st.builds(lambda folder, name: "/".join([*folder, name]), folders
 
 @given(keys=keys, page=st.integers(1, 7))
 @example(keys={"ml/movies.dat", "ml/n", "ml/o/x", "ml/ratings.dat"}, page=1)
-def test_every_complete_folder_is_seen_whole_wherever_the_stretches_end(
-    keys: set[str], page: int
-) -> None:
+def test_every_complete_folder_is_found_wherever_a_scan_ends(keys: set[str], page: int) -> None:
     bucket, after, seen = Bucket(keys, page), "", set()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lost_drops, "MAX_PAGES", 2)
@@ -147,7 +145,7 @@ def test_a_drop_whose_events_were_lost_has_its_run_and_one_cluster(
     assert (run["folder"], len(cloud.clusters())) == (folder, 1)
 
 
-def test_what_is_incomplete_unsettled_or_long_there_launches_nothing(
+def test_incomplete_unsettled_and_old_folders_launch_nothing(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.put("half/ratings.dat", RATINGS)
@@ -175,7 +173,7 @@ def test_a_folder_dropped_again_after_its_run_failed_is_found_and_an_older_one_i
     assert [run["state"] for run in cloud.all_runs()] == ["FAILED", "STARTING"]
 
 
-def test_a_long_bucket_is_looked_through_sweep_by_sweep(
+def test_a_large_bucket_is_scanned_over_several_sweeps(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = sweeper.s3.list_objects_v2

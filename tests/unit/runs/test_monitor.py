@@ -51,13 +51,13 @@ def test_a_running_step_makes_the_run_running(cloud: Cloud) -> None:
     assert after(cloud, "monitor-step-running")["state"] == "RUNNING"
 
 
-def test_a_failed_step_fails_the_run_in_the_words_of_emr(cloud: Cloud) -> None:
+def test_a_failed_step_fails_the_run_with_emrs_message(cloud: Cloud) -> None:
     run = after(cloud, "monitor-step-running", "monitor-step-failed")
     assert run["state"] == "FAILED"
     assert run["reason"].startswith("the step FAILED: Step s-ZYXWVUTSRQPON")
 
 
-def test_a_failed_step_fails_the_run_in_the_words_of_the_job_where_it_left_any(
+def test_a_failed_step_fails_the_run_with_the_jobs_message_if_there_is_one(
     cloud: Cloud,
 ) -> None:
     failure = {"error": "DatasetError", "message": "ratings.dat has no good line", "report": []}
@@ -81,7 +81,7 @@ def test_a_failed_step_fails_the_run_in_the_words_of_the_job_where_it_left_any(
         ({}, None),
     ],
 )
-def test_a_failed_step_fails_the_run_with_what_emr_found_in_its_log(
+def test_a_failed_step_fails_the_run_with_the_reason_that_emr_found_in_its_log(
     cloud: Cloud, emr: Stubber, details: dict[str, str], reason: str | None
 ) -> None:
     detail = event("monitor-step-failed")["detail"]
@@ -94,7 +94,9 @@ def test_a_failed_step_fails_the_run_with_what_emr_found_in_its_log(
     assert run["reason"] == (reason or f"the step FAILED: {detail['message']}")
 
 
-def test_a_cluster_that_dies_after_its_result_is_written_fails_nothing(cloud: Cloud) -> None:
+def test_a_cluster_that_dies_after_its_result_is_complete_does_not_fail_the_run(
+    cloud: Cloud,
+) -> None:
     cloud.write_result(RUN_ID, [[]])
     run = after(cloud, "monitor-step-running", "monitor-step-failed", "monitor-cluster-failed")
     assert run["state"] == "RUNNING", "the indexer goes on with it"
@@ -119,7 +121,7 @@ LOST_PRIMARY = (
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_a_lost_primary_fails_a_run_that_was_computing_whatever_comes_first(
+def test_a_lost_primary_node_fails_a_running_run_in_any_order_of_events(
     cloud: Cloud, emr: Stubber, order: tuple[int, int]
 ) -> None:
     created = datetime(2026, 11, 23, 12, 5, tzinfo=UTC)
@@ -157,7 +159,7 @@ def test_a_cancelled_step_leaves_the_reason_to_the_end_of_its_cluster(cloud: Clo
 
 
 @pytest.mark.parametrize("code", ["BOOTSTRAP_FAILURE", "INTERNAL_ERROR", "INSTANCE_FAILURE"])
-def test_a_cluster_that_failed_to_start_is_followed_by_a_second_one_and_never_a_third(
+def test_a_failed_start_gets_a_second_cluster_and_never_a_third(
     cloud: Cloud, never_ready: Callable[..., None], code: str
 ) -> None:
     never_ready()
@@ -178,15 +180,13 @@ def test_a_cluster_that_failed_to_start_is_followed_by_a_second_one_and_never_a_
 
 
 @pytest.mark.parametrize("code", ["VALIDATION_ERROR", "USER_REQUEST", "STEP_FAILURE"])
-def test_a_start_that_fails_for_a_lasting_reason_has_no_second_cluster(
-    cloud: Cloud, code: str
-) -> None:
+def test_a_start_that_fails_permanently_gets_no_second_cluster(cloud: Cloud, code: str) -> None:
     monitor.lambda_handler(cluster_failed(code), CONTEXT)
     assert after(cloud)["state"] == "FAILED"
     assert cloud.messages("LaunchQueue") == []
 
 
-def test_late_and_doubled_events_of_the_first_cluster_change_nothing(
+def test_late_and_duplicate_events_of_the_first_cluster_change_nothing(
     cloud: Cloud, never_ready: Callable[..., None]
 ) -> None:
     never_ready()
@@ -200,7 +200,7 @@ def test_late_and_doubled_events_of_the_first_cluster_change_nothing(
     assert cloud.messages("LaunchQueue") == []
 
 
-def test_a_monitor_that_died_before_it_asked_the_launcher_asks_when_it_comes_back(
+def test_a_monitor_that_died_before_it_requested_the_second_cluster_requests_it_when_retried(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, never_ready: Callable[..., None]
 ) -> None:
     never_ready()
@@ -217,14 +217,14 @@ def test_a_monitor_that_died_before_it_asked_the_launcher_asks_when_it_comes_bac
     assert cloud.messages("LaunchQueue") == [{"second_cluster": RUN_ID}]
 
 
-def test_a_job_that_said_why_it_failed_has_no_second_cluster(cloud: Cloud) -> None:
+def test_a_job_that_reported_its_failure_gets_no_second_cluster(cloud: Cloud) -> None:
     cloud.put(f"runs/{RUN_ID}/failure.json", json.dumps({"message": "no rating"}), "results")
     monitor.lambda_handler(cluster_failed("INTERNAL_ERROR"), CONTEXT)
     run = after(cloud)
     assert (run["state"], run["reason"]) == ("FAILED", "no rating")
 
 
-def test_a_run_of_two_clusters_costs_what_both_cost(
+def test_a_run_with_two_clusters_costs_the_sum_of_both(
     cloud: Cloud, never_ready: Callable[..., None]
 ) -> None:
     never_ready()
@@ -248,7 +248,7 @@ def test_a_cluster_that_ends_after_its_step_leaves_the_run_to_the_indexer(cloud:
     assert after(cloud, "monitor-cluster-ended")["state"] == "STARTING"
 
 
-def test_a_cluster_that_somebody_ended_fails_the_run(cloud: Cloud) -> None:
+def test_a_cluster_terminated_by_a_user_fails_the_run(cloud: Cloud) -> None:
     ended = event("monitor-cluster-ended")
     ended["detail"]["stateChangeReason"] = '{"code":"USER_REQUEST","message":"by hand"}'
     monitor.lambda_handler(ended, CONTEXT)
@@ -256,9 +256,7 @@ def test_a_cluster_that_somebody_ended_fails_the_run(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("name", ["monitor-cluster-ended", "monitor-cluster-failed"])
-def test_a_cluster_that_has_ended_is_paid_for_from_its_launch_to_its_end(
-    cloud: Cloud, name: str
-) -> None:
+def test_the_cost_of_a_cluster_is_from_its_launch_to_its_end(cloud: Cloud, name: str) -> None:
     runs.fail(cloud.runs, RUN_ID, "its step failed", datetime.now(UTC))
     runs.set_attributes(cloud.runs, RUN_ID, instance_type="m5.xlarge", nodes=4)
     ended = event(name)
@@ -276,7 +274,7 @@ def test_late_events_change_nothing(cloud: Cloud, state: State) -> None:
     assert "reason" not in run
 
 
-def test_somebody_elses_cluster_is_passed_over(cloud: Cloud) -> None:
+def test_clusters_of_other_stacks_are_ignored(cloud: Cloud) -> None:
     foreign = event("monitor-step-failed")
     foreign["detail"]["name"] = f"other-stack-{RUN_ID}"
     monitor.lambda_handler(foreign, CONTEXT)

@@ -33,7 +33,7 @@ def changed(old: str | None, new: str) -> dict[str, Any]:
     return trigger
 
 
-def test_a_run_that_goes_live_is_told_of_with_its_figures(told: list) -> None:
+def test_the_message_of_a_live_run_has_its_figures(told: list) -> None:
     assert notifier.lambda_handler(event("notifier-run-live"), CONTEXT)["batchItemFailures"] == []
     (message,) = told
     assert message["TopicArn"] == notifier.topic
@@ -55,14 +55,14 @@ def test_a_run_that_goes_live_is_told_of_with_its_figures(told: list) -> None:
         ("LIVE", "SUPERSEDED", 0),
     ],
 )
-def test_only_a_change_to_live_or_failed_is_told_of(
+def test_only_a_change_to_live_or_failed_sends_a_message(
     told: list, old: str | None, new: str, count: int
 ) -> None:
     notifier.lambda_handler(changed(old, new), CONTEXT)
     assert len(told) == count
 
 
-def test_the_claim_of_a_data_set_is_no_run(told: list) -> None:
+def test_the_claim_of_a_data_set_is_not_a_run(told: list) -> None:
     trigger = changed(None, "FAILED")
     trigger["Records"][0]["dynamodb"]["NewImage"]["pk"]["S"] = "DATASET"
     notifier.lambda_handler(trigger, CONTEXT)
@@ -78,7 +78,7 @@ def test_metrics_count_runs_by_state_and_what_went_live(
     assert len(told) == 1
 
 
-def test_a_message_that_could_not_be_sent_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_that_could_not_be_sent_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: object) -> None:
         raise ConnectionError
 
@@ -92,7 +92,7 @@ def test_a_message_that_could_not_be_sent_comes_back(monkeypatch: pytest.MonkeyP
     assert failed == [trigger["Records"][0]["dynamodb"]["SequenceNumber"]]
 
 
-def test_a_failed_run_is_told_of_with_its_reason_its_logs_and_the_way_out() -> None:
+def test_the_message_of_a_failed_run_has_its_reason_its_logs_and_what_to_do() -> None:
     run = RUN | {"reason": "the step FAILED", "log_uri": "s3://results/logs/r/"}
     subject, text = run_message(run, "stack")
     assert subject == "stack: FAILED ml"
@@ -103,7 +103,7 @@ def test_a_failed_run_is_told_of_with_its_reason_its_logs_and_the_way_out() -> N
     assert f"make rerun RUN={RUN['run_id']} STACK=stack" in text
 
 
-def test_a_subject_is_one_that_sns_takes_whatever_the_folder_is_called() -> None:
+def test_a_subject_is_valid_for_sns_with_any_folder_name() -> None:
     assert len(run_message(RUN | {"folder": "ü" * 900}, "stack")[0]) < 100
     assert len(sweep_message("why", "r" * 900, "stack")[0]) < 100
     subject, text = run_message(RUN | {"folder": "my\nfilms\x00\u202e ü"}, "stack")

@@ -50,7 +50,7 @@ def test_a_run_worse_than_the_live_one_is_held_back_with_the_figures(cloud: Clou
     assert "make rerun" not in text, "the same input gives the same figures"
 
 
-def test_a_run_that_was_held_back_is_promoted_by_hand_and_is_what_later_ones_are_compared_with(
+def test_a_held_back_run_can_be_promoted_and_later_runs_are_compared_with_it(
     cloud: Cloud,
 ) -> None:
     good = finish_run(cloud, 0, quality=quality(2.0))
@@ -67,7 +67,7 @@ def test_a_run_that_was_held_back_is_promoted_by_hand_and_is_what_later_ones_are
     assert live_run(cloud) == good
 
 
-def test_a_manifest_that_comes_again_leaves_a_held_back_run_as_it_is(cloud: Cloud) -> None:
+def test_a_duplicate_manifest_event_does_not_change_a_held_back_run(cloud: Cloud) -> None:
     good = finish_run(cloud, 0, quality=quality(2.0))
     bad = finish_run(cloud, 1, quality=quality(1.0))
     before = run_of(cloud, bad)
@@ -77,7 +77,7 @@ def test_a_manifest_that_comes_again_leaves_a_held_back_run_as_it_is(cloud: Clou
     assert live_run(cloud) == good
 
 
-def test_a_run_that_failed_otherwise_cannot_be_promoted(cloud: Cloud) -> None:
+def test_a_run_that_failed_for_another_reason_cannot_be_promoted(cloud: Cloud) -> None:
     run_id = start_run(cloud)
     cloud.write_result(run_id, PARTS)
     runs.fail(cloud.runs, run_id, "why", runs.parse_time(run_of(cloud, run_id)["updated_at"]))
@@ -85,7 +85,9 @@ def test_a_run_that_failed_otherwise_cannot_be_promoted(cloud: Cloud) -> None:
     assert state_of(cloud, run_id) == "FAILED"
 
 
-def test_a_run_is_compared_with_what_is_live_when_its_last_part_is_loaded(cloud: Cloud) -> None:
+def test_a_run_is_compared_with_the_run_that_is_live_when_its_last_part_is_loaded(
+    cloud: Cloud,
+) -> None:
     finish_run(cloud, 0, quality=quality(1.0))
     late = start_run(cloud, 2)
     cloud.write_result(late, PARTS, quality(1.0))
@@ -102,7 +104,7 @@ def test_a_run_is_compared_with_what_is_live_when_its_last_part_is_loaded(cloud:
     assert movies_of(cloud, late) == [], "what was loaded is removed"
 
 
-def test_an_older_run_than_the_live_one_is_superseded_whatever_its_quality(cloud: Cloud) -> None:
+def test_a_run_older_than_the_live_one_is_superseded_regardless_of_quality(cloud: Cloud) -> None:
     early = start_run(cloud, 0)
     finish_run(cloud, 1, quality=quality(2.0))
     cloud.write_result(early, PARTS, quality(1.0))
@@ -142,12 +144,12 @@ def test_a_loss_counts_beyond_the_parameter_and_beyond_chance(
     assert (quality_gate.regression_reason(one, other, most) is None) == passes
 
 
-def test_the_live_run_says_how_good_it_is(cloud: Cloud) -> None:
+def test_the_message_of_a_live_run_has_its_quality(cloud: Cloud) -> None:
     _, text = run_message(run_of(cloud, finish_run(cloud, quality=quality(2.0))), "stack")
     assert "damped finds 2.00 times as many hidden liked movies as the most rated movies do" in text
 
 
-def test_the_api_tells_the_figures_of_a_run_that_was_held_back(cloud: Cloud) -> None:
+def test_the_api_returns_the_quality_of_a_held_back_run(cloud: Cloud) -> None:
     finish_run(cloud, 0, quality=quality(2.0))
     told = responses.run(run_of(cloud, finish_run(cloud, 1, quality=quality(1.0))))
     assert (told.state, told.held_back) == ("FAILED", True)
@@ -165,7 +167,7 @@ def test_figures_are_read_as_they_were_written() -> None:
              quality(1).to_json().replace('"schema_version": 1', '"schema_version": 2'),
              quality(1).to_json().replace("lift_error", "error")],
 )  # fmt: skip
-def test_what_are_no_figures_fails_the_run(cloud: Cloud, text: str) -> None:
+def test_a_malformed_quality_json_fails_the_run(cloud: Cloud, text: str) -> None:
     with pytest.raises(QualityError):
         Quality.from_json(text)
     run_id = start_run(cloud)
@@ -175,7 +177,7 @@ def test_what_are_no_figures_fails_the_run(cloud: Cloud, text: str) -> None:
     assert live_pointer.read(cloud.index) is None
 
 
-def test_figures_that_were_changed_fail_the_run(cloud: Cloud) -> None:
+def test_a_changed_quality_json_fails_the_run(cloud: Cloud) -> None:
     run_id = start_run(cloud)
     cloud.write_result(run_id, PARTS, quality(1))
     cloud.put(f"runs/{run_id}/quality.json", quality(9).to_json(), "results")

@@ -74,7 +74,7 @@ def kinds(*arguments: object, **named: object) -> list[str]:
 
 
 @pytest.mark.parametrize("state", [State.LAUNCHING, State.STARTING, State.RUNNING])
-def test_a_cluster_past_its_deadline_is_ended_and_its_run_fails(state: State) -> None:
+def test_an_overdue_cluster_is_terminated_and_its_run_fails(state: State) -> None:
     told = swept(run(state), cluster(age=DEADLINE + MINUTE))
     assert [kind for kind, _ in told] == ["terminate", "fail"]
     assert "has run for 121 minutes; the limit is 120 (DeadlineMinutes)" in told[0][1]
@@ -82,7 +82,7 @@ def test_a_cluster_past_its_deadline_is_ended_and_its_run_fails(state: State) ->
 
 
 @pytest.mark.parametrize("cluster_state", ["STARTING", "BOOTSTRAPPING"])
-def test_a_cluster_that_waits_too_long_for_its_nodes_is_ended_with_the_way_out(
+def test_a_cluster_that_waits_too_long_for_its_nodes_is_terminated_with_advice(
     cluster_state: str,
 ) -> None:
     late = cluster(cluster_state, age=START + MINUTE, started_in=None)
@@ -102,7 +102,7 @@ def test_the_deadline_counts_from_when_the_cluster_had_its_nodes() -> None:
 
 
 @pytest.mark.parametrize("state", [State.LAUNCHING, State.STARTING])
-def test_a_start_that_failed_unheard_has_its_second_cluster_and_no_third(state: State) -> None:
+def test_a_failed_start_without_an_event_gets_a_second_cluster_and_no_third(state: State) -> None:
     failed = cluster("TERMINATED_WITH_ERRORS", code="INTERNAL_ERROR", started_in=None)
     assert kinds(run(state), failed) == ["relaunch"]
     assert kinds(run(state) | {"failed_start": {"cluster_id": "j-0"}}, failed) == ["fail"]
@@ -113,7 +113,7 @@ def test_a_start_that_failed_unheard_has_its_second_cluster_and_no_third(state: 
     assert kinds(run(state), had_nodes) == ["fail"]
 
 
-def test_a_run_whose_step_was_cancelled_on_a_cluster_for_people_fails() -> None:
+def test_a_run_whose_step_was_cancelled_on_an_interactive_cluster_fails() -> None:
     waiting = cluster("WAITING", age=GRACE_PERIOD * 3, interactive=True)
     assert kinds(run(State.RUNNING, idle=GRACE_PERIOD), waiting) == []
     ((kind, reason),) = swept(run(State.RUNNING, idle=GRACE_PERIOD + MINUTE), waiting)
@@ -129,22 +129,22 @@ def test_a_cluster_whose_run_has_ended_is_a_stray(state: State) -> None:
     ]
 
 
-def test_a_cluster_of_no_run_is_a_stray_when_it_is_older_than_a_launch_takes() -> None:
+def test_a_cluster_without_a_run_is_a_stray_when_it_is_older_than_a_launch_takes() -> None:
     assert kinds(None, cluster(age=MINUTE)) == []
     assert kinds(None, cluster(age=GRACE_PERIOD + MINUTE)) == ["terminate"]
 
 
-def test_a_cluster_that_is_kept_for_people_is_left_to_its_idle_time() -> None:
+def test_an_interactive_cluster_ends_by_its_idle_time() -> None:
     kept = cluster("WAITING", age=DEADLINE * 5, interactive=True)
     assert kinds(run(State.LIVE, idle=DEADLINE * 4), kept) == []
 
 
-def test_a_step_that_hangs_is_ended_although_its_cluster_is_for_people() -> None:
+def test_a_hanging_step_is_terminated_even_on_an_interactive_cluster() -> None:
     kept = cluster(age=DEADLINE + MINUTE, interactive=True)
     assert kinds(run(State.RUNNING), kept) == ["terminate", "fail"]
 
 
-def test_a_run_whose_cluster_ended_unheard_fails_with_its_reason() -> None:
+def test_a_run_whose_cluster_ended_without_an_event_fails_with_the_reason() -> None:
     (told,) = swept(run(State.RUNNING), cluster("TERMINATED_WITH_ERRORS"))
     assert told == (
         "fail",
@@ -153,7 +153,7 @@ def test_a_run_whose_cluster_ended_unheard_fails_with_its_reason() -> None:
 
 
 @pytest.mark.parametrize("state", [State.LAUNCHING, State.RUNNING, State.INDEXING])
-def test_a_result_that_nobody_went_on_with_is_indexed(state: State) -> None:
+def test_a_complete_result_whose_indexing_stopped_is_indexed(state: State) -> None:
     ended = cluster("TERMINATED", age=DEADLINE)
     assert kinds(run(state, idle=MINUTE), ended, with_result=True) == []
     assert kinds(run(state, idle=GRACE_PERIOD * 2), ended, with_result=True) == ["index"]
@@ -165,7 +165,7 @@ def test_a_running_cluster_makes_its_run_running() -> None:
 
 
 @pytest.mark.parametrize("state", [State.CHECKING, State.LAUNCHING])
-def test_a_run_whose_launcher_never_came_back_fails(state: State) -> None:
+def test_a_run_whose_launcher_did_not_finish_fails(state: State) -> None:
     assert kinds(run(state, idle=GRACE_PERIOD), None) == []
     ((kind, reason),) = swept(run(state, idle=GRACE_PERIOD * 3), None)
     assert kind == "fail"
@@ -179,7 +179,7 @@ def test_a_run_whose_launcher_never_came_back_fails(state: State) -> None:
     age=st.timedeltas(timedelta(0), timedelta(hours=9)),
     with_result=st.booleans(),
 )
-def test_no_cluster_outlives_its_deadline_and_none_that_has_ended_is_ended(
+def test_no_cluster_outlives_its_deadline_and_no_ended_cluster_is_terminated(
     state: State, idle: timedelta, cluster_state: str, age: timedelta, with_result: bool
 ) -> None:
     told = kinds(run(state, idle), cluster(cluster_state, age), with_result=with_result)
@@ -193,7 +193,7 @@ def test_no_cluster_outlives_its_deadline_and_none_that_has_ended_is_ended(
         assert set(told) <= {"terminate"}
 
 
-def test_a_result_that_cannot_be_indexed_is_told_of_again_and_in_the_end_given_up() -> None:
+def test_a_result_that_cannot_be_indexed_is_retried_and_finally_given_up() -> None:
     def after(idle: timedelta, since: timedelta, told: int = MAX_INDEX_ATTEMPTS) -> list[str]:
         waiting = run(State.INDEXING, idle, since=since) | {"index_attempts": told}
         return kinds(waiting, None, with_result=True)
@@ -206,12 +206,12 @@ def test_a_result_that_cannot_be_indexed_is_told_of_again_and_in_the_end_given_u
     assert after(MINUTE, since=INDEXING_LIMIT * 2, told=MAX_INDEX_ATTEMPTS - 1) == []
 
 
-def test_a_run_in_indexing_whose_manifest_is_gone_is_not_forgotten() -> None:
+def test_a_run_in_indexing_without_its_manifest_is_still_handled() -> None:
     assert kinds(run(State.INDEXING, GRACE_PERIOD * 2), None, with_result=False) == ["index"]
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.SUPERSEDED])
-def test_what_an_ended_run_has_left_in_the_index_is_cleared_unless_it_is_kept(state: State) -> None:
+def test_items_of_a_finished_run_are_removed_unless_the_run_is_retained(state: State) -> None:
     left = run(state, GRACE_PERIOD + MINUTE) | {"in_index": True}
     assert kinds(left, None) == ["clear"]
     assert kinds(left, None, kept=frozenset({"r"})) == []

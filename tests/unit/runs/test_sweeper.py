@@ -43,7 +43,7 @@ def state_of(cloud: Cloud, run: runs.Run) -> dict[str, Any]:
     return cloud.runs.get_item(Key=runs.run_key(run["run_id"]))["Item"]
 
 
-def test_what_is_well_is_left_alone(cloud: Cloud, run: runs.Run, told: list) -> None:
+def test_healthy_runs_are_left_alone(cloud: Cloud, run: runs.Run, told: list) -> None:
     sweep()
     assert state_of(cloud, run)["state"] == State.STARTING
     assert cloud.emr.describe_cluster(ClusterId=run["cluster_id"])["Cluster"]["Status"][
@@ -52,7 +52,7 @@ def test_what_is_well_is_left_alone(cloud: Cloud, run: runs.Run, told: list) -> 
     assert told == []
 
 
-def test_a_cluster_past_its_deadline_is_ended_told_of_and_fails_its_run(
+def test_an_overdue_cluster_is_terminated_with_a_message_and_its_run_fails(
     cloud: Cloud, run: runs.Run, told: list
 ) -> None:
     sweep(after=timedelta(hours=3))
@@ -86,7 +86,7 @@ def test_a_cluster_that_cannot_be_ended_keeps_nothing_else_from_being_done(
     assert [message["Subject"] for message in told] == [f"similar-titles: SWEPT {other['run_id']}"]
 
 
-def test_clusters_of_others_are_not_touched(cloud: Cloud, told: list) -> None:
+def test_clusters_of_other_stacks_are_not_touched(cloud: Cloud, told: list) -> None:
     for name, tag in (("other-20261123T120500000Z-5f2a9c01", "similar-titles"),
                       ("similar-titles-20261123T120500000Z-5f2a9c01", "another")):  # fmt: skip
         cloud.emr.run_job_flow(
@@ -102,7 +102,7 @@ def test_clusters_of_others_are_not_touched(cloud: Cloud, told: list) -> None:
     assert told == []
 
 
-def test_a_result_whose_event_was_lost_is_handed_to_the_indexer(
+def test_a_result_whose_event_was_lost_is_sent_to_the_indexer(
     cloud: Cloud, run: runs.Run, told: list
 ) -> None:
     cloud.write_result(run["run_id"], [[movie_line(1, 2)]])
@@ -114,7 +114,7 @@ def test_a_result_whose_event_was_lost_is_handed_to_the_indexer(
     assert told == []
 
 
-def test_a_result_that_nobody_indexes_is_handed_over_every_half_hour_and_then_given_up(
+def test_an_unindexed_result_is_sent_to_the_indexer_every_half_hour_and_then_given_up(
     cloud: Cloud, told: list
 ) -> None:
     run_id = start_run(cloud)
@@ -140,7 +140,7 @@ def test_a_result_that_nobody_indexes_is_handed_over_every_half_hour_and_then_gi
 
 
 @pytest.mark.parametrize("lost", [1, 2])
-def test_items_whose_removal_was_lost_are_removed_in_the_end(
+def test_items_whose_removal_was_lost_are_finally_removed(
     cloud: Cloud, told: list, lost: int
 ) -> None:
     first, second = finish_run(cloud, 0), finish_run(cloud, 1)
@@ -162,7 +162,7 @@ def test_items_whose_removal_was_lost_are_removed_in_the_end(
     assert told == []
 
 
-def test_items_that_no_manifest_tells_any_more_are_given_up(cloud: Cloud, told: list) -> None:
+def test_items_without_a_manifest_are_given_up(cloud: Cloud, told: list) -> None:
     first, _ = finish_run(cloud, 0), finish_run(cloud, 1)
     finish_run(cloud, 2)
     runs.set_attributes(cloud.runs, first, in_index=True)  # as if its removal had been lost
@@ -174,7 +174,7 @@ def test_items_that_no_manifest_tells_any_more_are_given_up(cloud: Cloud, told: 
     assert told == []
 
 
-def test_a_cluster_whose_events_were_lost_still_gives_its_job_s_reason_and_its_cost(
+def test_a_cluster_whose_events_were_lost_still_yields_the_jobs_reason_and_the_cost(
     cloud: Cloud, run: runs.Run, told: list
 ) -> None:
     failure = {"error": "DatasetError", "message": "ratings.dat has no good line", "report": []}
@@ -188,7 +188,7 @@ def test_a_cluster_whose_events_were_lost_still_gives_its_job_s_reason_and_its_c
 
 
 @pytest.mark.usefixtures("cloud", "told")
-def test_metrics_say_that_nothing_was_ended(capsys: pytest.CaptureFixture) -> None:
+def test_metrics_report_that_no_cluster_was_terminated(capsys: pytest.CaptureFixture) -> None:
     sweep()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
     assert [line["StraysEnded"] for line in lines] == [[0.0]]
