@@ -18,23 +18,23 @@ from tests.drills.findings import FINDINGS
 DOCUMENT = ROOT / "docs" / "reliability.md"
 AREAS = {
     "Deliveries": "Events come at least once, in any order, while folders are still arriving.",
-    "Crashes": "A function's process ends at any of its AWS calls, or at Lambda's own limit.",
-    "Dependencies": "AWS throttles, fails, is slow, or takes a part of a request only.",
-    "Storage": "S3 fails the job's own reads and writes, or their writer dies half way.",
-    "Clusters": "Steps fail, nodes are lost, EMR's events are lost, doubled, late or disordered.",
-    "Readers": "People ask while runs go live.",
-    "Bad input": "Folders that are no MovieLens data, or are meant to do harm.",
-    "Access": "Who may do what, and what a request may hold.",
-    "Tampered results": "Between the job and the index somebody changes what the job wrote.",
-    "Disaster": "A table or a result is gone.",
-    "Removal": "A stack is deleted that is half made, still at work, or slow to go.",
+    "Crashes": "A function is killed at any of its AWS calls, or by Lambda's timeout.",
+    "Dependencies": "AWS throttles, fails, is slow, or processes requests only partly.",
+    "Storage": "S3 fails the job's reads and writes, or a writer dies half way.",
+    "Clusters": "Steps fail, nodes are lost; EMR's events are lost, duplicate, late or out of order.",
+    "Readers": "Requests arrive while runs go live.",
+    "Bad input": "Folders without MovieLens data, or with malicious content.",
+    "Access": "Permissions, and malformed requests.",
+    "Tampered results": "Somebody changes the output of the job before it is indexed.",
+    "Disaster": "A table or a result is lost.",
+    "Removal": "A stack is deleted while it is half created, still working, or slow to delete.",
 }
 HEAD = """# Reliability
 
-Nothing is lost and nothing is doubled: each promise has a drill that breaks something on purpose
-and looks at what comes of it. `make drills` runs them all, against single functions, the job and
-the deployed template on the local cloud, and writes this page; where a promise does not hold it
-fails and leaves the page alone. The quick ones are part of `make test`. AWS itself had no part.
+Nothing is lost and nothing happens twice: each promise has a drill that breaks something on purpose
+and checks the result. `make drills` runs all drills, against single functions, the job and the
+deployed template on the local cloud, and writes this page; if a promise does not hold, it fails and
+leaves the page unchanged. The fast drills are part of `make test`. Nothing was run on AWS itself.
 
 {drills} drills, {times:,} injections, {minutes} minutes on {cores} cores.
 """
@@ -84,11 +84,11 @@ def document(rows: Iterable[Row], minutes: float) -> str:
 
 
 def findings() -> str:
-    """What is known to differ between AWS and one machine, and which tests watch it."""
+    """Write the table of known differences between AWS and a single machine."""
     text = (
-        "\n## Known of AWS\n\nFound by review and in reports of others; none was tried on AWS.\n\n"
+        "\n## Known of AWS\n\nFound by review and in reports of others; none was tested on AWS.\n\n"
     )
-    text += "| what AWS does | what is done about it | watched by |\n|---|---|---|\n"
+    text += "| behaviour of AWS | what the project does | tested by |\n|---|---|---|\n"
     for finding in FINDINGS:
         links = ", ".join(map(link_to, finding.watched_by))
         text += f"| {cell(finding.about)} | {cell(finding.answer)} | {links} |\n"
