@@ -21,7 +21,7 @@ AREAS = {
     "Crashes": "A function is killed at any of its AWS calls, or by Lambda's timeout.",
     "Dependencies": "AWS throttles, fails, is slow, or processes requests only partly.",
     "Storage": "S3 fails the job's reads and writes, or a writer dies half way.",
-    "Clusters": "Steps fail, nodes are lost; EMR's events are lost, duplicate, late or out of order.",
+    "Clusters": "Steps fail, nodes are lost; EMR events are lost, duplicate, late or out of order.",
     "Readers": "Requests arrive while runs go live.",
     "Bad input": "Folders without MovieLens data, or with malicious content.",
     "Access": "Permissions, and malformed requests.",

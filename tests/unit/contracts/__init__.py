@@ -1,1 +1,1 @@
-"""What functions share: the tables, prices, dropped folders, redelivery, clients."""
+"""Modules that functions share: tables, prices, dropped folders, redelivery, clients."""

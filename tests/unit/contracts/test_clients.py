@@ -1,4 +1,4 @@
-"""Every call to AWS comes to its end before the function that makes it is ended."""
+"""Every call to AWS ends before its function times out."""
 
 import importlib
 import re
@@ -15,7 +15,7 @@ MARGIN = 5  # seconds for what a function does besides
 
 
 def timeout(function: str) -> int:
-    """Seconds that the template lets a function run."""
+    """The timeout of a function in the template, in seconds."""
     globals_, _, rest = TEMPLATE.partition("\nResources:")
     (default,) = re.findall(r"Timeout: (\d+)", globals_)
     (own,) = re.findall(rf"\n  {function.capitalize()}Function:\n(.*?)\n\n", rest, re.DOTALL)[:1]
@@ -24,7 +24,7 @@ def timeout(function: str) -> int:
 
 
 def clients(value: Any) -> Iterator[Any]:
-    """The clients that a module has made, its own and those of what it has made."""
+    """The clients of a module and of its objects."""
     if hasattr(value, "meta") and hasattr(getattr(value.meta, "client", value), "_endpoint"):
         yield getattr(value.meta, "client", value)
     elif hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
@@ -33,7 +33,7 @@ def clients(value: Any) -> Iterator[Any]:
 
 
 def longest(client: Any) -> float:
-    """Seconds of a call that AWS never answers: all attempts, and the longest pauses between."""
+    """The duration of a call without a response: all attempts and the longest pauses."""
     config = client.meta.config
     attempts = config.retries["total_max_attempts"]
     pauses = sum(min(2**number, 20) for number in range(attempts - 1))

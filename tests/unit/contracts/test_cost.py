@@ -1,4 +1,4 @@
-"""What a run costs: by the second and node, before and after, within what the operator allows."""
+"""The cost of a run, per second and node, estimated and actual, and the budget."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Dropped folders: when they are complete, and what tells one data set from another."""
+"""Dropped folders: when they are complete, and the identity of their data set."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Dynalite's start: told plainly where it cannot be had, never passed over where it is broken."""
+"""Starting dynalite: tests skip with a reason if it is unavailable, and fail if it is broken."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What fails comes back soon, later each time, and is told; what came too early has not failed."""
+"""Redelivery: failed messages return with growing delays; early ones do not count as failed."""
 
 import json
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ QUEUES = {"LaunchQueue": "LauncherFunction", "IndexQueue": "IndexerFunction"}
 
 @pytest.fixture
 def clock() -> Iterator[FrozenDateTimeFactory]:
-    """The time, which stands still unless it is moved."""
+    """A clock that moves only when a test moves it."""
     with freeze_time(datetime.now(UTC)) as clock:
         yield clock
 
 
 def handler(record: SQSRecord) -> None:
-    """Fail as a message asks for."""
+    """Fail as the message says."""
     match record.body:
         case "broken":
             raise ValueError("it is broken")
@@ -37,7 +37,7 @@ def handler(record: SQSRecord) -> None:
 
 
 class Queue:
-    """A queue whose messages stay with whoever received them for twelve minutes."""
+    """A queue with a visibility timeout of twelve minutes."""
 
     def __init__(self, cloud: Cloud, log: Logger | None = None) -> None:
         self.sqs = cloud.sqs
@@ -46,7 +46,7 @@ class Queue:
         self.processor = RedeliveryProcessor(self.sqs, self.url, log or Logger())
 
     def deliver(self, *bodies: str) -> list[str]:
-        """Send messages, and deliver what is to be seen in one batch; returns what failed of it."""
+        """Send messages and deliver the visible ones in one batch; returns the failed ones."""
         for body in bodies:
             self.sqs.send_message(QueueUrl=self.url, MessageBody=body)
         received = self.sqs.receive_message(

@@ -1,4 +1,4 @@
-"""Runs: one claim per data set, and only the changes of state that the table allows."""
+"""Runs: one claim per data set, and only the state changes that the table allows."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -59,7 +59,7 @@ def test_a_run_moves_only_as_the_table_allows(cloud: Cloud, source: State, to: S
 
 
 def put_in_state(cloud: Cloud, run_id: str, state: State) -> None:
-    """Write a state past all rules."""
+    """Write a state without any condition."""
     cloud.runs.update_item(
         Key=runs.run_key(run_id),
         UpdateExpression="SET #state = :state",
@@ -75,7 +75,7 @@ def test_a_run_that_does_not_exist_cannot_be_moved(cloud: Cloud) -> None:
 
 @pytest.fixture
 def left(cloud: Cloud) -> str:
-    """A failed run of two parts that may be in the index."""
+    """A failed run whose two parts may be in the index."""
     run = claim(cloud)
     assert run is not None
     put_in_state(cloud, run["run_id"], State.FAILED)
@@ -199,7 +199,7 @@ WRITES: dict[str, Callable[[Any, str], object]] = {
 
 @pytest.fixture
 def conflicts(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many further updates meet a transaction that holds the run's item."""
+    """The number of further updates that conflict with a transaction."""
     to_come, update = [0], cloud.runs.update_item
 
     def held(**arguments: Any) -> Any:

@@ -37,7 +37,7 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def padded(movie_id: int, size: int) -> dict[str, Any]:
-    """A movie whose item has about so many bytes."""
+    """A movie whose item has about this many bytes."""
     return movie_line(movie_id) | {"title": random.Random(movie_id).randbytes(size).hex()}
 
 

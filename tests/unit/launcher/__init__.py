@@ -1,1 +1,1 @@
-"""The launcher: what it checks, what it asks of EMR."""
+"""The launcher: its checks and its requests to EMR."""

@@ -1,4 +1,4 @@
-"""The cluster request: what EMR is asked for, held against botocore's own model of it."""
+"""The cluster request, validated against botocore's service model."""
 
 import json
 import os
@@ -46,7 +46,7 @@ SETTINGS = ClusterSettings(
 
 
 def with_job(**changes: int) -> ClusterSettings:
-    """The settings with other settings of the job."""
+    """Return the settings with some settings of the job changed."""
     return replace(SETTINGS, job=msgspec.structs.replace(SETTINGS.job, **changes))
 
 
@@ -146,7 +146,7 @@ def test_the_step_uses_only_the_prefix_of_its_run_and_its_environment() -> None:
 
 
 def settings_of(arguments: list[str]) -> dict[str, str]:
-    """What a step says with --conf."""
+    """Return the --conf settings of a step."""
     given = [after for option, after in pairwise(arguments) if option == "--conf"]
     return dict(each.split("=", 1) for each in given)
 
@@ -224,7 +224,7 @@ def test_similar_users_are_passed_only_if_they_are_requested() -> None:
 
 def test_a_cluster_is_found_by_name_on_any_page() -> None:
     class Pages:
-        """ListClusters with more than one page."""
+        """ListClusters with several pages."""
 
         def get_paginator(self, name: str) -> "Pages":
             assert name == "list_clusters"

@@ -1,4 +1,4 @@
-"""How the job is sized: for every instance type, driver and executors fit what YARN has."""
+"""The size of the job: driver and executors fit the YARN memory of every instance type."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The launcher: one data set, one run, one cluster, whatever is delivered how often."""
+"""The launcher: one data set, one run, one cluster, however events are delivered."""
 
 import io
 import json
@@ -23,14 +23,14 @@ from tests.unit.conftest import CONTEXT, RATINGS, Cloud, dropped, long_ago
 
 
 def deliver(trigger: dict) -> list[str]:
-    """Run the launcher; returns the ids of the messages that are to come back."""
+    """Run the launcher; returns the ids of the messages to redeliver."""
     answer = launcher.lambda_handler(trigger, CONTEXT)
     return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
 
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """After how many seconds the launcher has its messages come back."""
+    """The delays, in seconds, that the launcher sets for its messages."""
     asked: list[int] = []
 
     def note(*, VisibilityTimeout: int, **_: str) -> None:  # noqa: N803
@@ -41,7 +41,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def redelivered(trigger: dict, deliveries: int) -> dict:
-    """The launcher's event when its message is delivered once more."""
+    """The launcher's event with a number of deliveries."""
     trigger["Records"][0]["attributes"]["ApproximateReceiveCount"] = str(deliveries)
     return trigger
 
@@ -59,7 +59,7 @@ def test_a_dropped_folder_launches_its_cluster(cloud: Cloud) -> None:
 
 
 def test_a_folder_name_that_looks_url_encoded_is_not_decoded(cloud: Cloud) -> None:
-    """EventBridge's events of S3 have the key as it is; S3's own notifications encode it."""
+    """EventBridge events have the plain key; S3 event notifications have it URL-encoded."""
     assert deliver(cloud.drop("my c++ films %41")) == []
 
     (run,) = cloud.all_runs()
@@ -114,7 +114,7 @@ def test_a_redelivered_event_launches_no_second_cluster(cloud: Cloud) -> None:
     assert len(cloud.clusters()) == len(cloud.all_runs()) == 1
 
 
-def second_cluster_asked(run_id: str) -> dict:
+def second_cluster_requested(run_id: str) -> dict:
     """The launcher's event for a run whose first cluster failed to start."""
     trigger = dropped("ml/ratings.dat")
     trigger["Records"][0]["body"] = json.dumps({"second_cluster": run_id})
@@ -136,7 +136,7 @@ def test_a_run_gets_its_second_cluster_and_no_third_however_often_it_is_requeste
 ) -> None:
     first = failed_to_start(cloud)
     for _ in range(3):
-        assert deliver(second_cluster_asked(first["run_id"])) == []
+        assert deliver(second_cluster_requested(first["run_id"])) == []
         assert deliver(dropped("ml/movies.dat")) == []
     (run,) = cloud.all_runs()
     assert run["state"] == "STARTING"
@@ -162,9 +162,9 @@ def test_a_second_cluster_whose_response_was_lost_is_found(
 
     with monkeypatch.context() as patched:
         patched.setattr(launcher.emr_once, "run_job_flow", lost)
-        assert deliver(second_cluster_asked(run["run_id"])) != []
+        assert deliver(second_cluster_requested(run["run_id"])) != []
     with freeze_time(datetime.now(UTC) + timedelta(minutes=5)):
-        assert deliver(second_cluster_asked(run["run_id"])) == []
+        assert deliver(second_cluster_requested(run["run_id"])) == []
     assert len(cloud.clusters()) == 2
     (now,) = cloud.all_runs()
     assert now["state"] == "STARTING"
@@ -525,9 +525,9 @@ def test_the_sample_event_names_a_data_file() -> None:
 
 
 class KilledError(BaseException):
-    """Stands for the end of the process: nothing catches it."""
+    """The end of the process; not an Exception, so nothing catches it."""
 
 
 def dies(*_: object) -> None:
-    """Do what a killed process does."""
+    """End like a killed process."""
     raise KilledError

@@ -1,4 +1,4 @@
-"""The intake check: hopeless files are told from good ones by samples alone."""
+"""The intake check: samples are enough to find unusable files."""
 
 import pytest
 from hypothesis import given

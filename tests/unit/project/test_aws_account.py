@@ -19,7 +19,7 @@ FILMS, OTHER = "similar-titles-0a1b2c3d", "similar-titles-0a1b2c3d4"
 
 
 class Clock:
-    """The time that is waited for; nobody waits."""
+    """A clock that replaces waiting."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -112,7 +112,7 @@ def test_an_api_that_does_not_answer_yet_has_no_run_yet(
 
 @pytest.fixture
 def remains(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """An account with everything that two stacks of like names may leave."""
+    """An account with everything that two stacks with similar names may leave."""
     with mock_aws():
         real = boto3.client
         emr = real("emr")
@@ -127,7 +127,7 @@ def remains(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
 
 
 def left_by(name: str) -> dict[str, str]:
-    """Make what a stack may leave; returns ids that AWS gives, by kind."""
+    """Create what a stack may leave behind; returns the ids by kind."""
     region = {"LocationConstraint": "eu-central-1"}
     boto3.client("s3").create_bucket(
         Bucket=f"{name}-resultsbucket-1x", CreateBucketConfiguration=region

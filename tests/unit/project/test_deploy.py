@@ -1,4 +1,4 @@
-"""`make deploy` can be run again: without changes, and after an upload that broke.
+"""`make deploy` can be repeated: without changes, and after a failed upload.
 
 SAM and the upload are played by two programs in a copy of the project's folder; make and
 samconfig.toml are the project's own.
@@ -38,7 +38,7 @@ pathlib.Path("uploaded").touch()
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder in which `make deploy` runs as in the project's."""
+    """A folder in which `make deploy` runs as in the project."""
     for name in ("Makefile", "samconfig.toml"):
         shutil.copy(ROOT / name, tmp_path)
     python = shutil.which("python3")

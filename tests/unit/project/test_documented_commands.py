@@ -1,4 +1,4 @@
-"""Every command that the documents or the programs tell people to run is one that there is.
+"""Every command in the documents and in messages exists.
 
 Nothing is run: make's targets are looked up, the operator's command line parses, and what is for
 the AWS CLI is held against botocore's models, from which that CLI is made.
@@ -59,7 +59,7 @@ def commands(path: Path) -> Iterator[str]:
 
 
 def messages(source: str) -> Iterator[str]:
-    """The strings of a program; what is filled into them is called X."""
+    """The strings of a program, with X for the parts that are filled in."""
     tree = ast.parse(source)
     joined = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
     pieces_of = {id(each) for node in joined for each in node.values}
@@ -74,7 +74,7 @@ def messages(source: str) -> Iterator[str]:
 
 
 def pieces(line: str) -> Iterator[str]:
-    """The commands of a line of shell, without its comment; what is filled in is called X."""
+    """The commands in a line of shell, with X for the parts that are filled in."""
     line = re.sub(r"\$\([^()]*\)", "X", re.sub(r"(^|\s)#.*", "", line))
     for piece in re.split(r"&&|\|\||;| \| ", line):
         if re.match(r"(make|aws|(\./)?similar-titles) ", piece.strip()):
@@ -82,7 +82,7 @@ def pieces(line: str) -> Iterator[str]:
 
 
 def all_of(program: str) -> list[tuple[str, str]]:
-    """The commands of one program, each with the name of the file that has it."""
+    """The commands of one program, each with the name of its file."""
     found = {
         (str(path.relative_to(ROOT)), each)
         for path in [*DOCUMENTS, *PROGRAMS]

@@ -1,4 +1,4 @@
-"""The documents keep up with the code: every alarm, reason and parameter has its row."""
+"""The documents match the code: every alarm, reason and parameter has a row."""
 
 import ast
 import re
@@ -10,8 +10,8 @@ from tests.conftest import ROOT
 from tests.unit.conftest import template
 
 CODE = sorted([*(ROOT / "functions").rglob("*.py"), *(ROOT / "spark").rglob("*.py")])
-# Of errors whose words are told to an operator, as a run's reason or as a refusal.
-TOLD = {
+# Errors whose messages operators see, as the reason of a run or as a refusal.
+SHOWN = {
     "BudgetError",
     "ClusterRefusedError",
     "DatasetError",
@@ -27,12 +27,12 @@ FAILING = {"fail", "failed", "abandon"}  # kinds of Action and ClusterEvent that
 
 
 def document(name: str) -> str:
-    """A document's words, without line breaks and backquotes."""
+    """The text of a document without line breaks and backquotes."""
     return " ".join((ROOT / "docs" / name).read_text().replace("`", "").split())
 
 
 def fixed(message: ast.expr | None) -> str | None:
-    """The longest piece of a message that is always the same; None where it has none."""
+    """The longest constant piece of a message, or None."""
     match message:
         case ast.Constant(value=str(text)):
             pieces = [text]
@@ -43,12 +43,12 @@ def fixed(message: ast.expr | None) -> str | None:
     return " ".join(max(map(str, pieces), key=len).replace("`", "").split())
 
 
-def told(node: ast.AST) -> list[ast.expr | None]:
-    """The messages in one node of the code, if it is one that tells an operator."""
+def shown(node: ast.AST) -> list[ast.expr | None]:
+    """The messages to operators in one node of the code."""
     match node:
-        case ast.Raise(exc=ast.Call(func=ast.Name(id=name), args=[message, *_])) if name in TOLD:
+        case ast.Raise(exc=ast.Call(func=ast.Name(id=name), args=[message, *_])) if name in SHOWN:
             return [message]
-        case ast.ClassDef(name=name) if name in TOLD:
+        case ast.ClassDef(name=name) if name in SHOWN:
             return [
                 call.args[0]
                 for call in ast.walk(node)
@@ -66,10 +66,10 @@ def told(node: ast.AST) -> list[ast.expr | None]:
 
 
 def messages() -> Iterator[str]:
-    """What stays the same of everything that an operator may be told."""
+    """The constant pieces of all messages to operators."""
     for path in CODE:
         for node in ast.walk(ast.parse(path.read_text())):
-            yield from filter(None, map(fixed, told(node)))
+            yield from filter(None, map(fixed, shown(node)))
 
 
 @pytest.mark.parametrize("message", sorted(set(messages())))

@@ -1,4 +1,4 @@
-"""The template as CloudFormation gets it: no circle, no name twice in an account, no idle right."""
+"""The transformed template: no cycles, no shared names, no unused permissions."""
 
 import ast
 import logging
@@ -35,7 +35,7 @@ USES = {
 
 @cache
 def transformed(**parameters: str) -> dict[str, Any]:
-    """The template after SAM's transform, which makes more resources of it."""
+    """The template after SAM's transform."""
     fragment = yaml_parse(TEXT)
     fragment["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
@@ -44,7 +44,7 @@ def transformed(**parameters: str) -> dict[str, Any]:
 
 
 def references(value: Any) -> Iterator[str]:
-    """The logical ids that a piece of the template refers to."""
+    """The logical ids that a part of the template refers to."""
     match value:
         case {"Ref": name}:
             yield name
@@ -198,7 +198,7 @@ def test_the_index_is_loaded_by_few_functions_at_once() -> None:
 
 
 class Code:
-    """What the modules in functions/ call, as far as their text tells."""
+    """The calls in the modules of functions/, found in their source."""
 
     def __init__(self) -> None:
         root = ROOT / "functions"
@@ -243,7 +243,7 @@ class Code:
         }
 
     def calls(self, module: str) -> set[str]:
-        """Names of the methods, and what paginators are asked for, that a handler comes to."""
+        """The names of methods and paginated operations that a handler reaches."""
         todo = [key for key in self._functions if key[0] == module]
         seen, called = set(todo), set()
         while todo:
@@ -279,19 +279,19 @@ class Code:
 
 @cache
 def code() -> Code:
-    """All of it, read once."""
+    """The code, read once."""
     return Code()
 
 
 def statements(function: str) -> dict[str, str]:
-    """The statements of a function's policies as they are written, by their Sid."""
+    """The source of a function's policy statements, by Sid."""
     _, _, rest = TEXT.partition(f"\n  {function}Function:\n")
     own = re.split(r"\n  (?=[\w#])", rest)[0]
     return {text.split()[0]: f"            - Sid: {text}" for text in own.split("- Sid: ")[1:]}
 
 
 def idle_rights(function: str) -> list[str]:
-    """Rights of a function that its code does not use, of statements that do not say why."""
+    """Permissions that a function's code does not use, in statements without a comment."""
     called = code().calls(f"{function.lower()}.handler")
     policies = yaml_parse(TEXT)["Resources"][f"{function}Function"]["Properties"]["Policies"]
     written = statements(function)

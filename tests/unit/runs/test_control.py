@@ -1,4 +1,4 @@
-"""Control: back to the run before at once, any finished run live again, any run again."""
+"""Control: roll back at once, make any finished run live again, repeat any run."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def ask(name: str, run_id: str | None = None) -> dict[str, str]:
 
 
 def live_run(cloud: Cloud) -> str:
-    """The run that readers are answered from."""
+    """The live run."""
     pointer = live_pointer.read(cloud.index)
     assert pointer is not None
     assert state_of(cloud, pointer.run_id) == State.LIVE
@@ -181,7 +181,7 @@ def test_an_impossible_command_is_refused_with_the_reason(cloud: Cloud, command:
 
 
 def rerun(cloud: Cloud, run_id: str) -> list[dict[str, Any]]:
-    """Ask for a rerun and deliver it, twice as SQS may; the runs of the table by id."""
+    """Request a rerun and deliver it twice, as SQS may; returns all runs by id."""
     assert "has been requested" in ask("rerun", run_id)["done"]
     (body,) = cloud.messages("LaunchQueue")
     trigger = event("launcher-rerun")

@@ -1,4 +1,4 @@
-"""The indexer: a run becomes live whole and checked, or not at all."""
+"""The indexer: a run goes live complete and checked, or not at all."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -20,19 +20,19 @@ PARTS = [[movie_line(1, 2), movie_line(2, 1)], [movie_line(3)]]
 
 
 def deliver(trigger: dict[str, Any]) -> list[str]:
-    """Run the indexer on its queue's event; returns the messages that are to come back."""
+    """Run the indexer on its queue's event; returns the messages to redeliver."""
     answer = indexer.lambda_handler(trigger, CONTEXT)
     return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
 
 
 def drain(cloud: Cloud) -> None:
-    """Deliver what the indexer sent to itself, until nothing is left."""
+    """Deliver the indexer's messages to itself until none is left."""
     while waiting := cloud.messages("IndexQueue"):
         deliver(messages(*waiting))
 
 
 def start_run(cloud: Cloud, minute: int = 0, state: State = State.RUNNING) -> str:
-    """A run whose cluster computes; later minutes make later runs."""
+    """A run that is computing; later minutes make later runs."""
     now = datetime(2026, 11, 23, 12, minute, tzinfo=UTC)
     run = runs.claim(cloud.runs, f"{minute:064d}", "ml", None, now, timedelta(0))
     assert run is not None
@@ -49,7 +49,7 @@ def finish_run(
     quality: Quality | None = None,
     **manifest: Any,
 ) -> str:
-    """A run that is computed, indexed and offered to the readers."""
+    """A run that is computed and indexed."""
     run_id = start_run(cloud, minute)
     cloud.write_result(run_id, parts, quality, **manifest)
     deliver(manifest_written(run_id))
@@ -58,12 +58,12 @@ def finish_run(
 
 
 def state_of(cloud: Cloud, run_id: str) -> str:
-    """The state that the runs table tells."""
+    """The state in the runs table."""
     return cloud.runs.get_item(Key=runs.run_key(run_id))["Item"]["state"]
 
 
 def movies_of(cloud: Cloud, run_id: str) -> list[int]:
-    """The ids of the movies that the index holds for a run."""
+    """The ids of a run's movies in the index."""
     keys = [item["pk"] for item in cloud.index.scan()["Items"]]
     return sorted(int(key.split("#")[1]) for key in keys if key.startswith(run_id))
 

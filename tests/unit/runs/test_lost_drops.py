@@ -1,4 +1,4 @@
-"""Folders without a run are found in however large a bucket, once, and nothing else is."""
+"""Lost drops: the scan finds each folder without a run once, in a bucket of any size."""
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -22,7 +22,7 @@ FOUND_AFTER = lost_drops.GRACE_PERIOD + timedelta(minutes=1)
 
 
 class Bucket:
-    """S3's listing of some keys.
+    """A bucket that can only be listed.
 
     Attributes:
         keys: all that there are, in S3's order.
@@ -56,7 +56,7 @@ class Bucket:
 
 
 def complete_folders(keys: set[str]) -> set[str]:
-    """The prefixes that hold all files of a format."""
+    """The prefixes with all files of a format."""
     names = defaultdict(set)
     for key in keys:
         prefix, slash, name = key.rpartition("/")
@@ -115,13 +115,13 @@ def test_a_bucket_of_a_hundred_thousand_objects_costs_few_requests(keys: set[str
 
 
 def lose_drop(cloud: Cloud, folder: str) -> None:
-    """Drop a folder of which nobody hears."""
+    """Drop a folder without an event."""
     cloud.put(f"{folder}/ratings.dat", RATINGS)
     cloud.put(f"{folder}/movies.dat", MOVIES)
 
 
 def sweep(cloud: Cloud, after: timedelta) -> int:
-    """Sweep some time from now and let the launcher have what comes of it; returns how much."""
+    """Sweep after a time and deliver the messages to the launcher; returns their number."""
     with freeze_time(datetime.now(UTC) + after):
         sweeper.lambda_handler(event("sweeper-schedule"), CONTEXT)
         messages = cloud.messages("LaunchQueue")

@@ -1,4 +1,4 @@
-"""The monitor: what EMR says moves a run forward, and only forward."""
+"""The monitor: EMR events move a run forward, and only forward."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ RUN_ID = "20261123T120500000Z-5f2a9c01"
 
 @pytest.fixture(autouse=True)
 def run(cloud: Cloud) -> None:
-    """The run that the sample events speak of, with its cluster starting."""
+    """The run of the sample events; its cluster is starting."""
     now = datetime(2026, 11, 23, 12, 5, tzinfo=UTC)
     made = runs.claim(cloud.runs, "5f2a9c01" + "0" * 56, "ml", None, now, timedelta(0))
     assert made is not None
@@ -32,7 +32,7 @@ def run(cloud: Cloud) -> None:
 
 @pytest.fixture(autouse=True)
 def emr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    """EMR as the monitor asks it; it knows of no step but what a test adds."""
+    """EMR as the monitor uses it; tests add its steps."""
     client = boto3.client("emr")
     with Stubber(client) as answers:
         monkeypatch.setattr(monitor, "emr", client)
@@ -41,7 +41,7 @@ def emr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
 
 
 def after(cloud: Cloud, *names: str) -> dict[str, Any]:
-    """The run after some of the sample events."""
+    """Return the run after some of the sample events."""
     for name in names:
         monitor.lambda_handler(event(name), CONTEXT)
     return cloud.runs.get_item(Key=runs.run_key(RUN_ID))["Item"]
@@ -104,7 +104,7 @@ def test_a_cluster_that_dies_after_its_result_is_complete_does_not_fail_the_run(
 
 @pytest.fixture
 def never_ready(emr: Stubber) -> Callable[[str], None]:
-    """Have EMR say of a cluster that it never had its nodes."""
+    """Make EMR report a cluster that never had its nodes."""
     created = {"CreationDateTime": datetime(2026, 11, 23, 12, 5, tzinfo=UTC)}
 
     def say(cluster_id: str = "j-1ABCDEFGHIJKL") -> None:
@@ -136,7 +136,7 @@ def test_a_lost_primary_node_fails_a_running_run_in_any_order_of_events(
 
 
 def cluster_failed(code: str, cluster_id: str = "j-1ABCDEFGHIJKL") -> dict[str, Any]:
-    """EMR's event of a cluster that has failed for a reason of this code."""
+    """The event of a cluster that failed with a reason code."""
     failed = event("monitor-cluster-failed")
     reason = json.dumps({"code": code, "message": "because"})
     failed["detail"] |= {"stateChangeReason": reason, "clusterId": cluster_id}
@@ -144,7 +144,7 @@ def cluster_failed(code: str, cluster_id: str = "j-1ABCDEFGHIJKL") -> dict[str, 
 
 
 def step_cancelled() -> dict[str, Any]:
-    """EMR's event of a step whose cluster is about to end."""
+    """The event of a step whose cluster is about to end."""
     cancelled = event("monitor-step-failed")
     cancelled["detail"]["state"] = "CANCELLED"
     return cancelled

@@ -1,4 +1,4 @@
-"""The notifier: people hear once of each run that goes live or fails, with what to do."""
+"""The notifier: one message for each run that goes live or fails, with what to do."""
 
 import json
 from typing import Any
@@ -14,15 +14,15 @@ RUN: dict[str, Any] = {"run_id": "20261123T120500000Z-5f2a9c01", "folder": "ml",
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What people are told."""
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The messages that people receive."""
     messages: list[dict[str, Any]] = []
     monkeypatch.setattr(notifier.sns, "publish", lambda **message: messages.append(message))
     return messages
 
 
 def changed(old: str | None, new: str) -> dict[str, Any]:
-    """The event of a run that changed its state."""
+    """The stream event of a run that changed state."""
     trigger = event("notifier-run-live")
     change = trigger["Records"][0]["dynamodb"]
     change["NewImage"]["state"]["S"] = new
@@ -33,9 +33,9 @@ def changed(old: str | None, new: str) -> dict[str, Any]:
     return trigger
 
 
-def test_the_message_of_a_live_run_has_its_figures(told: list) -> None:
+def test_the_message_of_a_live_run_has_its_figures(sent: list) -> None:
     assert notifier.lambda_handler(event("notifier-run-live"), CONTEXT)["batchItemFailures"] == []
-    (message,) = told
+    (message,) = sent
     assert message["TopicArn"] == notifier.topic
     assert message["Subject"] == "similar-titles: LIVE ml-10M100K"
     assert "10,000,054 ratings, 22,245,920 pairs" in message["Message"]
@@ -56,26 +56,26 @@ def test_the_message_of_a_live_run_has_its_figures(told: list) -> None:
     ],
 )
 def test_only_a_change_to_live_or_failed_sends_a_message(
-    told: list, old: str | None, new: str, count: int
+    sent: list, old: str | None, new: str, count: int
 ) -> None:
     notifier.lambda_handler(changed(old, new), CONTEXT)
-    assert len(told) == count
+    assert len(sent) == count
 
 
-def test_the_claim_of_a_data_set_is_not_a_run(told: list) -> None:
+def test_the_claim_of_a_data_set_is_not_a_run(sent: list) -> None:
     trigger = changed(None, "FAILED")
     trigger["Records"][0]["dynamodb"]["NewImage"]["pk"]["S"] = "DATASET"
     notifier.lambda_handler(trigger, CONTEXT)
-    assert told == []
+    assert sent == []
 
 
 def test_metrics_count_runs_by_state_and_what_went_live(
-    told: list, capsys: pytest.CaptureFixture
+    sent: list, capsys: pytest.CaptureFixture
 ) -> None:
     notifier.lambda_handler(event("notifier-run-live"), CONTEXT)
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
     assert (line["RunsLive"], line["TitlesIndexed"], line["RowsRejected"]) == ([1], [10681], [0])
-    assert len(told) == 1
+    assert len(sent) == 1
 
 
 def test_a_message_that_could_not_be_sent_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:

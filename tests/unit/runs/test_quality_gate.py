@@ -1,4 +1,4 @@
-"""The gate: a run worse than the live one is held back with the figures, until somebody asks."""
+"""The quality gate: a run worse than the live one is held back until an operator promotes it."""
 
 import json
 from dataclasses import replace

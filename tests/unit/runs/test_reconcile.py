@@ -1,4 +1,4 @@
-"""The sweep: what is lost is found, what nobody needs is ended, what is well is left alone."""
+"""The sweep's decisions: repair lost events, terminate useless clusters, leave the rest alone."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -28,7 +28,7 @@ STATES = ["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING", "TER
 def run(
     state: State, idle: timedelta = MINUTE, run_id: str = "r", since: timedelta | None = None
 ) -> runs.Run:
-    """A run that was last changed some time ago, and is in its state since then or longer."""
+    """A run that was last updated some time ago and has been in its state at least as long."""
     entered = runs.format_time(NOW - (since or idle))
     return {
         "run_id": run_id,
@@ -53,7 +53,7 @@ def cluster(
     )
 
 
-def swept(
+def decisions(
     run: runs.Run | None,
     cluster: Cluster | None,
     with_result: bool = False,
@@ -70,15 +70,15 @@ def swept(
 
 def kinds(*arguments: object, **named: object) -> list[str]:
     """Kinds of the actions."""
-    return [kind for kind, _ in swept(*arguments, **named)]
+    return [kind for kind, _ in decisions(*arguments, **named)]
 
 
 @pytest.mark.parametrize("state", [State.LAUNCHING, State.STARTING, State.RUNNING])
 def test_an_overdue_cluster_is_terminated_and_its_run_fails(state: State) -> None:
-    told = swept(run(state), cluster(age=DEADLINE + MINUTE))
-    assert [kind for kind, _ in told] == ["terminate", "fail"]
-    assert "has run for 121 minutes; the limit is 120 (DeadlineMinutes)" in told[0][1]
-    assert told[0][1] == told[1][1]
+    decided = decisions(run(state), cluster(age=DEADLINE + MINUTE))
+    assert [kind for kind, _ in decided] == ["terminate", "fail"]
+    assert "has run for 121 minutes; the limit is 120 (DeadlineMinutes)" in decided[0][1]
+    assert decided[0][1] == decided[1][1]
 
 
 @pytest.mark.parametrize("cluster_state", ["STARTING", "BOOTSTRAPPING"])
@@ -86,10 +86,10 @@ def test_a_cluster_that_waits_too_long_for_its_nodes_is_terminated_with_advice(
     cluster_state: str,
 ) -> None:
     late = cluster(cluster_state, age=START + MINUTE, started_in=None)
-    told = swept(run(State.STARTING), late)
-    assert [kind for kind, _ in told] == ["terminate", "fail"]
-    assert "waited 41 minutes for its nodes; the limit is 40 (StartMinutes)" in told[0][1]
-    assert "choose another AvailabilityZone or InstanceType" in told[1][1]
+    decided = decisions(run(State.STARTING), late)
+    assert [kind for kind, _ in decided] == ["terminate", "fail"]
+    assert "waited 41 minutes for its nodes; the limit is 40 (StartMinutes)" in decided[0][1]
+    assert "choose another AvailabilityZone or InstanceType" in decided[1][1]
     assert kinds(run(State.STARTING), cluster(cluster_state, START, started_in=None)) == []
 
 
@@ -116,7 +116,7 @@ def test_a_failed_start_without_an_event_gets_a_second_cluster_and_no_third(stat
 def test_a_run_whose_step_was_cancelled_on_an_interactive_cluster_fails() -> None:
     waiting = cluster("WAITING", age=GRACE_PERIOD * 3, interactive=True)
     assert kinds(run(State.RUNNING, idle=GRACE_PERIOD), waiting) == []
-    ((kind, reason),) = swept(run(State.RUNNING, idle=GRACE_PERIOD + MINUTE), waiting)
+    ((kind, reason),) = decisions(run(State.RUNNING, idle=GRACE_PERIOD + MINUTE), waiting)
     assert kind == "fail"
     assert "was the step cancelled?" in reason
 
@@ -145,8 +145,8 @@ def test_a_hanging_step_is_terminated_even_on_an_interactive_cluster() -> None:
 
 
 def test_a_run_whose_cluster_ended_without_an_event_fails_with_the_reason() -> None:
-    (told,) = swept(run(State.RUNNING), cluster("TERMINATED_WITH_ERRORS"))
-    assert told == (
+    (decided,) = decisions(run(State.RUNNING), cluster("TERMINATED_WITH_ERRORS"))
+    assert decided == (
         "fail",
         "the cluster TERMINATED_WITH_ERRORS: WHY: because; its event was lost",
     )
@@ -167,7 +167,7 @@ def test_a_running_cluster_makes_its_run_running() -> None:
 @pytest.mark.parametrize("state", [State.CHECKING, State.LAUNCHING])
 def test_a_run_whose_launcher_did_not_finish_fails(state: State) -> None:
     assert kinds(run(state, idle=GRACE_PERIOD), None) == []
-    ((kind, reason),) = swept(run(state, idle=GRACE_PERIOD * 3), None)
+    ((kind, reason),) = decisions(run(state, idle=GRACE_PERIOD * 3), None)
     assert kind == "fail"
     assert "drop the folder again" in reason
 
@@ -182,28 +182,28 @@ def test_a_run_whose_launcher_did_not_finish_fails(state: State) -> None:
 def test_no_cluster_outlives_its_deadline_and_no_ended_cluster_is_terminated(
     state: State, idle: timedelta, cluster_state: str, age: timedelta, with_result: bool
 ) -> None:
-    told = kinds(run(state, idle), cluster(cluster_state, age), with_result=with_result)
+    decided = kinds(run(state, idle), cluster(cluster_state, age), with_result=with_result)
     alive = cluster_state in STATES[:4]
     if alive and age > DEADLINE:
-        assert "terminate" in told
+        assert "terminate" in decided
     if not alive:
-        assert "terminate" not in told
-    assert told.count("fail") + told.count("index") <= 1
+        assert "terminate" not in decided
+    assert decided.count("fail") + decided.count("index") <= 1
     if state in FINAL:
-        assert set(told) <= {"terminate"}
+        assert set(decided) <= {"terminate"}
 
 
 def test_a_result_that_cannot_be_indexed_is_retried_and_finally_given_up() -> None:
-    def after(idle: timedelta, since: timedelta, told: int = MAX_INDEX_ATTEMPTS) -> list[str]:
-        waiting = run(State.INDEXING, idle, since=since) | {"index_attempts": told}
+    def after(idle: timedelta, since: timedelta, attempts: int = MAX_INDEX_ATTEMPTS) -> list[str]:
+        waiting = run(State.INDEXING, idle, since=since) | {"index_attempts": attempts}
         return kinds(waiting, None, with_result=True)
 
     assert after(MINUTE, since=timedelta(hours=5)) == []
     assert after(GRACE_PERIOD + MINUTE, since=timedelta(hours=5)) == ["index"]
     assert after(MINUTE, since=INDEXING_LIMIT + MINUTE) == ["abandon"]
     # No sweep came round for hours, as where its own rights were taken away.
-    assert after(INDEXING_LIMIT, since=INDEXING_LIMIT + MINUTE, told=0) == ["index"]
-    assert after(MINUTE, since=INDEXING_LIMIT * 2, told=MAX_INDEX_ATTEMPTS - 1) == []
+    assert after(INDEXING_LIMIT, since=INDEXING_LIMIT + MINUTE, attempts=0) == ["index"]
+    assert after(MINUTE, since=INDEXING_LIMIT * 2, attempts=MAX_INDEX_ATTEMPTS - 1) == []
 
 
 def test_a_run_in_indexing_without_its_manifest_is_still_handled() -> None:

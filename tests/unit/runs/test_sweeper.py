@@ -1,4 +1,4 @@
-"""The sweeper: it sees the clusters there are, ends what the sweep says, and tells of it."""
+"""The sweeper: finds the clusters, carries out the decisions, and sends messages."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -19,8 +19,8 @@ from tests.unit.runs.test_indexer import PARTS, deliver, drain, finish_run, movi
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What people are told."""
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The messages that people receive."""
     messages: list[dict[str, Any]] = []
     monkeypatch.setattr(sweeper.sns, "publish", lambda **message: messages.append(message))
     return messages
@@ -34,7 +34,7 @@ def run(cloud: Cloud) -> runs.Run:
 
 
 def sweep(after: timedelta = timedelta(0)) -> None:
-    """Sweep, some time from now."""
+    """Sweep after a time."""
     with freeze_time(datetime.now(UTC) + after):
         sweeper.lambda_handler(event("sweeper-schedule"), CONTEXT)
 
@@ -43,17 +43,17 @@ def state_of(cloud: Cloud, run: runs.Run) -> dict[str, Any]:
     return cloud.runs.get_item(Key=runs.run_key(run["run_id"]))["Item"]
 
 
-def test_healthy_runs_are_left_alone(cloud: Cloud, run: runs.Run, told: list) -> None:
+def test_healthy_runs_are_left_alone(cloud: Cloud, run: runs.Run, sent: list) -> None:
     sweep()
     assert state_of(cloud, run)["state"] == State.STARTING
     assert cloud.emr.describe_cluster(ClusterId=run["cluster_id"])["Cluster"]["Status"][
         "State"
     ] not in {"TERMINATED", "TERMINATING"}
-    assert told == []
+    assert sent == []
 
 
 def test_an_overdue_cluster_is_terminated_with_a_message_and_its_run_fails(
-    cloud: Cloud, run: runs.Run, told: list
+    cloud: Cloud, run: runs.Run, sent: list
 ) -> None:
     sweep(after=timedelta(hours=3))
     ended = cloud.emr.describe_cluster(ClusterId=run["cluster_id"])["Cluster"]
@@ -61,15 +61,15 @@ def test_an_overdue_cluster_is_terminated_with_a_message_and_its_run_fails(
     after = state_of(cloud, run)
     assert after["state"] == State.FAILED
     assert "minutes for its nodes" in after["reason"] or "the limit is" in after["reason"]
-    (message,) = told
+    (message,) = sent
     assert message["Subject"] == f"similar-titles: SWEPT {run['run_id']}"
 
     sweep(after=timedelta(hours=4))
-    assert len(told) == 1
+    assert len(sent) == 1
 
 
 def test_a_cluster_that_cannot_be_ended_keeps_nothing_else_from_being_done(
-    cloud: Cloud, run: runs.Run, told: list
+    cloud: Cloud, run: runs.Run, sent: list
 ) -> None:
     launcher.lambda_handler(cloud.drop("other"), CONTEXT)
     protected, other = sorted(cloud.all_runs(), key=lambda each: each["cluster_id"])
@@ -77,16 +77,16 @@ def test_a_cluster_that_cannot_be_ended_keeps_nothing_else_from_being_done(
     cloud.emr.set_termination_protection(
         JobFlowIds=[protected["cluster_id"]], TerminationProtected=True
     )
-    with pytest.raises(ClientError, match="protected"):  # an alarm tells of it
+    with pytest.raises(ClientError, match="protected"):  # an alarm reports it
         sweep(after=timedelta(hours=3))
     for each in (protected, other):
         assert state_of(cloud, each)["state"] == State.FAILED
     ended = cloud.emr.describe_cluster(ClusterId=other["cluster_id"])["Cluster"]
     assert ended["Status"]["State"] in {"TERMINATED", "TERMINATING"}
-    assert [message["Subject"] for message in told] == [f"similar-titles: SWEPT {other['run_id']}"]
+    assert [message["Subject"] for message in sent] == [f"similar-titles: SWEPT {other['run_id']}"]
 
 
-def test_clusters_of_other_stacks_are_not_touched(cloud: Cloud, told: list) -> None:
+def test_clusters_of_other_stacks_are_not_touched(cloud: Cloud, sent: list) -> None:
     for name, tag in (("other-20261123T120500000Z-5f2a9c01", "similar-titles"),
                       ("similar-titles-20261123T120500000Z-5f2a9c01", "another")):  # fmt: skip
         cloud.emr.run_job_flow(
@@ -99,11 +99,11 @@ def test_clusters_of_other_stacks_are_not_touched(cloud: Cloud, told: list) -> N
     sweep(after=timedelta(hours=9))
     states = [each["Status"]["State"] for each in cloud.clusters()]
     assert not {"TERMINATED", "TERMINATING"} & set(states)
-    assert told == []
+    assert sent == []
 
 
 def test_a_result_whose_event_was_lost_is_sent_to_the_indexer(
-    cloud: Cloud, run: runs.Run, told: list
+    cloud: Cloud, run: runs.Run, sent: list
 ) -> None:
     cloud.write_result(run["run_id"], [[movie_line(1, 2)]])
     cloud.emr.terminate_job_flows(JobFlowIds=[run["cluster_id"]])
@@ -111,11 +111,11 @@ def test_a_result_whose_event_was_lost_is_sent_to_the_indexer(
     (message,) = cloud.messages("IndexQueue")
     assert message["detail"]["object"]["key"] == f"runs/{run['run_id']}/manifest.json"
     assert state_of(cloud, run)["state"] == State.STARTING
-    assert told == []
+    assert sent == []
 
 
 def test_an_unindexed_result_is_sent_to_the_indexer_every_half_hour_and_then_given_up(
-    cloud: Cloud, told: list
+    cloud: Cloud, sent: list
 ) -> None:
     run_id = start_run(cloud)
     cloud.write_result(run_id, [[movie_line(1, 2)], [movie_line(2, 1)]])
@@ -136,12 +136,12 @@ def test_an_unindexed_result_is_sent_to_the_indexer_every_half_hour_and_then_giv
     assert runs.get(cloud.runs, run_id)["state"] == State.FAILED
     drain(cloud)
     assert movies_of(cloud, run_id) == []
-    assert told == []
+    assert sent == []
 
 
 @pytest.mark.parametrize("lost", [1, 2])
 def test_items_whose_removal_was_lost_are_finally_removed(
-    cloud: Cloud, told: list, lost: int
+    cloud: Cloud, sent: list, lost: int
 ) -> None:
     first, second = finish_run(cloud, 0), finish_run(cloud, 1)
     third = start_run(cloud, 2)
@@ -159,10 +159,10 @@ def test_items_whose_removal_was_lost_are_finally_removed(
     assert movies_of(cloud, second) == movies_of(cloud, third) == [1, 2, 3]
     sweep(after=timedelta(hours=2))
     assert cloud.messages("IndexQueue") == [], "what is done is not done again"
-    assert told == []
+    assert sent == []
 
 
-def test_items_without_a_manifest_are_given_up(cloud: Cloud, told: list) -> None:
+def test_items_without_a_manifest_are_given_up(cloud: Cloud, sent: list) -> None:
     first, _ = finish_run(cloud, 0), finish_run(cloud, 1)
     finish_run(cloud, 2)
     runs.set_attributes(cloud.runs, first, in_index=True)  # as if its removal had been lost
@@ -171,11 +171,11 @@ def test_items_without_a_manifest_are_given_up(cloud: Cloud, told: list) -> None
     drain(cloud)
     sweep(after=timedelta(hours=2))
     assert cloud.messages("IndexQueue") == []
-    assert told == []
+    assert sent == []
 
 
 def test_a_cluster_whose_events_were_lost_still_yields_the_jobs_reason_and_the_cost(
-    cloud: Cloud, run: runs.Run, told: list
+    cloud: Cloud, run: runs.Run, sent: list
 ) -> None:
     failure = {"error": "DatasetError", "message": "ratings.dat has no good line", "report": []}
     cloud.put(f"runs/{run['run_id']}/failure.json", json.dumps(failure), "results")
@@ -184,10 +184,10 @@ def test_a_cluster_whose_events_were_lost_still_yields_the_jobs_reason_and_the_c
     after = state_of(cloud, run)
     assert (after["state"], after["reason"]) == (State.FAILED, "ratings.dat has no good line")
     assert after["actual_cost"]["node_hours"] > 0
-    assert told == []
+    assert sent == []
 
 
-@pytest.mark.usefixtures("cloud", "told")
+@pytest.mark.usefixtures("cloud", "sent")
 def test_metrics_report_that_no_cluster_was_terminated(capsys: pytest.CaptureFixture) -> None:
     sweep()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
