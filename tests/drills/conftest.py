@@ -1,4 +1,4 @@
-"""What the drills share: notes for docs/reliability.md, and hands that disturb AWS calls."""
+"""Fixtures of the drills: notes for docs/reliability.md, and hooks that disturb AWS calls."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,13 +35,13 @@ def deployed() -> Iterator[LocalCloud]:
 
 @pytest.fixture
 def world(deployed: LocalCloud) -> Iterator[World]:
-    """It in a drill's hands; EMR behaves well again afterwards."""
+    """The same for a drill; EMR is reset afterwards."""
     yield World(deployed)
     deployed.emr.behaviour = Behaviour()
 
 
 def builders(deployed: LocalCloud) -> Cloud:
-    """The unit tests' builders, at work on the deployed cloud's buckets and tables."""
+    """The builders of the unit tests on the deployed cloud's buckets and tables."""
     access, outputs = deployed.access, deployed.outputs
     dynamodb = boto3.resource(
         "dynamodb",
@@ -59,12 +59,12 @@ def builders(deployed: LocalCloud) -> Cloud:
 
 
 class KilledError(BaseException):
-    """The function's process is gone. No Exception: nothing of the function may catch it."""
+    """The process of the function is killed; not an Exception, so the function cannot catch it."""
 
 
 @dataclass
 class Calls:
-    """The AWS calls that were made.
+    """The AWS calls of a block.
 
     Attributes:
         kill_after: the call after which the process is killed, counted from 1; None for none.
@@ -82,7 +82,7 @@ class Calls:
 
 @contextmanager
 def between(hand: Hand) -> Iterator[None]:
-    """Put a hand between a block's functions and AWS.
+    """Hook into the AWS calls of a block.
 
     Args:
         hand: is given an operation's name, its parameters, and what carries it out; returns the
@@ -109,7 +109,7 @@ def between(hand: Hand) -> Iterator[None]:
 
 @contextmanager
 def watched(calls: Calls) -> Iterator[Calls]:
-    """Count the AWS calls of a block, and kill it or have one fail where `calls` says."""
+    """Count the AWS calls of a block, and kill it or fail a call as `calls` says."""
     end = ReadTimeoutError(endpoint_url="by the drill") if calls.survives else KilledError()
 
     def hand(operation: str, _: dict, carry_out: Callable[[], object]) -> object:

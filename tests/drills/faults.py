@@ -1,4 +1,4 @@
-"""AWS that throttles, breaks, is slow or loses its answer: faults on the wire, below the SDK.
+"""AWS that throttles, fails, is slow or loses responses: faults on the wire, below the SDK.
 
 The SDK's own retries see them, as they see real ones; what it waits between them is noted and not
 waited for.
@@ -28,7 +28,7 @@ S3_FAULTS = {"broken": (500, "InternalError"), "slow down": (503, "SlowDown")}
 
 @dataclass
 class Weather:
-    """What goes wrong in a block.
+    """The faults of a block.
 
     Attributes:
         faults: what may go wrong with each service or `service.Operation`.
@@ -48,7 +48,7 @@ class Weather:
     waits: list[float] = field(default_factory=list)
 
     def fault(self, service: str, operation: str) -> Fault | None:
-        """What goes wrong with this request, if anything."""
+        """Return the fault of a request, or None."""
         possible = self.faults.get(f"{service}.{operation}", self.faults.get(service, []))
         if not possible or self.chance.random() >= self.share:
             return None
@@ -58,7 +58,7 @@ class Weather:
 
 @contextmanager
 def weather(now: Weather) -> Iterator[Weather]:
-    """Let it be so while the block lasts."""
+    """Inject the faults while the block runs."""
     answered: Callable = botocore.endpoint.Endpoint._do_get_response
 
     def answer(endpoint: Any, request: Any, operation: Any, context: dict) -> Any:
@@ -81,7 +81,7 @@ def weather(now: Weather) -> Iterator[Weather]:
 
 
 def _refusal(endpoint: Any, request: Any, operation: Any, fault: Fault) -> tuple[Any, dict]:
-    """A refusal as the service words it, and as the SDK reads it."""
+    """An error response as the service sends it and the SDK parses it."""
     if operation.service_model.service_name == "s3":
         status, code = S3_FAULTS[fault]
         body = f"<Error><Code>{code}</Code><Message>by the drill</Message></Error>"

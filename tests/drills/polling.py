@@ -1,4 +1,4 @@
-"""Lambda between the queues and their functions, on queues as the template has them.
+"""Lambda polling the queues for the functions, with the queues' attributes from the template.
 
 The time is the drill's own: a message comes back when its queue or its function said that it does.
 """
@@ -28,7 +28,7 @@ type During = Callable[[int], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Worked:
-    """How a queue was worked off.
+    """The deliveries of a queue.
 
     Attributes:
         delivered: how often a message was handed to the function.
@@ -43,7 +43,7 @@ class Worked:
 
 @dataclass(frozen=True)
 class Poller:
-    """Lambda, as far as it hands messages to functions.
+    """Lambda's polling of queues.
 
     Attributes:
         cloud: where the queues are.
@@ -87,7 +87,7 @@ class Poller:
         return Worked(delivered, back, last - start)
 
     def _invoke(self, queue: str, message: dict[str, Any]) -> bool:
-        """Hand a message to its function; whether it is done with it."""
+        """Deliver a message to its function; returns whether it was processed."""
         record = {
             "messageId": message["MessageId"],
             "receiptHandle": message["ReceiptHandle"],
@@ -102,19 +102,19 @@ class Poller:
         return not answer["batchItemFailures"]
 
     def left(self, queue: str) -> int:
-        """How many messages a queue has, whoever can see them."""
+        """The number of messages in a queue, visible or not."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = self.cloud.sqs.get_queue_attributes(QueueUrl=self.url(queue), AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
 
     def url(self, queue: str) -> str:
-        """A queue's address."""
+        """The URL of a queue."""
         return self.cloud.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
 
 
 @contextmanager
 def polling(cloud: Cloud) -> Iterator[Poller]:
-    """Give a cloud's queues the template's attributes and dead-letter queues, and stop the time."""
+    """Set the queues' attributes and dead-letter queues as in the template, and stop the clock."""
     resources = template()["Resources"]
     for name in FUNCTIONS:
         wanted = resources[name]["Properties"]

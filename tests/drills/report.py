@@ -104,7 +104,7 @@ def link_to(watcher: str) -> str:
 
 
 def gathered(rows: Iterable[Row]) -> list[Row]:
-    """One row for each drill: its injections summed up, what it observed each once."""
+    """One row per drill: the sum of its injections, and each observation once."""
     drills: dict[tuple[str, str], Row] = {}
     for row in rows:
         drill = drills.setdefault((row["module"], row["drill"]), row | {"times": 0, "observed": []})
@@ -115,12 +115,12 @@ def gathered(rows: Iterable[Row]) -> list[Row]:
 
 
 def title(drill: str) -> str:
-    """A drill's name as people read it."""
+    """The name of a drill for people."""
     return drill.removeprefix("test_").replace("_", " ")
 
 
 def cell(text: str) -> str:
-    """A text as a table's cell takes it."""
+    """Escape a text for a table cell."""
     return re.sub(r"\s+", " ", text).replace("|", "\\|")
 
 

@@ -1,4 +1,4 @@
-"""What a request may hold, what a folder may be called, and what may be installed."""
+"""Malformed requests, unusual folder names, and pinned packages."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def asked(
     headers: dict[str, str] | None = None,
     body: str | None = None,
 ) -> dict[str, Any]:
-    """A request as API Gateway hands it over."""
+    """A request as API Gateway passes it on."""
     given = parameters or {}
     return {
         "path": path,
@@ -71,7 +71,7 @@ def asked(
 
 
 def requests() -> list[dict[str, Any]]:
-    """Requests that nobody means well."""
+    """Malicious requests."""
     made = [asked(path) for path in PATHS]
     made += [asked(f"/movies/{odd}{rest}") for odd in ODD for rest in ("", "/similar")]
     made += [asked(f"/runs/{odd}") for odd in ODD]

@@ -1,4 +1,4 @@
-"""Clusters fail, hang and die; what EMR says of them is lost, doubled, late and disordered."""
+"""Clusters fail, hang and die; EMR's events are lost, duplicate, late and out of order."""
 
 import itertools
 import json
@@ -33,7 +33,7 @@ HOUR = timedelta(hours=1)
 
 
 class People:
-    """Who is told: the topic's subscribers, who hear what the runs table's stream brings about.
+    """The subscribers of the topic, who receive what the stream of the runs table causes.
 
     Attributes:
         told: subjects and texts, in order.
@@ -49,7 +49,7 @@ class People:
         self.told.clear()
 
     def look(self) -> None:
-        """Let the stream bring what has changed since the last look."""
+        """Deliver the changes since the last look through the stream."""
         for run in self.cloud.all_runs():
             before = self._seen.get(run["run_id"])
             if run != before:
@@ -57,7 +57,7 @@ class People:
                 notifier.lambda_handler(_changed(before, run), CONTEXT)
 
     def of(self, run_id: str) -> list[str]:
-        """The texts about a run, without those of clusters that the sweep has ended."""
+        """The messages about a run, without those about terminated clusters."""
         return [text for subject, text in self.told if run_id in text and "SWEPT" not in subject]
 
     def _hear(self, **message: str) -> None:
@@ -65,7 +65,7 @@ class People:
 
 
 def _changed(before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:
-    """A change of a run as DynamoDB's stream has it."""
+    """A change of a run as a stream record."""
     serialize = TypeSerializer().serialize
     trigger = event("notifier-run-live")
     change = trigger["Records"][0]["dynamodb"]
@@ -78,12 +78,12 @@ def _changed(before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, 
 
 @pytest.fixture
 def served(cloud: Cloud) -> str:
-    """The run that readers are answered from before anything happens."""
+    """The run that is live before anything happens."""
     return finish_run(cloud)
 
 
 def launch(cloud: Cloud) -> runs.Run:
-    """A run whose cluster starts, with its log's address."""
+    """A run whose cluster is starting, with the location of its log."""
     assert deliver(cloud.drop("ml"))
     run = max(cloud.all_runs(), key=lambda each: each["run_id"])
     assert run["state"] == State.STARTING
@@ -93,7 +93,7 @@ def launch(cloud: Cloud) -> runs.Run:
 
 @pytest.fixture
 def launched(cloud: Cloud, served: str) -> runs.Run:  # noqa: ARG001
-    """See `launch`; it is later than the run that is served."""
+    """See `launch`; the run is later than the live one."""
     return launch(cloud)
 
 
@@ -122,28 +122,28 @@ def news(run: runs.Run, name: str, says: str | None = None) -> dict[str, Any]:
 
 
 def tell(people: People, some: Sequence[dict[str, Any]]) -> None:
-    """Let EMR's news come, in this order; after each the stream brings what has changed."""
+    """Deliver EMR's events in this order; after each, the stream delivers the changes."""
     for each in some:
         monitor.lambda_handler(each, CONTEXT)
         people.look()
 
 
 def sweep(people: People, after: timedelta) -> None:
-    """Let the schedule come round some time from now."""
+    """Run the sweep after a time."""
     with freeze_time(datetime.now(UTC) + after):
         sweeper.lambda_handler(event("sweeper-schedule"), CONTEXT)
     people.look()
 
 
 def current(cloud: Cloud, run: runs.Run) -> runs.Run:
-    """A run as the table has it now."""
+    """The run as it is in the table now."""
     now = runs.get(cloud.runs, run["run_id"])
     assert now is not None
     return now
 
 
 def end(cloud: Cloud, run: runs.Run, words: str | None) -> None:
-    """A run's cluster has ended, and perhaps its job has left words."""
+    """End a run's cluster, with or without a failure message of the job."""
     if words:
         left = json.dumps({"error": "DatasetError", "message": words, "report": []})
         cloud.put(f"runs/{run['run_id']}/failure.json", left, "results")
@@ -151,13 +151,13 @@ def end(cloud: Cloud, run: runs.Run, words: str | None) -> None:
 
 
 def is_ended(cloud: Cloud, run: runs.Run) -> bool:
-    """Whether a run's cluster costs nothing any more."""
+    """Whether a run's cluster no longer costs anything."""
     found = cloud.emr.describe_cluster(ClusterId=run["cluster_id"])["Cluster"]
     return found["Status"]["State"] in ENDED
 
 
 def answers_from(cloud: Cloud) -> tuple[str, list[int]]:
-    """The run that readers are answered from, and those of its movies 1 to 3 that are there."""
+    """The live run, and which of its movies 1 to 3 are in the index."""
     pointer = live_pointer.read(cloud.index)
     assert pointer is not None
     items = (
@@ -167,7 +167,7 @@ def answers_from(cloud: Cloud) -> tuple[str, list[int]]:
 
 
 def check_failed(people: People, run: runs.Run, served: str, *reasons: str) -> None:
-    """See that a run failed for one of some reasons, told once, and that nothing else changed."""
+    """Check that a run failed with a reason and one message, and that nothing else changed."""
     cloud = people.cloud
     after = current(cloud, run)
     assert after["state"] == State.FAILED
@@ -193,7 +193,7 @@ SAYS = {"step-failed": OUT_OF_MEMORY, "cluster-failed": PRIMARY_LOST}
 
 
 def orders(events: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """All different orders of some events, each of which comes twice."""
+    """All orders of some events, each of which arrives twice."""
     yield from sorted(set(itertools.permutations(events * 2)))
 
 
@@ -234,7 +234,7 @@ def test_a_cluster_that_fails_fails_its_run_whatever_the_order_of_the_news(
 
 
 class NeverReady(emr_models.Cluster):
-    """A cluster that has failed to start; moto's have their nodes at once, and no reason's code."""
+    """A cluster that failed to start; moto's clusters get their nodes at once and have no code."""
 
     @property
     def status(self) -> dict[str, Any]:
@@ -256,7 +256,7 @@ def never_ready(cloud: Cloud, cluster_id: str) -> None:
 
 
 def ask_launcher(people: People, after: timedelta) -> None:
-    """Bring the launcher what waits for it, each message twice, some time from now."""
+    """Deliver the waiting messages to the launcher after a time, each twice."""
     for message in people.cloud.messages("LaunchQueue"):
         trigger = event("launcher-dataset-dropped")
         trigger["Records"][0]["body"] = json.dumps(message)

@@ -1,4 +1,4 @@
-"""Functions are killed at every single AWS call, then their messages come again."""
+"""Functions are killed at every AWS call, then their messages are redelivered."""
 
 import json
 from contextlib import nullcontext
@@ -105,7 +105,7 @@ def test_a_launcher_that_fails_at_any_call_goes_on_and_buys_one_cluster(
 
 
 def deliver_until_done(there: Cloud, calls: Calls, first: dict[str, Any]) -> None:
-    """Work off the indexer's queue: what was being worked on at a kill comes again, last."""
+    """Process the indexer's queue; after a kill the current message is redelivered last."""
     waiting = list(first["Records"])
     while waiting:
         record = waiting.pop(0)
@@ -119,7 +119,7 @@ def deliver_until_done(there: Cloud, calls: Calls, first: dict[str, Any]) -> Non
 
 
 def fate_of_an_index(calls: Calls) -> None:
-    """Index a third run with a kill: it is live and whole, and of the first nothing is left."""
+    """Index a third run with a kill: it is live and complete, and the first run is removed."""
     with account() as there:
         first, second = finish_run(there, 0, PARTS), finish_run(there, 1, PARTS)
         third = start_run(there, 2)
@@ -156,7 +156,7 @@ def test_an_indexer_killed_at_any_call_leaves_a_whole_index_and_no_orphans(
 
 
 def fate_of_a_command(calls: Calls, command: str) -> None:
-    """Ask for a command with a kill, then again where it is not done: it is done once."""
+    """Run a command with a kill, and repeat it if it had no effect: it takes effect once."""
     with account() as there:
         first, second, third = (finish_run(there, minute, PARTS) for minute in range(3))
         wanted = {"rollback": second, "promote": first, "rebuild": third}[command]

@@ -1,4 +1,4 @@
-"""Events come doubled, late and disordered, while folders arrive, change and vanish."""
+"""Events are duplicate, late and out of order, while folders arrive, change and vanish."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -23,13 +23,13 @@ OTHER_RATINGS = RATINGS + "99::1::3::978300760\n"
 
 
 def deliver(trigger: dict[str, Any]) -> bool:
-    """Run the launcher on one message; whether it is done with it."""
+    """Run the launcher on one message; returns whether it was processed."""
     return not launcher.lambda_handler(trigger, CONTEXT)["batchItemFailures"]
 
 
 @pytest.fixture
 def settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The launcher waits for folders to settle, as it does when it is deployed."""
+    """Make the launcher wait for folders to settle, as when it is deployed."""
     monkeypatch.setattr(launcher, "settle", SETTLE)
     monkeypatch.setattr(launcher.sqs, "change_message_visibility", lambda **_: None)
 
@@ -132,7 +132,7 @@ def test_fifty_folders_at_once_are_fifty_runs(cloud: Cloud, observed: Observed) 
 
 @dataclass
 class Change:
-    """Something that happens to the folder just before one of the launcher's calls.
+    """A change of the folder just before one of the launcher's calls.
 
     Attributes:
         before: the number of that call, from 1.
@@ -145,7 +145,7 @@ class Change:
     calls: int = 0
 
     def __call__(self, operation: str, parameters: dict, carry_out: Callable[[], Any]) -> Any:
-        """Let it happen, and copy as S3 does: moto does not know CopySourceIfMatch."""
+        """Change the folder, and copy as S3 does: moto lacks CopySourceIfMatch."""
         self.calls += 1
         if self.calls == self.before:
             self.happen()

@@ -1,4 +1,4 @@
-"""AWS throttles, breaks, is slow, loses its answers, and takes a part of a request only."""
+"""AWS throttles, fails, is slow, loses responses, and processes requests only partly."""
 
 import math
 import random
@@ -28,7 +28,7 @@ PARTS = [[movie_line(number) for number in range(first, first + 30)] for first i
 
 
 def check_waits(now: Weather) -> None:
-    """The SDK gave up in the end, waited no longer than it may, and not always the same."""
+    """Check that the SDK gave up, and that its pauses were bounded and varied."""
     assert max(now.most.values()) <= SDK_ATTEMPTS
     assert now.waits
     assert max(now.waits) <= LONGEST_WAIT
@@ -145,7 +145,7 @@ PART_MOVIES = 1_068  # of ml-10M100K's ten parts
 
 
 class Clock:
-    """Time that passes by sleeping, and by what else says so.
+    """A clock that sleeping and other events advance.
 
     Attributes:
         now: seconds.
@@ -165,7 +165,7 @@ class Clock:
 
 
 class Rationed:
-    """A hand that has DynamoDB take so many write units a second, of a bucket that starts empty.
+    """A hook that limits DynamoDB's write units per second; the bucket starts empty.
 
     Attributes:
         clock: which its requests move on, too.
@@ -202,7 +202,7 @@ class Rationed:
 
 
 def taking(share: Callable[[int], int], counted: list[int]) -> Callable:
-    """A hand that has DynamoDB take only a part of each batch and hand back the rest."""
+    """A hook that makes DynamoDB process a part of each batch and return the rest."""
 
     def hand(operation: str, parameters: dict, carry_out: Callable[[], Any]) -> Any:
         if operation != "BatchWriteItem":
@@ -327,7 +327,7 @@ def test_emr_that_is_busy_or_silent_sells_one_cluster(cloud: Cloud, observed: Ob
 
 
 def listing_late(operation: str, _: dict, carry_out: Callable[[], Any]) -> Any:
-    """A hand that has EMR list clusters three minutes after they were asked for."""
+    """A hook that makes EMR list clusters three minutes after their request."""
     answer = carry_out()
     if operation == "ListClusters":
         seen = datetime.now(UTC) - timedelta(minutes=3)

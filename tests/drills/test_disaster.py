@@ -1,4 +1,4 @@
-"""A table or a result is gone: made again with one command, or refused with a reason."""
+"""A table or a result is lost: restored with one command, or refused with a reason."""
 
 import time
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ PARTS = [
 
 
 def empty(cloud: Cloud) -> None:
-    """Take everything out of the index table."""
+    """Delete all items of the index table."""
     with cloud.index.batch_writer() as batch:
         for item in cloud.index.scan()["Items"]:
             batch.delete_item(Key={"pk": item["pk"]})
@@ -68,7 +68,8 @@ def test_a_run_whose_result_is_gone_is_refused(cloud: Cloud, observed: Observed,
                 cloud.s3.delete_object(Bucket="results", Key=item["Key"])
     for asked in ({"command": "promote", "run_id": first}, {"command": "rebuild"}):
         refused = control.lambda_handler(asked, CONTEXT)["refused"]
-        assert "is not there" in refused
+        missing = f"lacks {what}" if "part" in what else "no longer exists"
+        assert missing in refused
         assert what in refused or f"result of run {asked.get('run_id', third)}" in refused
     assert [state_of(cloud, each) for each in (first, second, third)] == [
         State.SUPERSEDED, State.SUPERSEDED, State.LIVE,

@@ -1,4 +1,4 @@
-"""People ask while runs go live and are rolled back: at every moment that there is in between."""
+"""Requests arrive at every moment while runs go live and are rolled back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ MOVIES = 4
 
 
 def parts_of(run: int) -> list[list[dict[str, Any]]]:
-    """A run's result in two parts, with the run's number in all that an answer can show."""
+    """A result in two parts, with the number of its run in all values that a response shows."""
     lines = [movie_line(id, *(other for other in range(1, MOVIES + 1) if other != id))
              for id in range(1, MOVIES + 1)]  # fmt: skip
     for line in lines:
@@ -28,7 +28,7 @@ def parts_of(run: int) -> list[list[dict[str, Any]]]:
 
 
 def asks() -> list[tuple[int, dict[str, Any]]]:
-    """One of each question that is answered from the index or the catalogue."""
+    """One request of each kind that uses the index or the catalogue."""
     return [
         get("/movies/1/similar"),
         get("/movies/4"),
@@ -39,7 +39,7 @@ def asks() -> list[tuple[int, dict[str, Any]]]:
 
 
 def run_in(body: dict[str, Any]) -> int:
-    """The number of the run that an answer is of, in whatever it says."""
+    """The number of the run in a response."""
     named = [body.get("movie", body), *body.get("similar", []), *body.get("movies", []),
              *body.get("recommendations", []), *body.get("did_you_mean", [])]  # fmt: skip
     years = {each["year"] for each in named if "year" in each}
@@ -50,7 +50,7 @@ def run_in(body: dict[str, Any]) -> int:
 
 @dataclass
 class Readers:
-    """Two readers, of which one was there all the time and one has just come.
+    """Two query functions, one warm and one fresh.
 
     Attributes:
         runs: ids of the runs so far, oldest first.
@@ -65,7 +65,7 @@ class Readers:
     answers: int = 0
 
     def look(self) -> None:
-        """Ask everything, twice: once by a function that remembers and once by a new one."""
+        """Send all requests twice: to a warm function and to a fresh one."""
         for is_new in (False, True):
             if is_new:
                 remembered = query.reader._last, query.reader._titles

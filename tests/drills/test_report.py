@@ -1,4 +1,4 @@
-"""docs/reliability.md holds what the drills noted, and names every drill there is."""
+"""docs/reliability.md has the notes of the drills and names every drill."""
 
 import ast
 import re
@@ -31,7 +31,7 @@ def test_the_rows_of_a_drill_become_one_with_their_injections_summed_up() -> Non
 
 
 def drills() -> Iterator[tuple[str, str, str]]:
-    """Of each drill the path of its module below tests/, its name and its area."""
+    """Yield each drill's module path below tests/, name and area."""
     for path in sorted(TESTS.rglob("test_*.py")):
         for node in ast.parse(path.read_text()).body:
             for mark in getattr(node, "decorator_list", ()):

@@ -1,4 +1,4 @@
-"""The run's whole life in random order: drops, deliveries, kills, EMR's news, sweeps, commands."""
+"""Random histories of runs: drops, deliveries, kills, EMR events, sweeps, commands."""
 
 import json
 import random
@@ -52,7 +52,7 @@ type Message = tuple[str, dict[str, Any]]  # queue and event
 
 
 def reachable(state: State) -> set[State]:
-    """All states that a run can come to from one, by NEXT."""
+    """All states that NEXT reaches from a state."""
     found, waiting = {state}, [state]
     while waiting:
         new = NEXT[waiting.pop()] - found
@@ -62,7 +62,7 @@ def reachable(state: State) -> set[State]:
 
 
 class Life(RuleBasedStateMachine):
-    """AWS and the functions, one step after the other; what holds after each and in the end."""
+    """AWS and the functions, step by step, with the invariants after each step and at the end."""
 
     steps: ClassVar[int] = 0
     lived: ClassVar[dict[str, int]] = defaultdict(int)
@@ -85,7 +85,7 @@ class Life(RuleBasedStateMachine):
         self.was_by_hand = False
 
     def teardown(self) -> None:
-        """Everything is delivered, then the sweep has hours: what must hold in the end."""
+        """Deliver everything, sweep for hours, and check the final state."""
         try:
             self.settle()
             self.check_end()
@@ -99,21 +99,21 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: len(self.seen) < 6)
     @rule(folder=st.sampled_from(FOLDERS), content=st.sampled_from(CONTENTS))
     def drop(self, folder: str, content: str) -> None:
-        """A file arrives; its event is under way, twice."""
+        """A file arrives; its event is sent twice."""
         self.cloud.put(f"{folder}/ratings.dat", content)
         self.waiting += [("LaunchQueue", dropped(f"{folder}/ratings.dat")) for _ in range(2)]
 
     @precondition(lambda self: self.waiting)
     @rule(place=st.integers(0, 50), kill=st.none() | st.integers(1, 12), answered=st.booleans())
     def deliver(self, place: int, kill: int | None, answered: bool) -> None:
-        """A message is delivered; it comes again where the function is killed or fails."""
+        """Deliver a message; redeliver it if the function is killed or fails."""
         message = self.waiting.pop(place % len(self.waiting))
         self.hand_over(message, Calls(kill_after=kill, answered=answered))
 
     @precondition(lambda self: self.waiting)
     @rule(chance=st.randoms(use_true_random=False))
     def deliver_all(self, chance: random.Random) -> None:
-        """All that is under way now is delivered, in any order; the leases have ended."""
+        """Deliver all pending messages in any order, after the leases have ended."""
         self.now.tick(timedelta(minutes=13))
         chance.shuffle(self.waiting)
         for message in [self.waiting.pop() for _ in range(len(self.waiting))]:
@@ -134,7 +134,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.alive())
     @rule(place=st.integers(0, 50), result=st.sampled_from(RESULTS))
     def compute(self, place: int, result: str) -> None:
-        """A cluster does its step and ends; what EMR and S3 say of it is under way."""
+        """A cluster runs its step and ends; the events of EMR and S3 are sent."""
         alive = self.alive()
         cluster = alive[place % len(alive)]
         run_id = cluster["Name"].removeprefix("similar-titles-")
@@ -161,26 +161,26 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.news)
     @rule(place=st.integers(0, 50), fate=st.sampled_from(["told", "doubled", "lost"]))
     def tell(self, place: int, fate: str) -> None:
-        """EMR's news comes in any order, twice or never."""
+        """Deliver EMR events in any order, once, twice or never."""
         news = self.news.pop(place % len(self.news))
         for _ in range({"told": 1, "doubled": 2, "lost": 0}[fate]):
             monitor.lambda_handler(news, CONTEXT)
 
     @rule(minutes=st.sampled_from([1, 13, 45, 200]))
     def wait(self, minutes: int) -> None:
-        """Time goes by."""
+        """Advance the clock."""
         self.now.tick(timedelta(minutes=minutes))
 
     @rule()
     def sweep(self) -> None:
-        """The schedule comes round."""
+        """Run the scheduled sweep."""
         sweeper.lambda_handler(event("sweeper-schedule"), CONTEXT)
         self.collect()
 
     @precondition(lambda self: self.pointers)
     @rule(command=st.sampled_from(BY_HAND), place=st.integers(0, 50))
     def ask(self, command: str, place: int) -> None:
-        """An operator asks for something, wisely or not."""
+        """An operator runs a command, sensible or not."""
         known = sorted(run["run_id"] for run in self.cloud.all_runs())
         asked = {"command": command, "run_id": known[place % len(known)]}
         done = "done" in control.lambda_handler(asked, CONTEXT)
@@ -190,7 +190,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 50))
     def lose(self, place: int) -> None:
-        """A message for the indexer comes to nothing: as after its last attempt."""
+        """A message for the indexer is lost, as after its last delivery."""
         mine = [each for each in self.waiting if each[0] == "IndexQueue"]
         if mine:
             self.waiting.remove(mine[place % len(mine)])
@@ -199,7 +199,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def every_run_has_one_cluster_at_most(self) -> None:
-        """RunJobFlow was never asked twice for a run."""
+        """RunJobFlow is never called twice for a run."""
         names = [each["Name"] for each in self.cloud.clusters()]
         assert len(names) == len(set(names))
         assert {name.removeprefix("similar-titles-") for name in names} <= {
@@ -208,7 +208,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def runs_move_as_the_table_says(self) -> None:
-        """From one step to the next each run's state is one that NEXT leads to."""
+        """Between two steps the state of a run changes only as NEXT allows."""
         Life.steps += 1
         for run in self.cloud.all_runs():
             state = State(run["state"])
@@ -219,7 +219,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def readers_see_one_whole_run_and_never_step_back(self) -> None:
-        """The pointer's run has all its movies; one run is LIVE, and it is the pointer's."""
+        """Only the run of the pointer is LIVE, and it has all its movies."""
         pointer = live_pointer.read(self.cloud.index)
         alive = [run["run_id"] for run in self.cloud.all_runs() if run["state"] == State.LIVE]
         if pointer is None:
@@ -239,7 +239,7 @@ class Life(RuleBasedStateMachine):
     # ---- how it is done -------------------------------------------------------------------------
 
     def hand_over(self, message: Message, calls: Calls) -> None:
-        """Deliver one message; it is under way again where the function did not come to its end."""
+        """Deliver one message; requeue it if the function did not finish."""
         queue, trigger = message
         try:
             with watched(calls):
@@ -255,7 +255,7 @@ class Life(RuleBasedStateMachine):
         self.collect()
 
     def collect(self) -> None:
-        """Take what was sent to the queues."""
+        """Take the messages from the queues."""
         for queue in HANDLERS:
             for body in self.cloud.messages(queue):
                 trigger = messages(body)
@@ -265,12 +265,12 @@ class Life(RuleBasedStateMachine):
                 self.waiting.append((queue, trigger))
 
     def write_result(self, run_id: str) -> None:
-        """What the job leaves: three movies in two parts."""
+        """Write the job's result: three movies in two parts."""
         parts = [[movie_line(1, 2), movie_line(2, 1)], [movie_line(3)]]
         self.cloud.write_result(run_id, parts)
 
     def indexed(self, run_id: str) -> list[int]:
-        """The movies of a run that the index can be asked for."""
+        """The movies of a run in the index."""
         keys = {number: index_table.movie_key(run_id, number) for number in (1, 2, 3)}
         return [
             number for number, key in keys.items() if "Item" in self.cloud.index.get_item(Key=key)
@@ -282,7 +282,7 @@ class Life(RuleBasedStateMachine):
         return [each for each in self.cloud.clusters() if each["Status"]["State"] in states]
 
     def settle(self) -> None:
-        """All messages are delivered, and the sweep comes round for a day."""
+        """Deliver all messages and sweep for a day."""
         for hour in range(24):
             self.now.tick(timedelta(hours=1))
             self.sweep()
@@ -293,7 +293,7 @@ class Life(RuleBasedStateMachine):
                     self.hand_over(message, Calls())
 
     def check_end(self) -> None:
-        """Nothing is under way any more, nothing was left behind, nothing was lost."""
+        """Check that nothing is pending, left behind or lost."""
         found = {run["run_id"]: run for run in self.cloud.all_runs()}
         Life.lived["runs"] += len(found)
         assert all(run["state"] in FINAL for run in found.values()), found

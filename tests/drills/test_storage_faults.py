@@ -1,4 +1,4 @@
-"""Storage under faults: S3 forbids, breaks, cuts or loses its answers, and writers die half way."""
+"""Storage faults: S3 denies, fails, truncates or loses responses, and writers die half way."""
 
 import http.client
 import json
@@ -38,7 +38,7 @@ type Rule = Callable[[str, str, dict[str, str]], Fault | None]
 
 @dataclass
 class FaultyS3:
-    """An S3 on loopback that fails as it is told to.
+    """An S3 on loopback that fails on demand.
 
     Attributes:
         bucket: one that it has.
@@ -63,20 +63,20 @@ class FaultyS3:
         return f"s3://{self.bucket}/runs/1"
 
     def listed(self) -> list[str]:
-        """What stands below the run's prefix, but for pyarrow's marks of folders."""
+        """The objects below the run's prefix, without pyarrow's folder markers."""
         found = self.truth.list_objects_v2(Bucket=self.bucket, Prefix="runs/1/")
         keys = (each["Key"].removeprefix("runs/1/") for each in found.get("Contents", ()))
         return [key for key in keys if key and not key.endswith("/")]
 
     def content(self, name: str) -> bytes:
-        """What an object below the run's prefix holds."""
+        """The content of an object below the run's prefix."""
         got = self.truth.get_object(Bucket=self.bucket, Key=f"runs/1/{name}")
         return got["Body"].read()
 
 
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """A server on loopback; gives its address."""
+    """Run a server on loopback; yields its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)
@@ -88,12 +88,12 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 
 class Quiet(BaseHTTPRequestHandler):
-    """Answers without a log; a client that hangs up is no error."""
+    """A quiet server; clients that hang up are not errors."""
 
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Do not log."""
 
     def handle(self) -> None:
         """See above."""
@@ -101,7 +101,7 @@ class Quiet(BaseHTTPRequestHandler):
             super().handle()
 
     def body(self) -> bytes:
-        """Read what came with a request."""
+        """Read the body of a request."""
         if "Transfer-Encoding" not in self.headers:
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
         chunks = []
@@ -112,7 +112,7 @@ class Quiet(BaseHTTPRequestHandler):
         return b"".join(chunks)
 
     def answer(self, status: int, body: bytes = b"") -> None:
-        """Send an answer."""
+        """Send a response."""
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -121,7 +121,7 @@ class Quiet(BaseHTTPRequestHandler):
 
 @contextmanager
 def faulty_s3() -> Iterator[FaultyS3]:
-    """Moto's S3, and before it what fails."""
+    """A proxy that injects faults in front of moto's S3."""
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     moto.start()
     host, port = moto.get_host_and_port()
@@ -132,7 +132,7 @@ def faulty_s3() -> Iterator[FaultyS3]:
 
     class Proxy(Quiet):
         def handle_any(self) -> None:
-            """Pass a request on, or let it go wrong."""
+            """Forward a request, or let it fail."""
             body = self.body()
             headers = {name.lower(): value for name, value in self.headers.items()}
             fault = s3.rule(self.command, self.path, headers)
@@ -171,7 +171,7 @@ def faulty_s3() -> Iterator[FaultyS3]:
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
-    """An S3 that fails as it is told to, which the job's storage works with."""
+    """An S3 that fails on demand, used by the job's storage."""
     with faulty_s3() as made:
         monkeypatch.setenv("AWS_ENDPOINT_URL", made.endpoint)
         monkeypatch.setenv("AWS_REGION", "eu-central-1")
@@ -183,7 +183,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
 
 @dataclass
 class Clock:
-    """Stands in for `time` where storage waits: what it would wait is noted, and passes at once."""
+    """Replaces `time` in storage: pauses are recorded and pass at once."""
 
     now: float = 0.0
     waits: list[float] = field(default_factory=list)
@@ -193,7 +193,7 @@ class Clock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let them pass."""
+        """Advance the clock."""
         self.waits.append(seconds)
         self.now += seconds
 
@@ -207,7 +207,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def first(times: int, fault: Fault, *kinds: str) -> Rule:
-    """Let the first requests of some kinds go wrong, all if none is told.
+    """Let the first requests of some kinds fail, or of all kinds.
 
     Args:
         times: how many of each kind.
@@ -374,14 +374,14 @@ def cell(*numbers: int) -> pa.RecordBatch:
 
 
 def similarities(s3: FaultyS3) -> list[int]:
-    """What a reader of the folder finds: the first movies of all pairs."""
+    """The first movies of all pairs that a reader of the folder finds."""
     system, path = storage._open(f"{s3.place}/{SIMILARITIES}")
     found: list[int] = pa.dataset.dataset(path, filesystem=system).to_table()["movie1"].to_pylist()
     return found
 
 
 def failing(size: int) -> Iterator[pa.RecordBatch]:
-    """More rows than were there, and then an error."""
+    """Yield more rows than before, then raise an error."""
     rows = np.random.default_rng(size).integers(1, 2**31 - 1, size)
     yield pa.RecordBatch.from_arrays(
         [pa.array(rows).cast(each.type) for each in PAIRS], schema=PAIRS

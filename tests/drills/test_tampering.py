@@ -1,4 +1,4 @@
-"""What the job wrote is changed before it is indexed: refused with a reason, never live."""
+"""The output of the job is changed before indexing: refused with a reason, never live."""
 
 import copy
 import gzip
@@ -27,7 +27,7 @@ KEYS = (
 
 
 def fate(cloud: Cloud, run_id: str) -> runs.Run:
-    """Index a run; returns it afterwards."""
+    """Index a run; returns the updated run."""
     indexer.lambda_handler(manifest_written(run_id), CONTEXT)
     drain(cloud)
     run = runs.get(cloud.runs, run_id)
@@ -42,7 +42,7 @@ def read(cloud: Cloud, run_id: str, name: str) -> bytes:
 
 
 def assert_refused(cloud: Cloud, old: str, run: runs.Run) -> None:
-    """The run has failed with a reason, nothing of it is left, and the old run is still live."""
+    """Check that the run failed with a reason and left nothing, and the old run is still live."""
     assert (run["state"], bool(run.get("reason"))) == (State.FAILED, True), run
     assert movies_of(cloud, run["run_id"]) == []
     pointer = live_pointer.read(cloud.index)
@@ -52,7 +52,7 @@ def assert_refused(cloud: Cloud, old: str, run: runs.Run) -> None:
 
 
 def tamperings(blob: bytes) -> dict[str, bytes | None]:
-    """What may be done to a file; None: it is taken away."""
+    """The possible changes of a file; None removes it."""
     lines = gzip.decompress(blob).splitlines(keepends=True)
     other = gzip.compress(b"".join(reversed(lines)) + b"{}\n")
     return {
@@ -113,7 +113,7 @@ def places(document: Any, path: tuple = ()) -> list[tuple]:
 
 
 def changed(document: Any, path: tuple, change: str, value: Any) -> Any:
-    """A copy of a document in which one thing was taken out, doubled, or replaced."""
+    """A copy of a document with one element removed, duplicated or replaced."""
     copied = copy.deepcopy(document)
     holder = copied
     for step in path[:-1]:
