@@ -144,8 +144,8 @@ def test_a_folder_may_be_called_anything(cloud: Cloud, observed: Observed, folde
     assert {f"{own}input/ratings.dat", f"{own}input/movies.dat"} <= set(keys)
     (cluster,) = cloud.clusters()
     assert cluster["Name"] == f"similar-titles-{run['run_id']}", "nothing of the name"
-    _, told = get(f"/runs/{run['run_id']}")
-    assert told["folder"] == folder
+    _, response = get(f"/runs/{run['run_id']}")
+    assert response["folder"] == folder
     subject, _ = run_message(run | {"state": "FAILED"}, "similar-titles")
     assert subject.isprintable()
     assert len(subject) < 100

@@ -36,17 +36,17 @@ class People:
     """The subscribers of the topic, who receive what the stream of the runs table causes.
 
     Attributes:
-        told: subjects and texts, in order.
+        messages: subjects and texts, in order.
     """
 
     def __init__(self, cloud: Cloud, patch: pytest.MonkeyPatch) -> None:
         self.cloud = cloud
-        self.told: list[tuple[str, str]] = []
+        self.messages: list[tuple[str, str]] = []
         self._seen: dict[str, dict[str, Any]] = {}
         for module in (notifier, sweeper):
             patch.setattr(module.sns, "publish", self._hear)
         self.look()
-        self.told.clear()
+        self.messages.clear()
 
     def look(self) -> None:
         """Deliver the changes since the last look through the stream."""
@@ -58,10 +58,12 @@ class People:
 
     def of(self, run_id: str) -> list[str]:
         """The messages about a run, without those about terminated clusters."""
-        return [text for subject, text in self.told if run_id in text and "SWEPT" not in subject]
+        return [
+            text for subject, text in self.messages if run_id in text and "SWEPT" not in subject
+        ]
 
     def _hear(self, **message: str) -> None:
-        self.told.append((message["Subject"], message["Message"]))
+        self.messages.append((message["Subject"], message["Message"]))
 
 
 def _changed(before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:
@@ -105,20 +107,20 @@ def people(cloud: Cloud, launched: runs.Run, monkeypatch: pytest.MonkeyPatch) ->
 
 def news(run: runs.Run, name: str, says: str | None = None) -> dict[str, Any]:
     """One of EMR's events about a run's cluster."""
-    told = event(f"monitor-{name.replace('cancelled', 'failed')}")
+    trigger = event(f"monitor-{name.replace('cancelled', 'failed')}")
     if name == "step-cancelled":
-        told["detail"]["state"] = "CANCELLED"
-    told["detail"] |= {
+        trigger["detail"]["state"] = "CANCELLED"
+    trigger["detail"] |= {
         "name": f"similar-titles-{run['run_id']}",
         "clusterId": run["cluster_id"],
     }
-    told["time"] = f"{datetime.now(UTC) + timedelta(minutes=30):%Y-%m-%dT%H:%M:%SZ}"
+    trigger["time"] = f"{datetime.now(UTC) + timedelta(minutes=30):%Y-%m-%dT%H:%M:%SZ}"
     if says and name == "cluster-failed":
         code, _, message = says.partition(": ")
-        told["detail"]["stateChangeReason"] = json.dumps({"code": code, "message": message})
+        trigger["detail"]["stateChangeReason"] = json.dumps({"code": code, "message": message})
     elif says:
-        told["detail"]["message"] = says
-    return told
+        trigger["detail"]["message"] = says
+    return trigger
 
 
 def tell(people: People, some: Sequence[dict[str, Any]]) -> None:
@@ -225,12 +227,12 @@ def test_a_cluster_that_fails_fails_its_run_whatever_the_order_of_the_news(
     for order in orders(events):
         cloud.runs.put_item(Item=launched)
         people.look()
-        people.told.clear()
+        people.messages.clear()
         tell(people, [news(launched, name, SAYS.get(name)) for name in order])
         check_failed(people, launched, served, *reasons)
         assert current(cloud, launched)["actual_cost"]["node_hours"] > 0
         tried += 1
-    observed(tried, f"{failure}: FAILED with the reason, told once")
+    observed(tried, f"{failure}: FAILED with the reason, notified once")
 
 
 class NeverReady(emr_models.Cluster):
@@ -307,7 +309,9 @@ def test_a_start_that_failed_has_one_more_try(
             (text,) = people.of(run["run_id"])
             assert f"the first one, {first['cluster_id']}, did not start" in text
             assert len([each for each in cloud.clusters() if run["run_id"] in each["Name"]]) == 2
-    observed(len(every), f"the second cluster {second}: {state}, told once, never a third cluster")
+    observed(
+        len(every), f"the second cluster {second}: {state}, notified once, never a third cluster"
+    )
 
 
 @pytest.mark.drill(
@@ -328,12 +332,12 @@ def test_lost_news_of_a_failure_is_made_up_for(
         for heard in itertools.combinations(events, count):
             cloud.runs.put_item(Item=launched)
             people.look()
-            people.told.clear()
+            people.messages.clear()
             tell(people, [news(launched, name, SAYS.get(name)) for name in heard])
             sweep(people, after=timedelta(minutes=30))
             check_failed(people, launched, served, "its event was lost", *reasons)
             tried += 1
-    observed(tried, f"{failure}: FAILED all the same, told once")
+    observed(tried, f"{failure}: FAILED all the same, notified once")
 
 
 @pytest.mark.drill(
@@ -347,8 +351,8 @@ def test_lost_news_of_a_failure_is_made_up_for(
 def test_a_complete_result_goes_live_whatever_is_said_of_its_cluster(
     observed: Observed, monkeypatch: pytest.MonkeyPatch, comes: str, share: int
 ) -> None:
-    told = ["step-running", "step-failed", "cluster-failed", "s3"]
-    every = list(itertools.permutations(told))[::share]
+    events = ["step-running", "step-failed", "cluster-failed", "s3"]
+    every = list(itertools.permutations(events))[::share]
     for order in every:
         with account() as cloud:
             finish_run(cloud)
@@ -370,7 +374,7 @@ def test_a_complete_result_goes_live_whatever_is_said_of_its_cluster(
             assert current(cloud, run)["state"] == State.LIVE
             assert answers_from(cloud) == (run["run_id"], [1, 2, 3])
             assert len(people.of(run["run_id"])) == 1
-    observed(len(every), f"{comes}: LIVE, told once")
+    observed(len(every), f"{comes}: LIVE, notified once")
 
 
 @pytest.mark.drill(
@@ -393,10 +397,10 @@ def test_a_cluster_that_hangs_is_ended_at_its_deadline(
     assert ended_at in (120, 130), "at DEADLINE_MINUTES, or at the sweep that comes next"
     tell(people, [news(launched, "cluster-failed", PRIMARY_LOST)] * 2)
     check_failed(people, launched, served, "(DeadlineMinutes)")
-    assert [subject for subject, _ in people.told if "SWEPT" in subject] == [
+    assert [subject for subject, _ in people.messages if "SWEPT" in subject] == [
         f"similar-titles: SWEPT {launched['run_id']}"
     ]
-    observed(30, f"ended after {ended_at} minutes, told once")
+    observed(30, f"ended after {ended_at} minutes, notified once")
 
 
 @pytest.mark.drill(

@@ -159,11 +159,11 @@ class Life(RuleBasedStateMachine):
         self.news.append(ended)
 
     @precondition(lambda self: self.news)
-    @rule(place=st.integers(0, 50), fate=st.sampled_from(["told", "doubled", "lost"]))
+    @rule(place=st.integers(0, 50), fate=st.sampled_from(["once", "doubled", "lost"]))
     def tell(self, place: int, fate: str) -> None:
         """Deliver EMR events in any order, once, twice or never."""
         news = self.news.pop(place % len(self.news))
-        for _ in range({"told": 1, "doubled": 2, "lost": 0}[fate]):
+        for _ in range({"once": 1, "doubled": 2, "lost": 0}[fate]):
             monitor.lambda_handler(news, CONTEXT)
 
     @rule(minutes=st.sampled_from([1, 13, 45, 200]))
@@ -249,8 +249,10 @@ class Life(RuleBasedStateMachine):
             Life.lived["kills"] += 1
             comes_back = True
         if comes_back:
-            told = trigger["Records"][0]["attributes"]
-            told["ApproximateReceiveCount"] = str(int(told["ApproximateReceiveCount"]) + 1)
+            attributes = trigger["Records"][0]["attributes"]
+            attributes["ApproximateReceiveCount"] = str(
+                int(attributes["ApproximateReceiveCount"]) + 1
+            )
             self.waiting.append(message)
         self.collect()
 

@@ -92,11 +92,13 @@ def test_an_interactive_cluster_has_what_a_notebook_needs_and_ends_when_idle() -
 
 def test_traffic_between_nodes_and_data_on_disk_are_encrypted() -> None:
     request = cluster_request(SETTINGS, RUN, SIZE)
-    told = {each["Classification"]: each["Properties"] for each in request["Configurations"]}
+    configurations = {
+        each["Classification"]: each["Properties"] for each in request["Configurations"]
+    }
     for classification in ("spark-defaults", "yarn-site"):
-        assert told[classification]["spark.authenticate"] == "true"
-        assert told[classification]["spark.network.crypto.enabled"] == "true"
-    assert told["spark-defaults"]["spark.io.encryption.enabled"] == "true"
+        assert configurations[classification]["spark.authenticate"] == "true"
+        assert configurations[classification]["spark.network.crypto.enabled"] == "true"
+    assert configurations["spark-defaults"]["spark.io.encryption.enabled"] == "true"
 
 
 def test_security_configurations_with_different_content_have_different_names() -> None:

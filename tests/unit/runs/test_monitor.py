@@ -262,8 +262,8 @@ def test_the_cost_of_a_cluster_is_from_its_launch_to_its_end(cloud: Cloud, name:
     ended = event(name)
     ended["time"] = "2026-11-23T12:35:00Z"
     monitor.lambda_handler(ended, CONTEXT)
-    told = after(cloud)["actual_cost"]
-    assert (told["node_hours"], told["usd"]) == (2, Decimal("0.48"))
+    cost = after(cloud)["actual_cost"]
+    assert (cost["node_hours"], cost["usd"]) == (2, Decimal("0.48"))
 
 
 @pytest.mark.parametrize("state", [State.INDEXING, State.FAILED])

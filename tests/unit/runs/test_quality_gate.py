@@ -151,10 +151,14 @@ def test_the_message_of_a_live_run_has_its_quality(cloud: Cloud) -> None:
 
 def test_the_api_returns_the_quality_of_a_held_back_run(cloud: Cloud) -> None:
     finish_run(cloud, 0, quality=quality(2.0))
-    told = responses.run(run_of(cloud, finish_run(cloud, 1, quality=quality(1.0))))
-    assert (told.state, told.held_back) == ("FAILED", True)
-    assert told.quality is not None
-    assert (told.quality.measure, told.quality.lift, told.quality.recall) == ("damped", 1.0, 0.2)
+    response = responses.run(run_of(cloud, finish_run(cloud, 1, quality=quality(1.0))))
+    assert (response.state, response.held_back) == ("FAILED", True)
+    assert response.quality is not None
+    assert (response.quality.measure, response.quality.lift, response.quality.recall) == (
+        "damped",
+        1.0,
+        0.2,
+    )
 
 
 def test_figures_are_read_as_they_were_written() -> None:
