@@ -508,7 +508,7 @@ def test_the_sweep_fails_a_run_whose_launcher_died(stage: Stage) -> None:
     stage.put_run(State.CHECKING, updated_at="2020-01-01T00:00:00.000Z")
     assert stage.invoke("sweeper-schedule") is None
     assert stage.run["state"] == "FAILED"
-    assert stage.run["reason"].startswith("the launcher did not come back")
+    assert stage.run["reason"].startswith("the launcher did not finish")
 
 
 def test_a_rollback_answers_from_the_run_before(stage: Stage) -> None:
