@@ -102,7 +102,7 @@ FINDINGS = [
          "drills/test_dependencies.py::test_a_table_that_takes_nothing_is_given_up_for_now"),
     ),
     Finding(
-        "Lambda kills a function that exceeds its MemorySize, and gives it the matching share of a CPU",
+        "Lambda kills a function above its MemorySize, and gives it the matching share of a CPU",
         "the local cloud does the same in every drill on the deployed template",
         ("e2e/test_lambda_limits.py"
          "::test_a_function_has_the_memory_and_the_cpu_that_it_is_given_and_no_more",
