@@ -107,7 +107,7 @@ class Walk:
     def find_the_api(self) -> None:
         """Have $API_URL be the address of the deployed API on this machine."""
         told = {"ApiUrl": self.type("output ApiUrl").strip()}
-        here = Cloud(self.cloud.access, told, self.cloud.player, self.cloud.folder)
+        here = Cloud(self.cloud.access, told, self.cloud.emr, self.cloud.folder)
         self.type(f"API_URL={here.api_url}")
 
     def live(self) -> str | None:
@@ -463,12 +463,12 @@ def walk(tmp_path: Path) -> Iterator[Walk]:
     access = Access(f"http://127.0.0.1:{gateway}", f"http://127.0.0.1:{emr}", secrets.token_hex(20))
     with (
         local_cloud._emulator(access, gateway, folder),
-        FakeEmr(access, folder / "emr", None, local_nodes) as player,
+        FakeEmr(access, folder / "emr", None, local_nodes) as emr,
     ):
         environment = local_cloud._sam_environment(access, folder)
         path = environment["PATH"].split(":")
         environment["PATH"] = ":".join([str(bin_folder), *path[1:]])
-        walk = Walk(Cloud(access, {}, player, folder), copy, environment)
+        walk = Walk(Cloud(access, {}, emr, folder), copy, environment)
         walk.configure(SettleSeconds="1")
         yield walk
     shutil.rmtree(copy)

@@ -29,14 +29,14 @@ def handler(event, context):
 def invoke(world: World) -> Iterator[Callable[..., tuple[str | None, Any]]]:
     """Invokes a function of 128 MB: the function's error, if any, and its answer."""
     client, name = world.cloud.client("lambda"), f"greedy-{uuid.uuid4()}"
-    query = client.get_function_configuration(FunctionName=world.cloud.outputs["QueryFunction"])
+    ours = client.get_function_configuration(FunctionName=world.cloud.outputs["SweeperFunction"])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:
         file.writestr("greedy.py", CODE)
     client.create_function(
         FunctionName=name,
-        Role=query["Role"],
-        Runtime=query["Runtime"],
+        Role=ours["Role"],
+        Runtime=ours["Runtime"],
         Handler="greedy.handler",
         Code={"ZipFile": packed.getvalue()},
         MemorySize=128,
@@ -54,7 +54,7 @@ def invoke(world: World) -> Iterator[Callable[..., tuple[str | None, Any]]]:
 def test_a_function_has_the_memory_and_the_cpu_that_it_is_given_and_no_more(
     world: World, invoke: Callable[..., tuple[str | None, Any]]
 ) -> None:
-    assert invoke(megabytes=300)[0] is None, "the local cloud is kind unless told otherwise"
+    assert invoke(megabytes=300)[0] is None, "without a limit nothing is enforced"
     world.cloud.limit(lambda_memory=1)
     error, told = invoke(megabytes=300)
     assert error == "Unhandled"
