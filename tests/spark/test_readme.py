@@ -9,12 +9,12 @@ import pytest
 
 from spark.contracts.neighbour_lines import neighbours_of
 from tests.conftest import ROOT, movielens
-from tests.spark.test_job import manifest_of, read_lines, run, running
+from tests.spark.test_job import manifest_of, read_lines, run
 from tests.unit.conftest import Cloud, cloud, database, dynalite
 from tests.unit.query.test_handler import get
 from tests.unit.runs.test_indexer import finish_run
 
-__all__ = ["cloud", "database", "dynalite", "running"]
+__all__ = ["cloud", "database", "dynalite"]
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("running")]
 

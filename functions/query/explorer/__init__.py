@@ -6,10 +6,13 @@ requests to this API only; it forbids turning text into HTML.
 
 import base64
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 
 from query.http.app import RawResponse
+from runs import State
+from spark.contracts.measures import WORDS
 
 _FOLDER = Path(__file__).parent
 
@@ -20,6 +23,8 @@ def page() -> RawResponse:
     html, style, script = (
         (_FOLDER / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
     )
+    script = _inline(script, "/*IN_PROGRESS*/ []", json.dumps([s for s in State if not s.is_final]))
+    script = _inline(script, "/*MEASURES*/ {}", json.dumps(WORDS))
     html = _inline(html, '<link rel="stylesheet" href="explorer.css">', f"<style>{style}</style>")
     html = _inline(
         html,
@@ -46,9 +51,9 @@ def page() -> RawResponse:
     return RawResponse("text/html; charset=utf-8", html.encode(), headers)
 
 
-def _inline(html: str, reference: str, content: str) -> str:
-    """The page with a reference to a file replaced by the file's content."""
-    before, after = html.split(reference)
+def _inline(text: str, reference: str, content: str) -> str:
+    """A text in which the content replaces its one reference."""
+    before, after = text.split(reference)
     return before + content + after
 
 

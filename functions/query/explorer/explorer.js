@@ -10,16 +10,9 @@ const TRAIL = 5; // movies on the path to the current one
 const TYPING = 120; // milliseconds without a key stroke before suggestions are fetched
 const SOON = 5_000; // milliseconds before an unfinished run is fetched again
 const KEY = "api-key";
-const IN_PROGRESS = new Set(["CHECKING", "LAUNCHING", "STARTING", "RUNNING", "INDEXING"]);
-const MEASURES = {
-  cosine: ["Cosine", "How similarly the users who rated both have rated them."],
-  damped: ["Damped cosine", "Cosine, shrunk towards 0 if few users rated both."],
-  "full-cosine": ["Full cosine", "Cosine over all users who rated either."],
-  jaccard: ["Jaccard", "The share of users who rated both among those who rated either."],
-  ease: ["EASE", "Users who rate this title also rate these, learned from all ratings."],
-  hybrid: ["Hybrid", "EASE blended with content, which weighs more if there are few ratings."],
-  als: ["ALS", "Shared tastes, learned from all ratings."],
-};
+// explorer/__init__.py fills in the project's own lists.
+const IN_PROGRESS = new Set(/*IN_PROGRESS*/ []);
+const MEASURES = /*MEASURES*/ {};
 
 const $ = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat(LOCALE);
