@@ -19,7 +19,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo local notebook preflight deploy status rollback promote rebuild rerun redrive environment destroy setup test test-yarn test-aws drills lint types format lock clean coverage bench bench-api bench-functions bench-yarn evaluate screenshots pictures notebook-environment
+.PHONY: help demo local notebook preflight deploy status rollback promote rebuild rerun redrive environment destroy setup check test test-yarn test-aws drills lint types format lock clean coverage bench bench-api bench-functions bench-yarn evaluate screenshots pictures notebook-environment
 
 help: ## print this list
 	@awk -F':.*## ' '/^##@ / {printf "%s%s\n", separator, substr($$0, 5); separator = "\n"} \
@@ -76,6 +76,11 @@ destroy: setup ## delete a stack after confirmation; DATA=delete also deletes it
 setup: ## create .venv and .venv-sam, and a Java if the machine has none; all targets call it
 	@python3 -m tools.bootstrap
 
+check: setup types ## check with ruff and mypy, and run the unit tests on all cores: while you work
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/python -m pytest -q -n auto tests/unit
+
 test: setup ## run all tests
 	@$(BIN)/python -m pytest
 
@@ -95,7 +100,7 @@ lint: setup types ## check with ruff, mypy, sam validate, cfn-lint and checkov
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-lint
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-lint/bin/python requirements/lint.txt
 	@$(NOWHERE) .venv-lint/bin/cfn-lint --append-rules cfn_lint_serverless.rules --template template.yaml
-	@.venv-lint/bin/checkov --framework cloudformation --skip-download --quiet --compact --file template.yaml
+	@.venv-lint/bin/checkov --file template.yaml
 
 types: setup ## check the types of the whole tree with mypy
 	@$(BIN)/mypy

@@ -33,3 +33,12 @@ def test_a_document_describes_every_usual_measure(document: str) -> None:
 
 def test_the_architecture_describes_every_state_of_a_run() -> None:
     assert {state.value for state in State} <= rows("docs/architecture.md")
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_path_that_a_document_names_exists(document: str) -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / document).read_text(), flags=re.DOTALL)
+    rooms = "functions|spark|cli|local|tools|pictures|evaluation|benchmarks|tests|docs|events"
+    named = set(re.findall(rf"`((?:{rooms})/[\w/.-]*)`", text))
+    assert named
+    assert not [path for path in sorted(named) if not (ROOT / path).exists()]
