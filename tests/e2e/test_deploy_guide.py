@@ -38,7 +38,7 @@ FIRST, SECOND, LAST = "similar-titles", "similar-titles-dev", "similar-titles-pr
 
 # What of the guide is not run, by how it begins, and why.
 NOT_RUN = {
-    "aws service-quotas get-service-quota": "the emulator knows no quotas",
+    "aws service-quotas get-service-quota": "the emulator has no quotas",
     "curl -O https://files.grouplens.org": "63 MB from elsewhere; a small folder stands in for it",
     '{"user_id":1': "a line of a result, of tests/spark/test_similar_users.py",
     "%%configure": "a cell for a notebook of EMR Studio",
@@ -169,7 +169,7 @@ def asks_for_a_key(walk: Walk) -> None:
     walk.type("make deploy", "y\n")
     assert walk.given.items() <= walk.parameters().items()
     assert walk.parameters()["SettleSeconds"] == "1", "a value stays that was given before"
-    walk.find_the_api()  # the emulator makes it anew
+    walk.find_the_api()  # the emulator creates a new one
     assert "Forbidden" in walk.type('curl "$API_URL/movies/1/similar"')
 
 
@@ -218,7 +218,7 @@ def a_run_becomes_live(walk: Walk, said: str) -> None:
 def the_run_tells_what_the_guide_says(walk: Walk, said: str) -> None:
     walk.until(lambda: "actual_cost" in walk.ask(f"/runs/{walk.runs[-1]}"), "the cluster has ended")
     run = json.loads(said)
-    states = re.search(r"A run goes ([A-Z, \n]+)\.", GUIDE.read_text())
+    states = re.search(r"A run goes through ([A-Z, \n]+)\.", GUIDE.read_text())
     assert states
     assert [*run["timeline"]] == re.findall(r"\w+", states[1])
     assert {"estimated_cost", "cluster_id", "log_uri", "counts"} <= {*run}
@@ -274,12 +274,12 @@ def the_first_run_is_live_again(walk: Walk, said: str) -> None:
     walk.until(lambda: walk.live() == walk.runs[0], "the promoted run is live")
 
 
-def a_rerun_is_asked_for(walk: Walk, said: str) -> None:
+def a_rerun_is_requested(walk: Walk, said: str) -> None:
     del walk
-    assert "asked for" in said
+    assert "has been requested" in said
 
 
-def every_run_is_told(walk: Walk, said: str) -> None:
+def every_run_is_listed(walk: Walk, said: str) -> None:
     assert all(run in said for run in walk.runs)
 
 
@@ -290,11 +290,13 @@ def it_is_deployed(walk: Walk, said: str) -> None:
 
 def the_archive_is_in_its_bucket(walk: Walk, said: str) -> None:
     del walk
-    assert re.search(rf"environments/{locked_sha256()}\.tar\.gz (is in|put into) {LAST}-", said)
+    assert re.search(
+        rf"environments/{locked_sha256()}\.tar\.gz (already in|uploaded to) {LAST}-", said
+    )
 
 
 def the_data_are_kept(walk: Walk, said: str) -> None:
-    kept = re.search(r"kept, with their data: (.*);", said)
+    kept = re.search(r"kept with their data: (.*);", said)
     assert kept
     assert len(kept[1].split(", ")) == 3, "both buckets and the runs table"
     buckets = [each["Name"] for each in walk.cloud.client("s3").list_buckets()["Buckets"]]
@@ -312,13 +314,13 @@ def nothing_is_kept(walk: Walk, said: str) -> None:
 
 @dataclass(frozen=True)
 class Line:
-    """What goes with commands of the guide that begin so.
+    """What the test does with the commands of the guide that begin like this.
 
     Attributes:
-        begins: how; of several the longest counts.
-        before: what has to be there.
-        answer: what is typed where it asks.
-        seen: looks at what it says, and what it did.
+        begins: the beginning; the longest that fits counts.
+        before: prepares what the command needs.
+        answer: what is typed when the command asks.
+        seen: checks the command's output and effect.
     """
 
     begins: str
@@ -344,8 +346,8 @@ LINES = [
     Line("curl -H", seen=movies_are_similar),
     Line("make rollback", has_a_second_run, seen=it_goes_back_and_forth),
     Line("make promote", seen=the_first_run_is_live_again),
-    Line("make rerun", seen=a_rerun_is_asked_for),
-    Line("make status", seen=every_run_is_told),
+    Line("make rerun", seen=a_rerun_is_requested),
+    Line("make status", seen=every_run_is_listed),
     Line("tar -czf", has_installed_matplotlib),
     Line('PATH="$PWD/.venv-sam/bin:$PATH" sam deploy', answer="y\n", seen=it_is_deployed),
     Line("make environment", seen=the_archive_is_in_its_bucket),
@@ -408,7 +410,7 @@ PIECES = [*pieces(GUIDE.read_text())]
 
 
 def line_of(piece: str) -> Line:
-    """What goes with a command; nothing where no line says."""
+    """The line for a command; an empty one if there is none."""
     fitting = [line for line in LINES if piece.startswith(line.begins)]
     return max(fitting, key=lambda line: len(line.begins), default=Line(piece))
 
