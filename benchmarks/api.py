@@ -36,7 +36,7 @@ from query import title_search
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "API.md"
 RUN = "20990101T000000000Z-00000000"
-TIMES = 1_000  # requests of which a percentile is told
+TIMES = 1_000  # requests per percentile
 STARTS = 5  # cold ones
 LEVELS = (1, 2, 4, 8, 16)  # callers at once
 SECONDS = 4  # of each level
@@ -157,7 +157,7 @@ def cold(built: Path) -> str:
         rows.append((what, f"{wall:.0f} ms", f"{cpu:.0f} ms", f"{cpu / floor:.2f}"))
     return _section(
         "Cold import",
-        f"Of the built function, a new process, the best of {STARTS}; 400 ms are allowed.",
+        f"The built function in a new process, the best of {STARTS}; 400 ms are allowed.",
         ("what", "wall", "CPU", "CPU / boto3's"),
         rows,
     )
@@ -274,7 +274,7 @@ def names(count: int) -> list[str]:
 
 
 def titles_of(count: int) -> bytes:
-    """A titles catalogue of so many movies."""
+    """A catalogue of titles of the given size."""
     made = (
         {"movie_id": id, "title": title, "year": int(title[-5:-1]), "genres": [], "ratings": id}
         for id, title in enumerate(names(count), start=1)

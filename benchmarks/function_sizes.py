@@ -205,7 +205,7 @@ def report(uses: Mapping[str, Mapping[str, list[Use]]]) -> str:
         f"Written by `benchmarks/function_sizes.py` on {datetime.now(UTC):%Y-%m-%d}: each function "
         "handles its events of one run in a process of its own, against moto in another one. CPU "
         "seconds are its own, without any waiting for AWS. Lambda gives "
-        f"one vCPU for {VCPU_MB} MB and a share of it for less, so that the same work costs the "
+        f"one vCPU for {VCPU_MB} MB and a share of it for less: the same work costs the "
         "same at every size below, and waiting costs by the size: the smallest that holds is the "
         "cheapest. `seconds` are those of the longest event at the size in template.yaml.",
         "",

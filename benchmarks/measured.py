@@ -18,7 +18,7 @@ class Measured:
     Attributes:
         seconds: from its start to its end.
         peak: bytes resident in all its processes at once, at most; memory that processes share
-            counts once for each, so that it is an upper bound.
+            counts once for each: an upper bound.
         cpu: CPU seconds of all processes that were seen.
     """
 

@@ -69,7 +69,7 @@ class Plan:
 
 
 def plan(load: Load, cores: int) -> Plan:
-    """How the engine cuts a load for so many cores."""
+    """How the engine splits a load for a number of cores."""
     blocks = block_count(load.movies, cores, CELL_BYTES)
     cells = blocks * (blocks + 1) // 2
     side = math.ceil(load.movies / blocks)
@@ -86,7 +86,7 @@ def plan(load: Load, cores: int) -> Plan:
 
 
 def _met(load: Load) -> int:
-    """At most so many cells get something of an average user: one for each pair of ratings."""
+    """The most cells that an average user's ratings reach: one per pair of ratings."""
     mean = load.ratings / load.users
     return math.ceil(mean * (mean + 1) / 2)
 
@@ -134,7 +134,7 @@ def fit(
 def predict(
     load: Load, cores: int, constants: Mapping[str, Sequence[float]], rates: Rates
 ) -> dict[str, float]:
-    """Seconds of each stage on so many cores."""
+    """Seconds of each stage on a number of cores."""
     spent = {
         stage: float(np.dot(of_stage, constants[stage]))
         for stage, of_stage in terms(load, cores).items()

@@ -16,7 +16,7 @@ from local.emr.step import JAVA_OPTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
-REPORTS = DATA / "reports"  # a file for each section, so that one can be measured again alone
+REPORTS = DATA / "reports"  # a file per section; each can be measured again alone
 CHECK = "20m"  # the shape that the cost model is checked on, and not fitted to
 MIN_RATERS = 10
 # The tutorial's work and no more: what the job does besides has a section of its own.
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument(
         "--large", action="store_true", help="also the tutorial's program at 10m and the job at 32m"
     )
-    parser.add_argument("--times", type=int, default=3, metavar="N", help="medians of so many runs")
+    parser.add_argument("--times", type=int, default=3, metavar="N", help="runs per median")
     parser.add_argument(
         "--only",
         nargs="+",
@@ -59,7 +59,7 @@ def main() -> None:
     REPORTS.mkdir(parents=True, exist_ok=True)
     for name in options.only or sections:
         (REPORTS / f"{name}.md").write_text("\n".join(sections[name]()) + "\n")
-        reports = [REPORTS / f"{each}.md" for each in sections]  # as far as it is: some take long
+        reports = [REPORTS / f"{each}.md" for each in sections]  # the sections measured so far
         texts = [report.read_text() for report in reports if report.exists()]
         RESULTS.write_text("\n".join([_machine(times), *texts]))
     say(f"written to {RESULTS.relative_to(ROOT)}")
@@ -214,7 +214,7 @@ def extras(names: Sequence[str], times: int) -> list[str]:
     """What the other measures cost, that a run judges itself, and similar users."""
     report = [
         "\n## What a run does besides\n\nThe job by the cosine alone, by all usual measures, "
-        "judging itself by them (as it does), and with 50 similar users of each user besides; "
+        "judging itself by them (as it does), and also with 50 similar users of each user; "
         f"run in turn, {times} of each. The inversion is EASE's, which the ratio leaves out.\n\n"
         "| shape | cosine | all measures | inversion | ratio | judging itself | share of it "
         "| similar users besides | their stage |\n|---|---|---|---|---|---|---|---|---|"

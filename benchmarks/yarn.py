@@ -181,7 +181,7 @@ def main() -> int:
     )
     parser.add_argument("--server", type=Path, required=True, metavar="PATH", help="versitygw")
     parser.add_argument("--shape", default="10m", help="of benchmarks/shapes.py; default 10m")
-    parser.add_argument("--times", type=int, default=3, metavar="N", help="medians of so many runs")
+    parser.add_argument("--times", type=int, default=3, metavar="N", help="runs per median")
     options = parser.parse_args()
     folder, _ = dataset(options.shape)
     runs, local = [], []

@@ -15,7 +15,7 @@ from spark.measures.registry import DEFAULT, MEASURES
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = ROOT / "docs" / "quality.md"
-FIGURES = ROOT / "docs" / "quality"  # one file per data set, so that each can be measured alone
+FIGURES = ROOT / "docs" / "quality"  # one file per data set; each can be measured alone
 TEMPLATE = Path(__file__).with_name("template.md")
 # Movies whose neighbours most people can assess: Toy Story, Star Wars IV, The Matrix, Aladdin.
 EXAMPLES = 1, 260, 2571, 588

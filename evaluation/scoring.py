@@ -1,7 +1,7 @@
 """Scores models: users' lists, hit rates of single titles, and properties of the lists.
 
 Every ranking is of all movies, never of a sample: see Krichene and Rendle, On Sampled Metrics for
-Item Recommendation, KDD 2020. Of equal scores the movie with more raters comes first. A movie whose
+Item Recommendation, KDD 2020. Equal scores: the movie with more raters first. A movie whose
 score is not above 0 is not recommended.
 """
 

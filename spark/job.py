@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except (ConnectionError, Py4JNetworkError):
         raise  # the driver's JVM has died; YARN knows the reason
-    except Exception as error:  # any error: its reason must reach whoever waits for the run
+    except Exception as error:  # any error: its reason must reach the people who wait for the run
         with suppress(Exception):  # a failing write must not hide the error
             results.write_failure(settings.output, type(error).__name__, reason_of(error), [])
         raise

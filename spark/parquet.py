@@ -30,7 +30,7 @@ def write_parquet(batches: Iterator[pa.RecordBatch], schema: pa.Schema, uri: str
 
 
 def write_empty(schema: pa.Schema, uri: str) -> None:
-    """Write a file without rows. It is written as a whole, so that the driver can retry it.
+    """Write a file without rows. It is written as a whole; the driver can retry it.
 
     Args:
         schema: of its columns.

@@ -139,7 +139,7 @@ def _check(manifest: Manifest) -> None:
     if len({part.name for part in parts if _is_text(part.name)}) < len(parts):
         wrong.append("a part without a name of its own")
     if not wrong and (listed := sum(part.records for part in manifest.neighbours)):
-        # One line for every movie of the catalogue, so that a removed part is noticed.
+        # One line for every movie of the catalogue; otherwise a removed part would go unnoticed.
         movies = manifest.counts.get("movies")
         wrong += [] if listed == movies else [f"{listed} lines of neighbours for {movies} movies"]
     if wrong:

@@ -1,7 +1,7 @@
 """Which movies are compared, and how their ratings are cut into cells. Imports NumPy only.
 
-Movies with enough raters are sorted by falling popularity and dealt to B blocks in turn, so that
-all blocks need about the same work. A cell is one of the B(B+1)/2 pairs of blocks.
+Movies with enough raters are sorted by falling popularity and dealt to B blocks in turn: all
+blocks need about the same work. A cell is one of the B(B+1)/2 pairs of blocks.
 """
 
 import math

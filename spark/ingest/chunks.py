@@ -1,6 +1,6 @@
 """Ratings packed as arrays of whole users. Imports NumPy only.
 
-A user's rating of a movie appears once: the latest one. Of equal times the later line counts.
+A user's rating of a movie appears once: the latest one. If times are equal, the later line counts.
 """
 
 from collections import Counter

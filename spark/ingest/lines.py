@@ -18,8 +18,8 @@ ENDS = b"\n", b"\r"
 def read_split(uri: str, start: int, stop: int) -> np.ndarray:
     """The bytes of the lines that begin in one part of a file, as uint8; the last can be cut.
 
-    A line ends with a line feed, a carriage return, or both. Of a line that is longer than any good
-    line only the beginning is read.
+    A line ends with a line feed, a carriage return, or both. Only the beginning of a line that is
+    longer than any good line is read.
 
     Args:
         uri: of the file.

@@ -16,7 +16,7 @@ def hybrid(
 ) -> NeighbourLists:
     """Blend two lists of neighbours: (1 - w) · ratings + w · content, w = trust / (trust + raters).
 
-    Scores by ratings are divided by the movie's best score, so that they are at most 1, like the
+    Scores by ratings are divided by the movie's best score; so they are at most 1, like the
     similarity by content. For a neighbour that only one list has, the similarity by content is
     still computed, and the score by ratings is 0.
 

@@ -23,7 +23,7 @@ def compiled(module: str, meanwhile: str | None = None) -> ModuleType:
     Raises:
         RuntimeError: numba cannot cache the module there. It must not cache it anywhere else.
     """
-    from pyspark import SparkFiles  # here, so that the engine's arithmetic imports no Spark
+    from pyspark import SparkFiles  # here: the engine's arithmetic imports no Spark
 
     folder = Path(SparkFiles.getRootDirectory()).absolute() / "numba"
     folder.mkdir(exist_ok=True)

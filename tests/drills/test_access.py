@@ -15,7 +15,7 @@ from tests.unit.conftest import CONTEXT, Cloud, movie_line
 from tests.unit.query.test_handler import get
 from tests.unit.runs.test_indexer import finish_run
 
-# What a lock file says of a package: name, one version, perhaps for whom, and hashes.
+# A package in a lock file: its name, one version, perhaps a marker, and hashes.
 PINNED = re.compile(r"[A-Za-z0-9_.-]+(\[[a-z,]+\])?==[^\s]+( ;.*?)?\s+--hash=sha256:")
 LONG = "9" * 4000
 DEEP = "[" * 5000 + "]" * 5000

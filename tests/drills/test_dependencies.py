@@ -60,7 +60,7 @@ FAULTS: dict[str, dict[str, list[Fault]]] = {
 def test_half_of_all_requests_fail_and_nothing_is_lost(
     cloud: Cloud, observed: Observed, faults: dict[str, list[Fault]]
 ) -> None:
-    # With half of everything failing for hours the SDK's own quota of retries is used up for good.
+    # If half of all requests failed for hours, the SDK would use up its own quota of retries.
     now = Weather(faults, share=0.25 if len(faults) > 1 else 0.5)
     with polling(cloud) as poller:
         poller.put("LaunchQueue", cloud.drop("ml"))
@@ -118,7 +118,7 @@ def test_a_service_that_is_down_stops_the_run_for_seconds_and_loses_nothing(
     promised="an outage of twenty minutes is survived; after a permanent one and five "
     "deliveries the message is in the dead-letter queue",
 )
-@pytest.mark.parametrize("lasts", [20, 24 * 60], ids=["20 minutes", "for good"])
+@pytest.mark.parametrize("lasts", [20, 24 * 60], ids=["20 minutes", "a day"])
 @pytest.mark.parametrize("service", ["dynamodb", "emr"])
 def test_a_fault_is_waited_for_and_then_told(
     cloud: Cloud, observed: Observed, service: str, lasts: int
@@ -315,7 +315,7 @@ def test_emr_that_is_busy_or_silent_sells_one_cluster(cloud: Cloud, observed: Ob
         ):
             assert launcher.lambda_handler(trigger, CONTEXT)["batchItemFailures"]
         attempts = 1 if operation == "emr.RunJobFlow" else 3
-        assert now.hit == attempts, "RunJobFlow is asked once"
+        assert now.hit == attempts, "RunJobFlow is called once"
         assert cloud.all_runs()[0]["state"] == State.LAUNCHING
         hits += now.hit
     with freeze_time(datetime.now(UTC) + len(stages) * timedelta(minutes=13)):

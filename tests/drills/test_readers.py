@@ -54,7 +54,7 @@ class Readers:
 
     Attributes:
         runs: ids of the runs so far, oldest first.
-        may_go_back: whether a rollback was asked for.
+        may_go_back: whether a rollback was requested.
         seen: the number of the last run that anybody saw.
         answers: how many there were.
     """

@@ -75,7 +75,7 @@ class Life(RuleBasedStateMachine):
         self.cloud = self.account.__enter__()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(sweeper.sns, "publish", lambda **_: None)
-        for folder in FOLDERS:  # the first files of all, so that a drop is one more
+        for folder in FOLDERS:  # the first file of each; one more completes the drop
             self.cloud.put(f"{folder}/movies.dat", MOVIES)
         self.waiting: list[Message] = []
         self.news: list[dict[str, Any]] = []
@@ -225,7 +225,7 @@ class Life(RuleBasedStateMachine):
         if pointer is None:
             assert alive == []
             return
-        assert alive in ([pointer.run_id], [])  # none: it is being indexed anew
+        assert alive in ([pointer.run_id], [])  # none: it is being reloaded
         run = runs.get(self.cloud.runs, pointer.run_id)
         assert run is not None
         assert run["state"] in {State.LIVE, State.INDEXING}

@@ -212,7 +212,7 @@ def first(times: int, fault: Fault, *kinds: str) -> Rule:
     Args:
         times: how many of each kind.
         fault: what goes wrong.
-        kinds: words that stand in method and path.
+        kinds: words in the method and path.
     """
     left = dict.fromkeys(kinds or ("",), times)
 
@@ -312,7 +312,7 @@ def test_a_passing_loss_of_credentials_is_borne(
     assert done.returncode == 0, done.stderr
     assert s3.content("file") == b"more"
     assert len(s3.failed) > 3, "it was not injected"
-    assert done.stderr.count("retrying in") >= 3, "what is waited for is told"
+    assert done.stderr.count("retrying in") >= 3, "the retries are logged"
     observed(len(s3.failed), "the program read and wrote on, with the new credentials")
 
 
@@ -340,7 +340,7 @@ def test_a_completed_upload_whose_answer_is_lost_is_written_again(
     assert s3.content("part") == LARGE
     assert len(s3.failed) == 2
     assert len(known) == 1 + len(clock.waits) == 2
-    observed(1, "it was written once more, in one piece")
+    observed(1, "it was written again, in one piece")
 
 
 @pytest.mark.drill(
@@ -365,7 +365,7 @@ def test_what_cannot_pass_is_told_at_once_and_nothing_is_tried_for_ever(
         storage.write(f"{s3.place}/file", b"content")
     assert 40 < clock.now <= storage.PATIENCE
     assert s3.listed() == []
-    observed(len(s3.failed), f"it failed after {clock.now:.0f} s; wrong names were told at once")
+    observed(len(s3.failed), f"it failed after {clock.now:.0f} s; wrong names failed at once")
 
 
 def cell(*numbers: int) -> pa.RecordBatch:

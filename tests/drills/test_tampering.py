@@ -77,7 +77,7 @@ def tamperings(blob: bytes) -> dict[str, bytes | None]:
 def test_a_changed_file_never_goes_live(observed: Observed) -> None:
     count = 0
     for name in KEYS:
-        for how in tamperings(gzip.compress(b"a line of some length, for it is to be cut\n" * 9)):
+        for how in tamperings(gzip.compress(b"a line that is long enough to be truncated\n" * 9)):
             with account() as cloud:
                 old, run_id = finish_run(cloud, 0, PARTS), start_run(cloud, 1)
                 cloud.write_result(run_id, PARTS)

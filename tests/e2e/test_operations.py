@@ -1,4 +1,4 @@
-"""What an operator does and is told: the deployed template, its permissions enforced."""
+"""The operator's commands and messages on the deployed template, with IAM enforced."""
 
 import json
 import random
@@ -341,7 +341,7 @@ def test_what_failed_for_good_waits_in_the_dead_letter_queue_and_can_be_sent_aga
     try:
         with environment_of(world, "LauncherFunction", **lost):
             world.drop("unlucky", files(ratings(seed=15)))
-            world.wait_until(lambda: waiting() == 2, "both messages have failed for good")
+            world.wait_until(lambda: waiting() == 2, "both messages have used up their attempts")
     finally:
         sqs.set_queue_attributes(QueueUrl=queue, Attributes=redrive["Attributes"])
     assert world.runs("unlucky") == []

@@ -1,7 +1,7 @@
 """Least privilege: each function may do what its work needs, and is denied what others' work needs.
 
 That each does its work is what the other tests here show. These borrow credentials of a function or
-of a cluster's nodes, as whoever broke in would have them, and try a table of actions. The emulator
+of a cluster's nodes, as an intruder would have them, and try a table of actions. The emulator
 judges neither iam:PassRole nor the making of service-linked roles.
 """
 
@@ -33,7 +33,7 @@ NODES = "Nodes"
 RUN = "runs/20990101T000000000Z-00000000/"
 KEY = {"pk": {"S": "nothing"}, "sk": {"S": "nothing"}}
 MOVIE = {"pk": {"S": "nothing"}}
-# Nothing is written by whoever may write: the right is judged before the condition.
+# Even a permitted write changes nothing: IAM is checked before the condition.
 NEVER = {"ConditionExpression": "attribute_exists(pk) AND attribute_not_exists(pk)"}
 SET = {"UpdateExpression": "SET a = :a", "ExpressionAttributeValues": {":a": {"S": "x"}}, **NEVER}
 # What the functions that take these messages pass over.
@@ -182,7 +182,7 @@ def resources(cloud: Cloud) -> Iterator[dict[str, str]]:
         for page in pages
         for each in page["StackResourceSummaries"]
     }
-    # Not asked of the EMR that is played: these never run.
+    # The emulator's EMR, not the fake one: these never run.
     emr = cloud.access.client("emr", cloud.access.endpoint)
     for name, stack in (("own cluster", STACK), ("cluster of another stack", f"{STACK}-prod")):
         named[name] = emr.run_job_flow(

@@ -112,7 +112,7 @@ def test_a_dropped_folder_is_answered_from_exactly_and_handled_once(world: World
         row[0] for row in expected(changed)[1][:10]
     ]
 
-    world.drop("garbage", {"ratings.dat": "this is no rating\n" * 50, "movies.dat": MOVIES_DAT})
+    world.drop("garbage", {"ratings.dat": "not a rating\n" * 50, "movies.dat": MOVIES_DAT})
     failed = world.wait_for_run("garbage", "LIVE", "FAILED")
     assert failed["state"] == "FAILED"
     assert "ratings.dat: 50 of 50 sampled lines are malformed" in failed["reason"]

@@ -107,7 +107,7 @@ def listed(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-# Of these the local step has no need: its Spark asks for no archive and no bucket's region, and
+# The local step does not need these: its Spark needs no archive and no bucket's region, and
 # nothing goes wrong with it while it writes.
 ONLY_OF_CLUSTERS = {"s3:GetBucketLocation", "s3:GetObjectTagging", "s3:AbortMultipartUpload"}
 

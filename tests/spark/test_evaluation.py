@@ -37,7 +37,7 @@ def test_a_folder_is_read_as_a_matrix_of_half_stars(spark: SparkSession, tmp_pat
 
 def test_a_new_user_gets_the_factors_that_als_itself_finds(spark: SparkSession) -> None:
     # MLlib solves for the movies last. With one factor it converges at once, so solving for the
-    # users once more gives MLlib's own users.
+    # users again gives MLlib's own users.
     random = np.random.default_rng(0)
     likes = sparse.csr_array((random.random((30, 12)) < 0.4).astype(float))
     parameters = {"rank": 1, "iterations": 6, "regularisation": 0.05, "alpha": 2}

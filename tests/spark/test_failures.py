@@ -1,4 +1,4 @@
-"""A failing job always says why, in one sentence for whoever waits for the run."""
+"""A failing job always says why, in one sentence for the person who waits for the run."""
 
 import json
 from pathlib import Path

@@ -56,7 +56,7 @@ def rating_lines(format: Format) -> st.SearchStrategy[str]:
     """Lines that look like ratings, good and bad."""
     column = st.sampled_from([*BROKEN, *STARS, *QUOTED, "1", "7", "ü"])
     columns = st.lists(column, min_size=3, max_size=5)
-    # Lines with one odd column, so that no defect hides another.
+    # Lines with one odd column: no defect hides another.
     good = ["7", "12", "4.5", "978300760"]
     odd = st.tuples(st.integers(0, 3), column).map(
         lambda change: [*good[: change[0]], change[1], *good[change[0] + 1 :]]

@@ -161,7 +161,7 @@ def account(second: Dynalite | None = None) -> Iterator[Cloud]:
     """An empty account with the template's tables, and buckets and queues of known names.
 
     Args:
-        second: stands for DynamoDB; moto, where there is none.
+        second: a second DynamoDB; without it, moto's.
     """
     resources = template()["Resources"]
     with mock_aws(), second.behind_moto() if second else nullcontext():

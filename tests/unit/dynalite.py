@@ -86,7 +86,7 @@ class Dynalite:
 
     @contextmanager
     def behind_moto(self) -> Iterator[None]:
-        """Have it answer whatever is asked of DynamoDB while moto plays AWS."""
+        """Send it all DynamoDB requests while moto plays the rest of AWS."""
         play = BotocoreStubber.process_request
 
         def process_request(stubber: BotocoreStubber, request: Any) -> Any:
@@ -112,7 +112,7 @@ def database(request: pytest.FixtureRequest) -> str:
 
 
 def missing() -> str | None:
-    """What this machine lacks to run it, or None where nothing is missing."""
+    """What this machine lacks to run it, or None."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return f"dynalite needs node {NODE} or later, and npm"

@@ -91,7 +91,7 @@ def test_a_run_has_items_in_the_index_until_its_last_part_is_removed(
         assert runs.get(cloud.runs, left)["in_index"]
     runs.record_indexed_part(cloud.runs, left, "a")  # by a worker that was slow
     runs.record_removed_part(cloud.runs, left, "b")
-    assert runs.get(cloud.runs, left)["in_index"], "a is there once more"
+    assert runs.get(cloud.runs, left)["in_index"], "a is there again"
     runs.record_removed_part(cloud.runs, left, "a")
     assert not runs.get(cloud.runs, left)["in_index"]
     assert runs.unsettled(cloud.runs) == []

@@ -9,7 +9,7 @@ Where the two differ:
 | the size of binary attributes | counts them in base64, a third more | counts their bytes |
 | transactions | has them | has none, see dynalite.py |
 
-The emulator of the local cloud refuses the batch, and gives all that BatchGetItem is asked for.
+The emulator of the local cloud refuses the batch, and BatchGetItem always returns everything.
 None of the three hands writes back (UnprocessedItems), throttles or is slow: the drills do that.
 """
 

@@ -291,7 +291,7 @@ def test_the_jobs_package_runs_from_its_bytecode_in_a_read_only_folder(
     sources = [*tmp_path.rglob("*.py")]
     assert len(sources) > 20
     for source in sources:  # unchecked bytecode runs whatever has become of its source
-        source.write_text("raise SystemExit('compiled anew')")
+        source.write_text("raise SystemExit('compiled again')")
     done = subprocess.run(
         [
             sys.executable,
@@ -304,7 +304,7 @@ def test_the_jobs_package_runs_from_its_bytecode_in_a_read_only_folder(
         text=True,
         check=False,
     )
-    # As a file on disk: numba keeps what it compiles beside it, or where it is told to.
+    # As a file on disk: numba needs one for its cache.
     assert done.stdout.strip() == str(tmp_path / "spark/runtime/compiled_code.py"), done.stderr
 
 

@@ -1,4 +1,4 @@
-"""The test on AWS waits long enough, gives up in time, and names whatever is left of its stack."""
+"""The test on AWS waits long enough, gives up in time, and lists what is left of its stack."""
 
 import json
 import subprocess

@@ -23,7 +23,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = sorted(
     path for room in ("cli", "local", "tools", "pictures") for path in (ROOT / room).rglob("*.py")
 )
-# Of all commands of the AWS CLI.
+# Options of every command of the AWS CLI.
 GLOBAL = {"query", "output", "region", "profile"}
 # Commands that the AWS CLI has beside its services' operations, with the options that we name.
 CUSTOM = {
@@ -36,7 +36,7 @@ CUSTOM = {
     ("s3", "sync"): {"delete"},
     ("sso", "login"): set(),
 }
-# Options that it has besides, or under another name than the operation.
+# Options that the operation lacks, or names differently.
 ADDED = {
     ("sns", "subscribe"): {"notification-endpoint"},
     ("ec2", "authorize-security-group-ingress"): {"protocol", "port", "cidr"},
@@ -48,12 +48,12 @@ def commands(path: Path) -> Iterator[str]:
     """The command lines of a document: in indented blocks, and between backquotes."""
     text = re.sub(r"\\\n\s*", " ", path.read_text())
     if path.suffix == ".py":
-        # The messages, whose pieces stand on several lines.
+        # The messages; their pieces are on several lines.
         text = "\n".join(messages(text))
     for line in text.splitlines():
         if line.startswith(("    ", "  similar-titles ")):  # the latter in a command's help
             yield from pieces(line)
-    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)  # whose quotes are no pairs
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)  # its quotes are not pairs
     for quoted in re.findall(r"`([^`]+)`", text):
         yield from pieces(" ".join(quoted.split()))
 
@@ -124,7 +124,7 @@ def test_the_aws_cli_has_the_operation_and_its_options(where: str, command: str)
     try:
         model = SESSION.get_service_model(service.replace("s3api", "s3"))
     except UnknownServiceError:
-        pytest.fail(f"{where}: the AWS CLI knows no {service}")
+        pytest.fail(f"{where}: the AWS CLI has no service {service}")
     names = {xform_name(each, "-"): each for each in model.operation_names}
     assert operation in names, f"{where}: {service} has no {operation}"
     shape = model.operation_model(names[operation]).input_shape

@@ -119,7 +119,7 @@ def test_the_functions_import_of_the_job_its_contracts_alone() -> None:
 
 
 def room_of(module: str) -> str:
-    """The room at the top level that a module stands in."""
+    """The top-level room of a module."""
     return (
         "functions"
         if modules()[module].is_relative_to(ROOT / "functions")

@@ -1,4 +1,4 @@
-"""Lists that stand in several places agree: measures and states of a run."""
+"""Lists in several places agree: measures, states of a run, paths in the documents."""
 
 import re
 

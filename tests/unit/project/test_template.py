@@ -315,7 +315,7 @@ def test_every_permission_of_a_function_is_used_or_has_a_comment(function: str) 
 def test_every_star_resource_has_a_comment() -> None:
     stars = [line for line in TEXT.splitlines() if re.search(r"Resource: \"\*\"", line)]
     assert stars
-    # The gateway endpoint's two stand under a Sid with the reason.
+    # The gateway endpoint's two have a Sid that gives the reason.
     unexplained = [line for line in stars if "#" not in line]
     assert len(unexplained) == TEXT.count("- Sid: OwnBuckets #") + TEXT.count(
         "- Sid: ReadSoftwareOfAws #"

@@ -1,4 +1,4 @@
-"""The HTTP layer: it knows nothing about movies, and builds its schemas at import."""
+"""The HTTP layer: it imports nothing about movies, and builds its schemas at import."""
 
 import json
 import subprocess

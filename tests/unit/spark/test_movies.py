@@ -14,7 +14,7 @@ DAT, CSV, OLD = FORMATS
 LINES = {
     DAT: ["1::Toy Story (1995)::Animation|Comedy", "2::No genres (2001)::", "x::A::B", "3::A",
           "4:: \t ::Drama", "5::Ends (1999)::Drama::more", "6::\xa0::Drama", "0::Zero::Drama"],
-    CSV: ['1,"American President, The (1995)",Comedy', '2,"He said ""no"" (2001)",Drama',
+    CSV: ['1,"American President, The (1995)",Comedy', '2,"We said ""no"" (2001)",Drama',
           "3,Plain (2002),(no genres listed)", "4,Too,many,columns", "5,,Drama", "6,Two",
           '7,"Open,Drama', '8,"Text" after,Drama', "9,\xa0,Drama",
           '1,"' + '""' * 50_000 + ' (1995)",x', '"1"' + "," * 30_000, '"'],

@@ -1,4 +1,4 @@
-"""The files of sums: they are read back exactly, whatever the size of the sums and the cell."""
+"""The files of sums: they are read back exactly, for sums and cells of every size."""
 
 from pathlib import Path
 
