@@ -13,9 +13,12 @@ from tests.e2e.conftest import World
 
 pytestmark = pytest.mark.e2e
 CODE = """
+import importlib.util
 import time
 
 def handler(event, context):
+    if "module" in event:
+        return importlib.util.find_spec(event["module"]) is not None
     began = time.monotonic()
     len(b"x" * (event.get("megabytes", 0) << 20))
     end = time.process_time() + event.get("cpu_seconds", 0)
@@ -43,7 +46,7 @@ def invoke(world: World) -> Iterator[Callable[..., tuple[str | None, Any]]]:
         Timeout=60,
     )
 
-    def invoke(**event: float) -> tuple[str | None, Any]:
+    def invoke(**event: float | str) -> tuple[str | None, Any]:
         answer = client.invoke(FunctionName=name, Payload=json.dumps(event))
         return answer.get("FunctionError"), json.load(answer["Payload"])
 
@@ -63,3 +66,10 @@ def test_a_function_has_the_memory_and_the_cpu_that_it_is_given_and_no_more(
     error, took = invoke(cpu_seconds=0.2)
     assert error is None
     assert took >= 0.8 * 0.2 * 1769 / 128
+
+
+def test_a_function_finds_no_module_of_the_project_that_its_package_lacks(
+    invoke: Callable[..., tuple[str | None, Any]],
+) -> None:
+    assert invoke(module="json") == (None, True)
+    assert invoke(module="local") == (None, False)
