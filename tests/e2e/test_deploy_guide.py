@@ -470,6 +470,8 @@ def walk(tmp_path: Path) -> Iterator[Walk]:
         environment = local_cloud._sam_environment(access, folder)
         path = environment["PATH"].split(":")
         environment["PATH"] = ":".join([str(bin_folder), *path[1:]])
+        for name in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):  # of `make test`
+            environment.pop(name, None)
         walk = Walk(Cloud(access, {}, emr, folder), copy, environment)
         walk.configure(SettleSeconds="1")
         yield walk
