@@ -8,12 +8,9 @@ import numpy as np
 from pyspark import SparkContext
 from scipy import sparse
 
-from spark.contracts.movielens import only_format
 from spark.ingest.chunks import Chunk, unpacked
-from spark.ingest.movies import Catalogue, catalogue, read_movies
-from spark.ingest.ratings import read_ratings
-from spark.ingest.tags import read_tags
-from spark.storage import child, list_files
+from spark.ingest.dataset import read_dataset
+from spark.ingest.movies import Catalogue
 
 
 @dataclass(frozen=True)
@@ -40,16 +37,11 @@ def read(context: SparkContext, folder: Path, scratch: Path) -> Interactions:
         scratch: folder for rejected lines.
 
     Raises:
-        DatasetError: the folder is not of exactly one format.
+        DatasetError: the folder is not of exactly one format, or one of its files is unusable.
     """
-    files = list_files(str(folder))
-    format = only_format(files, str(folder))
-    listed, _, _ = read_movies(child(str(folder), format.movies), format)
-    found = read_ratings(context, str(folder), format, files[format.ratings], str(scratch))
-    chunks = found.packed.filter(lambda each: isinstance(each, Chunk)).collect()
-    movies = catalogue(listed, found.movies, found.raters)
-    tags = read_tags(child(str(folder), format.tags), format) if format.tags in files else {}
-    return Interactions(_together(chunks, movies.ids), movies, tags)
+    dataset = read_dataset(context, str(folder), str(scratch), None, with_tags=True)
+    chunks = dataset.ratings.packed.filter(lambda each: isinstance(each, Chunk)).collect()
+    return Interactions(_together(chunks, dataset.movies.ids), dataset.movies, dataset.tags)
 
 
 def _together(chunks: list[Chunk], ids: np.ndarray) -> sparse.csr_array:

@@ -6,12 +6,11 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from py4j.protocol import Py4JNetworkError
-from pyspark import RDD, SparkConf, SparkContext
+from pyspark import RDD, SparkContext
 
 from spark.command_line import JobSettings, parse
 from spark.comparison import Comparison, compare
@@ -28,6 +27,7 @@ from spark.output.neighbours import part_starts, range_of, write_part
 from spark.output.similar_users import write_similar_users
 from spark.progress import Stages
 from spark.runtime.broadcast import broadcast
+from spark.runtime.start import UnusableEnvironmentError, start
 from spark.self_evaluation.figures import evaluate
 from spark.self_evaluation.held_out import HeldOutRatings, evaluated_measures
 
@@ -41,9 +41,15 @@ REASON_CHARACTERS = 500  # of a reason, which a person reads
 def main(arguments: list[str] | None = None) -> int:
     """Run the job; returns the exit status."""
     settings = parse(arguments)
-    context = start()
     try:
-        results.clear(settings.output)
+        results.prepare(settings.output)
+        context = start()
+    except (results.OutputError, UnusableEnvironmentError) as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        with suppress(Exception):
+            results.write_failure(settings.output, type(error).__name__, str(error), [])
+        return 1
+    try:
         run(context, settings)
     except DatasetError as error:
         report = error.report if isinstance(error, UnusableFileError) else []
@@ -76,16 +82,6 @@ def reason_of(error: Exception) -> str:
     else:
         words = f"{type(error).__name__}: {text.partition('\n')[0]}"
     return f"the job failed: {words.strip()[:REASON_CHARACTERS]}"
-
-
-def start() -> SparkContext:
-    """The context that spark-submit configured, without Spark SQL, which takes seconds to start.
-
-    Workers find the package where this process did, unless the submission says otherwise.
-    """
-    context = SparkContext.getOrCreate(SparkConf().setAppName("similar-titles"))
-    context.environment.setdefault("PYTHONPATH", str(Path(__file__).resolve().parent.parent))
-    return context
 
 
 def run(context: SparkContext, settings: JobSettings) -> None:
@@ -154,6 +150,7 @@ def manifest_of(
         coverage={name: round(coverage[name] / max(1, movies), 4) for name in settings.measures},
         dataset={
             "format": dataset.format.name,
+            "timestamps": dataset.has_timestamps,
             "lines": {name: report.lines for name, report in reports.items()},
         },
         parameters={

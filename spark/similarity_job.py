@@ -8,7 +8,16 @@ from pathlib import Path
 # alone, and PYTHONPATH says where the package is.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from spark.job import main  # noqa: E402
+try:
+    from spark.job import main
+except (ImportError, SyntaxError) as error:
+    if (getattr(error, "name", None) or "").startswith("spark"):
+        raise
+    # Older Pythons read this file, but not the package.
+    sys.exit(
+        f"error: the job cannot run on {sys.executable}, Python {sys.version.split()[0]} "
+        f"({error}): set PYSPARK_PYTHON to the project's .venv/bin/python"
+    )
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,22 +9,26 @@ from botocore.exceptions import ClientError
 
 from datasets import Dataset, DatasetFile
 from spark.contracts.movielens import (
+    HEAD,
     UNUSABLE_SHARE,
     DatasetError,
     Defect,
-    Format,
+    Layout,
     decode,
-    is_header,
+    is_another_scale,
+    layout_of,
     movie_defect,
     rating_defect,
+    refusal,
 )
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CHUNK = 64 * 1024
+CHUNK = HEAD
 # Error codes of S3 if a file has been replaced or deleted.
 REPLACED = frozenset({"PreconditionFailed", "NoSuchKey", "412"})
+BOM = "\ufeff"
 MAX_QUOTED = 120  # maximum number of characters quoted from a bad line
 
 
@@ -41,25 +45,25 @@ class Finding:
 
     file: str
     lines: int
-    defects: dict[Defect, int]
+    defects: dict[str, int]
     samples: tuple[dict[str, str | int], ...]
 
     @property
     def is_unusable(self) -> bool:
         """Whether too many lines are malformed to use the file."""
-        return self.lines == 0 or sum(self.defects.values()) > UNUSABLE_SHARE * self.lines
-
-    def describe(self) -> str:
-        """Describe the finding for people."""
-        if self.lines == 0:
-            return f"{self.file} has no line of data"
-        bad = sum(self.defects.values())
-        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self.defects.items()))
-        first = self.samples[0]
         return (
-            f"{self.file}: {bad} of {self.lines} sampled lines are malformed ({kinds}); "
-            f"first at byte {first['offset']}: {first['line']!r}"
+            self.lines == 0
+            or sum(self.defects.values()) > UNUSABLE_SHARE * self.lines
+            or is_another_scale(self.lines, self.defects)
         )
+
+    def describe(self, layout: Layout) -> str:
+        """Describe the finding for people, given the file's layout."""
+        if self.lines == 0:
+            return f"{self.file} has no line of data: expected {layout.expected}"
+        first = next((each for each in self.samples if each["defect"] == "scale"), self.samples[0])
+        words = refusal(layout, f"{self.lines} sampled lines", self.defects, str(first["line"]))
+        return f"{words} at byte {first['offset']}"
 
 
 def chunk_offsets(size: int) -> list[int]:
@@ -114,29 +118,27 @@ class IntakeError(DatasetError):
         self.findings = findings
 
 
-type DefectOf = Callable[[str, Format], Defect | None]
+type DefectOf = Callable[[str, Layout], Defect | None]
 
 
-def examine(
-    name: str, lines: list[tuple[int, str]], format: Format, defect_of: DefectOf
-) -> Finding:
+def examine(lines: list[tuple[int, str]], layout: Layout, defect_of: DefectOf) -> Finding:
     """Check the sampled lines of one file.
 
     Args:
-        name: name of the file.
-        lines: byte offset and text of each complete line.
-        format: format of the data set.
+        lines: byte offset and text of each complete line, those of the file's beginning first.
+        layout: of the file.
         defect_of: `rating_defect` or `movie_defect`.
     """
-    if lines and lines[0][0] == 0 and is_header(lines[0][1].removeprefix("\ufeff"), format):
+    if layout.has_header:
         lines = lines[1:]
     bad = [
         (offset, line, defect)
         for offset, line in lines
-        if (defect := defect_of(line.removeprefix("\ufeff"), format)) is not None
+        if (defect := defect_of(line.removeprefix(BOM), layout)) is not None
     ]
+    bad.sort(key=lambda each: each[2] != "scale")  # the defect that decides comes first
     return Finding(
-        file=name,
+        file=layout.file,
         lines=len(lines),
         defects=dict(Counter(defect for _, _, defect in bad)),
         samples=tuple(
@@ -153,27 +155,25 @@ def check(s3: "S3Client", dataset: Dataset) -> list[Finding]:
         The findings, the ratings file first.
 
     Raises:
-        IntakeError: a file is empty, or more than half of its sampled lines are malformed.
+        DatasetError: a file is not one of its format.
+        IntakeError: a file is empty, more than half of its sampled lines are malformed, or its
+            ratings have another scale.
     """
-    findings = [
-        _examine_file(s3, dataset, dataset.ratings, rating_defect),
-        _examine_file(s3, dataset, dataset.movies, movie_defect),
-    ]
-    unusable = [finding.describe() for finding in findings if finding.is_unusable]
+    findings, unusable = [], []
+    for file, usual, defect_of in (
+        (dataset.ratings, dataset.format.ratings_layout, rating_defect),
+        (dataset.movies, dataset.format.movies_layout, movie_defect),
+    ):
+        chunks = [(_read(s3, dataset, file, at), at) for at in chunk_offsets(file.size)]
+        layout = layout_of(chunks[0][0] if chunks else b"", usual)
+        lines = [line for chunk, at in chunks for line in sample_lines(chunk, at, file.size)]
+        finding = examine(lines, layout, defect_of)
+        findings.append(finding)
+        if finding.is_unusable:
+            unusable.append(finding.describe(layout))
     if unusable:
         raise IntakeError("; ".join(unusable), findings)
     return findings
-
-
-def _examine_file(
-    s3: "S3Client", dataset: Dataset, file: DatasetFile, defect_of: DefectOf
-) -> Finding:
-    lines = [
-        line
-        for offset in chunk_offsets(file.size)
-        for line in sample_lines(_read(s3, dataset, file, offset), offset, file.size)
-    ]
-    return examine(file.name, lines, dataset.format, defect_of)
 
 
 def _read(s3: "S3Client", dataset: Dataset, file: DatasetFile, offset: int) -> bytes:

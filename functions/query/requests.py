@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from spark.contracts.movielens import MAX_ID
 
 type MovieId = Annotated[
-    int, Meta(ge=1, le=MAX_ID, description="A movie's id in the data set", examples=[1])
+    int, Meta(ge=0, le=MAX_ID, description="A movie's id in the data set", examples=[1])
 ]
 type Year = Annotated[int, Meta(ge=0, le=9999)]
 type Measure = Annotated[

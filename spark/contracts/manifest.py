@@ -51,7 +51,8 @@ class Manifest:
         measure: the default similarity measure; one of `measures`.
         measures: the similarity measures in `neighbours`, each with its parameters.
         coverage: by measure, the share of the catalogue that has at least ten neighbours by it.
-        dataset: `format` and, per file, `lines`.
+        dataset: `format`; whether the ratings have `timestamps`, without which of several ratings
+            of the same user and movie the last line counts; and, per file, `lines`.
         parameters: `min_co_raters`, `min_score`, `neighbours`, `max_ratings_per_user` (or null).
         counts: `ratings` that count (each user and movie once), `users`, `movies` (of the
             catalogue), `duplicates` (good lines that a later rating of the same user and movie

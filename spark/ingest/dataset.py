@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from pyspark import SparkContext
 
-from spark.contracts.movielens import Format, only_format
+from spark.contracts.movielens import OPTIONAL, DatasetError, Format, only_format
+from spark.ingest.lines import read_layout
 from spark.ingest.movies import Catalogue, catalogue, read_movies
 from spark.ingest.ratings import Ratings, read_ratings
 from spark.ingest.rejects import LineReport, refuse_unusable, write_rejects
@@ -19,6 +20,7 @@ class Dataset:
 
     Attributes:
         format: of its folder.
+        has_timestamps: whether the ratings have them; without, the order of their lines counts.
         line_reports: by file name, the ratings file first.
         ratings: packed; each user and movie once.
         movies: the catalogue.
@@ -27,6 +29,7 @@ class Dataset:
     """
 
     format: Format
+    has_timestamps: bool
     line_reports: dict[str, LineReport]
     ratings: Ratings
     movies: Catalogue
@@ -63,22 +66,28 @@ def read_dataset(
     Raises:
         DatasetError: the folder is not of exactly one format, or one of its files is unusable.
     """
-    files = list_files(folder)
+    try:
+        files = list_files(folder)
+    except NotADirectoryError:
+        raise DatasetError(f"{folder} is a file: give the folder that holds it") from None
     format = only_format(files, folder)
-    listed, movie_report, rejects = read_movies(child(folder, format.movies), format)
+    of_movies = read_layout(child(folder, format.movies), format.movies_layout)
+    of_ratings = read_layout(child(folder, format.ratings), format.ratings_layout)
+    listed, movie_report, rejects = read_movies(child(folder, format.movies), of_movies)
     if rejects:
         write_rejects(output, format.movies, 0, rejects)
-    ratings = read_ratings(context, folder, format, files[format.ratings], output, most)
-    refuse_unusable(format.ratings, ratings.line_report, ratings.samples)
-    refuse_unusable(format.movies, movie_report, rejects)
+    ratings = read_ratings(context, folder, of_ratings, files[format.ratings], output, most)
+    refuse_unusable(of_ratings, ratings.line_report, ratings.samples)
+    refuse_unusable(of_movies, movie_report, rejects)
     movies = catalogue(listed, ratings.movies, ratings.raters)
     return Dataset(
         format,
+        of_ratings.place(OPTIONAL) is not None,
         {format.ratings: ratings.line_report, format.movies: movie_report},
         ratings,
         movies,
         len(listed) - movies.listed,
-        read_tags(child(folder, format.tags), format)
+        read_tags(child(folder, format.tags), format.tags_layout)
         if with_tags and format.tags in files
         else Counter(),
     )

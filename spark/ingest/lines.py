@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spark.contracts.movielens import BLANKS, MAX_LINE, Format, decode, is_header
+from spark.contracts.movielens import BLANKS, HEAD, MAX_LINE, Layout, decode, layout_of
 from spark.storage import read
 
 BOM = "\ufeff"
@@ -52,16 +52,27 @@ def _first_end(data: bytes) -> int:
     return min(found, default=-1)
 
 
-def data_lines(uri: str, format: Format) -> Iterator[str]:
+def read_layout(uri: str, usual: Layout) -> Layout:
+    """The layout of a file, see `layout_of`.
+
+    Raises:
+        DatasetError: the file is not one of its format.
+    """
+    return layout_of(read(uri, 0, HEAD), usual)
+
+
+def data_lines(uri: str, layout: Layout) -> Iterator[str]:
     """The lines of a file that hold data, without blank lines and the header."""
+    is_header = layout.has_header
     for number, raw in enumerate(_raw_lines(uri)):
         line = decode(raw)
         if number == 0:
             line = line.removeprefix(BOM)
-            if is_header(line, format):
-                continue
-        if line.strip(BLANKS):
+        if not line.strip(BLANKS):
+            continue
+        if not is_header:
             yield line
+        is_header = False
 
 
 def _raw_lines(uri: str) -> Iterator[bytes]:

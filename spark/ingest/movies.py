@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,17 +11,22 @@ import numpy as np
 from spark.contracts.movielens import (
     BLANKS,
     GENRES_100K,
+    MAX_ID,
     NO_GENRES,
-    Format,
+    Layout,
     movie_defect,
     split_line,
+    unescape,
+    whole_number,
 )
 from spark.ingest.lines import data_lines
 from spark.ingest.rejects import LineReport, Reject
 
 FIRST_FLAG = 5  # the column of u.item in which the genre flags begin
-# A span of years has a hyphen or an en dash and can be open: (1975-1979), (2007-).
-_YEAR = re.compile(r"\(([0-9]{4})(?:[-\u2013](?:[0-9]{4})?)?\)\Z")
+LONGEST_TITLE = 10  # lines of a title in quotes
+# A span of years has a hyphen or an en dash and can be open: (1975-1979), (2007- ). A bracket
+# too many is not rare.
+_YEAR = re.compile(r"\(\s*([0-9]{4})\s*(?:[-\u2013]\s*(?:[0-9]{4}\s*)?)?\)+\Z")
 
 
 @dataclass(frozen=True)
@@ -60,36 +65,71 @@ class Catalogue:
     listed: int
 
 
-def read_movies(uri: str, format: Format) -> tuple[list[Movie], LineReport, list[Reject]]:
+def read_movies(uri: str, layout: Layout) -> tuple[list[Movie], LineReport, list[Reject]]:
     """Read a movies file by the rules of `movielens.movie_defect`.
 
+    Args:
+        uri: of the file.
+        layout: of the file.
+
     Returns:
-        The movies in the file's order, the report on its lines, and the rejected lines.
+        The movies in the file's order, the report on its lines, and the rejected lines. A title
+        that goes on in the next lines is one line.
     """
     movies, rejects = [], []
     lines = 0
-    for line in data_lines(uri, format):
+    for line in _joined(data_lines(uri, layout), layout):
         lines += 1
-        if defect := movie_defect(line, format):
+        if defect := movie_defect(line, layout):
             rejects.append(Reject(defect, line))
         else:
-            movies.append(parse_movie(line, format))
+            movies.append(parse_movie(line, layout))
     defects = Counter(reject.defect for reject in rejects)
     return movies, LineReport(lines, dict(sorted(defects.items()))), rejects
 
 
-def parse_movie(line: str, format: Format) -> Movie:
+def _joined(lines: Iterator[str], layout: Layout) -> Iterator[str]:
+    """The lines with those joined over which a field in quotes extends.
+
+    A line that only lacks a quote must not swallow others: those that are good by themselves end
+    the search, and if no line closes the quote, each is a line of its own.
+    """
+    left: list[str] = []
+    while True:
+        line = left.pop(0) if left else next(lines, None)
+        if line is None:
+            return
+        joined = line
+        if '"' in line and movie_defect(line, layout) and not split_line(line, layout.separator):
+            for place in range(LONGEST_TITLE):
+                if place == len(left):
+                    if (more := next(lines, None)) is None:
+                        break
+                    left.append(more)
+                if not movie_defect(left[place], layout):
+                    break
+                joined += "\n" + left[place]
+                if not movie_defect(joined, layout):
+                    line, left = joined, left[place + 1 :]
+                    break
+        yield line
+
+
+def parse_movie(line: str, layout: Layout) -> Movie:
     """Parse a good line of a movies file."""
-    columns = split_line(line, format.movies_separator)
-    title = columns[1].strip(BLANKS)
+    columns = split_line(line, layout.separator)
+    movie_id = whole_number(columns[layout.columns.index("movieId")], MAX_ID)
+    assert movie_id is not None  # noqa: S101  (the line is good)
+    title = " ".join(unescape(columns[layout.columns.index("title")]).strip(BLANKS).splitlines())
     year = _YEAR.search(title)
-    if format.name == "100k":
+    place = layout.place("genres")
+    if place is None:
         flags = zip(GENRES_100K, columns[FIRST_FLAG:], strict=True)
         genres = [genre for genre, flag in flags if flag == "1" and genre != "unknown"]
     else:
-        names = columns[format.movies_columns - 1].split("|")
+        names = (unescape(name).strip(BLANKS) for name in columns[place].split("|"))
         genres = [genre for genre in names if genre not in ("", NO_GENRES)]
-    return Movie(int(columns[0]), title, int(year[1]) if year else None, genres)
+    return Movie(movie_id, title, int(year[1]) if year else None, genres)
 
 
 def catalogue(movies: Iterable[Movie], rated: np.ndarray, raters: np.ndarray) -> Catalogue:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pyspark import RDD, SparkContext, StorageLevel
 
-from spark.contracts.movielens import Format
+from spark.contracts.movielens import OPTIONAL, Layout
 from spark.ingest.chunks import (
     Chunk,
     ChunkStatistics,
@@ -74,7 +74,7 @@ class Ratings:
 def read_ratings(
     context: SparkContext,
     folder: str,
-    format: Format,
+    layout: Layout,
     size: int,
     output: str,
     most: int | None = None,
@@ -84,7 +84,7 @@ def read_ratings(
     Args:
         context: the Spark context.
         folder: URI of the data set.
-        format: of the data set.
+        layout: of the ratings file.
         size: of the ratings file, in bytes.
         output: the run's prefix, for the rejected lines.
         most: most ratings that count per user, the latest ones; None for all.
@@ -94,7 +94,7 @@ def read_ratings(
     splits = _task_count(size / SPLIT_BYTES, cores)
     edges = [size * split // splits for split in range(splits + 1)]
     scanned = context.parallelize(range(splits), splits).mapPartitions(
-        _scanner(folder, format, edges, parts, output)
+        _scanner(folder, layout, edges, parts, output)
     )
     return _pack(scanned, parts, most)
 
@@ -120,21 +120,24 @@ def _task_count(least: float, cores: int) -> int:
 
 
 def _scanner(
-    folder: str, format: Format, edges: list[int], parts: int, output: str
+    folder: str, layout: Layout, edges: list[int], parts: int, output: str
 ) -> Callable[[Iterable[int]], Iterator[ToUsers]]:
     def scan_task(splits: Iterable[int]) -> Iterator[ToUsers]:
         """Scan the lines of a split and send each part of the users its ratings."""
         scan = compiled("spark.ingest.scan", meanwhile="spark.engine.kernel").scan
         for source in splits:
-            text = read_split(child(folder, format.ratings), edges[source], edges[source + 1])
-            found = scan(text, format, is_start=source == 0)
+            text = read_split(child(folder, layout.file), edges[source], edges[source + 1])
+            found = scan(text, layout, is_start=source == 0)
             del text
             if found.rejects:
-                write_rejects(output, format.ratings, source, found.rejects)
+                write_rejects(output, layout.file, source, found.rejects)
             defects = Counter(reject.defect for reject in found.rejects)
             report = SplitReport(source, found.lines, defects, found.rejects[:SAMPLES])
             yield ToUsers(source % parts, report)
-            arrays = found.users, found.movies, found.halves, found.times
+            times = found.times
+            if layout.place(OPTIONAL) is None:  # the order of the lines stands for them
+                times = (source << 32) + np.arange(times.size)
+            arrays = found.users, found.movies, found.halves, times
             for part, mine in split_rows(found.users % parts, parts):
                 ratings = SplitRatings(source, *(array[mine].tobytes() for array in arrays))
                 yield ToUsers(part, ratings)

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spark.contracts.manifest import REJECTS
-from spark.contracts.movielens import UNUSABLE_SHARE, DatasetError
+from spark.contracts.movielens import (
+    UNUSABLE_SHARE,
+    DatasetError,
+    Layout,
+    is_another_scale,
+    refusal,
+)
 from spark.parts import write_lines
 
 SAMPLES = 5  # rejected lines that a failure shows
 STORED_CHARACTERS = 500  # of a rejected line
-QUOTED_CHARACTERS = 120  # of a rejected line in a message
 
 
 class UnusableFileError(DatasetError):
@@ -66,32 +71,39 @@ class LineReport:
 
     @property
     def is_unusable(self) -> bool:
-        """Whether no line is good, or too many are malformed."""
-        return self.good == 0 or self.rejected > UNUSABLE_SHARE * self.lines
+        """Whether no line is good, too many are malformed, or the ratings have another scale."""
+        return (
+            self.good == 0
+            or self.rejected > UNUSABLE_SHARE * self.lines
+            or is_another_scale(self.lines, self.defects)
+        )
 
 
-def refuse_unusable(name: str, report: LineReport, samples: Sequence[Reject]) -> None:
+def refuse_unusable(layout: Layout, report: LineReport, samples: Sequence[Reject]) -> None:
     """Stop if too few lines of a file are good.
 
     Args:
-        name: of the file.
+        layout: of the file.
         report: on its lines.
         samples: the first rejected lines.
 
     Raises:
-        UnusableFileError: no line is good, or more than half of the lines are malformed.
+        UnusableFileError: no line is good, more than half of the lines are malformed, or ratings
+            have another scale.
     """
     if not report.is_unusable:
         return
     if report.lines == 0:
-        raise UnusableFileError(f"{name} has no line of data", [])
-    shown = [reject.to_record(name) for reject in samples[:SAMPLES]]
-    kinds = ", ".join(f"{kind} {number}" for kind, number in report.defects.items())
-    raise UnusableFileError(
-        f"{name}: {report.rejected} of {report.lines} lines are malformed ({kinds}); "
-        f"for example {shown[0]['line'][:QUOTED_CHARACTERS]!r}",
-        shown,
+        raise UnusableFileError(
+            f"{layout.file} has no line of data: expected {layout.expected}", []
+        )
+    shown = [reject.to_record(layout.file) for reject in samples[:SAMPLES]]
+    example = next(
+        (each for each in samples if report.defects.get("scale") and each.defect == "scale"),
+        samples[0],
     )
+    message = refusal(layout, f"{report.lines} lines", report.defects, example.line)
+    raise UnusableFileError(message, shown)
 
 
 def write_rejects(output: str, file: str, source: int, rejects: Sequence[Reject]) -> None:

@@ -10,11 +10,10 @@ from spark.contracts.movielens import (
     FORMATS,
     MAX_ID,
     MAX_LINE,
-    Format,
+    RATING_COLUMNS,
+    Layout,
     decode,
-    is_header,
-    rating_defect,
-    split_line,
+    parse_rating,
 )
 from spark.ingest.lines import BOM, LONGEST
 from spark.ingest.rejects import STORED_CHARACTERS, Reject
@@ -22,6 +21,7 @@ from spark.ingest.rejects import STORED_CHARACTERS, Reject
 _LF, _CR = 10, 13
 _ZERO, _NINE, _FIVE, _POINT = 48, 57, 53, 46
 _DIGITS = 18
+_USER, _MOVIE, _RATING, _TIMESTAMP = range(len(RATING_COLUMNS))
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Scanned:
         users: int32, one per good line, in the order of the lines, like the other arrays.
         movies: int32.
         halves: uint8, half stars 1 to 10.
-        times: int64, seconds since 1970.
+        times: int64, seconds since 1970; 0 in a file without timestamps.
         lines: number of lines of data, good or not.
         rejects: the malformed lines.
     """
@@ -45,46 +45,47 @@ class Scanned:
     rejects: list[Reject]
 
 
-def scan(data: np.ndarray, format: Format, is_start: bool) -> Scanned:
+def scan(data: np.ndarray, layout: Layout, is_start: bool) -> Scanned:
     """Read lines.
 
     Args:
         data: uint8, whole lines. Each ends with a line feed, a carriage return, or both; the last
             may end with `data`.
-        format: of the file.
+        layout: of the file.
         is_start: whether the first line is the first of the file.
     """
     most = int(np.count_nonzero(data == _LF) + np.count_nonzero(data == _CR)) + 1
     places = np.empty((2, most), np.int64)
     count = _bounds(data, places)
     places = places[:, :count]
-    users, movies = np.empty(count, np.int32), np.empty(count, np.int32)
-    halves, times = np.empty(count, np.uint8), np.empty(count, np.int64)
+    numbers = np.zeros((len(RATING_COLUMNS), count), np.int64)
     good = np.empty(count, np.bool_)
-    separator = np.frombuffer(format.ratings_separator.encode(), np.uint8)
-    _plain_lines(data, places, separator, users, movies, halves, times, good)
+    separator = np.frombuffer(layout.separator.encode(), np.uint8)
+    columns = np.array([RATING_COLUMNS.index(each) for each in layout.columns])
+    _plain_lines(data, places, separator, columns, numbers, good)
     rejects: list[Reject] = []
     skipped = 0
+    is_header = is_start and layout.has_header
     for place in np.flatnonzero(~good):
         line = decode(data[slice(*places[:, place])][:LONGEST].tobytes())
         if is_start and places[0, place] == 0:
             line = line.removeprefix(BOM)
-            if is_header(line, format):
-                skipped += 1
-                continue
         if not line.strip(BLANKS):
             skipped += 1
-            continue
-        defect = rating_defect(line, format)
-        if defect is not None:
-            rejects.append(Reject(defect, line[:STORED_CHARACTERS]))
-            continue
-        user, movie, rating, timestamp = split_line(line, format.ratings_separator)
-        users[place], movies[place] = int(user), int(movie)
-        halves[place], times[place] = round(2 * float(rating)), int(timestamp)
-        good[place] = True
+        elif is_header:
+            skipped += 1
+            is_header = False
+        elif isinstance(rated := parse_rating(line, layout), str):
+            rejects.append(Reject(rated, line[:STORED_CHARACTERS]))
+        else:
+            numbers[:, place] = rated
+            good[place] = True
     if not good.all():
-        users, movies, halves, times = (each[good] for each in (users, movies, halves, times))
+        numbers = numbers[:, good]
+    kinds = np.int32, np.int32, np.uint8, np.int64
+    users, movies, halves, times = (
+        column.astype(kind) for column, kind in zip(numbers, kinds, strict=True)
+    )
     return Scanned(users, movies, halves, times, count - skipped, rejects)
 
 
@@ -106,13 +107,20 @@ def _bounds(data, places):
 
 @njit(nogil=True, cache=True)
 def _integer(data, start, end):
-    """The whole number that begins at `start`, and its end; -1 if there is none."""
+    """The whole number that begins at `start`, and its end; -1 if there is none.
+
+    Its fraction may be zeros, as pandas writes the integers of a column with gaps.
+    """
     value, place = 0, start
     while place < end and _ZERO <= data[place] <= _NINE:
         value = value * 10 + (data[place] - _ZERO)
         place += 1
     if place == start or place - start > _DIGITS:
         return -1, start
+    if place + 1 < end and data[place] == _POINT and data[place + 1] == _ZERO:
+        place += 1
+        while place < end and data[place] == _ZERO:
+            place += 1
     return value, place
 
 
@@ -146,33 +154,33 @@ def _after_separator(data, place, end, separator):
 
 
 @njit(nogil=True, cache=True)
-def _plain_lines(data, places, separator, users, movies, halves, times, good):
+def _plain_lines(data, places, separator, columns, numbers, good):
     """Read each line that has only numbers and separators; `good` receives which ones did."""
     for line in range(places.shape[1]):
         good[line] = False
-        start, end = places[0, line], places[1, line]
-        if end - start > MAX_LINE:
+        place, end = places[0, line], places[1, line]
+        if end - place > MAX_LINE:
             continue
-        user, place = _integer(data, start, end)
-        place = _after_separator(data, place, end, separator)
-        if place < 0 or not 1 <= user <= MAX_ID:
-            continue
-        movie, place = _integer(data, place, end)
-        place = _after_separator(data, place, end, separator)
-        if place < 0 or not 1 <= movie <= MAX_ID:
-            continue
-        half, place = _half_stars(data, place, end)
-        place = _after_separator(data, place, end, separator)
-        if place < 0 or half == 0:
-            continue
-        timestamp, place = _integer(data, place, end)
-        if timestamp < 0 or place != end:
-            continue
-        users[line], movies[line], halves[line], times[line] = user, movie, half, timestamp
-        good[line] = True
+        for number in range(columns.size):
+            if number > 0:
+                place = _after_separator(data, place, end, separator)
+                if place < 0:
+                    break
+            column = columns[number]
+            if column == _RATING:
+                value, place = _half_stars(data, place, end)
+                if value == 0:
+                    break
+            else:
+                value, place = _integer(data, place, end)
+                if value < 0 or (column != _TIMESTAMP and value > MAX_ID):
+                    break
+            numbers[column, line] = value
+        else:
+            good[line] = place == end
 
 
 def warm_up() -> None:
     """Compile everything for the types that are used."""
     line = np.frombuffer(b"1::1::1::1", np.uint8)
-    scan(line, FORMATS[0], is_start=False)
+    scan(line, FORMATS[0].ratings_layout, is_start=False)

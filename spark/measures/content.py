@@ -19,6 +19,7 @@ from spark.engine.top_k import EMPTY, NeighbourLists, top_k_of_rows
 from spark.ingest.movies import Catalogue
 
 ROWS_AT_ONCE = 64  # movies that are compared with all others at once
+MOST_DENSE = 256  # columns of a dense matrix; MovieLens has 19 genres and 40 eras
 ERA = 10  # years; a movie is in two eras, shifted by five years. Movies of close years share both
 
 type Words = list[tuple[int, str, float]]  # a movie's index, a word that it has, its frequency
@@ -31,14 +32,15 @@ class Content:
     Attributes:
         ids: int32, ascending.
         raters: int32, per movie.
-        dense: float64 [movies, genres and eras], weighted.
-        tags: float64 [movies, tags], weighted, sparse.
+        dense: float64 [movies, genres and eras], weighted. If these are more than MOST_DENSE, as
+            where authors of books are genres, it has no columns.
+        others: float64 [movies, all other words], weighted.
     """
 
     ids: np.ndarray
     raters: np.ndarray
     dense: np.ndarray
-    tags: sparse.csr_array
+    others: sparse.csr_array
 
     def neighbours(self, places: np.ndarray, count: int) -> NeighbourLists:
         """The most similar movies; of equally similar ones, those with more raters.
@@ -51,8 +53,8 @@ class Content:
         for start in range(0, places.size, ROWS_AT_ONCE):
             some = places[start : start + ROWS_AT_ONCE]
             scores = self.dense[some] @ self.dense.T
-            if self.tags.nnz:
-                scores += (self.tags[some] @ self.tags.T).toarray()
+            if self.others.nnz:
+                scores += (self.others[some] @ self.others.T).toarray()
             found.append(top_k_of_rows(self.ids[some], scores, self.ids, self.raters, count))
         return NeighbourLists(
             *(np.concatenate(columns) for columns in zip(EMPTY, *found, strict=True))
@@ -71,7 +73,7 @@ class Content:
         """
         one, other = (np.searchsorted(self.ids, each) for each in (movies, others))
         dense = np.einsum("ij,ij->i", self.dense[one], self.dense[other])
-        return dense + self.tags[one].multiply(self.tags[other]).sum(axis=1)
+        return dense + self.others[one].multiply(self.others[other]).sum(axis=1)
 
 
 def content(
@@ -103,6 +105,8 @@ def content(
     ]
     together = _normalised(sparse.hstack(parts, "csr"))
     split = parts[0].shape[1] + parts[1].shape[1]
+    if split > MOST_DENSE:
+        split = 0
     raters = catalogue.ratings.astype(np.int32)
     return Content(catalogue.ids, raters, together[:, :split].toarray(), together[:, split:])
 

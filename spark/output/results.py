@@ -21,13 +21,27 @@ from spark.parts import write_lines
 from spark.storage import child, delete, delete_unfinished, write
 
 SCRATCH = "scratch"  # below the prefix: files that the job needs only while it runs
+WRITABLE = ".writable"  # an object that only shows whether it can be written
 FOLDERS = SIMILARITIES, SIMILAR_USERS, NEIGHBOURS, TITLES, REJECTS
 
 
-def clear(output: str) -> None:
-    """Delete what an earlier attempt wrote, the manifest first; foreign files stay."""
-    for name in (MANIFEST, FAILURE, QUALITY, *FOLDERS, SCRATCH):
-        delete(child(output, name))
+class OutputError(Exception):
+    """Nothing can be written at the output; the message says why."""
+
+
+def prepare(output: str) -> None:
+    """Delete what an earlier attempt wrote, the manifest first; foreign files stay.
+
+    Raises:
+        OutputError: nothing can be written here.
+    """
+    try:
+        for name in (MANIFEST, FAILURE, QUALITY, *FOLDERS, SCRATCH):
+            delete(child(output, name))
+        write(child(output, WRITABLE), b"")
+        delete(child(output, WRITABLE))
+    except OSError as error:
+        raise OutputError(f"cannot write the result to {output}: {error}") from error
 
 
 def tidy(output: str) -> None:

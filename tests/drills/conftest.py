@@ -5,15 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-import boto3
 import botocore.client
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from local.access import ACCOUNT, REGION
-from local.cloud import Cloud as LocalCloud
-from local.emr.cluster import Behaviour
-from tests.e2e.conftest import World
 from tests.unit.conftest import Cloud, account
 
 type Hand = Callable[[str, dict, Callable[[], object]], object]
@@ -24,38 +19,6 @@ def cloud() -> Iterator[Cloud]:
     """See `account`."""
     with account() as made:
         yield made
-
-
-@pytest.fixture(scope="session")
-def deployed() -> Iterator[LocalCloud]:
-    """The deployed template on the local cloud."""
-    with LocalCloud.start() as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def world(deployed: LocalCloud) -> Iterator[World]:
-    """The same for a drill; EMR is reset afterwards."""
-    yield World(deployed)
-    deployed.emr.behaviour = Behaviour()
-
-
-def builders(deployed: LocalCloud) -> Cloud:
-    """The builders of the unit tests on the deployed cloud's buckets and tables."""
-    access, outputs = deployed.access, deployed.outputs
-    dynamodb = boto3.resource(
-        "dynamodb",
-        endpoint_url=access.endpoint,
-        region_name=REGION,
-        aws_access_key_id=ACCOUNT,
-        aws_secret_access_key=access.secret,
-    )
-    return Cloud(
-        *(deployed.client(service) for service in ("s3", "sqs", "emr")),
-        runs=dynamodb.Table(outputs["RunsTable"]),
-        index=dynamodb.Table(outputs["IndexTable"]),
-        results=outputs["ResultsBucket"],
-    )
 
 
 class KilledError(BaseException):

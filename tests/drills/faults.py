@@ -5,6 +5,8 @@ waited for.
 """
 
 import random
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -74,9 +76,18 @@ def weather(now: Weather) -> Iterator[Weather]:
             return _refusal(endpoint, request, operation, fault), None
         return answered(endpoint, request, operation, context)
 
+    mine, really_sleep = threading.get_ident(), time.sleep
+
+    def sleep(seconds: float) -> None:
+        """Note a wait instead of taking it; other threads share the module, and do sleep."""
+        if threading.get_ident() == mine:
+            now.waits.append(seconds)
+        else:
+            really_sleep(seconds)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.endpoint.Endpoint, "_do_get_response", answer)
-        patch.setattr(botocore.endpoint.time, "sleep", now.waits.append)
+        patch.setattr(botocore.endpoint.time, "sleep", sleep)
         yield now
 
 

@@ -424,7 +424,7 @@ def test_a_writer_that_fails_never_completes_its_file(
     results.tidy(s3.place)
     assert s3.listed() == [f"{SIMILARITIES}/cell-0000-0001.parquet"]
     s3.truth.put_object(Bucket=s3.bucket, Key=f"runs/1/{unfinished[0]}", Body=b"PAR1")
-    results.clear(s3.place)
+    results.prepare(s3.place)
     assert s3.listed() == []
     observed(len(s3.failed) + 2, "the earlier file was read; what was cut went with the job's end")
 

@@ -52,7 +52,9 @@ def run(
     source = path / "ratings.dat"
     source.write_text("".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table) or "\n")
     size = source.stat().st_size
-    ratings = read_ratings(spark.sparkContext, str(path), FORMATS[0], size, str(path))
+    ratings = read_ratings(
+        spark.sparkContext, str(path), FORMATS[0].ratings_layout, size, str(path)
+    )
     least = thresholds.min_co_raters
     of_movies = choose_blocks(ratings.movies, ratings.raters, ratings.squares, least, blocks)
     range_starts = np.array([0, 3, 65133], np.int32)

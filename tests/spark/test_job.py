@@ -68,7 +68,7 @@ def test_a_folder_becomes_a_result_that_its_manifest_describes(
     assert list(manifest.timings) == ["read", "similarities", "neighbours", "quality"]
     assert (manifest.measure, manifest.measures) == ("cosine", {"cosine": {}})
     assert manifest.dataset == {
-        "format": "dat", "lines": {"ratings.dat": 26, "movies.dat": 3},
+        "format": "dat", "timestamps": True, "lines": {"ratings.dat": 26, "movies.dat": 3},
     }  # fmt: skip
     for part in [*manifest.neighbours, manifest.titles]:
         blob = (output / part.name).read_bytes()
@@ -128,7 +128,7 @@ def test_malformed_lines_are_rejected_counted_and_stored(tmp_path: Path) -> None
 
     manifest = manifest_of(output)
     assert manifest.rejects == {
-        "ratings.dat": {"columns": 1, "rating": 1}, "movies.dat": {"columns": 1},
+        "ratings.dat": {"columns": 1, "scale": 1}, "movies.dat": {"columns": 1},
     }  # fmt: skip
     counts = (manifest.counts[name] for name in ("rejected", "duplicates", "duplicate_movies"))
     assert tuple(counts) == (3, 1, 1)
@@ -136,7 +136,7 @@ def test_malformed_lines_are_rejected_counted_and_stored(tmp_path: Path) -> None
     rejects = read_lines(output, *stored)
     assert sorted((r["file"], r["defect"], r["line"]) for r in rejects) == [
         ("movies.dat", "columns", "x" * 500),
-        ("ratings.dat", "columns", "nonsense"), ("ratings.dat", "rating", "1::2::9::1"),
+        ("ratings.dat", "columns", "nonsense"), ("ratings.dat", "scale", "1::2::9::1"),
     ]  # fmt: skip
 
 
@@ -189,13 +189,14 @@ def test_a_failure_shows_the_malformed_lines_and_their_defects(
     failure = json.loads((tmp_path / "result" / "failure.json").read_text())
     assert failure == {
         "error": "DatasetError",
-        "message": "ratings.dat: 8 of 9 lines are malformed (columns 1, rating 7); "
-        "for example '1::1::9::0'",
-        "report": [{"file": "ratings.dat", "defect": "rating", "line": "1::1::9::0"}] * 5,
+        "message": "ratings.dat: 8 of 9 lines are malformed (columns 1, scale 7): expected "
+        "userId::movieId::rating::timestamp, where ratings are from 0.5 to 5 in half stars; found "
+        "'1::1::9::0'",
+        "report": [{"file": "ratings.dat", "defect": "scale", "line": "1::1::9::0"}] * 5,
     }
     printed = capsys.readouterr().err
     assert failure["message"] in printed
-    assert printed.count("ratings.dat, rating: '1::1::9::0'") == 5
+    assert printed.count("ratings.dat, scale: '1::1::9::0'") == 5
 
 
 @pytest.mark.usefixtures("running")

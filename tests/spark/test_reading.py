@@ -4,6 +4,7 @@ import gzip
 import itertools
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from spark.contracts.movielens import BLANKS, FORMATS, Format, rating_defect
+from spark.contracts.movielens import BLANKS, FORMATS, Layout, rating_defect
 from spark.ingest import ratings as ratings_module
 from spark.ingest.chunks import Chunk
+from spark.ingest.lines import read_layout
 from spark.ingest.ratings import Ratings, read_ratings
 from tests.conftest import movielens
 
 pytestmark = pytest.mark.spark
 
-DAT, CSV, OLD = FORMATS
+DAT, CSV, OLD = LAYOUTS = [replace(format.ratings_layout, has_header=False) for format in FORMATS]
 QUOTED = ['"7"', '"a,b"', '"a""b"', '"', '""', '7"', '"7" ', '"7"x', ' "7"', "\t", "\xa0", "\x1c"]
 BROKEN = ["", "0", "-1", "+1", "1.5", "x", " 1", "2147483647", "2147483648", "9" * 18, "9" * 19]
 STARS = ["0", "0.5", "5", "5.0", "5.5", "0.25", "4.50", "4.", "nan", "Infinity", "1e0", "NaN", "-1"]
@@ -29,14 +31,14 @@ STARS = ["0", "0.5", "5", "5.0", "5.5", "0.25", "4.50", "4.", "nan", "Infinity",
 def read(
     spark: SparkSession,
     path: Path,
-    format: Format,
+    layout: Layout,
     output: Path | None = None,
     most: int | None = None,
 ) -> Ratings:
     """Read a ratings file."""
     size = path.stat().st_size
     where = str(output or path.parent)
-    return read_ratings(spark.sparkContext, str(path.parent), format, size, where, most)
+    return read_ratings(spark.sparkContext, str(path.parent), layout, size, where, most)
 
 
 def by_user(ratings: Ratings) -> list[dict[int, float]]:
@@ -52,7 +54,7 @@ def by_user(ratings: Ratings) -> list[dict[int, float]]:
     return users
 
 
-def rating_lines(format: Format) -> st.SearchStrategy[str]:
+def rating_lines(layout: Layout) -> st.SearchStrategy[str]:
     """Lines that look like ratings, good and bad."""
     column = st.sampled_from([*BROKEN, *STARS, *QUOTED, "1", "7", "ü"])
     columns = st.lists(column, min_size=3, max_size=5)
@@ -61,25 +63,24 @@ def rating_lines(format: Format) -> st.SearchStrategy[str]:
     odd = st.tuples(st.integers(0, 3), column).map(
         lambda change: [*good[: change[0]], change[1], *good[change[0] + 1 :]]
     )
-    return st.one_of(odd, columns).map(format.ratings_separator.join)
+    return st.one_of(odd, columns).map(layout.separator.join)
 
 
-@pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.file)
 @settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_lines_are_rejected_one_by_one_by_the_rules(
     spark: SparkSession,
     tmp_path_factory: pytest.TempPathFactory,
-    format: Format,
+    layout: Layout,
     data: st.DataObject,
 ) -> None:
-    path = tmp_path_factory.mktemp("lines") / format.ratings
-    wanted = data.draw(st.lists(rating_lines(format), min_size=60, max_size=120))
-    # Without a header, the first line is data.
-    path.write_text("\n".join(["1,1,1.0,1" if format.header else wanted[0], *wanted]) + "\n")
-    ratings = read(spark, path, format)
+    path = tmp_path_factory.mktemp("lines") / layout.file
+    wanted = data.draw(st.lists(rating_lines(layout), min_size=60, max_size=120))
+    path.write_text("\n".join(wanted) + "\n")
+    ratings = read(spark, path, layout)
     lines = [line for line in path.read_text().split("\n") if line.strip(BLANKS)]
-    bad = [(defect, line) for line in lines if (defect := rating_defect(line, format))]
+    bad = [(defect, line) for line in lines if (defect := rating_defect(line, layout))]
     stored = [
         json.loads(line)
         for part in sorted((path.parent / "rejects").glob("*"))
@@ -126,7 +127,7 @@ def test_the_later_line_of_equal_times_counts_across_the_splits_of_a_file(
 def test_a_users_latest_ratings_count_and_of_equal_times_the_larger_movie_ids(
     spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, rated: list, most: int
 ) -> None:
-    path = tmp_path_factory.mktemp("latest") / DAT.ratings
+    path = tmp_path_factory.mktemp("latest") / DAT.file
     path.write_text("".join(f"{u}::{m}::{h / 2:g}::{t}\n" for u, m, h, t in rated) or "\n")
     single: dict[int, dict[int, tuple[int, float]]] = {}
     for user, movie, half, time in rated:
@@ -149,7 +150,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_accepted(
 ) -> None:
     path = tmp_path / "ratings.csv"
     path.write_bytes(b"\xef\xbb\xbfuserId,movieId,rating,timestamp\r\n1,2,3.5,4\r\n\r\n \t\x0b\r\n")
-    ratings = read(spark, path, CSV)
+    ratings = read(spark, path, read_layout(str(path), CSV))
     assert (by_user(ratings), ratings.line_report.defects) == ([{2: 3.5}], {})
 
 
@@ -157,8 +158,23 @@ def test_only_the_first_line_can_be_a_header(spark: SparkSession, tmp_path: Path
     path = tmp_path / "ratings.csv"
     header = "userId,movieId,rating,timestamp\n"
     path.write_text(f"{header}1,2,3.5,4\n{header}")
-    line_report = read(spark, path, CSV).line_report
+    line_report = read(spark, path, read_layout(str(path), CSV)).line_report
     assert (line_report.lines, line_report.defects) == (2, {"user_id": 1})
+
+
+def test_without_timestamps_the_order_of_the_lines_counts_across_splits(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ratings.csv"
+    lines = [f"{user},{place % 9},{1 + place % 8 / 2}" for place in range(40) for user in range(60)]
+    path.write_text("\n".join(["userId,movieId,rating", *lines]) + "\n")
+    monkeypatch.setattr(ratings_module, "SPLIT_BYTES", 4096)
+    assert path.stat().st_size > 4 * 4096
+    layout = read_layout(str(path), CSV)
+    last = {place % 9: 1 + place % 8 / 2 for place in range(40)}
+    assert by_user(read(spark, path, layout)) == [last] * 60
+    latest = {place % 9: last[place % 9] for place in range(37, 40)}
+    assert by_user(read(spark, path, layout, most=3)) == [latest] * 60
 
 
 def test_the_ratings_of_1m_are_read_without_a_reject(spark: SparkSession, tmp_path: Path) -> None:

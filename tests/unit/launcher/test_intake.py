@@ -28,9 +28,9 @@ def test_a_good_folder_passes_and_its_lines_are_counted(cloud: Cloud) -> None:
 
 def test_a_few_bad_lines_are_reported_and_accepted(cloud: Cloud) -> None:
     ratings, _ = check(cloud, RATINGS + "1::1::9::1\nrubbish\n")
-    assert ratings.defects == {"rating": 1, "columns": 1}
+    assert ratings.defects == {"scale": 1, "columns": 1}
     assert ratings.samples[0] == {
-        "offset": len(RATINGS), "line": "1::1::9::1", "defect": "rating",
+        "offset": len(RATINGS), "line": "1::1::9::1", "defect": "scale",
     }  # fmt: skip
 
 
@@ -41,10 +41,12 @@ def test_a_few_bad_lines_are_reported_and_accepted(cloud: Cloud) -> None:
         ("\n \n", "ratings.dat has no line of data"),
         (
             GOOD + "rubbish\n" * 2,
-            "2 of 3 sampled lines .* .columns 2.; first at byte 22",
+            "2 of 3 sampled lines .* .columns 2.: expected userId::movieId::rating::timestamp; "
+            "found 'rubbish' at byte 22",
         ),
         (b"\x00" * 300_000, "ratings.dat has no line of data|malformed"),
-        (b"\xff\xfe1\x00,\x002\x00\n\x00" * 40, "malformed"),
+        (b"\xff\xfe1\x00,\x002\x00\n\x00" * 40, "found UTF-16: save the file as UTF-8"),
+        ("1::2::5::4\n" * 60 + "1::2::8::4\n" * 40, "half stars; found '1::2::8::4'"),
         ("x" * 1_000_000, "ratings.dat has no line of data"),
         (GOOD * 3000 + "rubbish\n" * 90_000, "malformed"),
     ],
@@ -56,7 +58,7 @@ def test_an_unusable_ratings_file_is_refused(cloud: Cloud, ratings: bytes, messa
 
 def test_both_files_are_reported(cloud: Cloud) -> None:
     with pytest.raises(
-        DatasetError, match=r"ratings\.dat has no line of data; movies\.dat: 1 of 1"
+        DatasetError, match=r"ratings\.dat has no line of data: .*; movies\.dat: 1 of 1"
     ):
         check(cloud, "", "rubbish\n")
 

@@ -221,10 +221,10 @@ def test_a_missing_thing_is_a_404_that_names_it(
 @pytest.mark.parametrize(
     ("path", "parameters", "parameter", "value", "allowed"),
     [
-        ("/movies/abc", {}, "movie_id", "abc", "an integer from 1 to 2147483647"),
-        ("/movies/0", {}, "movie_id", "0", "an integer from 1 to 2147483647"),
-        ("/movies/99999999999/similar", {}, "movie_id", "99999999999", "an integer from 1 to"),
-        ("/movies/%2e%2e/similar", {}, "movie_id", "%2e%2e", "an integer from 1 to"),
+        ("/movies/abc", {}, "movie_id", "abc", "an integer from 0 to 2147483647"),
+        ("/movies/-1", {}, "movie_id", "-1", "an integer from 0 to 2147483647"),
+        ("/movies/99999999999/similar", {}, "movie_id", "99999999999", "an integer from 0 to"),
+        ("/movies/%2e%2e/similar", {}, "movie_id", "%2e%2e", "an integer from 0 to"),
         ("/movies/1/similar", {"limit": "51"}, "limit", "51", "an integer from 1 to 50"),
         ("/movies/1/similar", {"limit": "0"}, "limit", "0", "an integer from 1 to 50"),
         ("/movies/1/similar", {"limit": ""}, "limit", "", "an integer from 1 to 50"),
@@ -253,7 +253,7 @@ def test_a_bad_request_gets_the_parameter_its_value_and_the_allowed_values(
 
 
 def test_all_errors_of_a_request_are_reported_at_once() -> None:
-    _, body = get("/movies/0/similar", limit="x", min_score="y", nonsense="z")
+    _, body = get("/movies/-1/similar", limit="x", min_score="y", nonsense="z")
     invalid = {error["parameter"] for error in body["errors"]}
     assert invalid == {"movie_id", "limit", "min_score", "nonsense"}
 
@@ -266,7 +266,7 @@ def test_all_errors_of_a_request_are_reported_at_once() -> None:
         ("[1]", "body", "1"),
         ("{}", "liked", None),
         ('{"liked": []}', "liked", ""),
-        ('{"liked": [0]}', "liked", "0"),
+        ('{"liked": [-1]}', "liked", "-1"),
         ('{"liked": ["1"]}', "liked", "1"),
         ('{"liked": [1], "limit": 51}', "limit", "51"),
         ('{"liked": [1], "lmit": 5}', "lmit", "5"),
@@ -312,7 +312,7 @@ def test_pages_of_other_sites_may_call_the_api(cloud: Cloud) -> None:
     assert before["statusCode"] == HTTPStatus.NO_CONTENT
     assert "POST" in before["headers"]["Access-Control-Allow-Methods"]
     assert "Content-Type" in before["headers"]["Access-Control-Allow-Headers"]
-    for path in ("/movies/1", "/movies/0", "/nowhere"):
+    for path in ("/movies/1", "/movies/-1", "/nowhere"):
         assert ask("GET", path)["headers"]["Access-Control-Allow-Origin"] == "*"
 
 
@@ -345,12 +345,12 @@ def test_an_unchanged_response_is_not_sent_again(cloud: Cloud) -> None:
 def test_responses_say_how_long_clients_may_keep_them(cloud: Cloud) -> None:
     finish_run(cloud, parts=PARTS)
     kept = {path: ask("GET", path)["headers"]["Cache-Control"]
-            for path in ("/movies/1/similar", "/runs", "/health", "/movies/0")}  # fmt: skip
+            for path in ("/movies/1/similar", "/runs", "/health", "/movies/-1")}  # fmt: skip
     assert kept == {
         "/movies/1/similar": "max-age=60",
         "/runs": "no-cache",
         "/health": "no-cache",
-        "/movies/0": "no-store",
+        "/movies/-1": "no-store",
     }
 
 

@@ -99,7 +99,7 @@ def test_responses_conform_to_their_schemas(cloud: Cloud, document: dict[str, An
         assert status == HTTPStatus.OK
         conforms(document, name, body)
     conforms(document, "Recommendations", post("/recommendations", {"liked": [1]})[1])
-    conforms(document, "Problem", get("/movies/0")[1])
+    conforms(document, "Problem", get("/movies/-1")[1])
 
 
 def test_the_page_loads_nothing_from_other_servers() -> None:

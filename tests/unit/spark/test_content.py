@@ -43,7 +43,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def movies(lines: str = LINES) -> Catalogue:
     """A catalogue whose movies have 10 ratings each, except movie 4, which has 100."""
-    listed = [parse_movie(line, FORMATS[0]) for line in lines.splitlines()]
+    listed = [parse_movie(line, FORMATS[0].movies_layout) for line in lines.splitlines()]
     ids = np.array([movie.movie_id for movie in listed], np.int32)
     return catalogue(listed, ids, np.where(ids == 4, 100, 10))
 
@@ -51,7 +51,7 @@ def movies(lines: str = LINES) -> Catalogue:
 def plain(lines: str, tags: dict) -> dict[tuple[int, int], float]:
     """The similarity of all pairs of movies, in plain loops over dictionaries."""
     words: dict[str, dict[int, dict[str, float]]] = {"genres": {}, "tags": {}, "year": {}}
-    listed = [parse_movie(line, FORMATS[0]) for line in lines.splitlines()]
+    listed = [parse_movie(line, FORMATS[0].movies_layout) for line in lines.splitlines()]
     for movie in listed:
         id, year = movie.movie_id, movie.year
         words["genres"][id] = dict.fromkeys(movie.genres, 1.0)
@@ -130,10 +130,10 @@ def test_neighbours_by_content_have_no_co_raters_and_no_cosine() -> None:
 def test_tags_are_counted_by_movie_regardless_of_case(tmp_path: Path) -> None:
     good = "1::7::Pixar::0\n2::7:: pixar ::0\n3::7::PIXAR  film::0\n"
     (tmp_path / "tags.dat").write_text(good + "nonsense\n4::x::pixar::0\n5::7::::0\n")
-    found = read_tags(str(tmp_path / "tags.dat"), FORMATS[0])
+    found = read_tags(str(tmp_path / "tags.dat"), FORMATS[0].tags_layout)
     assert found == {(7, "pixar"): 2, (7, "pixar film"): 1}
     (tmp_path / "tags.csv").write_text('userId,movieId,tag,timestamp\n1,7,"a, ""b""",0\n')
-    assert read_tags(str(tmp_path / "tags.csv"), FORMATS[1]) == {(7, 'a, "b"'): 1}
+    assert read_tags(str(tmp_path / "tags.csv"), FORMATS[1].tags_layout) == {(7, 'a, "b"'): 1}
 
 
 def rows(*each: tuple[int, int, float, int, float]) -> NeighbourLists:
@@ -180,3 +180,34 @@ def test_with_only_one_list_the_blend_is_that_list() -> None:
     by_ratings = rows((1, 4, 0.3, 50, 0.9))
     found = hybrid(by_ratings, top_k.EMPTY, known({1: 60, 4: 1}, {(1, 4): 0.5}), 20, 5)
     assert found.scores.tolist() == [0.875]
+
+
+def test_neighbours_are_the_same_if_genres_are_too_many_for_a_dense_matrix(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual = content(movies(), TAGS, WEIGHTS)
+    monkeypatch.setattr(content_module, "MOST_DENSE", 1)
+    wide = content(movies(), TAGS, WEIGHTS)
+    assert (usual.dense.shape[1] > 1, wide.dense.shape[1]) == (True, 0)
+    expected = by_movie(usual.neighbours(ALL, 5))
+    assert by_movie(wide.neighbours(ALL, 5)) == {
+        movie: [(other, pytest.approx(score)) for other, score in rows]
+        for movie, rows in expected.items()
+    }
+
+
+def test_memory_is_that_of_the_words_of_movies_not_of_all_words_by_all_movies() -> None:
+    count, genres = 40_000, 20_000
+    ids = np.arange(count, dtype=np.int32)
+    about = [
+        f'"movie_id":{n},"title":"B","year":2000,"genres":["a{n % genres}","b{n * 7 % genres}"]'
+        for n in range(count)
+    ]
+    wide = content(Catalogue(ids, about, np.ones(count, np.int64), count), {}, WEIGHTS)
+    matrix = wide.others
+    held = wide.dense.nbytes + matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
+    assert held < 10 * 2**20
+    neighbours = by_movie(wide.neighbours(np.array([0, 1]), 3))
+    assert [rows[0] for rows in neighbours.values()] == [
+        (20_000, pytest.approx(1)), (20_001, pytest.approx(1)),
+    ]  # fmt: skip

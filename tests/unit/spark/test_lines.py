@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from spark.contracts.movielens import FORMATS, MAX_LINE
 from spark.ingest import lines
-from spark.ingest.lines import data_lines, read_split
+from spark.ingest.lines import data_lines, read_layout, read_split
 
-DAT, CSV, _ = FORMATS
+DAT, CSV, _ = (format.movies_layout for format in FORMATS)
 PIECES = st.sampled_from([b"a", b"bcd", b"\n", b"\r\n", b"\r"])
 
 
@@ -55,11 +55,13 @@ def test_an_overlong_line_is_cut_and_the_others_are_read(
 def test_blank_lines_a_byte_order_mark_and_a_header_are_not_data(tmp_path: Path) -> None:
     path = tmp_path / "movies.csv"
     path.write_bytes(b"\xef\xbb\xbfmovieId,title,genres\r\n1,A,x\r\n\r\n \t\x0b\r\nmovieId,t,g")
-    assert list(data_lines(str(path), CSV)) == ["1,A,x", "movieId,t,g"]
+    layout = read_layout(str(path), CSV)
+    assert list(data_lines(str(path), layout)) == ["1,A,x", "movieId,t,g"]
 
 
-def test_text_is_utf_8_or_latin_1(tmp_path: Path) -> None:
+def test_text_is_utf_8_or_windows_1252(tmp_path: Path) -> None:
     path = tmp_path / "movies.dat"
-    title = "Misérables, Les (1995)"
-    path.write_bytes(f"1::{title}::\n".encode() + f"2::{title}::\n".encode("latin-1"))
+    title = "Schindler\u2019s Misérables \u2013 \x81 (1995)"
+    windows = title.encode("cp1252", "replace").replace(b"?", b"\x81")  # which it leaves open
+    path.write_bytes(f"1::{title}::\n".encode() + b"2::" + windows + b"::\n")
     assert list(data_lines(str(path), DAT)) == [f"1::{title}::", f"2::{title}::"]

@@ -6,31 +6,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spark.contracts.movielens import FORMATS, GENRES_100K, Format, movie_defect
+from spark.contracts.movielens import FORMATS, GENRES_100K, Layout, movie_defect
+from spark.ingest.lines import read_layout
 from spark.ingest.movies import Catalogue, catalogue, parse_movie, read_movies
 from tests.conftest import movielens
 
-DAT, CSV, OLD = FORMATS
+DAT, CSV, OLD = LAYOUTS = [format.movies_layout for format in FORMATS]
 LINES = {
-    DAT: ["1::Toy Story (1995)::Animation|Comedy", "2::No genres (2001)::", "x::A::B", "3::A",
-          "4:: \t ::Drama", "5::Ends (1999)::Drama::more", "6::\xa0::Drama", "0::Zero::Drama"],
-    CSV: ['1,"American President, The (1995)",Comedy', '2,"We said ""no"" (2001)",Drama',
+    DAT.file: ["1::Toy Story (1995)::Animation|Comedy", "2::No genres (2001)::", "x::A::B", "3::A",
+          "4:: \t ::Drama", "5::Ends (1999)::Drama::more", "6::\xa0::Drama", "0::Zero::Drama",
+          "-1::Minus::Drama"],
+    CSV.file: ['1,"American President, The (1995)",Comedy', '2,"We said ""no"" (2001)",Drama',
           "3,Plain (2002),(no genres listed)", "4,Too,many,columns", "5,,Drama", "6,Two",
           '7,"Open,Drama', '8,"Text" after,Drama', "9,\xa0,Drama",
           '1,"' + '""' * 50_000 + ' (1995)",x', '"1"' + "," * 30_000, '"'],
-    OLD: [f"1|Toy Story (1995)|01-Jan-1995||http://x|{'|'.join('0' * 19)}", "2|short|x", "x"],
+    OLD.file: [f"1|Toy Story (1995)|01-Jan-1995||http://x|{'|'.join('0' * 19)}", "2|short|x", "x"],
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
-def test_lines_that_break_the_rules_are_rejected(tmp_path: Path, format: Format) -> None:
-    path = tmp_path / format.movies
-    header = ["movieId,title,genres"] if format.header else []
-    path.write_text("\n".join(header + LINES[format]) + "\n")
-    movies, line_report, rejects = read_movies(str(path), format)
-    bad = [(defect, line) for line in LINES[format] if (defect := movie_defect(line, format))]
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.file)
+def test_lines_that_break_the_rules_are_rejected(tmp_path: Path, layout: Layout) -> None:
+    path = tmp_path / layout.file
+    header = ["movieId,title,genres"] if layout.has_header else []
+    path.write_text("\n".join(header + LINES[layout.file]) + "\n")
+    movies, line_report, rejects = read_movies(str(path), layout)
+    bad = [(defect, line) for line in LINES[layout.file] if (defect := movie_defect(line, layout))]
     assert rejects == bad != []
-    assert (line_report.lines, line_report.rejected) == (len(LINES[format]), len(bad))
+    assert (line_report.lines, line_report.rejected) == (len(LINES[layout.file]), len(bad))
     assert len(movies) == line_report.good > 0
 
 
@@ -38,6 +40,7 @@ def test_lines_that_break_the_rules_are_rejected(tmp_path: Path, format: Format)
     ("title", "year"),
     [("Heat (1995)", 1995), ("Cosmos (1980-1981)", 1980), ("Death Note (2006\u20132007)", 2006),
      ("Show (2007-)", 2007), ("Nick (1995) Fury", None), ("1984", None), ("Heat (19951)", None),
+     ("Show (2009\u2013 )", 2009), ("Tape (1983))", 1983), ("Show ( 2009 - 2011 )", 2009),
      (" Heat (1995)\t", 1995), ("Doors (The) (1991)", 1991),
      ("Heat (\u0661\u0669\u0669\u0665)", None)],
 )  # fmt: skip
@@ -54,8 +57,32 @@ def test_genres_are_names_in_every_format() -> None:
         "2,T,Action|Western",
     )
     for lines, genres in ((none, []), (both, ["Action", "Western"])):
-        for line, format in zip(lines, (OLD, DAT, CSV), strict=True):
-            assert parse_movie(line, format).genres == genres
+        for line, layout in zip(lines, (OLD, DAT, CSV), strict=True):
+            assert parse_movie(line, layout).genres == genres
+
+
+def test_titles_and_genres_are_cleaned(tmp_path: Path) -> None:
+    path = tmp_path / "movies.csv"
+    path.write_bytes(
+        b"genres,movieId,title\n"
+        b" Drama | Sci&#45;Fi |,1.0,Bed &amp; Board (1970)\n"
+        b'Drama,2e0,"Two\r\n\r\nlines, \\"quoted\\" (1999)"\r\n'
+        b'Drama,3,"Open (2000)\nDrama,4,Next (2001)\n'
+        b'Drama,5,"Also open\nnot closed\nDrama,6,\x93Windows\x94 \x96 (2002)\n'
+    )
+    layout = read_layout(str(path), CSV)
+    movies, report, rejects = read_movies(str(path), layout)
+    assert [(movie.movie_id, movie.title, movie.year) for movie in movies] == [
+        (1, "Bed & Board (1970)", 1970),
+        (2, 'Two lines, "quoted" (1999)', 1999),
+        (4, "Next (2001)", 2001),
+        (6, "\u201cWindows\u201d \u2013 (2002)", 2002),
+    ]
+    assert movies[0].genres == ["Drama", "Sci-Fi"]
+    assert [reject.line for reject in rejects] == [
+        'Drama,3,"Open (2000)', 'Drama,5,"Also open', "not closed",
+    ]  # fmt: skip
+    assert report.lines == 7
 
 
 def rows(movies: Catalogue) -> list[dict]:
@@ -77,7 +104,7 @@ def test_the_catalogue_holds_all_listed_and_all_rated_movies() -> None:
 
 
 @pytest.mark.parametrize(
-    ("release", "format", "count", "toy_story"),
+    ("release", "layout", "count", "toy_story"),
     [
         ("ml-latest-small", CSV, 9_742, "Adventure Animation Children Comedy Fantasy"),
         ("ml-1m", DAT, 3_883, "Animation Children's Comedy"),
@@ -85,9 +112,9 @@ def test_the_catalogue_holds_all_listed_and_all_rated_movies() -> None:
     ],
 )
 def test_the_movies_of_real_releases_are_read_without_a_reject(
-    release: str, format: Format, count: int, toy_story: str
+    release: str, layout: Layout, count: int, toy_story: str
 ) -> None:
-    movies, _, rejects = read_movies(str(movielens(release) / format.movies), format)
+    movies, _, rejects = read_movies(str(movielens(release) / layout.file), layout)
     assert (len(movies), rejects) == (count, [])
     assert (movies[0].title, movies[0].genres) == ("Toy Story (1995)", toy_story.split())
     assert {genre for movie in movies for genre in movie.genres} <= {

@@ -23,7 +23,9 @@ from spark.output.neighbours import part_starts, write_part
 def movies(count: int) -> Catalogue:
     """Movies 10, 20, ...; each has as many ratings as its id."""
     ids = np.arange(10, 10 * count + 10, 10, np.int32)
-    listed = [parse_movie(f"{id}::Movie {id} (1990)::Drama", FORMATS[0]) for id in ids]
+    listed = [
+        parse_movie(f"{id}::Movie {id} (1990)::Drama", FORMATS[0].movies_layout) for id in ids
+    ]
     return catalogue(listed, ids, ids.astype(np.int64))
 
 
@@ -108,7 +110,7 @@ def crowded(titles: Iterator[str], measures: int, count: int) -> tuple[Catalogue
     """Movie 1 with `count` distinct neighbours by each measure, and scores with all digits."""
     total = measures * count
     lines = [f"{id}::{next(titles)} ({1900 + id % 120})::Drama|War" for id in range(1, total + 2)]
-    listed = [parse_movie(line, FORMATS[0]) for line in lines]
+    listed = [parse_movie(line, FORMATS[0].movies_layout) for line in lines]
     ids = np.arange(1, total + 2, dtype=np.int32)
     everything = catalogue(listed, ids, ids.astype(np.int64))
     draw = random.Random(3)

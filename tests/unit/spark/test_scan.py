@@ -1,46 +1,58 @@
 """The compiled scanner: it agrees with the rules on every line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark.contracts.movielens import FORMATS, Format, rating_defect, split_line
+from spark.contracts.movielens import (
+    FORMATS,
+    OPTIONAL,
+    RATING_COLUMNS,
+    Layout,
+    parse_rating,
+)
 from spark.ingest.scan import Scanned, scan
 
-DAT, CSV, OLD = FORMATS
+DAT, CSV, OLD = (format.ratings_layout for format in FORMATS)
 COLUMN = st.one_of(
     st.sampled_from(["", "0", "1", "-1", "+1", " 1", "1.5", "x", "ü", '"7"', "2147483647",
                      "2147483648", "9" * 18, "9" * 19, "0.5", "5.0", "5.5", "0.25", "4.50", "4.",
-                     "nan", "1e0", "0.0", "6", ".5", "05"]),
+                     "nan", "1e0", "0.0", "6", ".5", "05", "1.0", "2.", "2e3", "5E-1", "7.000",
+                     "+3",
+                     "1e99", "1.5e1", "2147483647.0", "2147483648.0"]),
     st.integers(0, 20).map(str),
 )  # fmt: skip
 
 
-def scan_text(lines: list[str], format: Format, is_start: bool = False) -> Scanned:
+def scan_text(lines: list[str], layout: Layout, is_start: bool = False) -> Scanned:
     """Scan lines of text."""
-    return scan(np.frombuffer("\n".join(lines).encode(), np.uint8), format, is_start)
+    return scan(np.frombuffer("\n".join(lines).encode(), np.uint8), layout, is_start)
 
 
-@pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
-@settings(max_examples=300, deadline=None)
-@given(data=st.data())
-def test_every_line_is_read_or_rejected_by_the_rules(format: Format, data: st.DataObject) -> None:
-    line = st.lists(COLUMN, min_size=3, max_size=5).map(format.ratings_separator.join)
-    lines = data.draw(st.lists(line, max_size=20))
-    scanned = scan_text(lines, format)
-    data_lines = [line for line in lines if line.strip()]
-    good = [
-        split_line(line, format.ratings_separator)
-        for line in data_lines
-        if rating_defect(line, format) is None
-    ]
-    assert scanned.lines == len(data_lines)
-    assert scanned.rejects == [
-        (defect, line) for line in data_lines if (defect := rating_defect(line, format))
-    ]
-    read = zip(scanned.users, scanned.movies, scanned.halves / 2, scanned.times, strict=True)
-    assert [tuple(map(float, row)) for row in read] == [tuple(map(float, row)) for row in good]
+def layouts() -> st.SearchStrategy[Layout]:
+    """Layouts of all formats, the columns in any order, with timestamps and without."""
+    orders = st.permutations(RATING_COLUMNS).map(tuple)
+    shorter = orders.map(lambda order: tuple(each for each in order if each != OPTIONAL))
+    usual = st.sampled_from([DAT, CSV, OLD])
+    return st.builds(lambda one, columns: replace(one, columns=columns), usual, orders | shorter)
+
+
+@settings(max_examples=900, deadline=None)
+@given(layout=layouts(), data=st.data())
+def test_every_line_is_read_or_rejected_by_the_rules(layout: Layout, data: st.DataObject) -> None:
+    width = len(layout.columns)
+    columns = st.lists(COLUMN, min_size=width - 1, max_size=width + 1)
+    likely = st.lists(COLUMN, min_size=width, max_size=width)
+    lines = data.draw(st.lists((columns | likely).map(layout.separator.join), max_size=20))
+    scanned = scan_text(lines, layout)
+    parsed = [(line, parse_rating(line, layout)) for line in lines if line.strip()]
+    assert scanned.lines == len(parsed)
+    assert scanned.rejects == [(what, line) for line, what in parsed if isinstance(what, str)]
+    read = zip(scanned.users, scanned.movies, scanned.halves, scanned.times, strict=True)
+    assert list(read) == [numbers for _, numbers in parsed if not isinstance(numbers, str)]
 
 
 def test_only_the_first_line_of_a_file_can_be_a_header() -> None:

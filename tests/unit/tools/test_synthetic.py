@@ -35,8 +35,8 @@ def test_every_line_is_valid(small: Path) -> None:
     dat = FORMATS[0]
     rating_lines = (small / "ratings.dat").read_text().splitlines()
     movie_lines = (small / "movies.dat").read_text().splitlines()
-    assert {rating_defect(line, dat) for line in rating_lines} == {None}
-    assert {movie_defect(line, dat) for line in movie_lines} == {None}
+    assert {rating_defect(line, dat.ratings_layout) for line in rating_lines} == {None}
+    assert {movie_defect(line, dat.movies_layout) for line in movie_lines} == {None}
     titles = [line.split("::")[1] for line in movie_lines]
     assert len(set(titles)) == len(titles) == 1682
     assert any(", The (" in title for title in titles)

@@ -1,0 +1,87 @@
+"""Starts Spark, or says in one sentence what of the environment keeps the job from running."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyspark
+from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkRuntimeError
+
+LEAST_SPARK = 4  # its first version number
+# What the workers need besides the package, and how they tell their version.
+_PROBE = "import numba, numpy, pyarrow, sys; print('%d.%d' % sys.version_info[:2])"
+
+
+class UnusableEnvironmentError(Exception):
+    """The job cannot run as it was started; the message says what to change."""
+
+
+def start() -> SparkContext:
+    """The context that spark-submit configured, without Spark SQL, which takes seconds to start.
+
+    Workers find the package where this process did, unless the submission says otherwise.
+
+    Raises:
+        UnusableEnvironmentError: SPARK_HOME or PYSPARK_PYTHON names something else.
+    """
+    check_workers_python(os.environ.get("PYSPARK_PYTHON"))
+    home = os.environ.get("SPARK_HOME")
+    where = f"SPARK_HOME is {home}" if home else "no SPARK_HOME is set"
+    if int(pyspark.__version__.partition(".")[0]) < LEAST_SPARK:
+        raise UnusableEnvironmentError(
+            f"{where}: its Spark is {pyspark.__version__}, the job needs {LEAST_SPARK} or later: "
+            "unset SPARK_HOME"
+        )
+    try:
+        context = SparkContext.getOrCreate(SparkConf().setAppName("similar-titles"))
+    except (OSError, PySparkRuntimeError) as error:
+        raise UnusableEnvironmentError(
+            f"Spark does not start ({where}): {str(error).partition('\n')[0]}; unset SPARK_HOME, "
+            "and see that there is a Java 17"
+        ) from error
+    if _series(context.version) != _series(pyspark.__version__):
+        raise UnusableEnvironmentError(
+            f"{where}: its Spark is {context.version}, pyspark is {pyspark.__version__}: "
+            "unset SPARK_HOME"
+        )
+    folder = Path(__file__).resolve().parent.parent.parent
+    context.environment.setdefault("PYTHONPATH", str(folder))
+    return context
+
+
+def check_workers_python(python: str | None) -> None:
+    """Check that the workers can run the job's code.
+
+    Args:
+        python: PYSPARK_PYTHON.
+
+    Raises:
+        UnusableEnvironmentError: it cannot be run, is another Python or lacks a package.
+    """
+    if not python or os.path.realpath(python) == os.path.realpath(sys.executable):
+        return
+    try:
+        asked = subprocess.run([python, "-c", _PROBE], capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError as error:
+        raise _foreign(python, f"cannot be run ({error.strerror})") from error
+    mine = "{}.{}".format(*sys.version_info)
+    if asked.returncode != 0:
+        said = asked.stderr.strip().rpartition("\n")[2] or f"exit status {asked.returncode}"
+        raise _foreign(python, f"cannot import what the job needs ({said})")
+    if asked.stdout.strip() != mine:
+        raise _foreign(python, f"is Python {asked.stdout.strip()} while the driver is {mine}")
+
+
+def _foreign(python: str, why: str) -> UnusableEnvironmentError:
+    return UnusableEnvironmentError(
+        f"PYSPARK_PYTHON is {python}, which {why}: unset it, or set it to {sys.executable}"
+    )
+
+
+def _series(version: str) -> str:
+    """The first two numbers of a version: distributions add their own to the rest."""
+    found = re.match(r"[0-9]+\.[0-9]+", version)
+    return found[0] if found else version

@@ -1,0 +1,93 @@
+"""What of the environment keeps the job from running is said in one sentence."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spark.output import results
+from spark.runtime.start import UnusableEnvironmentError, check_workers_python
+from tests.conftest import ROOT
+
+JOB = str(ROOT / "spark" / "similarity_job.py")
+
+
+def said_by(folder: Path, *python: str, output: str = "result", **environment: str) -> str:
+    """What the job says of an empty data set's folder; it must fail without a traceback."""
+    (folder / "data").mkdir()
+    done = subprocess.run(
+        [*python, JOB, "--dataset", "data", "--output", output],
+        cwd=folder, env=dict(os.environ) | environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def program(folder: Path, script: str) -> str:
+    """A program that a test plays."""
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_python_without_the_packages_is_named(tmp_path: Path) -> None:
+    said = said_by(tmp_path, sys.executable, "-S")
+    assert f"cannot run on {sys.executable}" in said
+    assert "No module named" in said
+    assert "set PYSPARK_PYTHON" in said
+
+
+def test_a_spark_home_without_spark_is_named(tmp_path: Path) -> None:
+    said = said_by(tmp_path, sys.executable, SPARK_HOME=str(tmp_path / "nowhere"))
+    assert f"SPARK_HOME is {tmp_path}/nowhere" in said
+    assert "unset SPARK_HOME" in said
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = said_by(tmp_path, sys.executable, output="file/result")
+    assert f"cannot write the result to {tmp_path}/file/result: " in said
+
+
+def test_a_place_is_tried_without_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").touch()
+    (tmp_path / "foreign").touch()
+    results.prepare(str(tmp_path))
+    assert [each.name for each in tmp_path.iterdir()] == ["foreign"]
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo 3.9", "is Python 3.9 while the driver is 3."),
+        ("echo 'ModuleNotFoundError: no numba' >&2; exit 1", "(ModuleNotFoundError: no numba)"),
+        ("exit 3", "(exit status 3)"),
+    ],
+)
+def test_a_foreign_python_for_the_workers_is_refused(tmp_path: Path, script: str, why: str) -> None:
+    python = program(tmp_path, script)
+    with pytest.raises(UnusableEnvironmentError) as refused:
+        check_workers_python(python)
+    assert str(refused.value).startswith(f"PYSPARK_PYTHON is {python}, which ")
+    assert why in str(refused.value)
+    assert str(refused.value).endswith(f"unset it, or set it to {sys.executable}")
+
+
+def test_a_python_for_the_workers_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnusableEnvironmentError, match=r"cannot be run \(No such file"):
+        check_workers_python(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("python", [None, "", sys.executable])
+def test_the_drivers_own_python_is_accepted_for_the_workers(python: str | None) -> None:
+    check_workers_python(python)
+
+
+def test_another_python_that_can_run_the_job_is_accepted(tmp_path: Path) -> None:
+    check_workers_python(program(tmp_path, f'exec {sys.executable} "$@"'))
