@@ -47,6 +47,8 @@ def start() -> SparkContext:
             f"{where}: its Spark is {context.version}, pyspark is {pyspark.__version__}: "
             "unset SPARK_HOME"
         )
+    if (context.master or "").startswith("local") and not _names_python(context):
+        context.pythonExec = sys.executable  # not any `python3` that this machine may have
     folder = Path(__file__).resolve().parent.parent.parent
     context.environment.setdefault("PYTHONPATH", str(folder))
     return context
@@ -73,6 +75,13 @@ def check_workers_python(python: str | None) -> None:
         raise _foreign(python, f"cannot import what the job needs ({said})")
     if asked.stdout.strip() != mine:
         raise _foreign(python, f"is Python {asked.stdout.strip()} while the driver is {mine}")
+
+
+def _names_python(context: SparkContext) -> bool:
+    """Whether the submission says which Python the workers run."""
+    return bool(
+        os.environ.get("PYSPARK_PYTHON") or context.getConf().contains("spark.pyspark.python")
+    )
 
 
 def _foreign(python: str, why: str) -> UnusableEnvironmentError:

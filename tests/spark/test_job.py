@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -305,3 +306,21 @@ def test_the_job_can_be_submitted_to_separate_executors_without_packaging(tmp_pa
     assert done.returncode == 0, done.stderr[-3000:]
     assert manifest_of(output).counts["pairs"] == 1
     assert "similarities: started" in done.stdout, "spark-submit shows the driver's output"
+
+
+def test_started_by_hand_the_workers_run_on_the_drivers_python(tmp_path: Path) -> None:
+    other = folder(tmp_path / "bin", python3="#!/bin/sh\nexit 1\n")
+    (other / "python3").chmod(0o755)
+    dataset = folder(tmp_path / "d", ratings_dat=RATINGS_DAT, movies_dat=MOVIES_DAT)
+    foreign = "PYTHONPATH", "PYSPARK_PYTHON", "SPARK_HOME"
+    done = subprocess.run(
+        [sys.executable, ROOT / "spark" / "similarity_job.py",
+         "--dataset", dataset, "--output", tmp_path / "result", "--measures", "cosine"],
+        capture_output=True, text=True, check=False, timeout=240,
+        env={key: value for key, value in os.environ.items() if key not in foreign} | {
+            "PATH": f"{other}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+        },
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert manifest_of(tmp_path / "result").counts["users"] == 12
