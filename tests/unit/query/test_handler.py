@@ -102,6 +102,16 @@ def post(path: str, body: Any) -> tuple[int, dict[str, Any]]:
     return response["statusCode"], json.loads(response["body"])
 
 
+def test_a_movie_with_the_id_zero_is_a_movie(cloud: Cloud) -> None:
+    finish_run(cloud, parts=[[movie_line(0, 1), movie_line(1, 0)]])
+    assert get("/movies/0")[1]["movie_id"] == 0
+    assert [each["movie_id"] for each in get("/movies/0/similar")[1]["similar"]] == [1]
+    assert [each["movie_id"] for each in get("/movies/1/similar")[1]["similar"]] == [0]
+    status, body = post("/recommendations", {"liked": [0]})
+    assert (status, [each["movie_id"] for each in body["recommendations"]]) == (HTTPStatus.OK, [1])
+    assert get("/movies", title="movie 0")[1]["movies"][0]["movie_id"] == 0
+
+
 def test_similar_titles_show_their_evidence_and_their_run(cloud: Cloud) -> None:
     run_id = finish_run(cloud, parts=PARTS)
     status, body = get("/movies/1/similar")
