@@ -1,15 +1,11 @@
 """Finds a data set by its name: generated here, published by GroupLens, or a folder."""
 
 import hashlib
-import http.client
 import re
-import shutil
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from spark.contracts.movielens import DatasetError, only_format
 from tools.paths import ROOT
@@ -23,7 +19,6 @@ RELEASES = (
 )  # fmt: skip
 SYNTHETIC = {"sample": "100k", "1m": "1m", "10m": "10m"}
 TIMEOUT_SECONDS = 60
-_CHUNK = 2**20
 
 # Takes the bytes transferred so far and their total, which is 0 if unknown.
 type ReportBytes = Callable[[int, int], None]
@@ -93,11 +88,15 @@ def download(name: str, data: Path = DATA, base: str = GROUPLENS) -> Path:
     A release that was downloaded before is reused. Progress and the MD5 go to standard error.
 
     Raises:
-        NoDataSetError: the release cannot be downloaded, or its MD5 differs.
+        NoDataSetError: the release cannot be downloaded, its MD5 differs, or it is not MovieLens.
     """
     folder = data / name
     if folder.is_dir():
         return folder
+    import pooch  # only a download needs these two
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")
     data.mkdir(parents=True, exist_ok=True)
     url = f"{base}/{name}.zip"
     with (
@@ -105,87 +104,50 @@ def download(name: str, data: Path = DATA, base: str = GROUPLENS) -> Path:
         StageProgress() as progress,
     ):
         progress.stage("download", name)
-        archive = Path(temporary) / f"{name}.zip"
+        fetch = pooch.HTTPDownloader(_Bar(progress), chunk_size=2**20, timeout=TIMEOUT_SECONDS)
+        md5 = Path(temporary, "md5")
+        unpacked = Path(temporary, "unpacked")
         try:
-            published = _published_md5(f"{url}.md5")
-            found = _fetch(url, archive, progress.transferred)
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise NoDataSetError(
-                f"{name} cannot be downloaded from {url}: {_why(error)}"
-            ) from error
-        if found != published:
-            raise NoDataSetError(
-                f"{url} has MD5 {found}, but the published MD5 is {published}: try again"
-            )
-        progress.done(f"{name}: MD5 {found}, as published")
-        unpacked = _unpack(archive, Path(temporary) / "unpacked")
-        _check(unpacked)
-        _move(unpacked, folder)
+            fetch(f"{url}.md5", str(md5), None)
+            published = _md5_in(md5.read_text("ascii", "replace"))
+            unzip = pooch.Unzip(extract_dir=unpacked.name)
+            pooch.retrieve(url, f"md5:{published}", f"{name}.zip", temporary, unzip, fetch)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            offline = isinstance(error, requests.ConnectionError)
+            why = f"no connection ({error})" if offline else error
+            raise NoDataSetError(f"{name} cannot be downloaded from {url}: {why}") from error
+        progress.done(f"{name}: MD5 {published}, as published")
+        roots = [path for path in unpacked.iterdir() if path.name != "__MACOSX"]
+        root = roots[0] if len(roots) == 1 else unpacked
+        _check(root)
+        _move(root, folder)
     return folder
 
 
-def _published_md5(url: str) -> str:
+class _Bar:
+    """The progress bar that pooch wants, shown by a `StageProgress`."""
+
+    def __init__(self, progress: StageProgress) -> None:
+        self.total = 0  # set by pooch
+        self._done = 0
+        self._progress = progress
+
+    def update(self, size: int) -> None:
+        self._done = min(self._done + size, self.total)
+        self._progress.transferred(self._done, self.total)
+
+    def reset(self) -> None:
+        self._done = 0
+
+    close = reset
+
+
+def _md5_in(text: str) -> str:
     """Return the MD5 in a `.md5` file of md5sum's format or BSD's."""
-    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
-        text = response.read(10_000).decode("ascii", "replace")
-    digests = re.findall(r"\b[0-9a-fA-F]{32}\b", text)
+    digests = re.findall(r"\b[0-9a-f]{32}\b", text)
     if len(digests) != 1:
-        raise ValueError(f"{url} contains no MD5")
-    return digests[0].lower()
-
-
-def _fetch(url: str, path: Path, report: ReportBytes) -> str:
-    """Download a file and return its MD5."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with (
-        urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response,  # noqa: S310
-        path.open("wb") as out,
-    ):
-        total = int(response.headers.get("Content-Length") or 0)
-        done = 0
-        while chunk := response.read(_CHUNK):
-            out.write(chunk)
-            digest.update(chunk)
-            done += len(chunk)
-            report(done, total)
-    if total and done < total:
-        raise ValueError(f"the connection ended after {done:,} of {total:,} bytes")
-    return digest.hexdigest()
-
-
-def _why(error: Exception) -> str:
-    match error:
-        case urllib.error.HTTPError():
-            return f"the server answered {error.code} {error.reason}"
-        case urllib.error.URLError():
-            return f"no connection ({error.reason})"
-    return str(error)
-
-
-def _unpack(archive: Path, folder: Path) -> Path:
-    """Unpack the files in a release's one folder and return the folder that holds them.
-
-    Only names of the form `<folder>/<file>` are unpacked, so none can lead outside.
-
-    Raises:
-        NoDataSetError: the archive is not a zip, or contains a file twice.
-    """
-    folder.mkdir()
-    try:
-        with zipfile.ZipFile(archive) as content:
-            for entry in content.infolist():
-                parts = PurePosixPath(entry.filename).parts
-                plain = len(parts) == 2 and not {"..", "/", "__MACOSX"} & set(parts)
-                if entry.is_dir() or not plain:
-                    continue  # no release has deeper folders
-                target = folder / parts[1]
-                if target.exists():
-                    raise NoDataSetError(f"{archive.name} contains {parts[1]} twice")
-                with content.open(entry) as source, target.open("wb") as out:
-                    shutil.copyfileobj(source, out, _CHUNK)
-    except zipfile.BadZipFile as error:
-        raise NoDataSetError(f"{archive.name} is not a zip archive: {error}") from error
-    return folder
+        raise ValueError("no MD5 is published")
+    return digests[0]
 
 
 def _move(made: Path, folder: Path) -> None:
