@@ -1,6 +1,5 @@
-"""The transformed template: no cycles, no shared names, no unused permissions."""
+"""The transformed template: no cycles, no shared names."""
 
-import ast
 import logging
 import re
 from collections.abc import Iterator
@@ -9,7 +8,6 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 import boto3
-import pytest
 from freezegun import freeze_time
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
@@ -18,19 +16,8 @@ from samtranslator.yaml_helper import yaml_parse
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "template.yaml").read_text()
-FUNCTIONS = re.findall(r"^  (\w+)Function:\n    Type:", TEXT, re.MULTILINE)
 # Properties that name something of AWS' own, or something inside a resource.
 NO_NAMES = {"MetricName", "ServiceName", "StageName"}
-# Methods of boto3 that use a right, where it is not the one of the right's own name.
-USES = {
-    "dynamodb:PutItem": {"put_item", "transact_write_items"},
-    "dynamodb:UpdateItem": {"update_item", "transact_write_items"},
-    "s3:GetObject": {"get_object", "head_object", "copy_object"},
-    "s3:ListBucket": {"list_objects_v2"},
-    "s3:ListBucketMultipartUploads": {"list_multipart_uploads"},
-    "s3:PutObject": {"put_object", "copy_object"},
-    "sqs:SendMessage*": {"send_message_batch"},
-}
 
 
 @cache
@@ -195,121 +182,6 @@ def test_no_log_group_has_a_fixed_name() -> None:
 def test_the_index_is_loaded_by_few_functions_at_once() -> None:
     mapping = properties("IndexerFunctionIndex")
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": 2}
-
-
-class Code:
-    """The calls in the modules of functions/, found in their source."""
-
-    def __init__(self) -> None:
-        root = ROOT / "functions"
-        self._trees = {
-            ".".join(path.relative_to(root).with_suffix("").parts): ast.parse(path.read_text())
-            for path in root.rglob("*.py")
-        }
-        self._functions = {
-            (module, node.name): node
-            for module, tree in self._trees.items()
-            for node in ast.walk(tree)
-            if isinstance(node, ast.FunctionDef)
-        }
-        # What a module calls the others, by their names.
-        self._modules = {
-            module: {
-                name.asname or name.name: ".".join([*package, name.name])
-                for node in ast.walk(tree)
-                if isinstance(node, ast.Import | ast.ImportFrom)
-                for package in [[node.module or ""] if isinstance(node, ast.ImportFrom) else []]
-                for name in node.names
-                if ".".join([*package, name.name]) in self._trees
-            }
-            for module, tree in self._trees.items()
-        }
-        self._imported = {
-            module: {
-                name.asname or name.name: (node.module, name.name)
-                for node in ast.walk(tree)
-                if isinstance(node, ast.ImportFrom)
-                for name in node.names
-            }
-            for module, tree in self._trees.items()
-        }
-        self._methods = {
-            function.name: (module, function.name)
-            for module, tree in self._trees.items()
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ClassDef)
-            for function in node.body
-            if isinstance(function, ast.FunctionDef)
-        }
-
-    def calls(self, module: str) -> set[str]:
-        """The names of methods and paginated operations that a handler reaches."""
-        todo = [key for key in self._functions if key[0] == module]
-        seen, called = set(todo), set()
-        while todo:
-            here, name = todo.pop()
-            for node in ast.walk(self._functions[here, name]):
-                called |= self._named(node)
-                for key in self._leads_to(here, node):
-                    if key in self._functions and key not in seen:
-                        seen.add(key)
-                        todo.append(key)
-        return called
-
-    def _named(self, node: ast.AST) -> set[str]:
-        match node:
-            case ast.Call(
-                func=ast.Attribute(attr="get_paginator"), args=[ast.Constant(value=what)]
-            ):
-                return {what}
-            case ast.Attribute(attr=name):
-                return {name}
-        return set()
-
-    def _leads_to(self, here: str, node: ast.AST) -> list[tuple[str, str]]:
-        match node:
-            case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in self._modules[here]:
-                return [(self._modules[here][owner], name)]
-            case ast.Attribute(attr=name) if name in self._methods:
-                return [self._methods[name]]
-            case ast.Name(id=name):
-                return [self._imported[here].get(name, (here, name))]
-        return []
-
-
-@cache
-def code() -> Code:
-    """The code, read once."""
-    return Code()
-
-
-def statements(function: str) -> dict[str, str]:
-    """The source of a function's policy statements, by Sid."""
-    _, _, rest = TEXT.partition(f"\n  {function}Function:\n")
-    own = re.split(r"\n  (?=[\w#])", rest)[0]
-    return {text.split()[0]: f"            - Sid: {text}" for text in own.split("- Sid: ")[1:]}
-
-
-def idle_rights(function: str) -> list[str]:
-    """Permissions that a function's code does not use, in statements without a comment."""
-    called = code().calls(f"{function.lower()}.handler")
-    policies = yaml_parse(TEXT)["Resources"][f"{function}Function"]["Properties"]["Policies"]
-    written = statements(function)
-    found = []
-    for statement in (each for policy in policies for each in policy["Statement"]):
-        actions = statement["Action"]
-        for action in [actions] if isinstance(actions, str) else actions:
-            own_name = re.sub(r"(?<!^)(?=[A-Z])", "_", action.split(":")[1]).lower()
-            if called & USES.get(action, {own_name}) or statement["Effect"] == "Deny":
-                continue
-            if "#" not in written[statement["Sid"]]:
-                found.append(f"{statement['Sid']}: {action}")
-    return found
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_every_permission_of_a_function_is_used_or_has_a_comment(function: str) -> None:
-    assert not idle_rights(function)
 
 
 def test_every_star_resource_has_a_comment() -> None:
