@@ -31,7 +31,7 @@ FINDINGS = [
         "the sweep scans the datasets bucket",
         ("unit/runs/test_lost_drops.py::test_a_drop_whose_events_were_lost_has_its_run_and_one_cluster",
          "unit/runs/test_lost_drops.py::test_a_bucket_of_a_hundred_thousand_objects_costs_few_requests",
-         "e2e/test_operations.py::test_a_drop_that_nobody_heard_of_is_found"),
+         "e2e/test_operations.py::test_a_drop_whose_event_was_lost_is_found"),
     ),
     Finding(
         "the waiter for terminated clusters fails if a cluster ended with errors",
@@ -98,8 +98,8 @@ FINDINGS = [
         "a new account allows ten concurrent functions, a new table 4,000 write units a second",
         "two concurrent indexers, each as fast as the table allows",
         ("unit/project/test_template.py::test_the_index_is_loaded_by_few_functions_at_once",
-         "drills/test_dependencies.py::test_a_new_table_is_loaded_as_fast_as_it_takes_it",
-         "drills/test_dependencies.py::test_a_table_that_takes_nothing_is_given_up_for_now"),
+         "drills/test_dependencies.py::test_a_new_table_is_loaded_as_fast_as_it_accepts_writes",
+         "drills/test_dependencies.py::test_a_table_that_accepts_no_writes_ends_the_attempt"),
     ),
     Finding(
         "Lambda kills a function above its MemorySize, and gives it the matching share of a CPU",
@@ -136,7 +136,7 @@ FINDINGS = [
     Finding(
         "about one cluster in a hundred fails to start",
         "a second one, never a third; shown in status, notification and cost",
-        ("drills/test_clusters.py::test_a_start_that_failed_has_one_more_try",
+        ("drills/test_clusters.py::test_a_failed_start_is_retried_once",
          "unit/runs/test_monitor.py::test_a_run_with_two_clusters_costs_the_sum_of_both",
          "e2e/test_operations.py"
          "::test_a_cluster_that_fails_to_start_is_followed_by_a_second_one"),
@@ -152,7 +152,7 @@ FINDINGS = [
         "the deadline starts when the cluster has its nodes; `StartMinutes` limits the start",
         ("unit/runs/test_reconcile.py::test_the_deadline_counts_from_when_the_cluster_had_its_nodes",
          "e2e/test_operations.py"
-         "::test_a_cluster_that_never_gets_its_nodes_is_ended_with_the_way_out",
+         "::test_a_cluster_that_never_gets_its_nodes_is_terminated_with_advice",
          "decisions/0012-told-and-not-swept.md"),
     ),
     Finding(
@@ -170,7 +170,7 @@ FINDINGS = [
     Finding(
         "one throttled request to EMR delays a message by twelve minutes",
         "only RunJobFlow is not retried; rejected messages are redelivered within seconds",
-        ("drills/test_dependencies.py::test_emr_that_is_busy_or_silent_sells_one_cluster",
+        ("drills/test_dependencies.py::test_throttling_and_lost_responses_of_emr_launch_one_cluster",
          "unit/launcher/test_handler.py"
          "::test_a_launch_that_emr_throttled_is_redelivered_within_seconds"),
     ),
@@ -201,9 +201,9 @@ FINDINGS = [
     Finding(
         "S3 denies access while credentials are briefly unavailable; responses get lost",
         "the job retries whole reads and writes for a minute",
-        ("drills/test_storage_faults.py::test_a_passing_loss_of_credentials_is_borne",
+        ("drills/test_storage_faults.py::test_a_temporary_loss_of_credentials_is_survived",
          "drills/test_storage_faults.py"
-         "::test_a_completed_upload_whose_answer_is_lost_is_written_again",
-         "drills/test_storage_faults.py::test_a_cut_file_of_sums_is_refused"),
+         "::test_a_completed_upload_whose_response_is_lost_is_written_again",
+         "drills/test_storage_faults.py::test_a_truncated_file_of_sums_is_refused"),
     ),
 ]  # fmt: skip

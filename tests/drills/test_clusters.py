@@ -217,7 +217,7 @@ def orders(events: Sequence[str]) -> Iterator[tuple[str, ...]]:
         ),
     ],
 )
-def test_a_cluster_that_fails_fails_its_run_whatever_the_order_of_the_news(
+def test_a_failed_cluster_fails_its_run_whatever_the_order_of_its_events(
     observed: Observed, people: People, launched: runs.Run, served: str, failure: str
 ) -> None:
     cloud = people.cloud
@@ -276,7 +276,7 @@ def ask_launcher(people: People, after: timedelta) -> None:
     "notification, which mentions the first cluster",
 )
 @pytest.mark.parametrize("second", ["starts", "fails, too"])
-def test_a_start_that_failed_has_one_more_try(
+def test_a_failed_start_is_retried_once(
     observed: Observed, monkeypatch: pytest.MonkeyPatch, second: str
 ) -> None:
     every = [*orders(["step-cancelled", "cluster-failed"]), ("step-cancelled",), ()]
@@ -321,7 +321,7 @@ def test_a_start_that_failed_has_one_more_try(
     promised="the same; the sweep repairs what the lost events would have changed",
 )
 @pytest.mark.parametrize("failure", FAILURES)
-def test_lost_news_of_a_failure_is_made_up_for(
+def test_a_failure_whose_events_were_lost_is_found(
     observed: Observed, people: People, launched: runs.Run, served: str, failure: str
 ) -> None:
     cloud = people.cloud
@@ -348,7 +348,7 @@ def test_lost_news_of_a_failure_is_made_up_for(
 )
 @pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("comes", ["s3's event comes", "s3's event is lost"])
-def test_a_complete_result_goes_live_whatever_is_said_of_its_cluster(
+def test_a_complete_result_goes_live_whatever_its_clusters_events_say(
     observed: Observed, monkeypatch: pytest.MonkeyPatch, comes: str, share: int
 ) -> None:
     events = ["step-running", "step-failed", "cluster-failed", "s3"]
@@ -384,7 +384,7 @@ def test_a_complete_result_goes_live_whatever_is_said_of_its_cluster(
     promised="the cluster is terminated at its deadline and not before, the run becomes "
     "FAILED; one notification of each",
 )
-def test_a_cluster_that_hangs_is_ended_at_its_deadline(
+def test_a_cluster_that_hangs_is_terminated_at_its_deadline(
     observed: Observed, people: People, launched: runs.Run, served: str
 ) -> None:
     cloud = people.cloud

@@ -61,7 +61,7 @@ def fate_of_a_launch(calls: Calls, trigger_name: str) -> timedelta:
 )
 @pytest.mark.parametrize("answered", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("trigger", ["drop", "rerun"])
-def test_a_launcher_killed_at_any_call_buys_one_cluster(
+def test_a_launcher_killed_at_any_call_launches_one_cluster(
     observed: Observed, trigger: str, answered: bool
 ) -> None:
     undisturbed = Calls()
@@ -84,7 +84,7 @@ def test_a_launcher_killed_at_any_call_buys_one_cluster(
 )
 @pytest.mark.parametrize("answered", [True, False], ids=["answer lost", "fails"])
 @pytest.mark.parametrize("trigger", ["drop", "rerun"])
-def test_a_launcher_that_fails_at_any_call_goes_on_and_buys_one_cluster(
+def test_a_launcher_that_fails_at_any_call_recovers_and_launches_one_cluster(
     observed: Observed, trigger: str, answered: bool
 ) -> None:
     undisturbed = Calls()
@@ -187,7 +187,7 @@ def fate_of_a_command(calls: Calls, command: str) -> None:
 )
 @pytest.mark.parametrize("answered", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("command", ["rollback", "promote", "rebuild"])
-def test_a_command_killed_at_any_call_is_made_good_by_asking_again(
+def test_a_command_killed_at_any_call_is_completed_by_repeating_it(
     observed: Observed, command: str, answered: bool
 ) -> None:
     undisturbed = Calls()

@@ -43,7 +43,7 @@ def settling(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("settling")
-def test_a_thousand_deliveries_make_one_cluster(
+def test_a_thousand_deliveries_launch_one_cluster(
     cloud: Cloud, observed: Observed, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -110,7 +110,7 @@ def test_content_decides_and_not_the_name_or_the_number_of_drops(
     "twice, in random order, in batches of ten",
     promised="fifty runs with one cluster each",
 )
-def test_fifty_folders_at_once_are_fifty_runs(cloud: Cloud, observed: Observed) -> None:
+def test_fifty_folders_at_once_become_fifty_runs(cloud: Cloud, observed: Observed) -> None:
     chance = random.Random(3)
     for number in range(50):
         cloud.drop(f"set-{number}", ratings=RATINGS + f"{100 + number}::1::3::978300760\n")
@@ -187,7 +187,7 @@ def folders_that_change(change: str) -> Iterator[tuple[Cloud, Change, dict[str, 
     "cluster",
 )
 @pytest.mark.parametrize("change", ["deleted", "replaced"])
-def test_a_folder_that_changes_under_the_launchers_hands_is_never_computed_half(
+def test_a_folder_that_changes_during_the_launch_is_never_computed_half(
     observed: Observed, change: str
 ) -> None:
     contents = {"deleted": RATINGS, "replaced": OTHER_RATINGS}

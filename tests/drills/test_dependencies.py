@@ -120,7 +120,7 @@ def test_a_service_that_is_down_stops_the_run_for_seconds_and_loses_nothing(
 )
 @pytest.mark.parametrize("lasts", [20, 24 * 60], ids=["20 minutes", "a day"])
 @pytest.mark.parametrize("service", ["dynamodb", "emr"])
-def test_a_fault_is_waited_for_and_then_told(
+def test_a_fault_is_retried_and_then_reported(
     cloud: Cloud, observed: Observed, service: str, lasts: int
 ) -> None:
     with polling(cloud) as poller:
@@ -223,7 +223,7 @@ def taking(share: Callable[[int], int], counted: list[int]) -> Callable:
     "UnprocessedItems",
     promised="every movie is in the index",
 )
-def test_items_that_are_handed_back_are_written_all_the_same(
+def test_unprocessed_items_are_written_again(
     cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
@@ -247,7 +247,7 @@ def test_items_that_are_handed_back_are_written_all_the_same(
     "units require",
 )
 @pytest.mark.parametrize("item_bytes", [6_100, 43_000], ids=["usual lists", "500 neighbours"])
-def test_a_new_table_is_loaded_as_fast_as_it_takes_it(
+def test_a_new_table_is_loaded_as_fast_as_it_accepts_writes(
     cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch, item_bytes: int
 ) -> None:
     clock = Clock()
@@ -278,7 +278,7 @@ def test_a_new_table_is_loaded_as_fast_as_it_takes_it(
     promised="the indexer gives up after a bounded time, and its message is redelivered a "
     "minute later",
 )
-def test_a_table_that_takes_nothing_is_given_up_for_now(
+def test_a_table_that_accepts_no_writes_ends_the_attempt(
     cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
@@ -298,7 +298,9 @@ def test_a_table_that_takes_nothing_is_given_up_for_now(
     "each time the message is redelivered",
     promised="one cluster in the end; the SDK never repeats RunJobFlow",
 )
-def test_emr_that_is_busy_or_silent_sells_one_cluster(cloud: Cloud, observed: Observed) -> None:
+def test_throttling_and_lost_responses_of_emr_launch_one_cluster(
+    cloud: Cloud, observed: Observed
+) -> None:
     trigger = cloud.drop("ml")
     stages: list[tuple[str, Fault]] = [
         ("emr.RunJobFlow", "throttled"),
@@ -345,7 +347,7 @@ def listing_late(operation: str, _: dict, carry_out: Callable[[], Any]) -> Any:
     "minutes later",
     promised="the launcher does not repeat the request before it can see the cluster",
 )
-def test_a_cluster_that_is_listed_late_is_not_asked_for_twice(
+def test_a_cluster_that_is_listed_late_is_not_launched_twice(
     cloud: Cloud, observed: Observed
 ) -> None:
     now = Weather({"emr.RunJobFlow": ["answer lost"]}, share=1)
@@ -368,7 +370,7 @@ def test_a_cluster_that_is_listed_late_is_not_asked_for_twice(
     injected="EMR rejects the cluster because of a quota",
     promised="the run fails at once with EMR's message and costs nothing",
 )
-def test_a_quota_fails_the_run_in_emrs_words(
+def test_a_quota_fails_the_run_with_emrs_message(
     cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = "The number of vCPUs exceeds the quota of 16"
@@ -391,7 +393,7 @@ def test_a_quota_fails_the_run_in_emrs_words(
     injected="half of the API's requests to DynamoDB and S3 are throttled, fail or are slow",
     promised="every response is correct or a 503",
 )
-def test_the_api_answers_rightly_or_says_to_try_again(cloud: Cloud, observed: Observed) -> None:
+def test_the_api_answers_correctly_or_says_to_try_again(cloud: Cloud, observed: Observed) -> None:
     launcher.lambda_handler(cloud.drop("ml"), CONTEXT)
     run_id = cloud.all_runs()[0]["run_id"]
     cloud.write_result(run_id, PARTS)

@@ -126,7 +126,7 @@ def test_at_every_moment_of_a_promotion_readers_see_one_run_and_no_older_one(
     injected="the ETag of a response is sent back before and after each AWS call of a promotion",
     promised="304 only while the same run is live",
 )
-def test_what_a_browser_keeps_is_never_taken_for_another_run(
+def test_a_browsers_cached_answer_is_never_taken_for_another_runs(
     cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(query.reader, "_last", None)

@@ -236,7 +236,7 @@ def first(times: int, fault: Fault, *kinds: str) -> Rule:
     "fault",
     ["403 AccessDenied", "400 ExpiredToken", "500 InternalError", "503 SlowDown", "cut", "half"],
 )
-def test_faults_of_s3_that_pass_are_borne(
+def test_transient_faults_of_s3_are_survived(
     s3: FaultyS3, clock: Clock, observed: Observed, fault: str
 ) -> None:
     write, read = f"{s3.place}/part-00000.json.gz", f"{s3.place}/large"
@@ -261,7 +261,7 @@ def test_faults_of_s3_that_pass_are_borne(
     promised="reads and writes continue as soon as credentials are available again",
 )
 @pytest.mark.parametrize("lost", ["at the start", "expired"])
-def test_a_passing_loss_of_credentials_is_borne(
+def test_a_temporary_loss_of_credentials_is_survived(
     s3: FaultyS3, observed: Observed, lost: str
 ) -> None:
     keys = ["OLD"] if lost == "expired" else []  # those that there are; S3 takes the last one
@@ -321,7 +321,7 @@ def test_a_passing_loss_of_credentials_is_borne(
     injected="S3 completes a multipart upload but returns 500; the retry returns NoSuchUpload",
     promised="the file exists and is complete",
 )
-def test_a_completed_upload_whose_answer_is_lost_is_written_again(
+def test_a_completed_upload_whose_response_is_lost_is_written_again(
     s3: FaultyS3, clock: Clock, observed: Observed
 ) -> None:
     known: set[str] = set()
@@ -348,7 +348,7 @@ def test_a_completed_upload_whose_answer_is_lost_is_written_again(
     injected="S3 denies access permanently; or a bucket, folder or file does not exist",
     promised="denied access fails after a minute; a wrong name fails at once",
 )
-def test_what_cannot_pass_is_told_at_once_and_nothing_is_tried_for_ever(
+def test_permanent_faults_are_reported_soon_and_nothing_is_retried_for_ever(
     s3: FaultyS3, clock: Clock, observed: Observed
 ) -> None:
     assert storage.list_files(f"{s3.place}/never") == {}
@@ -464,7 +464,7 @@ def test_a_killed_writer_leaves_no_file(s3: FaultyS3, observed: Observed) -> Non
     injected="a cell's file of sums is truncated, also between two bands of rows",
     promised="reading it fails; missing sums are never read as zeros",
 )
-def test_a_cut_file_of_sums_is_refused(s3: FaultyS3, observed: Observed) -> None:
+def test_a_truncated_file_of_sums_is_refused(s3: FaultyS3, observed: Observed) -> None:
     uri, rows = f"{s3.place}/{results.SCRATCH}/sums/cell", 2 * pair_sums.BAND_ROWS
     pair_sums.write_sums(np.ones((rows, 4, 3), np.int32), (rows, 3), False, uri)
     whole = storage.read(f"{uri}.xy")

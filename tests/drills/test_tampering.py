@@ -173,7 +173,9 @@ def test_a_changed_manifest_is_refused_or_harmless(observed: Observed, times: in
     injected="manifest.json is truncated at each of fifty places, or has a newer schema",
     promised="FAILED with a reason that says which",
 )
-def test_half_a_manifest_and_one_of_tomorrow_are_refused(cloud: Cloud, observed: Observed) -> None:
+def test_a_truncated_manifest_and_one_of_a_later_version_are_refused(
+    cloud: Cloud, observed: Observed
+) -> None:
     old, run_id = finish_run(cloud, 0, PARTS), start_run(cloud, 1)
     cloud.write_result(run_id, PARTS, schema_version=SCHEMA_VERSION + 1)
     run = fate(cloud, run_id)

@@ -191,7 +191,7 @@ def test_every_id_of_every_answer_can_itself_be_asked_for(api: Api) -> None:
     injected="a title with markup, control characters, an escape sequence and a turn of direction",
     promised="the API gives it unchanged, as JSON that no browser takes for a page",
 )
-def test_a_hostile_title_comes_through_as_data(api: Api, observed: Observed) -> None:
+def test_a_hostile_title_stays_data(api: Api, observed: Observed) -> None:
     answer = api.ask("/movies/7")
     assert answer.body["title"] == HOSTILE
     assert answer.headers["Content-Type"] == "application/json"
@@ -233,7 +233,7 @@ def run_of(answer: Answer) -> int:
     injected="five pollers over HTTP while ten runs go live, one after the other",
     promised="no error, no answer of two runs, nobody steps back",
 )
-def test_while_runs_go_live_each_answer_is_of_one_run_and_none_is_an_error(
+def test_while_runs_go_live_each_answer_is_from_one_run_and_none_is_an_error(
     api: Api, observed: Observed
 ) -> None:
     stop, wrong, seen = threading.Event(), [], []
@@ -333,7 +333,7 @@ def gateway(api: Api) -> Iterator[Any]:
     injected="requests beyond the stage's quota, and one for a method that there is not",
     promised="429 with Retry-After and 403, as problem+json",
 )
-def test_what_api_gateway_refuses_is_a_problem_as_well(
+def test_a_refusal_of_api_gateway_is_a_problem_document_too(
     api: Api, gateway: Any, observed: Observed
 ) -> None:
     gateway(0.001, 1)

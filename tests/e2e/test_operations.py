@@ -103,7 +103,7 @@ def environment_of(world: World, function: str, **changes: str) -> Iterator[None
         change(usual)
 
 
-def test_an_operator_is_told_goes_back_promotes_and_reruns(world: World) -> None:
+def test_an_operator_is_notified_rolls_back_promotes_and_reruns(world: World) -> None:
     inbox = Inbox(world)
     runs = []
     for seed in (11, 12):
@@ -179,7 +179,7 @@ def test_a_run_of_spoilt_data_is_held_back_until_somebody_promotes_it(world: Wor
     injected="a step hangs on the deployed template, and all events of EMR are lost",
     promised="a sweep makes up for the events, ends the cluster at its deadline, fails the run",
 )
-def test_a_cluster_past_its_deadline_is_ended_and_somebody_is_told(
+def test_a_cluster_past_its_deadline_is_terminated_and_reported(
     world: World, observed: Observed
 ) -> None:
     inbox = Inbox(world)
@@ -211,7 +211,7 @@ def test_a_cluster_past_its_deadline_is_ended_and_somebody_is_told(
     injected="a folder is dropped on the deployed template while nobody hears of it",
     promised="a sweep finds it: one run, one cluster, LIVE",
 )
-def test_a_drop_that_nobody_heard_of_is_found(world: World, observed: Observed) -> None:
+def test_a_drop_whose_event_was_lost_is_found(world: World, observed: Observed) -> None:
     cloud, before = world.cloud, clusters(world)
     with deaf(world):
         world.drop("unheard", files(ratings(seed=18)))
@@ -261,7 +261,7 @@ def deaf(world: World) -> Iterator[None]:
     promised="a sweep ends it at the limit for starting, which is another than that for working; "
     "FAILED with the way out",
 )
-def test_a_cluster_that_never_gets_its_nodes_is_ended_with_the_way_out(
+def test_a_cluster_that_never_gets_its_nodes_is_terminated_with_advice(
     world: World, observed: Observed
 ) -> None:
     world.cloud.emr.behaviour = Behaviour(cluster="waits", throttled=1)
@@ -322,7 +322,7 @@ def test_a_launch_above_the_budget_is_refused_and_costs_nothing(world: World) ->
     promised="the messages do not wait for their queue's twelve minutes, but in the dead-letter "
     "queue, and one command has the run made good",
 )
-def test_what_failed_for_good_waits_in_the_dead_letter_queue_and_can_be_sent_again(
+def test_a_message_that_failed_permanently_waits_in_the_dead_letter_queue_and_can_be_sent_again(
     world: World, observed: Observed
 ) -> None:
     sqs, outputs = world.cloud.client("sqs"), world.cloud.outputs

@@ -260,7 +260,7 @@ def is_denied(client: Any, method: str, arguments: Mapping[str, Any]) -> bool:
     promised="exactly the actions that are its own are allowed",
 )
 @pytest.mark.parametrize("function", [*FUNCTIONS, NODES])
-def test_a_function_may_do_its_own_work_and_nobody_elses(
+def test_a_function_may_do_its_own_work_and_nothing_else(
     cloud: Cloud,
     resources: Mapping[str, str],
     sessions: Mapping[str, boto3.Session],

@@ -496,7 +496,7 @@ def test_a_cluster_that_ended_has_its_cost_noted(stage: Stage) -> None:
     assert float(stage.run["actual_cost"]["node_hours"]) == pytest.approx(4 / 6, abs=0.001)
 
 
-def test_a_run_gone_live_is_told(stage: Stage) -> None:
+def test_a_run_gone_live_is_reported(stage: Stage) -> None:
     inbox = Inbox(stage.world)
     assert stage.invoke("notifier-run-live") == NO_FAILURES
     subject = f"similar-titles: LIVE {FOLDER}"

@@ -206,7 +206,7 @@ def write(path: Path, format: Format, ratings: bytes) -> Path:
     "text; the ratings are those of a plain reader",
 )
 @pytest.mark.parametrize("case", MENDED)
-def test_of_a_damaged_file_every_good_line_counts(
+def test_every_good_line_of_a_damaged_file_counts(
     spark: SparkSession, tmp_path: Path, observed: Observed, case: str
 ) -> None:
     format, content = MENDED[case]
@@ -231,7 +231,7 @@ def test_of_a_damaged_file_every_good_line_counts(
     promised="refused with one sentence that names the file, what was expected and what was found",
 )
 @pytest.mark.parametrize("case", UNUSABLE)
-def test_a_file_of_something_else_is_refused_with_its_name_and_samples(
+def test_an_unrelated_file_is_refused_with_its_name_and_samples(
     spark: SparkSession, tmp_path: Path, observed: Observed, case: str
 ) -> None:
     format, content = UNUSABLE[case]

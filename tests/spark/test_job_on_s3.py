@@ -131,7 +131,7 @@ def test_the_result_on_s3_equals_that_in_a_folder_and_the_manifest_comes_last(
     injected="one in 25 of all requests of a whole job is forbidden, broken, throttled or cut",
     promised="the job gives the same result, to the byte",
 )
-def test_a_job_ends_with_the_same_result_though_s3_fails_here_and_there(
+def test_a_job_gives_the_same_result_although_s3_fails_at_times(
     s3: FaultyS3, dataset: Path, local: Path, tmp_path: Path, observed: Observed
 ) -> None:
     chance = random.Random(5)

@@ -99,7 +99,7 @@ def is_exact(
     injected="a NodeManager of a real YARN and all its containers are killed while the job sums up",
     promised="the run ends LIVE with the same bits",
 )
-def test_a_lost_core_node_costs_time_alone(
+def test_a_lost_core_node_costs_only_time(
     on_yarn: OnYarn, drilled: Callable[..., dict], is_exact: Callable, observed: Observed
 ) -> None:
     def lose_a_node() -> None:
@@ -118,7 +118,7 @@ def test_a_lost_core_node_costs_time_alone(
     injected="an executor on a real YARN is killed while the job sums up",
     promised="the run ends LIVE with the same bits",
 )
-def test_a_killed_executor_costs_time_alone(
+def test_a_killed_executor_costs_only_time(
     on_yarn: OnYarn, drilled: Callable[..., dict], is_exact: Callable, observed: Observed
 ) -> None:
     run = drilled(lambda: on_yarn.clusters.executors()[0].kill())
@@ -131,7 +131,7 @@ def test_a_killed_executor_costs_time_alone(
     injected="executors on a real YARN have less memory than their work takes",
     promised="the run FAILS and says that YARN killed them for their memory",
 )
-def test_executors_above_their_memory_are_told_as_that(
+def test_executors_above_their_memory_are_reported_as_such(
     drilled: Callable[..., dict], observed: Observed
 ) -> None:
     run = drilled(
@@ -151,7 +151,7 @@ def test_executors_above_their_memory_are_told_as_that(
     injected="the driver on a real YARN has less memory than its work takes",
     promised="the run FAILS and says where YARN's reason is",
 )
-def test_a_driver_above_its_memory_is_told_with_the_log_that_says_so(
+def test_a_driver_above_its_memory_is_reported_with_the_log_to_read(
     on_yarn: OnYarn, drilled: Callable[..., dict], observed: Observed
 ) -> None:
     run = drilled(
@@ -167,7 +167,7 @@ def test_a_driver_above_its_memory_is_told_with_the_log_that_says_so(
     injected="the driver on a real YARN is killed while the job sums up",
     promised="the run FAILS and says where YARN's reason is; it is not tried again",
 )
-def test_a_killed_driver_is_told_with_the_log_that_says_so(
+def test_a_killed_driver_is_reported_with_the_log_to_read(
     on_yarn: OnYarn, drilled: Callable[..., dict], observed: Observed
 ) -> None:
     run = drilled(lambda: on_yarn.clusters.driver().kill())
@@ -200,7 +200,7 @@ def no_archive(on_yarn: OnYarn) -> Iterator[Callable[[], None]]:
     injected="the archive of the dependencies is gone when a real YARN is to unpack it",
     promised="the run FAILS and names the archive",
 )
-def test_an_archive_that_is_not_there_is_named(
+def test_a_missing_archive_is_named(
     on_yarn: OnYarn,
     no_archive: Callable[[], None],
     ratings: list[oracle.Rating],
@@ -225,7 +225,7 @@ def test_an_archive_that_is_not_there_is_named(
     injected="the nodes of a real YARN get no credentials for half a minute",
     promised="the run ends LIVE with the same bits",
 )
-def test_half_a_minute_without_credentials_costs_time_alone(
+def test_half_a_minute_without_credentials_costs_only_time(
     on_yarn: OnYarn, drilled: Callable[..., dict], is_exact: Callable, observed: Observed
 ) -> None:
     metadata = []

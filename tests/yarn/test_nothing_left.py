@@ -53,7 +53,7 @@ def of(folder: Path) -> list[psutil.Process]:
     injected="the program that started a real YARN is killed",
     promised="no process of it is left",
 )
-def test_a_yarn_ends_with_who_started_it(tmp_path: Path, observed: Observed) -> None:
+def test_a_yarn_ends_with_the_program_that_started_it(tmp_path: Path, observed: Observed) -> None:
     if lacking := hadoop.missing():
         pytest.skip(lacking)
     folder = tmp_path / "yarn"

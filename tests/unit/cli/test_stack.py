@@ -137,7 +137,7 @@ def test_a_half_made_stack_says_what_it_lacks_and_what_to_do(
         films.control("rollback")
 
 
-def test_who_may_not_ask_is_not_told_that_there_is_no_stack(
+def test_a_caller_without_access_is_not_told_that_the_stack_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     refused = refusal("AccessDenied", "not authorized to perform: cloudformation:List...")

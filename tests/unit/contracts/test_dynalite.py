@@ -33,7 +33,7 @@ def test_without_node_and_npm_it_is_said_what_is_missing(programs: Path, name: s
         dynalite.installed()
 
 
-def test_an_old_node_is_told(programs: Path) -> None:
+def test_an_old_node_is_reported(programs: Path) -> None:
     program(programs / "node", "echo v18.20.4")
     with pytest.raises(UnavailableError, match=r"here is v18\.20\.4"):
         dynalite.installed()

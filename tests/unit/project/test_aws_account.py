@@ -75,7 +75,7 @@ def test_a_run_is_waited_for_over_answers_that_fail(clock: Clock) -> None:
     assert account.finished(seen)["state"] == "LIVE"
 
 
-def test_a_run_that_does_not_end_is_told_with_its_state(clock: Clock) -> None:
+def test_a_run_that_does_not_end_is_reported_with_its_state(clock: Clock) -> None:
     with pytest.raises(AssertionError, match=r"did not end in time.*STARTING"):
         account.finished(lambda: run("STARTING") if clock.now < 600 else None)
     assert clock.now >= account.RUN_LIMIT_SECONDS
@@ -210,7 +210,7 @@ def test_where_nobody_may_look_something_may_be_left(
     assert told[0].startswith("table: unknown")
 
 
-def test_a_removal_that_fails_is_tried_again_and_then_what_is_left_is_told(
+def test_a_removal_that_fails_is_retried_and_then_what_is_left_is_reported(
     remains: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     tries: list[int] = []
