@@ -176,10 +176,18 @@ def unsettled(table: "Table") -> list[Run]:
     return list(_newest_first(table, is_unfinished | Attr("in_index").eq(True)))
 
 
-def for_dataset(table: "Table", fingerprint: str) -> Run | None:
-    """Return the run of a data set, or None if the data set is new."""
-    claim = table.get_item(Key=_dataset_key(fingerprint), ConsistentRead=True).get("Item")
-    return get(table, str(claim["run_id"])) if claim else None
+def for_dataset(table: "Table", *fingerprints: str) -> Run | None:
+    """Return the run of a data set, or None if the data set is new.
+
+    Args:
+        table: the runs table.
+        fingerprints: of the data set; the first with a run counts.
+    """
+    for fingerprint in fingerprints:
+        claim = table.get_item(Key=_dataset_key(fingerprint), ConsistentRead=True).get("Item")
+        if claim:
+            return get(table, str(claim["run_id"]))
+    return None
 
 
 def claim(

@@ -23,7 +23,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import runs
 from clients import BOUNDED, ONCE, SLOW
-from datasets import Folder, dataset_files, fingerprint_of, folder_of, list_folder
+from datasets import (
+    Folder,
+    dataset_files,
+    fingerprints_of,
+    folder_of,
+    list_folder,
+    with_checksums,
+)
 from launcher import job_settings, launch
 from launcher.cluster_request import ClusterSettings
 from redelivery import PostponedError, RedeliveryProcessor, TooEarlyError, attempts, delay_seconds
@@ -89,7 +96,7 @@ def record_handler(record: SQSRecord) -> None:
         if run is None:
             logger.warning("unknown run", run_id=run_id)
             return
-        fingerprint = run["fingerprint"]
+        fingerprints: tuple[str, ...] = (run["fingerprint"],)
         if "rerun" in event:
             requested_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
             start = partial(launcher.rerun, run_id, requested_at)
@@ -104,18 +111,22 @@ def record_handler(record: SQSRecord) -> None:
         folder = folder_to_launch(created.detail.bucket.name, prefix, dropped_at, early)
         if folder is None:
             return
-        fingerprint = fingerprint_of(dataset_files(folder))
+        fingerprints = fingerprints_of(dataset_files(folder))
         start = partial(launcher.launch, folder, dropped_at)
     try:
         outcome = start()
     except Exception as error:
-        if (left := lease_left(fingerprint)) is None:
+        if (left := lease_left(*fingerprints)) is None:
             raise
         wait = max(left, delay_seconds(attempts(record)))
         raise LaunchError(f"{type(error).__name__}: {error}", wait) from error
     logger.info("launch handled", run_id=outcome.run_id, action=outcome.action)
     came_back = attempts(record) > 1
-    if came_back and outcome.action == "skipped" and (left := lease_left(fingerprint)) is not None:
+    if (
+        came_back
+        and outcome.action == "skipped"
+        and (left := lease_left(*fingerprints)) is not None
+    ):
         # A launcher that failed on this very message may hold the lease. If the message were
         # deleted now, nobody would resume the run.
         raise LeasedError(f"run {outcome.run_id} has no cluster yet", min(left, early))
@@ -143,19 +154,19 @@ def folder_to_launch(bucket: str, prefix: str, dropped_at: datetime, early: floa
     if (age := min(folder.age(now), now - dropped_at)) < settle:
         wait = max((settle - age).total_seconds(), early)
         raise NotSettledError(f"{folder.name} changed {age} ago", wait)
-    return folder
+    return with_checksums(s3, folder)
 
 
-def lease_left(fingerprint: str) -> float | None:
+def lease_left(*fingerprints: str) -> float | None:
     """Return the seconds until the lease of a data set's run ends.
 
     Args:
-        fingerprint: identifies the data set.
+        fingerprints: each identifies the data set.
 
     Returns:
         None if the run is not waiting for a cluster.
     """
-    run = runs.for_dataset(runs_table, fingerprint)
+    run = runs.for_dataset(runs_table, *fingerprints)
     if run is None or run["state"] not in runs.BEFORE_LAUNCH:
         return None
     return (runs.parse_time(run["lease_until"]) - datetime.now(UTC)).total_seconds()

@@ -29,6 +29,19 @@ CHUNK = HEAD
 # Error codes of S3 if a file has been replaced or deleted.
 REPLACED = frozenset({"PreconditionFailed", "NoSuchKey", "412"})
 BOM = "\ufeff"
+# Error codes of GetObject and of CopyObject.
+ARCHIVED = frozenset({"InvalidObjectState", "ObjectNotInActiveTierError"})
+DENIED = frozenset({"AccessDenied", "AllAccessDisabled", "403"})
+# S3 passes on what KMS says. Other codes are transient, such as KMS.ThrottlingException.
+LASTING_KMS = frozenset(
+    {
+        "KMS.AccessDeniedException",
+        "KMS.DisabledException",
+        "KMS.InvalidKeyUsageException",
+        "KMS.KMSInvalidStateException",
+        "KMS.NotFoundException",
+    }
+)
 MAX_QUOTED = 120  # maximum number of characters quoted from a bad line
 
 
@@ -106,6 +119,10 @@ class ReplacedError(DatasetError):
         )
 
 
+class UnreadableError(DatasetError):
+    """S3 holds a file, but does not give its content; trying again cannot help."""
+
+
 class IntakeError(DatasetError):
     """The intake check found a data set unusable.
 
@@ -177,15 +194,55 @@ def check(s3: "S3Client", dataset: Dataset) -> list[Finding]:
 
 
 def _read(s3: "S3Client", dataset: Dataset, file: DatasetFile, offset: int) -> bytes:
+    return read_range(s3, dataset.folder.bucket, file, offset, CHUNK)
+
+
+def read_range(s3: "S3Client", bucket: str, file: DatasetFile, offset: int, length: int) -> bytes:
+    """Read a part of a file; `length` may reach beyond its end.
+
+    Raises:
+        ReplacedError: the file is no longer the listed one.
+        UnreadableError: S3 does not give its content.
+    """
     try:
         response = s3.get_object(
-            Bucket=dataset.folder.bucket,
+            Bucket=bucket,
             Key=file.key,
             IfMatch=file.etag,
-            Range=f"bytes={offset}-{min(offset + CHUNK, file.size) - 1}",
+            Range=f"bytes={offset}-{min(offset + length, file.size) - 1}",
         )
     except ClientError as error:
-        if error.response["Error"]["Code"] in REPLACED:
-            raise ReplacedError(file) from error
-        raise
+        raise lasting_error(error, file) or error from error
     return response["Body"].read()
+
+
+def lasting_error(error: ClientError, file: DatasetFile) -> DatasetError | None:
+    """Return what an error of S3 says of a file; None if trying again may help.
+
+    The folder was listed a moment ago, so a denial concerns the file and not the bucket.
+    """
+    told = error.response["Error"]
+    code, message = told.get("Code", ""), told.get("Message", "")
+    if code in REPLACED:
+        return ReplacedError(file)
+    if code in ARCHIVED:
+        return UnreadableError(
+            f"{file.name} is archived, so it cannot be read: restore it from S3 Glacier, copy it "
+            "to the storage class STANDARD, and drop the folder again"
+        )
+    if code == "InvalidRequest" and "encrypt" in message.lower():
+        return UnreadableError(
+            f"{file.name} is encrypted with a key of your own (SSE-C), so it cannot be read: drop "
+            "it without one"
+        )
+    if code in LASTING_KMS or (code in DENIED and "kms:" in message):
+        return UnreadableError(
+            f"{file.name} is encrypted with a KMS key that the launcher cannot use: drop it with "
+            f"the bucket's own encryption; S3 says: {message or code}"
+        )
+    if code in DENIED:
+        return UnreadableError(
+            f"{file.name} cannot be read, because S3 denies it to the launcher: drop it with the "
+            f"bucket's owner as its owner; S3 says: {message or code}"
+        )
+    return None

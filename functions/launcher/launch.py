@@ -16,9 +16,18 @@ from botocore.exceptions import ClientError
 
 import runs
 from cost import BudgetError, check_budget, estimate
-from datasets import Dataset, Folder, dataset, dataset_files, fingerprint_of
+from datasets import (
+    Dataset,
+    DatasetFile,
+    Folder,
+    dataset,
+    dataset_files,
+    fingerprints_of,
+    is_plain,
+    list_files,
+)
 from instance_types import UnknownInstanceTypeError
-from launcher import intake
+from launcher import intake, unpacking
 from launcher.cluster_request import (
     BOOTSTRAP,
     JOB,
@@ -33,7 +42,7 @@ from launcher.cluster_request import (
     security_configuration,
     security_configuration_name,
 )
-from launcher.intake import REPLACED, IntakeError, ReplacedError
+from launcher.intake import IntakeError, lasting_error
 from runs import BEFORE_LAUNCH, FINAL, Launch, Resume, Run, Skip, State, parse_time
 from s3_keys import code_prefix, environment_key, input_prefix
 from spark.contracts.movielens import DatasetError
@@ -46,7 +55,6 @@ if TYPE_CHECKING:
 # Longer than LauncherFunction's timeout, so a lease never ends while its owner is running.
 LEASE = timedelta(minutes=4)
 JOB_FOLDER = Path(__file__).parent.parent / "spark"
-MAX_COPY = 5 * 2**30  # bytes, the limit of CopyObject
 # Error codes with which EMR rejects the request itself: a retry cannot succeed.
 REFUSAL_CODES = frozenset(
     {"ValidationException", "InvalidRequestException", "AccessDeniedException"}
@@ -267,11 +275,18 @@ class Launcher:
 
     def _new_request(self, run_id: str, folder: Folder) -> PreparedRun:
         """Check a folder, copy it and the code under the run's prefix, and build the request."""
-        data = dataset(folder)
-        findings = intake.check(self.s3, data)
-        self._copy_input(run_id, data)
+        with unpacking.opened(self.s3, folder) as source:
+            data = dataset(source.folder)
+            can_be_copied = data.is_plain and not folder.is_archive
+            if can_be_copied:  # so a bad file is not even copied
+                findings = intake.check(self.s3, data)
+            for name, files in data.sources.items():
+                self._write_input(input_prefix(run_id) + name, source, files)
+        own = self._own_input(run_id, data)
+        if not can_be_copied:
+            findings = intake.check(self.s3, own)
         self._put_code(run_id)
-        size = data.ratings.size
+        size = own.ratings.size
         request = cluster_request(self.settings, run_id, size)
         return PreparedRun(request, size, [asdict(each) for each in findings])
 
@@ -301,10 +316,10 @@ class Launcher:
 
     def _claim(self, folder: Folder, dropped_at: datetime) -> Resume | Skip:
         """Claim or take over the run of a folder, or skip it because another launcher has it."""
-        fingerprint = fingerprint_of(dataset_files(folder))
+        fingerprints = fingerprints_of(dataset_files(folder))
         while True:
             now = datetime.now(UTC)
-            known = runs.for_dataset(self.runs_table, fingerprint)
+            known = runs.for_dataset(self.runs_table, *fingerprints)
             decision = runs.decide(known, dropped_at, now)
             match decision:
                 case Skip():
@@ -313,6 +328,8 @@ class Launcher:
                     if runs.take_over(self.runs_table, run, now, LEASE):
                         return decision
                 case Launch(failed):
+                    # A failed run may be known by its ETags.
+                    fingerprint = failed["fingerprint"] if failed else fingerprints[0]
                     made = runs.claim(self.runs_table, fingerprint, folder.name, failed, now, LEASE)
                     if made is not None:
                         return Resume(made)
@@ -331,34 +348,34 @@ class Launcher:
                 f"`make environment STACK={self.settings.stack}` to build and upload it"
             ) from error
 
-    def _copy_input(self, run_id: str, data: Dataset) -> None:
-        """Copy the input under the run's prefix."""
-        for file in data.files:
-            if file.size > MAX_COPY:
-                raise DatasetError(f"{file.name} has {file.size} bytes; the limit is 5 GiB")
-            try:
-                self._copy(run_id, data, file.name, CopySourceIfMatch=file.etag)
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in REPLACED:
-                    raise
-                raise ReplacedError(file) from error
-        if data.format.tags:
-            # Optional, and not part of the identity of the data set.
-            try:
-                self._copy(run_id, data, data.format.tags)
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in REPLACED:
-                    raise
+    def _own_input(self, run_id: str, data: Dataset) -> Dataset:
+        """Return the run's own copy of a data set."""
+        bucket, prefix = self.settings.results_bucket, input_prefix(run_id)
+        copied = list_files(self.s3, bucket, prefix)
+        files = tuple(file for file in copied if file.stands_for in data.sources)
+        return dataset(Folder(bucket, prefix, files))
 
-    def _copy(self, run_id: str, data: Dataset, name: str, **conditions: Any) -> None:
-        self.s3.copy_object(
-            Bucket=self.settings.results_bucket,
-            Key=input_prefix(run_id) + name,
-            CopySource={"Bucket": data.folder.bucket, "Key": data.folder.prefix + name},
-            # Copying object tags would require further permissions.
-            TaggingDirective="REPLACE",
-            **conditions,
-        )
+    def _write_input(
+        self, key: str, source: unpacking.Source, files: tuple[DatasetFile, ...]
+    ) -> None:
+        """Write a file of the input under the run's prefix: a copy, or what is in a packed one."""
+        bucket, (file, *_) = self.settings.results_bucket, files
+        if not file.etag or not is_plain(files):  # a zip's member has no ETag
+            unpacking.unpack(self.s3, source, files, bucket, key)
+            return
+        if file.size > unpacking.MAX_FILE:
+            raise DatasetError(f"{file.name} has {file.size} bytes; the limit is 5 GiB")
+        try:
+            self.s3.copy_object(
+                Bucket=bucket,
+                Key=key,
+                CopySource={"Bucket": source.folder.bucket, "Key": file.key},
+                CopySourceIfMatch=file.etag,
+                # Copying object tags would require further permissions.
+                TaggingDirective="REPLACE",
+            )
+        except ClientError as error:
+            raise lasting_error(error, file) or error from error
 
     def _put_code(self, run_id: str) -> None:
         """Write the job's code under the run's prefix."""

@@ -6,20 +6,27 @@ keys each time, continuing where the last sweep stopped.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import runs
-from datasets import DatasetFile, Folder, dataset_files, fingerprint_of, folder_of
+from datasets import (
+    NAMES,
+    DatasetFile,
+    Folder,
+    dataset_files,
+    fingerprints_of,
+    folder_of,
+    listed_file,
+    with_checksums,
+)
 from runs import Skip
-from spark.contracts.movielens import FILES, formats_in
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 MAX_PAGES = 20  # maximum list requests per scan, a thousand keys each
 MAX_LOOKUPS = 1000  # a scan stops after this many complete folders, whose runs must be looked up
@@ -66,7 +73,8 @@ def find(
         age = folder.age(now)
         if folder.is_complete and settle + GRACE_PERIOD < age < MAX_AGE:
             newest = max(folder.files, key=lambda file: file.modified)
-            run = runs.for_dataset(runs_table, fingerprint_of(dataset_files(folder)))
+            files = dataset_files(with_checksums(s3, folder))
+            run = runs.for_dataset(runs_table, *fingerprints_of(files))
             if not isinstance(runs.decide(run, newest.modified, now), Skip):
                 yield {
                     "detail": {"bucket": {"name": bucket}, "object": {"key": newest.key}},
@@ -97,38 +105,42 @@ def scan(s3: "S3Client", bucket: str, after: str) -> Scan:
             end = item["Key"]
             prefix = folder_of(end)
             if prefix is not None:
-                found[prefix][end] = _file(item)
+                found[prefix][end] = listed_file(item)
         if not page["IsTruncated"]:
             end = ""
             break
-        if sum(bool(formats_in(_names(files))) for files in found.values()) >= MAX_LOOKUPS:
+        if sum(folder.is_complete for folder in _folders(bucket, found)) >= MAX_LOOKUPS:
             break
     for prefix in (
         _folders_above(end) & found.keys()
     ):  # its other files may follow later in the bucket
         found[prefix] = _list_by_name(s3, bucket, prefix)
-    folders = (
-        Folder(bucket, prefix, tuple(files.values())) for prefix, files in found.items() if files
-    )
-    return Scan(tuple(folders), end)
+    return Scan(tuple(_folders(bucket, found)), end)
 
 
-def _names(files: Iterable[str]) -> set[str]:
-    return {key.rpartition("/")[2] for key in files}
+def _folders(bucket: str, found: Mapping[str, Mapping[str, DatasetFile]]) -> Iterator[Folder]:
+    for prefix, files in found.items():
+        if files:
+            yield Folder(bucket, prefix, tuple(files.values()))
 
 
 def _list_by_name(s3: "S3Client", bucket: str, prefix: str) -> dict[str, DatasetFile]:
-    """List the data files of one folder by name."""
-    responses = (
-        s3.list_objects_v2(Bucket=bucket, Prefix=prefix + name, MaxKeys=1) for name in sorted(FILES)
-    )
-    items = [item for response in responses for item in response.get("Contents", [])]
-    return {item["Key"]: _file(item) for item in items if folder_of(item["Key"]) == prefix}
+    """List the data files of one folder by name; the folder may hold any number of others.
 
-
-def _file(item: "ObjectTypeDef") -> DatasetFile:
-    modified = item["LastModified"].astimezone(UTC)
-    return DatasetFile(item["Key"], item["ETag"], item["Size"], modified)
+    Names are looked for in lower case, in capitals, and with a capital first letter.
+    """
+    names = {cased for name in NAMES for cased in (name, name.upper(), name.capitalize())}
+    files = {}
+    for name in names:
+        end, is_truncated = "", True
+        while is_truncated:  # a file may have thousands of parts
+            page = s3.list_objects_v2(Bucket=bucket, Prefix=prefix + name, StartAfter=end)
+            for item in page.get("Contents", []):
+                end = item["Key"]
+                if folder_of(end) == prefix:
+                    files[end] = listed_file(item)
+            is_truncated = page["IsTruncated"]
+    return files
 
 
 def _folders_above(key: str) -> set[str]:

@@ -71,7 +71,7 @@ def queue(who: str, method: str, name: str, **arguments: object) -> Attempt:
 ATTEMPTS = [
     s3("Launcher Sweeper", "list_objects_v2", "DatasetsBucket"),
     s3("Launcher", "list_multipart_uploads", "DatasetsBucket"),
-    s3("Launcher", "get_object", "DatasetsBucket", "ml/ratings.dat"),
+    s3("Launcher Sweeper", "get_object", "DatasetsBucket", "ml/ratings.dat"),
     s3("", "put_object", "DatasetsBucket", "ml/ratings.dat"),
     s3("", "delete_object", "DatasetsBucket", "ml/ratings.dat"),
     s3("", "list_object_versions", "ResultsBucket"),
@@ -80,6 +80,12 @@ ATTEMPTS = [
     s3("", "put_object", "ResultsBucket", "environments/x.tar.gz"),
     s3("Launcher Nodes", "get_object", "ResultsBucket", RUN + "input/x"),
     s3("Launcher Nodes", "put_object", "ResultsBucket", RUN + "input/x"),
+    Attempt(
+        "Launcher Nodes",
+        "s3",
+        "abort_multipart_upload",
+        {"Bucket": "ResultsBucket", "Key": RUN + "input/x", "UploadId": "x"},
+    ),
     s3("Launcher Nodes", "put_object", "ResultsBucket", RUN + "code/x"),
     s3(
         "Monitor Sweeper Indexer Control Nodes",

@@ -214,9 +214,10 @@ def test_an_incomplete_folder_waits_for_its_missing_file(cloud: Cloud) -> None:
 def test_a_folder_with_an_upload_in_progress_waits_for_it(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Moto's uploads all began in 2010.
+    # Moto's uploads all began in November 2010.
     monkeypatch.setattr(datasets, "ABANDONED_AFTER", timedelta(days=40_000))
-    trigger = cloud.drop("ml")
+    with freeze_time("2010-11-01"):
+        trigger = cloud.drop("ml")
     upload = cloud.s3.create_multipart_upload(Bucket="datasets", Key="ml/ratings.dat")
     assert deliver(trigger) == []
     assert cloud.all_runs() == []
