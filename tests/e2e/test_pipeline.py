@@ -1,6 +1,9 @@
 """The pipeline end to end: the deployed template, its permissions enforced, from drop to answer."""
 
+import gzip
+import io
 import random
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -118,6 +121,47 @@ def test_a_dropped_folder_is_answered_from_exactly_and_handled_once(world: World
     assert "ratings.dat: 50 of 50 sampled lines are malformed" in failed["reason"]
     assert clusters(world) == before + 2
     assert world.cloud.get("/movies/1/similar?measure=cosine") == (200, body)
+
+
+def zipped(members: dict[str, str]) -> bytes:
+    """A zip of these members."""
+    blob = io.BytesIO()
+    with zipfile.ZipFile(blob, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    return blob.getvalue()
+
+
+def test_a_zip_and_sparks_parts_are_answered_from_exactly_and_a_broken_zip_is_refused(
+    world: World,
+) -> None:
+    world.cloud.limit(lambda_memory=1)
+    before = clusters(world)
+    s3, bucket = world.cloud.client("s3"), world.cloud.outputs["DatasetsBucket"]
+    rated = ratings(seed=4)
+    members = {f"ml-0m/{name}": text for name, text in files(rated).items()}
+    archive = zipped(members | {"ml-0m/README": "read"})
+    s3.put_object(Bucket=bucket, Key="ml-0m.zip", Body=archive)
+    run = world.wait_for_run("ml-0m.zip", "LIVE", "FAILED")
+    assert run["state"] == "LIVE", run.get("reason")
+    answers_are_exact(world.cloud.get, rated, run["run_id"])
+
+    rated = ratings(seed=5)
+    lines = files(rated)["ratings.dat"].splitlines(keepends=True)
+    s3.put_object(Bucket=bucket, Key="spark/movies.dat", Body=MOVIES_DAT.encode())
+    for number in (1, 0):
+        part = gzip.compress("".join(lines[number::2]).encode())
+        key = f"spark/ratings.dat/part-0000{number}-5e3a-c000.txt.gz"
+        s3.put_object(Bucket=bucket, Key=key, Body=part)
+    run = world.wait_for_run("spark", "LIVE", "FAILED")
+    assert run["state"] == "LIVE", run.get("reason")
+    answers_are_exact(world.cloud.get, rated, run["run_id"])
+
+    s3.put_object(Bucket=bucket, Key="broken.ZIP", Body=archive[:-40])
+    run = world.wait_for_run("broken.ZIP", "LIVE", "FAILED")
+    assert run["state"] == "FAILED"
+    assert "broken.ZIP is damaged or incomplete, so it cannot be unpacked" in run["reason"]
+    assert clusters(world) == before + 2
 
 
 def test_a_folder_that_only_the_job_finds_hopeless_fails_in_the_jobs_words(world: World) -> None:
