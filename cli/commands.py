@@ -19,6 +19,7 @@ from rich.table import Table
 
 from cli.stack import STACK, Stack, StackError
 from cli.teardown import Teardown
+from datasets import ARCHIVE
 from local.drops import drop as upload
 from local.up import FOLDER
 from runs import State
@@ -95,14 +96,18 @@ def status(run_id: str | None, limit: int, stack: str, as_json: bool) -> None:
 def drop(dataset: str, name: str | None, stack: str, as_json: bool) -> None:
     """Upload a MovieLens folder, which starts a run.
 
-    DATASET: a folder, a release (ml-latest-small) or a generated set (sample, 1m, 10m).
+    DATASET: a folder or its zip, a release (ml-latest-small) or a generated set (sample, 1m, 10m).
     """
     bucket = Stack.find(stack).physical_id("DatasetsBucket")
-    folder = folder_of(dataset)
-    name = (name or folder.name).strip("/")
+    path = Path(dataset).expanduser()
+    is_zip = path.is_file() and path.suffix.lower() == ARCHIVE
+    source = path if is_zip else folder_of(dataset)
+    name = (name or source.name).strip("/")
+    if is_zip and not name.lower().endswith(ARCHIVE):
+        name += ARCHIVE
     with StageProgress() as progress:
-        progress.stage("drop", f"{folder} to s3://{bucket}/{name}/")
-        upload(boto3.client("s3"), bucket, folder, name, progress.transferred)
+        progress.stage("drop", f"{source} to s3://{bucket}/{name}")
+        upload(boto3.client("s3"), bucket, source, name, progress.transferred)
     print_done(f"{name} is uploaded; `similar-titles status` shows its run", as_json)
 
 

@@ -15,6 +15,9 @@ from runs import State
 from tools.data_sets import ReportBytes, files_of
 
 POLL_SECONDS = 0.5
+# By the checksum of a whole file the launcher knows it again, however it was uploaded; without this
+# a file in several parts would have the checksum of these.
+WHOLE_CHECKSUM = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"}
 # The longest time without a change of a run while no cluster is at work.
 STALL_LIMIT_SECONDS = 180
 
@@ -23,18 +26,21 @@ class RunError(Exception):
     """A run did not finish; the message gives its state."""
 
 
-def drop(s3: Any, bucket: str, folder: Path, name: str, report: ReportBytes | None = None) -> None:
+def drop(s3: Any, bucket: str, source: Path, name: str, report: ReportBytes | None = None) -> None:
     """Upload the files of a data set.
 
     Args:
         s3: a client of S3.
         bucket: the datasets bucket.
-        folder: a MovieLens folder.
-        name: name of the folder in the bucket.
+        source: a MovieLens folder, or a zip of one.
+        name: name of the folder in the bucket; key of the zip.
         report: receives the progress in bytes.
     """
-    files = files_of(folder)
-    total = sum(path.stat().st_size for path in files)
+    if source.is_file():
+        files = {name: source}
+    else:
+        files = {f"{name}/{path.name}": path for path in files_of(source)}
+    total = sum(path.stat().st_size for path in files.values())
     done = 0
     lock = threading.Lock()  # boto3 uploads the parts of a file in parallel
 
@@ -45,8 +51,8 @@ def drop(s3: Any, bucket: str, folder: Path, name: str, report: ReportBytes | No
             if report:
                 report(done, total)
 
-    for path in files:
-        s3.upload_file(str(path), bucket, f"{name}/{path.name}", Callback=add)
+    for key, path in files.items():
+        s3.upload_file(str(path), bucket, key, Callback=add, ExtraArgs=WHOLE_CHECKSUM)
 
 
 def follow(cloud: Cloud, folder: str) -> Iterator[Run]:

@@ -1,9 +1,11 @@
 """The operator's command line, for people and programs."""
 
+import base64
 import json
 import re
 import shlex
 import subprocess
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,6 +150,31 @@ def test_a_dropped_folder_is_in_the_bucket_under_its_name(deployed: Cloud, tmp_p
     assert "my films is uploaded" in json.loads(answer.stdout)["done"]
     listed = deployed.s3.list_objects_v2(Bucket="datasets")["Contents"]
     assert sorted(each["Key"] for each in listed) == ["my films/movies.dat", "my films/ratings.dat"]
+
+
+@pytest.mark.parametrize("name", [[], ["--name", "films/ml-0m"], ["--name", "films/ml-0m.zip"]])
+def test_a_dropped_zip_is_in_the_bucket_as_it_is(
+    deployed: Cloud, tmp_path: Path, name: list[str]
+) -> None:
+    path = tmp_path / "ml-0m.zip"
+    path.write_bytes(b"a zip")
+    answer = operate("drop", str(path), *name)
+    assert answer.exit_code == 0, answer.output
+    (listed,) = deployed.s3.list_objects_v2(Bucket="datasets")["Contents"]
+    assert listed["Key"] == ("films/ml-0m.zip" if name else "ml-0m.zip")
+    assert listed["ChecksumAlgorithm"] == ["CRC32"]
+
+
+def test_a_file_that_was_uploaded_in_parts_has_the_checksum_of_the_whole_file(
+    deployed: Cloud, tmp_path: Path
+) -> None:
+    path = tmp_path / "ml-0m.zip"
+    path.write_bytes(b"0123456789" * 10**6)  # boto3 uploads more than 8 MiB in parts
+    assert operate("drop", str(path)).exit_code == 0
+    head = deployed.s3.head_object(Bucket="datasets", Key="ml-0m.zip", ChecksumMode="ENABLED")
+    assert "-2" in head["ETag"]
+    checksum = base64.b64encode(zlib.crc32(path.read_bytes()).to_bytes(4)).decode()
+    assert (head["ChecksumCRC32"], head["ChecksumType"]) == (checksum, "FULL_OBJECT")
 
 
 def test_a_folder_that_is_not_movielens_is_not_dropped(deployed: Cloud, tmp_path: Path) -> None:

@@ -124,7 +124,9 @@ def test_every_form_of_a_drop_becomes_the_same_plain_input(cloud: Cloud, form: s
     run = drop(cloud, FORMS[form])
     assert run["state"] == "STARTING", run.get("reason")
     assert stored(cloud, run) == INPUT
-    assert [(each["lines"], each["defects"]) for each in run["intake"]] == [(40, {}), (2, {})]
+    assert [(each["file"], each["lines"], each["defects"]) for each in run["intake"]] == [
+        ("ratings.csv", 40, {}), ("movies.csv", 2, {}),
+    ]  # fmt: skip
     assert len(cloud.clusters()) == 1
 
 

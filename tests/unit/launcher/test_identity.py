@@ -47,6 +47,8 @@ def test_the_same_bytes_in_one_part_and_in_two_are_one_data_set(
     one = cloud.s3.head_object(Bucket=DATASETS, Key="ml/ratings.dat")["ETag"]
     deliver(dropped("ml/ratings.dat"))
     upload_in_parts(cloud, path, ChecksumType=checksum)
+    listed = with_checksums(cloud.s3, list_folder(cloud.s3, DATASETS, "ml/", long_ago()))
+    assert [bool(file.checksum) for file in listed.files] == [True, checksum == "FULL_OBJECT"]
     assert cloud.s3.head_object(Bucket=DATASETS, Key="ml/ratings.dat")["ETag"] != one
     deliver(dropped("ml/ratings.dat"))
     assert len(cloud.all_runs()) == len(cloud.clusters()) == clusters
