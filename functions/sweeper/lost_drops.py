@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MAX_PAGES = 20  # maximum list requests per scan, a thousand keys each
-MAX_LOOKUPS = 1000  # a scan stops after this many complete folders, whose runs must be looked up
+# A scan stops after this many complete folders. Each takes up to two HeadObject and four GetItem.
+MAX_LOOKUPS = 500
 # Before this age the event of a folder may still arrive.
 GRACE_PERIOD = timedelta(minutes=10)
 # The retention of the dead-letter queues. If an older folder has no run, this is intended or the
