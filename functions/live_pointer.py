@@ -1,11 +1,10 @@
 """The live pointer, which names the run that serves readers, and the one write that moves it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import quality_gate
 import runs
 from index_table import LIVE_KEY
 from runs import Run, State
@@ -14,10 +13,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
 MAX_ATTEMPTS = 5  # concurrent moves of the pointer may conflict
-
-
-class HeldBackError(Exception):
-    """A run must not go live without an operator; the message is the reason with the figures."""
 
 
 @dataclass(frozen=True)
@@ -74,32 +69,12 @@ def next_pointer(current: LivePointer | None, run: Run, now: datetime) -> LivePo
     )
 
 
-def check_not_worse(
-    runs_table: "Table", current: LivePointer | None, run: Run, max_loss: float
-) -> None:
-    """Check that a run is not worse than the live run it would replace.
-
-    Runs that an operator promoted pass.
-
-    Args:
-        runs_table: the runs table.
-        current: the current pointer.
-        run: the run to promote.
-        max_loss: see `quality_gate.regression_reason`.
-
-    Raises:
-        HeldBackError: the run is worse.
-    """
-    if current is None or run["run_id"] <= current.run_id or run.get("promoted_by_hand"):
-        return
-    if reason := quality_gate.regression_reason(
-        run, runs.get(runs_table, current.run_id), max_loss
-    ):
-        raise HeldBackError(reason)
-
-
 def promote(
-    runs_table: "Table", index_table: "Table", run: Run, now: datetime, max_loss: float
+    runs_table: "Table",
+    index_table: "Table",
+    run: Run,
+    now: datetime,
+    check: Callable[[LivePointer | None], None],
 ) -> LivePointer:
     """Make an indexed run live, in one transaction; idempotent.
 
@@ -111,13 +86,12 @@ def promote(
         index_table: holds the pointer.
         run: a run in state INDEXING with all its parts in the index.
         now: the current time.
-        max_loss: see `quality_gate.regression_reason`.
+        check: raises an error if the run must not replace the run of that pointer.
 
     Returns:
         The resulting pointer: to this run, or to a later run that is already live.
 
     Raises:
-        HeldBackError: the run is worse than the live one, and no operator promoted it.
         RunError: the pointer kept moving, or the state of the run does not allow it.
     """
     for _ in range(MAX_ATTEMPTS):
@@ -132,7 +106,7 @@ def promote(
         if current is not None and run["run_id"] < current.run_id and not is_by_hand:
             _supersede(runs_table, run["run_id"], current.run_id, now)
             return current
-        check_not_worse(runs_table, current, run, max_loss)
+        check(current)
         target = next_pointer(current, run, now)
         if _move(runs_table, index_table, current, target, State.INDEXING):
             return target

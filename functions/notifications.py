@@ -1,5 +1,9 @@
 """The messages about runs that people receive: subject and text."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from quality_gate import rejects_text
 from run_item import QualityItem
 from runs import Run, State
 
@@ -25,6 +29,7 @@ def run_message(run: Run, stack: str) -> tuple[str, str]:
             "The API still serves the previous run.",
             "",
             "What to do: fix the data and drop the folder again. See docs/runbook.md.",
+            *_rejects(run),
         ]
         if run.get("held_back"):
             lines.append(f"To make it live anyway: make promote RUN={run_id} STACK={stack}")
@@ -38,7 +43,9 @@ def run_message(run: Run, stack: str) -> tuple[str, str]:
             f"{counts.get('ratings', 0):,} ratings, {counts.get('pairs', 0):,} pairs; "
             f"{counts.get('movies_with_neighbours', 0):,} of {counts.get('movies', 0):,} movies "
             "have neighbours.",
+            *_rejects(run),
             *_quality(run.get("quality")),
+            *_comparison(run.get("comparison")),
             "",
             f"To go back to the previous run: make rollback STACK={stack}",
         ]
@@ -65,6 +72,27 @@ def _quality(quality: QualityItem | None) -> list[str]:
         f"Quality: for {quality['users']} users, {quality['measure']} finds "
         f"{quality['lift']:.2f} times as many hidden liked movies as the most rated movies do "
         f"(recall@20 {quality['recall']:.3f})."
+    ]
+
+
+def _rejects(run: Run) -> list[str]:
+    if not run.get("rejects"):
+        return []
+    return [f"Left out: {rejects_text(run['rejects'])}. The lines: {run.get('rejects_uri')}"]
+
+
+def _comparison(comparison: Mapping[str, Any] | None) -> list[str]:
+    """What changed from the run before: titles, lists and causes."""
+    if not comparison:
+        return []
+    before, titles, lists = (comparison[name] for name in ("before", "titles", "lists"))
+    if not titles:
+        return [f"Not compared with the run before: {comparison['unreadable']}."]
+    overlap = lists["median_overlap"]
+    moved = "" if overlap is None else f"; median overlap of the lists {overlap:.2f}"
+    return [
+        f"Against run {before['run_id']}: {titles['gained']:,} titles with neighbours gained, "
+        f"{titles['lost']:,} lost{moved}. Causes: {'; '.join(comparison['causes']) or 'none'}."
     ]
 
 

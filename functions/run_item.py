@@ -31,6 +31,20 @@ class QualityItem(TypedDict):
     popularity_share: Decimal
 
 
+class RejectsItem(TypedDict):
+    """The malformed lines of one file.
+
+    Attributes:
+        lines: all lines of the file.
+        rejected: how many of them are malformed.
+        kinds: how many by kind of defect.
+    """
+
+    lines: Number
+    rejected: Number
+    kinds: Mapping[str, Number]
+
+
 class FailedStart(TypedDict):
     """A run's first cluster, if it failed to start."""
 
@@ -66,9 +80,12 @@ class Run(TypedDict):
         estimated_cost: before the launch.
         actual_cost: of all its clusters that have ended.
         reason: why the run failed or was superseded.
-        held_back: the run is complete but worse than the live one.
-        promoted_by_hand: an operator promoted it; neither age nor quality counts then.
+        held_back: the run is complete, but the quality gate kept it from going live.
+        promoted_by_hand: an operator promoted it; neither age nor the quality gate counts then.
         counts: the manifest's counts.
+        rejects: by file that has any, the malformed lines.
+        rejects_uri: folder of these lines.
+        comparison: with the run that was live when it was indexed, see `run_diff.Diff`.
         measure: the default measure.
         measures: all measures in the result.
         min_co_raters: of a pair of movies.
@@ -108,6 +125,9 @@ class Run(TypedDict):
     held_back: NotRequired[bool]
     promoted_by_hand: NotRequired[bool]
     counts: NotRequired[Mapping[str, Number]]
+    rejects: NotRequired[dict[str, RejectsItem]]
+    rejects_uri: NotRequired[str]
+    comparison: NotRequired[dict[str, Any]]
     measure: NotRequired[str]
     measures: NotRequired[list[str]]
     min_co_raters: NotRequired[Number]

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from spark.engine.cells import Thresholds
 from spark.engine.shuffle import collect_partitions
 from spark.engine.top_k import EMPTY, NeighbourLists, distinct
 from spark.ingest.dataset import Dataset, read_dataset
+from spark.ingest.doubled_users import doubled_users
 from spark.ingest.ratings import Ratings
 from spark.ingest.rejects import UnusableFileError
 from spark.output import results
@@ -30,6 +32,7 @@ from spark.runtime.broadcast import broadcast
 from spark.runtime.start import UnusableEnvironmentError, start
 from spark.self_evaluation.figures import evaluate
 from spark.self_evaluation.held_out import HeldOutRatings, evaluated_measures
+from spark.storage import child, list_files, read
 
 if TYPE_CHECKING:  # content needs SciPy, which a run by the cosine alone does not import
     from spark.measures.content import Content
@@ -94,6 +97,7 @@ def run(context: SparkContext, settings: JobSettings) -> None:
     with stages.stage("read"):
         most, with_tags = settings.max_ratings_per_user, "hybrid" in settings.measures
         dataset = read_dataset(context, settings.dataset, output, most, with_tags)
+        doubled = doubled_users(dataset.ratings.packed)
     rows = len(settings.measures) * settings.neighbours
     range_starts = part_starts(dataset.movies, rows, context.defaultParallelism)
     comparison = compare(context, dataset.ratings, settings, range_starts, stages)
@@ -115,13 +119,14 @@ def run(context: SparkContext, settings: JobSettings) -> None:
             )
             similar_users = write_similar_users(context, dataset.ratings, thresholds, output)
     parts = neighbours, titles, similar_users, quality
-    manifest = manifest_of(dataset, comparison, coverage, parts, stages.timings, settings)
+    manifest = manifest_of(dataset, doubled, comparison, coverage, parts, stages.timings, settings)
     results.tidy(output)
     results.write_manifest(manifest, output)
 
 
 def manifest_of(
     dataset: Dataset,
+    doubled: int,
     comparison: Comparison,
     coverage: Counter[str],
     parts: tuple[list[Part], Part, list[Part], Part | None],
@@ -132,6 +137,7 @@ def manifest_of(
 
     Args:
         dataset: that was read.
+        doubled: users with the ratings of another user.
         comparison: of its movies.
         coverage: from `write_neighbours`.
         parts: of neighbours, of titles, of similar users, and quality.json.
@@ -143,7 +149,11 @@ def manifest_of(
     parameters = {name: dict(settings.parameters[name]) for name in settings.measures}
     for name, size in comparison.sizes.items():
         parameters[name]["movies"] = size
-    counts = {"pairs": comparison.pairs, "movies_with_neighbours": coverage["any"]}
+    counts = dataset.counts | {
+        "doubled_users": doubled,
+        "pairs": comparison.pairs,
+        "movies_with_neighbours": coverage["any"],
+    }
     return Manifest(
         measure=settings.default_measure,
         measures=parameters,
@@ -152,6 +162,7 @@ def manifest_of(
             "format": dataset.format.name,
             "timestamps": dataset.has_timestamps,
             "lines": {name: report.lines for name, report in reports.items()},
+            "unterminated": unterminated(settings.dataset, reports),
         },
         parameters={
             "min_co_raters": settings.min_co_raters,
@@ -159,7 +170,7 @@ def manifest_of(
             "neighbours": settings.neighbours,
             "max_ratings_per_user": settings.max_ratings_per_user,
         },
-        counts=dataset.counts | counts,
+        counts=counts,
         rejects={name: report.defects for name, report in reports.items()},
         neighbours=neighbours,
         titles=titles,
@@ -168,6 +179,16 @@ def manifest_of(
         timings=timings,
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     )
+
+
+def unterminated(folder: str, names: Iterable[str]) -> list[str]:
+    """The files whose last line does not end: written so, or cut off."""
+    sizes = list_files(folder)
+    return [
+        name
+        for name in names
+        if (size := sizes.get(name, 0)) and not read(child(folder, name), size - 1).endswith(b"\n")
+    ]
 
 
 def content_of(dataset: Dataset, settings: JobSettings) -> "Content | None":

@@ -70,7 +70,17 @@ os.environ |= {
             "similar_users": 0,
         }
     ),
-    "MAX_QUALITY_LOSS": "0.1",
+    "GATE_LIMITS": json.dumps(
+        {
+            "rejected_share": 0.01,
+            "doubled_users": 0.01,
+            "quality_loss": 0.1,
+            "titles_lost": 0.2,
+            "ratings_lost": 0.25,
+            "titles_changed": 0.1,
+            "lists_moved": 0.6,
+        }
+    ),
     "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",  # half the time of a test that launches a cluster
 }
 for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):

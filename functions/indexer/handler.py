@@ -6,6 +6,7 @@ once and in any order: writing a part is idempotent, parts are counted by name, 
 that records the last one moves the live pointer.
 """
 
+import json
 import os
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from clients import BOUNDED
 from indexer.indexing import Indexer, PartTask
+from quality_gate import Limits
 from redelivery import RedeliveryProcessor
 from s3_keys import run_id_of_manifest
 
@@ -35,7 +37,7 @@ indexer = Indexer(
     index_table=dynamodb.Table(os.environ["INDEX_TABLE"]),
     bucket=os.environ["RESULTS_BUCKET"],
     queue_url=queue_url,
-    max_loss=float(os.environ["MAX_QUALITY_LOSS"]),
+    limits=Limits(**json.loads(os.environ["GATE_LIMITS"])),
 )
 
 

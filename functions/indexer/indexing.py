@@ -1,25 +1,27 @@
 """Indexing of a run: check the manifest, load the parts, promote, remove the retired run."""
 
-import gzip
-import hashlib
-import io
 import json
-import zlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Literal
 
 import index_table
 import live_pointer
 import quality_gate
+import run_diff
 import runs
-from run_item import QualityItem
-from runs import ON_CLUSTER, State
-from s3_keys import manifest_key, run_prefix
-from spark.contracts.manifest import Manifest, ManifestError, Part
-from spark.contracts.quality import Quality, QualityError
+from live_pointer import LivePointer
+from quality_gate import HeldBackError, Limits
+from run_diff import Diff, Result
+from run_item import RejectsItem
+from run_results import PartError, RunResults
+from runs import ON_CLUSTER, Run, State
+from s3_keys import run_prefix
+from spark.contracts.manifest import REJECTS, Manifest, ManifestError, Part
+from spark.contracts.quality import QualityError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 SQS_BATCH = 10  # maximum number of messages in a SendMessageBatch
+# Seconds to read the results of two runs. With writing a part it is less than a function may run.
+COMPARE_TIMEOUT = 50.0
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,6 @@ class PartTask:
     part: dict[str, Any]
 
 
-class PartError(Exception):
-    """A part does not match its manifest; the message names the difference."""
-
-
 @dataclass(frozen=True)
 class Indexer:
     """Loads runs into the index.
@@ -59,7 +59,8 @@ class Indexer:
         index_table: the index table.
         bucket: the results bucket.
         queue_url: URL of the queue of part tasks.
-        max_loss: see `quality_gate.regression_reason`.
+        limits: of the quality gate.
+        results: of the runs.
     """
 
     s3: "S3Client"
@@ -68,7 +69,11 @@ class Indexer:
     index_table: "Table"
     bucket: str
     queue_url: str
-    max_loss: float
+    limits: Limits
+    results: RunResults = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "results", RunResults(self.s3, self.bucket))
 
     def start(self, run_id: str, now: datetime) -> str:
         """Check a run's manifest, catalogue and quality, and send one message per part.
@@ -84,9 +89,9 @@ class Indexer:
         if run is None or run["state"] not in ON_CLUSTER | {State.INDEXING}:
             return "ignored: the run is not waiting for a result"
         try:
-            manifest = self._manifest(run_id)
-            self._read(run_id, manifest.titles)
-            quality = self._quality(run_id, manifest)
+            manifest = self.results.manifest(run_id)
+            self.results.lines(run_id, manifest.titles)
+            quality = self.results.quality(run_id, manifest)
         except (ManifestError, PartError, QualityError) as error:
             self._fail(run_id, str(error), now)
             return f"failed: {error}"
@@ -97,6 +102,8 @@ class Indexer:
             now,
             only_from=ON_CLUSTER,
             counts=manifest.counts,
+            rejects=rejects_of(manifest),
+            rejects_uri=f"s3://{self.bucket}/{run_prefix(run_id)}{REJECTS}/",
             measure=manifest.measure,
             measures=list(manifest.measures),
             min_co_raters=int(manifest.parameters["min_co_raters"] or 0),
@@ -106,12 +113,11 @@ class Indexer:
             quality=quality,
             in_index=True,
         )
-        run["quality"] = quality
+        run["counts"], run["quality"] = manifest.counts, quality
+        run["rejects"] = rejects_of(manifest)
         try:
-            live_pointer.check_not_worse(
-                self.runs_table, live_pointer.read(self.index_table), run, self.max_loss
-            )
-        except live_pointer.HeldBackError as error:
+            self._check(run, live_pointer.read(self.index_table))
+        except HeldBackError as error:
             return self._hold_back(run_id, str(error), now)
         self._send("load", run_id, manifest)
         return f"sent {len(manifest.neighbours)} parts"
@@ -130,7 +136,8 @@ class Indexer:
             self._clear_again(task.run_id)
             return "ignored: the run is not being indexed"
         try:
-            index_table.write(self.index_table, task.run_id, self._read(task.run_id, part))
+            lines = self.results.lines(task.run_id, part)
+            index_table.write(self.index_table, task.run_id, lines)
         except PartError as error:
             self._fail(task.run_id, str(error), now)
             return f"failed: {error}"
@@ -146,9 +153,9 @@ class Indexer:
     def _promote(self, run: runs.Run, now: datetime) -> str:
         try:
             pointer = live_pointer.promote(
-                self.runs_table, self.index_table, run, now, self.max_loss
+                self.runs_table, self.index_table, run, now, partial(self._check_again, run)
             )
-        except live_pointer.HeldBackError as error:  # another run went live meanwhile
+        except HeldBackError as error:  # another run went live meanwhile
             return self._hold_back(run["run_id"], str(error), now)
         if pointer.run_id != run["run_id"]:
             self._clear(run["run_id"])
@@ -156,6 +163,56 @@ class Indexer:
         if pointer.retired:
             self._clear(pointer.retired)
         return "live"
+
+    def _check(self, run: Run, current: LivePointer | None) -> None:
+        """Compare a run with the live run, and check whether it may replace it.
+
+        Runs that an operator promoted pass; older runs are not compared, they will be superseded.
+
+        Raises:
+            HeldBackError: it may not.
+        """
+        by_hand = bool(run.get("promoted_by_hand"))
+        live = found = None
+        if current and current.run_id != run["run_id"]:
+            if run["run_id"] < current.run_id and not by_hand:
+                return
+            live = runs.get(self.runs_table, current.run_id)
+            found = self._compare(run["run_id"], live)
+        if found:
+            runs.set_attributes(self.runs_table, run["run_id"], comparison=run_diff.to_item(found))
+        if not by_hand and (why := quality_gate.reasons(run, live, found, self.limits)):
+            raise HeldBackError("; ".join(why))
+
+    def _check_again(self, run: Run, current: LivePointer | None) -> None:
+        """Check a run whose parts are loaded, if another run than at first is live by now.
+
+        Raises:
+            HeldBackError: it may not replace that run.
+        """
+        before = run["comparison"]["before"]["run_id"] if "comparison" in run else None
+        if (current.run_id if current else None) != before:
+            self._check(run, current)
+
+    def _compare(self, run_id: str, live: Run | None) -> Diff | None:
+        if live is None:
+            return None
+        until = time.monotonic() + COMPARE_TIMEOUT
+        try:
+            before = self.results.result(live["run_id"], until)
+        except ManifestError as error:  # then the table has a little of it
+            before = Result(
+                run_id=live["run_id"],
+                measure=live["measure"],
+                parameters={},
+                counts=live.get("counts", {}),
+                quality=live.get("quality"),
+                lines={},
+                unterminated=[],
+                files={},
+                movies=f"the result of run {live['run_id']} cannot be read: {error}",
+            )
+        return run_diff.diff(before, self.results.result(run_id, until))
 
     def _hold_back(self, run_id: str, reason: str, now: datetime) -> str:
         self._fail(run_id, reason, now, held_back=True)
@@ -168,7 +225,7 @@ class Indexer:
     def _clear(self, run_id: str) -> None:
         """Send messages to remove a run's items; without a valid manifest they are unknown."""
         try:
-            self._send("remove", run_id, self._manifest(run_id))
+            self._send("remove", run_id, self.results.manifest(run_id))
         except ManifestError:
             runs.set_attributes(self.runs_table, run_id, in_index=False)
 
@@ -188,7 +245,7 @@ class Indexer:
         if run and run["state"] == State.INDEXING:
             return "ignored: the run is being reindexed"
         try:
-            index_table.remove(self.index_table, run_id, self._read(run_id, part))
+            index_table.remove(self.index_table, run_id, self.results.lines(run_id, part))
             outcome = "removed"
         except PartError as error:
             outcome = f"nothing to remove, the part was never loaded: {error}"
@@ -210,47 +267,12 @@ class Indexer:
             if response.get("Failed"):
                 raise RuntimeError(f"SQS rejected {len(response['Failed'])} part tasks")
 
-    def _manifest(self, run_id: str) -> Manifest:
-        try:
-            response = self.s3.get_object(Bucket=self.bucket, Key=manifest_key(run_id))
-        except self.s3.exceptions.NoSuchKey as error:
-            raise ManifestError("manifest.json does not exist") from error
-        manifest = Manifest.from_json(response["Body"].read())
-        if not manifest.neighbours:
-            raise ManifestError("manifest.json names no parts: there is nothing to index")
-        return manifest
 
-    def _quality(self, run_id: str, manifest: Manifest) -> QualityItem | None:
-        """Read quality.json and convert it for the runs table."""
-        if manifest.quality is None:
-            return None
-        return quality_gate.to_item(Quality.from_json(self._bytes(run_id, manifest.quality)))
-
-    def _bytes(self, run_id: str, part: Part) -> bytes:
-        """Read a part and check it against the manifest."""
-        key = run_prefix(run_id) + part.name
-        try:
-            blob = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-        except self.s3.exceptions.NoSuchKey as error:
-            raise PartError(f"{part.name} is in the manifest but not in S3") from error
-        if hashlib.sha256(blob).hexdigest() != part.sha256:
-            raise PartError(
-                f"{part.name} does not match the manifest: {len(blob)} bytes with a different "
-                f"SHA-256; {part.bytes} bytes expected"
-            )
-        return blob
-
-    def _read(self, run_id: str, part: Part) -> Iterator[dict[str, Any]]:
-        """Return the lines of a part after checking all of it.
-
-        Decompresses it twice to save memory: with many neighbours a part has hundreds of megabytes.
-        """
-        blob = self._bytes(run_id, part)
-        try:
-            with gzip.open(io.BytesIO(blob)) as unpacked:
-                lines = sum(1 for _ in unpacked)
-        except (OSError, EOFError, zlib.error) as error:
-            raise PartError(f"{part.name} is not a gzip file: {error}") from error
-        if lines != part.records:
-            raise PartError(f"{part.name} has {lines} lines; the manifest says {part.records}")
-        return map(json.loads, gzip.GzipFile(fileobj=io.BytesIO(blob)))
+def rejects_of(manifest: Manifest) -> dict[str, RejectsItem]:
+    """Return the malformed lines of each file that has any."""
+    lines = manifest.dataset.get("lines", {})
+    return {
+        name: {"lines": lines.get(name, 0), "rejected": sum(kinds.values()), "kinds": kinds}
+        for name, kinds in manifest.rejects.items()
+        if any(kinds.values())
+    }

@@ -165,6 +165,77 @@ class RunQuality(Struct, frozen=True, kw_only=True):
     ]
 
 
+class Rejects(Struct, frozen=True, kw_only=True):
+    """The malformed lines of one file."""
+
+    lines: Annotated[int, Meta(description="All lines of the file")]
+    rejected: Annotated[int, Meta(description="How many of them are malformed")]
+    kinds: Annotated[dict[str, int], Meta(description="How many by kind of defect")]
+
+
+class ComparedRun(Struct, frozen=True, kw_only=True):
+    """One of two compared runs."""
+
+    run_id: str
+    measure: Annotated[str, Meta(description="Its default measure, by which lists are compared")]
+    counts: Annotated[dict[str, int], Meta(description="The job's counts")]
+    quality: RunQuality | None
+
+
+class TitleChanges(Struct, frozen=True, kw_only=True):
+    """How the titles changed."""
+
+    before: Annotated[int, Meta(description="Titles with neighbours in the earlier run")]
+    after: Annotated[int, Meta(description="Titles with neighbours in the later run")]
+    gained: Annotated[int, Meta(description="Titles with neighbours in the later run only")]
+    lost: Annotated[int, Meta(description="Titles with neighbours in the earlier run only")]
+    gained_examples: list[str]
+    lost_examples: list[str]
+    common: Annotated[int, Meta(description="Movie ids in both catalogues")]
+    renamed: Annotated[int, Meta(description="How many of them have another title")]
+    beyond_ascii: Annotated[
+        int, Meta(description="Common titles with characters beyond ASCII in the earlier run")
+    ]
+    garbled: Annotated[int, Meta(description="How many of these differ in such characters only")]
+    renamed_examples: Annotated[list[list[str]], Meta(description="The title before and after")]
+
+
+class Mover(Struct, frozen=True, kw_only=True):
+    """A title whose list moved."""
+
+    movie_id: int
+    title: str
+    overlap: Annotated[float, Meta(description="Rank-biased overlap of its lists, 0 to 1")]
+    before: Annotated[list[str], Meta(description="The head of its list in the earlier run")]
+    after: Annotated[list[str], Meta(description="The head of its list in the later run")]
+
+
+class ListChanges(Struct, frozen=True, kw_only=True):
+    """How the lists by the default measure moved."""
+
+    common: Annotated[int, Meta(description="Titles with a list in both runs")]
+    median_overlap: Annotated[
+        float | None, Meta(description="Median rank-biased overlap of their lists, 0 to 1")
+    ]
+    unchanged: Annotated[int, Meta(description="How many lists are the same")]
+    movers: Annotated[list[Mover], Meta(description="Those that moved most")]
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """What changed from one run to a later one."""
+
+    before: ComparedRun
+    after: ComparedRun
+    titles: TitleChanges | None
+    lists: ListChanges | None
+    unreadable: Annotated[
+        str | None, Meta(description="Why `titles` and `lists` are null; null if they are not")
+    ]
+    causes: Annotated[list[str], Meta(description="What may have caused the changes")]
+    same_settings: Annotated[bool, Meta(description="Whether measure and parameters are the same")]
+    cut: Annotated[list[str], Meta(description="Files that seem to be cut off")]
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """A run of the pipeline."""
 
@@ -189,10 +260,17 @@ class Run(Struct, frozen=True, kw_only=True):
         Cost | None, Meta(description="From launch to termination, of all its clusters")
     ] = None
     counts: Annotated[dict[str, int] | None, Meta(description="The job's counts")] = None
+    rejects: Annotated[
+        dict[str, Rejects] | None, Meta(description="Malformed lines, by file that has any")
+    ] = None
+    rejects_uri: Annotated[str | None, Meta(description="Folder of these lines")] = None
     indexed: Annotated[IndexProgress | None, Meta(description="Progress of indexing")] = None
     quality: Annotated[RunQuality | None, Meta(description="The job's own evaluation")] = None
     held_back: Annotated[
         bool | None, Meta(description="Whether the quality gate kept it from going live")
+    ] = None
+    comparison: Annotated[
+        Comparison | None, Meta(description="With the run that was live when it was indexed")
     ] = None
 
 

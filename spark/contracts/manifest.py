@@ -52,13 +52,15 @@ class Manifest:
         measures: the similarity measures in `neighbours`, each with its parameters.
         coverage: by measure, the share of the catalogue that has at least ten neighbours by it.
         dataset: `format`; whether the ratings have `timestamps`, without which of several ratings
-            of the same user and movie the last line counts; and, per file, `lines`.
+            of the same user and movie the last line counts; per file, `lines`; and `unterminated`,
+            the files whose last line does not end.
         parameters: `min_co_raters`, `min_score`, `neighbours`, `max_ratings_per_user` (or null).
         counts: `ratings` that count (each user and movie once), `users`, `movies` (of the
             catalogue), `duplicates` (good lines that a later rating of the same user and movie
             replaced), `left_out` (ratings beyond the limit per user),
             `duplicate_movies` (good lines for a movie that an earlier line describes), `rejected`
-            (lines of both files), `pairs`, `movies_with_neighbours`.
+            (lines of both files), `doubled_users` (users whose ratings are another user's, see
+            spark/ingest/doubled_users.py), `pairs`, `movies_with_neighbours`.
         rejects: rejected lines per file name and kind of defect.
         neighbours: the parts of `neighbours/`, one gzip JSON line per movie of the catalogue.
         titles: the only part of the titles catalogue, gzip JSON Lines.
@@ -166,6 +168,13 @@ def _holds(is_one: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, dict) and all(map(is_one, value.values()))
 
 
+def _is_dataset(value: object) -> bool:
+    if not isinstance(value, dict) or not _holds(_is_count)(value.get("lines", {})):
+        return False
+    names = value.get("unterminated", [])
+    return isinstance(names, list) and all(map(_is_text, names))
+
+
 def _are_parameters(value: object) -> bool:
     return (
         _holds(lambda one: one is None or _is_number(one))(value)
@@ -178,7 +187,7 @@ def _are_parameters(value: object) -> bool:
 _FIELDS: dict[str, Callable[[Any], bool]] = {
     "measure": _is_text,
     "measures": _holds(_holds(_is_number)),
-    "dataset": _holds(lambda _: True),
+    "dataset": _is_dataset,
     "parameters": _are_parameters,
     "counts": _holds(_is_count),
     "rejects": _holds(_holds(_is_count)),

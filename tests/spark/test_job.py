@@ -64,12 +64,14 @@ def test_a_folder_becomes_a_result_that_its_manifest_describes(
     manifest = manifest_of(output)
     assert manifest.counts == {
         "ratings": 26, "users": 12, "movies": 4, "duplicates": 0, "left_out": 0,
-        "duplicate_movies": 0, "rejected": 0, "pairs": 1, "movies_with_neighbours": 2,
+        "duplicate_movies": 0, "rejected": 0, "doubled_users": 0, "pairs": 1,
+        "movies_with_neighbours": 2,
     }  # fmt: skip
     assert list(manifest.timings) == ["read", "similarities", "neighbours", "quality"]
     assert (manifest.measure, manifest.measures) == ("cosine", {"cosine": {}})
     assert manifest.dataset == {
         "format": "dat", "timestamps": True, "lines": {"ratings.dat": 26, "movies.dat": 3},
+        "unterminated": [],
     }  # fmt: skip
     for part in [*manifest.neighbours, manifest.titles]:
         blob = (output / part.name).read_bytes()
@@ -270,7 +272,8 @@ def test_a_real_release_gives_exactly_the_oracles_pairs_and_neighbours(
     expected = oracle.neighbours(pairs, 20)
     assert manifest.counts == {
         "ratings": len(ratings), "users": users, "movies": movies, "duplicates": 0,
-        "left_out": 0, "duplicate_movies": 0, "rejected": 0, "pairs": len(pairs),
+        "left_out": 0, "duplicate_movies": 0, "rejected": 0, "doubled_users": 0,
+        "pairs": len(pairs),
         "movies_with_neighbours": len(expected),
     }  # fmt: skip
     lines = read_lines(tmp_path, *(part.name for part in manifest.neighbours))
