@@ -56,6 +56,9 @@ rollback: setup ## return to the run that was live before, at once: STACK=simila
 promote: setup ## make a superseded or held-back run live: RUN=ID STACK=similar-titles
 	@./similar-titles promote $(call quoted,RUN) --stack "$(STACK)"
 
+diff: setup ## compare two runs: RUN=ID WITH=ID STACK=similar-titles
+	@./similar-titles diff $(call quoted,RUN) $(call quoted,WITH) --stack "$(STACK)"
+
 rebuild: setup ## load the live run's result into the index again: STACK=similar-titles
 	@./similar-titles rebuild --stack "$(STACK)"
 

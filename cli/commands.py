@@ -17,17 +17,20 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from cli.diffs import print_diff
 from cli.stack import STACK, Stack, StackError
 from cli.teardown import Teardown
 from datasets import ARCHIVE
 from local.drops import drop as upload
 from local.up import FOLDER
+from quality_gate import rejects_text
 from runs import State
 from tools.command_line import HELP_OPTIONS, errors_as_exit_status, examples
 from tools.data_sets import NoDataSetError, folder_of
 from tools.progress import StageProgress
 
 RUN = "20261123T120500000Z-5f2a9c01"
+LATER_RUN = "20261124T090000000Z-0b7d11e4"
 ACCOUNT_HELP = """
 The AWS account and region come from the same settings as the AWS CLI's. With --local, commands
 work on the cloud that `make local` keeps up.
@@ -36,6 +39,7 @@ work on the cloud that `make local` keeps up.
 DETAILS = (
     "run_id", "folder", "state", "reason", "attempt", "rerun_of", "timeline", "cluster_id",
     "log_uri", "failed_start", "estimated_cost", "actual_cost", "counts", "quality", "held_back",
+    "rejects", "rejects_uri",
 )  # fmt: skip
 ERRORS = (StackError, NoDataSetError, BotoCoreError, ClientError)
 
@@ -123,8 +127,21 @@ def rerun(run_id: str, stack: str, as_json: bool) -> None:
 @click.argument("run_id", metavar="RUN")
 @with_stack
 def promote(run_id: str, stack: str, as_json: bool) -> None:
-    """Make a run live that was superseded, or held back because of its quality."""
+    """Make a run live that was superseded, or held back by the quality gate."""
     print_done(Stack.find(stack).control("promote", run_id), as_json)
+
+
+@cli.command(epilog=examples(f"similar-titles diff {RUN} {LATER_RUN}"))
+@click.argument("run_a", metavar="RUN_A")
+@click.argument("run_b", metavar="RUN_B")
+@with_stack
+def diff(run_a: str, run_b: str, stack: str, as_json: bool) -> None:
+    """Compare two runs: titles gained and lost, lists that moved, quality, and why.
+
+    Reads both results from the results bucket.
+    """
+    found = Stack.find(stack).diff(run_a, run_b)
+    click.echo(as_text(asdict(found))) if as_json else print_diff(found)
 
 
 @cli.command(epilog=examples("similar-titles rollback"))
@@ -256,6 +273,9 @@ def print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
     for run in runs:
         if run["state"] == "FAILED":
             console.print(f"{run['run_id']}: {run.get('reason')}", markup=False, soft_wrap=True)
+        elif run.get("rejects"):
+            told = f"{rejects_text(run['rejects'])}; the lines: {run['rejects_uri']}"
+            console.print(f"{run['run_id']}: {told}", markup=False, soft_wrap=True)
 
 
 def print_endpoint_costs(deployed: Stack) -> None:
@@ -270,7 +290,9 @@ def print_endpoint_costs(deployed: Stack) -> None:
 def print_run(details: Mapping[str, Any]) -> None:
     """Print the details of one run, one attribute a line."""
     for name, value in details.items():
-        if isinstance(value, Mapping):
+        if name == "rejects":
+            click.echo(f"{name:15} {rejects_text(value)}")
+        elif isinstance(value, Mapping):
             inner = ", ".join(f"{each} {value[each]}" for each in value)
             click.echo(f"{name:15} {inner}")
         else:

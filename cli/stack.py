@@ -10,6 +10,8 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 import runs
+from run_diff import Diff, diff
+from run_results import RunResults
 
 STACK = "similar-titles"
 ENDPOINT_USD = Decimal("7.30")  # of an interface endpoint, per zone and month; docs/cost.md
@@ -95,6 +97,19 @@ class Stack:
         if found is None:
             raise StackError(f"there is no run {run_id} in stack {self.name}")
         return found
+
+    def diff(self, before: str, after: str) -> Diff:
+        """Compare the results of two runs.
+
+        Raises:
+            StackError: a run does not exist, or has never had a result.
+        """
+        compared = [self.run(before), self.run(after)]
+        for run in compared:
+            if "measure" not in run:
+                raise StackError(f"run {run['run_id']} is {run['state']} and has no result")
+        results = RunResults(boto3.client("s3"), self.physical_id("ResultsBucket"))
+        return diff(*map(results.result, compared))
 
     def _runs_table(self) -> Any:
         return boto3.resource("dynamodb").Table(self.physical_id("RunsTable"))

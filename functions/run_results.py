@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 import quality_gate
 from run_diff import DEPTH, Movies, Result
-from run_item import QualityItem
+from run_item import QualityItem, Run
 from s3_keys import code_prefix, input_prefix, manifest_key, run_prefix
 from spark.contracts.manifest import Manifest, ManifestError, Part
 from spark.contracts.quality import Quality, QualityError
@@ -139,13 +139,28 @@ class RunResults:
                 raise TimeoutError("reading the result takes too long")
         return Movies(titles, ratings, lists)
 
-    def result(self, run_id: str, until: float = float("inf")) -> Result:
-        """Read what is compared of a run; what no longer exists is left out and told.
+    def result(self, run: Run, until: float = float("inf")) -> Result:
+        """Read what is compared of a run; of a result that is gone, the runs table has a little.
 
-        Raises:
-            ManifestError: the manifest does not exist, so nothing is known.
+        Args:
+            run: the run, which has or had a result.
+            until: when to give up reading its lists, by `time.monotonic`.
         """
-        manifest = self.manifest(run_id)
+        run_id = run["run_id"]
+        try:
+            manifest = self.manifest(run_id)
+        except ManifestError as error:
+            return Result(
+                run_id=run_id,
+                measure=run.get("measure", "unknown"),
+                parameters={},
+                counts=run.get("counts", {}),
+                quality=run.get("quality"),
+                lines={},
+                unterminated=[],
+                files={},
+                movies=f"the result of run {run_id} cannot be read: {error}",
+            )
         try:
             quality = self.quality(run_id, manifest)
         except (PartError, QualityError):

@@ -15,7 +15,6 @@ import run_diff
 import runs
 from live_pointer import LivePointer
 from quality_gate import HeldBackError, Limits
-from run_diff import Diff, Result
 from run_item import RejectsItem
 from run_results import PartError, RunResults
 from runs import ON_CLUSTER, Run, State
@@ -178,8 +177,9 @@ class Indexer:
             if run["run_id"] < current.run_id and not by_hand:
                 return
             live = runs.get(self.runs_table, current.run_id)
-            found = self._compare(run["run_id"], live)
-        if found:
+        if live:
+            until = time.monotonic() + COMPARE_TIMEOUT
+            found = run_diff.diff(self.results.result(live, until), self.results.result(run, until))
             runs.set_attributes(self.runs_table, run["run_id"], comparison=run_diff.to_item(found))
         if not by_hand and (why := quality_gate.reasons(run, live, found, self.limits)):
             raise HeldBackError("; ".join(why))
@@ -193,26 +193,6 @@ class Indexer:
         before = run["comparison"]["before"]["run_id"] if "comparison" in run else None
         if (current.run_id if current else None) != before:
             self._check(run, current)
-
-    def _compare(self, run_id: str, live: Run | None) -> Diff | None:
-        if live is None:
-            return None
-        until = time.monotonic() + COMPARE_TIMEOUT
-        try:
-            before = self.results.result(live["run_id"], until)
-        except ManifestError as error:  # then the table has a little of it
-            before = Result(
-                run_id=live["run_id"],
-                measure=live["measure"],
-                parameters={},
-                counts=live.get("counts", {}),
-                quality=live.get("quality"),
-                lines={},
-                unterminated=[],
-                files={},
-                movies=f"the result of run {live['run_id']} cannot be read: {error}",
-            )
-        return run_diff.diff(before, self.results.result(run_id, until))
 
     def _hold_back(self, run_id: str, reason: str, now: datetime) -> str:
         self._fail(run_id, reason, now, held_back=True)

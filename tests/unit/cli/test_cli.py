@@ -21,11 +21,15 @@ from cli.commands import cli
 from cli.stack import Stack
 from runs import State
 from tests.conftest import ROOT
-from tests.unit.conftest import Cloud
+from tests.unit.conftest import Cloud, movie_line, quality
 from tests.unit.runs.test_indexer import finish_run, start_run
 
 COMMANDS = sorted(cli.commands)
-RESOURCES = {"RunsTable": "RunsTable", "DatasetsBucket": "datasets"}
+RESOURCES = {
+    "RunsTable": "RunsTable",
+    "DatasetsBucket": "datasets",
+    "ResultsBucket": "results",
+}
 
 
 def operate(*arguments: str) -> Result:
@@ -100,6 +104,81 @@ def test_status_of_one_run_explains_its_state(deployed: Cloud) -> None:
     assert "LIVE (serving the API)" in operate("status", run).output
     unknown = operate("status", "none")
     assert (unknown.exit_code, "there is no run none" in unknown.output) == (1, True)
+
+
+def test_status_names_the_rejected_lines_of_a_live_run_and_where_they_are(deployed: Cloud) -> None:
+    rejects = {"ratings.dat": {"columns": 2, "rating": 5}, "movies.dat": {}}
+    dataset = {"format": "dat", "lines": {"ratings.dat": 1000, "movies.dat": 3}}
+    run_id = finish_run(deployed, rejects=rejects, dataset=dataset)
+    told = "ratings.dat: 7 of 1,000 lines are malformed (columns 2, rating 5)"
+    where = f"s3://results/runs/{run_id}/rejects/"
+    assert f"{run_id}: {told}; the lines: {where}" in operate("status").output
+    details = operate("status", run_id).output
+    assert f"rejects         {told}\n" in details
+    assert f"rejects_uri     {where}\n" in details
+
+
+def two_runs(deployed: Cloud) -> tuple[str, str]:
+    """Two runs: movie 3 has lost its neighbours, 9 has gained some, those of 2 are others."""
+    before = [movie_line(1, 2, 3), movie_line(2, 1, 3), movie_line(3, 1), movie_line(9)]
+    after = [movie_line(1, 2, 3), movie_line(2, 8, 9), movie_line(3), movie_line(9, 1)]
+    first = finish_run(deployed, 0, [before], quality=quality(2.0))
+    counts = {"ratings": 50, "users": 20, "movies": 4}
+    second = finish_run(deployed, 1, [after], quality=quality(1.9), counts=counts)
+    return first, second
+
+
+def test_diff_shows_what_changed_between_two_runs_and_why(deployed: Cloud) -> None:
+    first, second = two_runs(deployed)
+    deployed.put(f"runs/{first}/input/ratings.dat", "1", "results")
+    deployed.put(f"runs/{second}/input/ratings.dat", "2", "results")
+    answer = operate("diff", first, second)
+    assert answer.exit_code == 0
+    for line in (
+        f"{first} -> {second}",
+        "Titles with neighbours: 3 -> 3",
+        "  gained 1: Movie 9 (1995)",
+        "  lost   1: Movie 3 (1995)",
+        "Lists by cosine of 2 common titles",
+        "  median rank-biased overlap 0.50 (1 is the same, 0 has nothing in common); unchanged 1",
+        "  0.00  Movie 2 (1995) (2)",
+        "        before: Movie 1 (1995); Movie 3 (1995)",
+        "        after:  movie 8; Movie 9 (1995)",
+        f"  {first}  damped: recall@20 0.400, lift 2.00 (standard error 0.01), 500 users",
+        f"  {second}  damped: recall@20 0.380, lift 1.90 (standard error 0.01), 500 users",
+        "  other ratings.dat",
+        "  other data: ratings 40 -> 50",
+    ):
+        assert line in answer.output.splitlines(), line
+
+
+def test_diff_as_json_has_the_same_figures_as_the_indexers(deployed: Cloud) -> None:
+    first, second = two_runs(deployed)
+    found = json.loads(operate("diff", first, second, "--json").output)
+    stored = runs.get(deployed.runs, second)
+    assert stored is not None
+    assert found == json.loads(module.as_text(stored["comparison"]))
+    assert found["lists"]["movers"][0]["movie_id"] == 2
+
+
+def test_diff_with_a_result_that_is_gone_says_so_and_compares_the_rest(deployed: Cloud) -> None:
+    first, second = two_runs(deployed)
+    deployed.s3.delete_object(Bucket="results", Key=f"runs/{first}/manifest.json")
+    answer = operate("diff", first, second)
+    assert answer.exit_code == 0
+    assert (
+        f"the result of run {first} cannot be read: manifest.json does not exist" in answer.output
+    )
+    assert "lift 2.00" in answer.output
+
+
+def test_diff_with_a_run_without_a_result_is_refused_in_one_line(deployed: Cloud) -> None:
+    first, running = finish_run(deployed), start_run(deployed, 1)
+    for other, reason in ((running, "is RUNNING and has no result"), ("x", "there is no run x")):
+        answer = operate("diff", first, other)
+        assert answer.exit_code == 1
+        assert reason in answer.output
+        assert len(answer.output.strip().splitlines()) == 1
 
 
 def test_status_also_shows_what_emrs_endpoint_costs(
