@@ -12,7 +12,7 @@ import socket
 import tempfile
 import time
 import urllib.error
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -130,13 +130,17 @@ class Cloud:
     @classmethod
     @contextmanager
     def start(
-        cls, behaviour: Behaviour | None = None, nodes: Nodes = local_nodes
+        cls,
+        behaviour: Behaviour | None = None,
+        nodes: Nodes = local_nodes,
+        parameters: Sequence[str] = (),
     ) -> Iterator["Cloud"]:
         """Start the emulator and the fake EMR, deploy the template, and stop all at the end.
 
         Args:
             behaviour: the fake EMR's behaviour; without faults by default.
             nodes: starts the nodes of EMR's clusters.
+            parameters: of the template, as `Name=value`, that differ from its defaults.
 
         Raises:
             CloudError: the emulator did not start or the template did not deploy.
@@ -150,7 +154,7 @@ class Cloud:
             _emulator(access, port, folder),
             FakeEmr(access, folder / "emr", behaviour, nodes) as fake_emr,
         ):
-            cloud = cls(access, _deploy(access, folder), fake_emr, folder)
+            cloud = cls(access, _deploy(access, folder, parameters), fake_emr, folder)
             upload(cloud.client("s3"), cloud.outputs["ResultsBucket"])
             yield cloud
 
@@ -220,27 +224,30 @@ def _wait_for(url: str, process: SupervisedProcess, log: Path) -> None:
     raise CloudError(f"the emulator did not start:\n{output[-4000:]}")
 
 
-def _deploy(access: Access, folder: Path) -> dict[str, str]:
+def _deploy(access: Access, folder: Path, parameters: Sequence[str]) -> dict[str, str]:
     """Build and deploy the template with SAM CLI and return the stack's outputs."""
     build = [_SAM, "build", "--template-file", str(ROOT / "template.yaml")]
     _run([*build, "--build-dir", str(folder / "build")], _sam_environment(access, folder), folder)
-    return deploy(access, folder, STACK)
+    return deploy(access, folder, STACK, parameters)
 
 
-def deploy(access: Access, folder: Path, name: str) -> dict[str, str]:
+def deploy(
+    access: Access, folder: Path, name: str, parameters: Sequence[str] = ()
+) -> dict[str, str]:
     """Deploy a cloud's build as a stack and return the stack's outputs.
 
     Args:
         access: to the cloud.
         folder: the cloud's folder.
         name: the stack's name.
+        parameters: of the template, as `Name=value`, that differ from its defaults.
 
     Raises:
         CloudError: the deployment failed.
     """
     command = [_SAM, "deploy", "--template-file", str(folder / "build" / "template.yaml")]
     command += ["--config-file", str(ROOT / "samconfig.toml"), "--stack-name", name]
-    command += ["--no-confirm-changeset", "--parameter-overrides", "SettleSeconds=1"]
+    command += ["--no-confirm-changeset", "--parameter-overrides", "SettleSeconds=1", *parameters]
     _run(command, _sam_environment(access, folder), folder)
     stack = access.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}

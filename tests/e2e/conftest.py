@@ -77,10 +77,16 @@ class World:
         raise AssertionError(f"cluster {name_end} is {state}, not one of {states}")
 
 
+# Tests drop unrelated data sets one after the other into one stack.
+UNRELATED = [
+    f"{name}=1" for name in ("MaxTitlesLost", "MaxRatingsLost", "MaxTitlesChanged", "MaxListsMoved")
+]
+
+
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[Cloud]:
     """The local cloud."""
-    with Cloud.start() as cloud:
+    with Cloud.start(parameters=UNRELATED) as cloud:
         yield cloud
 
 

@@ -16,7 +16,7 @@ from local.emr.step import StepRun
 from local.yarn.nodes import Yarn, YarnStep, yarn_nodes
 from spark.contracts.manifest import Manifest
 from spark.measures.registry import DEFAULT
-from tests.e2e.conftest import World
+from tests.e2e.conftest import UNRELATED, World
 from tests.spark import oracle
 from tests.spark.test_measures import write
 from tools import hadoop
@@ -135,7 +135,7 @@ def cloud() -> Iterator[tuple[Cloud, Clusters]]:
     if lacking := hadoop.missing():
         pytest.skip(lacking)
     clusters = Clusters()
-    with Cloud.start(nodes=clusters) as cloud:
+    with Cloud.start(nodes=clusters, parameters=UNRELATED) as cloud:
         yield cloud, clusters
 
 
