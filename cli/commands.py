@@ -37,9 +37,9 @@ work on the cloud that `make local` keeps up.
 """
 # The attributes of one run that `status` shows, in this order; absent ones are left out.
 DETAILS = (
-    "run_id", "folder", "state", "reason", "attempt", "rerun_of", "timeline", "cluster_id",
-    "log_uri", "failed_start", "estimated_cost", "actual_cost", "counts", "quality", "held_back",
-    "rejects", "rejects_uri",
+    "run_id", "folder", "state", "reason", "waits_for", "attempt", "rerun_of", "timeline",
+    "cluster_id", "log_uri", "failed_start", "estimated_cost", "actual_cost", "counts", "quality",
+    "held_back", "rejects", "rejects_uri",
 )  # fmt: skip
 ERRORS = (StackError, NoDataSetError, BotoCoreError, ClientError)
 
@@ -81,7 +81,7 @@ def cli(is_local: bool) -> None:
 )
 @with_stack
 def status(run_id: str | None, limit: int, stack: str, as_json: bool) -> None:
-    """Show the latest runs, or the details of one run."""
+    """Show the latest runs and the folders that wait, or the details of one run."""
     deployed = Stack.find(stack)
     if run_id:
         run: Mapping[str, Any] = deployed.run(run_id)
@@ -90,6 +90,9 @@ def status(run_id: str | None, limit: int, stack: str, as_json: bool) -> None:
     else:
         runs = deployed.latest_runs(limit)
         click.echo(as_text(runs)) if as_json else print_runs(runs)
+        for drop in deployed.waiting():
+            line = f"{drop['folder']} waits since {_time(drop['since'])}: {drop['waits_for']}"
+            click.echo(line, err=as_json)
         print_endpoint_costs(deployed)
 
 
@@ -264,18 +267,24 @@ def print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
         table.add_row(
             "●" if run["state"] == "LIVE" else "",
             *(run[name] for name in ("run_id", "folder", "state")),
-            run["updated_at"].replace("T", " ")[:19],
+            _time(run["updated_at"]),
             *(f"{counts[name]:,}" if name in counts else "" for name in ("ratings", "pairs")),
             f"{cost:.2f}" if cost is not None else "",
         )
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table, markup=False)
     for run in runs:
+        if "waits_for" in run:
+            console.print(f"{run['run_id']}: {run['waits_for']}", markup=False, soft_wrap=True)
         if run["state"] == "FAILED":
             console.print(f"{run['run_id']}: {run.get('reason')}", markup=False, soft_wrap=True)
         elif run.get("rejects"):
             told = f"{rejects_text(run['rejects'])}; the lines: {run['rejects_uri']}"
             console.print(f"{run['run_id']}: {told}", markup=False, soft_wrap=True)
+
+
+def _time(stamp: str) -> str:
+    return stamp.replace("T", " ")[:19]
 
 
 def print_endpoint_costs(deployed: Stack) -> None:

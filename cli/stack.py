@@ -10,6 +10,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 import runs
+import waiting
 from run_diff import Diff, diff
 from run_results import RunResults
 
@@ -86,6 +87,10 @@ class Stack:
     def latest_runs(self, limit: int) -> list[runs.Run]:
         """Return the latest runs, newest first, at most `limit`."""
         return runs.latest(self._runs_table(), limit)
+
+    def waiting(self) -> list[waiting.WaitingItem]:
+        """Return the dropped folders that look like a data set but have no run."""
+        return waiting.stored(self._runs_table(), waiting.MAX_SHOWN)
 
     def run(self, run_id: str) -> runs.Run:
         """Return one run.

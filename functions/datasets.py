@@ -110,12 +110,21 @@ class Folder:
 
     @property
     def is_complete(self) -> bool:
-        """Whether at least one format is complete and no file is being replaced.
+        """Whether at least one format is complete, no file is empty and none is being replaced.
 
         A zip is complete as soon as it is there.
         """
-        has_data = bool(self.files) if self.is_archive else bool(formats_in(self.names))
-        return has_data and not self.uploading
+        return bool(dataset_files(self)) and not self.empty and not self.uploading
+
+    @property
+    def empty(self) -> frozenset[str]:
+        """The names of the files without content; some of a file's parts may be empty."""
+        full = {file.stands_for for file in self.files if file.size}
+        return (
+            frozenset(file.stands_for or file.name for file in self.files)
+            - full
+            - ({file.name for file in self.files if file.size})
+        )
 
     def age(self, now: datetime) -> timedelta:
         """Return the age of the newest file."""

@@ -1,14 +1,16 @@
-"""The messages about runs that people receive: subject and text."""
+"""The messages about runs and drops that people receive: subject and text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quality_gate import rejects_text
 from run_item import QualityItem
 from runs import Run, State
+from waiting import WaitingItem
 
 NOTIFIED = frozenset({State.LIVE, State.FAILED})
 MAX_SUBJECT = 99  # maximum number of characters; SNS allows no control characters
+MAX_LISTED = 50  # folders in a message; SNS takes 256 KB
 
 
 def run_message(run: Run, stack: str) -> tuple[str, str]:
@@ -104,3 +106,22 @@ def sweep_message(reason: str, run_id: str, stack: str) -> tuple[str, str]:
         "DeadlineMinutes, or set Interactive."
     )
     return subject(f"{stack}: SWEPT {run_id}"), text
+
+
+def waiting_message(waiting: Sequence[WaitingItem], stack: str) -> tuple[str, str]:
+    """Write the message about folders that have waited for long."""
+    first, more = waiting[0]["folder"], len(waiting) - MAX_LISTED
+    name = first if len(waiting) == 1 else f"{len(waiting)} folders"
+    lines = [
+        "These folders look like a data set, but they have no run:",
+        "",
+        *(
+            f"{item['folder']}, since {item['since']}: {item['waits_for']}"
+            for item in waiting[:MAX_LISTED]
+        ),
+        *([f"and {more} more, see `similar-titles status`"] if more > 0 else []),
+        "",
+        "A folder gets its run when it is complete. If it is not meant to be a data set, delete it "
+        "or ignore this message; it is not repeated.",
+    ]
+    return subject(f"{stack}: WAITING {name}"), "\n".join(lines)

@@ -4,11 +4,16 @@ SQS hides a received message for the visibility timeout of its queue: twelve min
 times the function's timeout, as AWS recommends. Transient faults should not cost that much. So the
 function itself sets the delay of its message: seconds at first, longer each time. The queue's
 timeout applies only if the function did not start, was killed, or cannot reach SQS.
+
+Waiting is not failing. A message that waits for something that may take hours is replaced by a new
+one with a delay (`send_later`), because each redelivery counts towards the dead-letter queue.
 """
 
+import json
 import math
 import random
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 # Maximum delay in seconds after 0, 1, 2... failures of a message. Most faults pass at once; others
 # last for a while. After five deliveries SQS moves the message to the dead-letter queue.
 DELAYS = (0, 5, 60, 720, 1440, 0)
+MAX_DELAY = 900  # seconds, SQS's limit for a new message
 
 
 class PostponedError(Exception):
@@ -38,7 +44,10 @@ class PostponedError(Exception):
 
 
 class TooEarlyError(PostponedError):
-    """A message came too early; it is redelivered, and this does not count as a failure."""
+    """A message came too early; it is redelivered, and this is not logged as a failure.
+
+    SQS counts the delivery, so only for waits that end within a few deliveries.
+    """
 
 
 class RedeliveryProcessor(BatchProcessor):
@@ -86,16 +95,31 @@ class RedeliveryProcessor(BatchProcessor):
             self._log.warning("message keeps its visibility timeout", reason=str(problem))
         return super().failure_handler(record, exception)
 
+    def send_later(self, body: Mapping[str, Any], seconds: float) -> None:
+        """Send a message with a delay, in place of one that is then processed.
+
+        If the function dies in between, both are delivered; the functions ignore duplicates.
+        """
+        wait = min(max(math.ceil(seconds), 1), MAX_DELAY)
+        self._sqs.send_message(
+            QueueUrl=self._queue_url, MessageBody=json.dumps(body), DelaySeconds=wait
+        )
+        self._log.info("message waits", again_in=wait)
+
 
 def attempts(record: SQSRecord) -> int:
     """Return how often a message has been delivered."""
     return int(record.attributes.approximate_receive_count)
 
 
-def delay_seconds(failures: int) -> float:
+def delay_seconds(failures: int, delays: Sequence[int] = DELAYS) -> float:
     """Return the delay of a message after a number of failures.
 
     Jitter spreads messages that failed together.
+
+    Args:
+        failures: the number.
+        delays: maximum delay in seconds after 0, 1, 2... failures; the last one also after more.
     """
-    longest = DELAYS[min(failures, len(DELAYS) - 1)]
+    longest = delays[min(failures, len(delays) - 1)]
     return random.uniform(0.75 * longest, longest)  # noqa: S311

@@ -79,6 +79,7 @@ class Run(TypedDict):
         log_uri: folder of the cluster's logs.
         estimated_cost: before the launch.
         actual_cost: of all its clusters that have ended.
+        waits_for: what its launch waits for, for people; a message will resume it.
         reason: why the run failed or was superseded.
         held_back: the run is complete, but the quality gate kept it from going live.
         promoted_by_hand: an operator promoted it; neither age nor the quality gate counts then.
@@ -121,6 +122,7 @@ class Run(TypedDict):
     log_uri: NotRequired[str]
     estimated_cost: NotRequired[CostItem]
     actual_cost: NotRequired[CostItem]
+    waits_for: NotRequired[str]
     reason: NotRequired[str]
     held_back: NotRequired[bool]
     promoted_by_hand: NotRequired[bool]

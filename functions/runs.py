@@ -266,14 +266,28 @@ def take_over(table: "Table", run: Run, now: datetime, lease: timedelta) -> bool
         "lease_owner": owner,
         "updated_at": format_time(now),  # so the sweep waits for this launcher, too
     }
-    return _update(table, run["run_id"], changes, condition) or _is_leased_by(
-        table, run["run_id"], owner
-    )
+    is_mine = _update(table, run["run_id"], changes, condition, remove=("waits_for",))
+    return is_mine or _is_leased_by(table, run["run_id"], owner)
 
 
-def end_lease(table: "Table", run_id: str, now: datetime) -> None:
-    """End the lease of a run that waits for its cluster."""
-    _update(table, run_id, {"lease_until": ended_lease(now)}, Attr("state").is_in([*BEFORE_LAUNCH]))
+def postpone_launch(
+    table: "Table", run_id: str, now: datetime, until: datetime, waits_for: str
+) -> None:
+    """Make a run wait for its cluster; until then no launcher may take it over.
+
+    Args:
+        table: the runs table.
+        run_id: the run.
+        now: the current time.
+        until: when a message will resume the run.
+        waits_for: one sentence, for people.
+    """
+    changes = {
+        "lease_until": format_time(until),
+        "updated_at": format_time(now),  # so the sweep waits, too
+        "waits_for": waits_for,
+    }
+    _update(table, run_id, changes, Attr("state").is_in([*BEFORE_LAUNCH]))
 
 
 def ended_lease(now: datetime) -> str:
@@ -321,7 +335,8 @@ def advance(
     if "cluster_id" in fields:
         failed = Attr("failed_start.cluster_id")
         condition &= failed.not_exists() | failed.ne(fields["cluster_id"])
-    return _update(table, run_id, changes, condition, entered=(to, format_time(now)))
+    entered = to, format_time(now)
+    return _update(table, run_id, changes, condition, entered, remove=("waits_for",))
 
 
 def await_second_cluster(

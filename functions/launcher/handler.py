@@ -22,6 +22,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import runs
+import waiting
 from clients import BOUNDED, ONCE, SLOW
 from datasets import (
     Folder,
@@ -68,8 +69,16 @@ settings = ClusterSettings(
 launcher = launch.Launcher(s3, emr, emr_once, runs_table, settings)
 
 
-class NotSettledError(TooEarlyError):
-    """The folder's newest file is too young."""
+class NotSettledError(Exception):
+    """The folder's newest file is too young.
+
+    Attributes:
+        seconds: until it may be settled.
+    """
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class LeasedError(TooEarlyError):
@@ -87,11 +96,26 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItem
 
 
 def record_handler(record: SQSRecord) -> None:
-    """Handle one message: launch a dropped folder, rerun a run, or launch its second cluster."""
+    """Handle one message: launch a dropped folder, rerun a run, or launch a run's cluster."""
     event = record.json_body
-    early = delay_seconds(attempts(record) - 1)  # too early does not count as a failure
+    try:
+        handle(record, event)
+    except NotSettledError as error:
+        logger.info("folder not settled", reason=str(error))
+        processor.send_later(event, error.seconds)
+    except launch.ThrottledError as error:
+        resume_later(error, int(event.get("throttled", 0)))
+
+
+def handle(record: SQSRecord, event: dict[str, Any]) -> None:
+    """Do what a message asks for.
+
+    Raises:
+        NotSettledError: the folder has changed too recently.
+        launch.ThrottledError: EMR throttles the launch.
+    """
     start: Callable[[], launch.Outcome]
-    if run_id := event.get("rerun") or event.get("second_cluster"):
+    if run_id := event.get("rerun") or event.get("second_cluster") or event.get("resume"):
         run = runs.get(runs_table, run_id)
         if run is None:
             logger.warning("unknown run", run_id=run_id)
@@ -100,21 +124,25 @@ def record_handler(record: SQSRecord) -> None:
         if "rerun" in event:
             requested_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
             start = partial(launcher.rerun, run_id, requested_at)
+        elif "resume" in event:
+            start = partial(launcher.resume, run_id)
         else:
             start = partial(launcher.launch_second_cluster, run_id)
     else:
         created = S3EventBridgeNotificationEvent(event)
-        prefix = folder_of(created.detail.object["key"])  # `.key` would decode what is not encoded
-        if prefix is None:
+        key = created.detail.object["key"]  # `.key` would decode what is not encoded
+        if waiting.folder_like(key) is None:
             return
         dropped_at = runs.parse_time(created.time)
-        folder = folder_to_launch(created.detail.bucket.name, prefix, dropped_at, early)
+        folder = folder_to_launch(created.detail.bucket.name, key, dropped_at)
         if folder is None:
             return
         fingerprints = fingerprints_of(dataset_files(folder))
         start = partial(launcher.launch, folder, dropped_at)
     try:
         outcome = start()
+    except launch.ThrottledError:
+        raise
     except Exception as error:
         if (left := lease_left(*fingerprints)) is None:
             raise
@@ -129,31 +157,48 @@ def record_handler(record: SQSRecord) -> None:
     ):
         # A launcher that failed on this very message may hold the lease. If the message were
         # deleted now, nobody would resume the run.
+        early = delay_seconds(attempts(record) - 1)
         raise LeasedError(f"run {outcome.run_id} has no cluster yet", min(left, early))
 
 
-def folder_to_launch(bucket: str, prefix: str, dropped_at: datetime, early: float) -> Folder | None:
-    """Return the folder of a dropped file, or None if it is incomplete.
+def resume_later(error: launch.ThrottledError, failures: int) -> None:
+    """Send the message that resumes a throttled run, and then make the run wait for it."""
+    seconds = delay_seconds(failures, launch.THROTTLE_DELAYS)
+    processor.send_later({"resume": error.run_id, "throttled": failures + 1}, seconds)
+    now = datetime.now(UTC)
+    until = now + timedelta(seconds=seconds)
+    waits_for = f"{error}; next try at {until:%H:%M:%S} UTC"
+    runs.postpone_launch(runs_table, error.run_id, now, until, waits_for)
+    logger.info("launch throttled", run_id=error.run_id, failures=failures + 1)
+
+
+def folder_to_launch(bucket: str, key: str, dropped_at: datetime) -> Folder | None:
+    """Return the folder of a dropped file, or None if there is nothing to launch.
+
+    What a folder waits for is recorded for people.
 
     Args:
         bucket: the datasets bucket.
-        prefix: prefix of the folder.
+        key: a data file's, or one that looks like it.
         dropped_at: when the file was complete; S3 dates multipart uploads by their start.
-        early: minimum delay in seconds if the folder has changed too recently.
 
     Raises:
         NotSettledError: the folder has changed too recently.
     """
-    now = datetime.now(UTC)
+    now, prefix = datetime.now(UTC), waiting.folder_like(key) or ""
     folder = list_folder(s3, bucket, prefix, now)
     logger.append_keys(folder=folder.name)
-    if not folder.is_complete:
-        # The missing file will bring its own event.
-        logger.info("folder incomplete", files=folder.names, uploading=folder.uploading)
-        return None
+    if drop := waiting.find(s3, folder, settle, now):
+        waiting.record(runs_table, drop, now)
+        logger.info("folder waits", waits_for=drop.waits_for)
+    else:
+        waiting.forget(runs_table, prefix)
+    if not folder.is_complete or folder_of(key) is None:
+        return None  # a missing or complete data file brings its own event
     if (age := min(folder.age(now), now - dropped_at)) < settle:
-        wait = max((settle - age).total_seconds(), early)
-        raise NotSettledError(f"{folder.name} changed {age} ago", wait)
+        if now - folder.age(now) > dropped_at:
+            return None  # the newer file brings its own event
+        raise NotSettledError(f"{folder.name} changed {age} ago", (settle - age).total_seconds())
     return with_checksums(s3, folder)
 
 
@@ -164,9 +209,9 @@ def lease_left(*fingerprints: str) -> float | None:
         fingerprints: each identifies the data set.
 
     Returns:
-        None if the run is not waiting for a cluster.
+        None if the run is not waiting for a cluster, or another message will resume it.
     """
     run = runs.for_dataset(runs_table, *fingerprints)
-    if run is None or run["state"] not in runs.BEFORE_LAUNCH:
+    if run is None or run["state"] not in runs.BEFORE_LAUNCH or "waits_for" in run:
         return None
     return (runs.parse_time(run["lease_until"]) - datetime.now(UTC)).total_seconds()

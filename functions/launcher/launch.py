@@ -59,7 +59,10 @@ JOB_FOLDER = Path(__file__).parent.parent / "spark"
 REFUSAL_CODES = frozenset(
     {"ValidationException", "InvalidRequestException", "AccessDeniedException"}
 )
-THROTTLED = "ThrottlingException"
+THROTTLED = frozenset({"ThrottlingException", "Throttling"})
+# Longest seconds until the next request after 0, 1, 2... throttled ones.
+THROTTLE_DELAYS = (5, 10, 20, 40, 80, 160, 300)
+CLOCK_DIFFERENCE = timedelta(seconds=5)  # at most, between two functions
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,18 @@ class EnvironmentMissingError(Exception):
 
 class ClusterRefusedError(Exception):
     """EMR rejected the cluster request; the message is EMR's."""
+
+
+class ThrottledError(Exception):
+    """EMR throttles the launch of a run; no cluster was requested.
+
+    Attributes:
+        run_id: the run.
+    """
+
+    def __init__(self, run_id: str, operation: str) -> None:
+        super().__init__(f"EMR throttles {operation}")
+        self.run_id = run_id
 
 
 def package() -> bytes:
@@ -215,9 +230,29 @@ class Launcher:
         Raises:
             botocore.exceptions.ClientError: AWS failed; the message must be redelivered.
         """
-        run, now = runs.get(self.runs_table, run_id), datetime.now(UTC)
-        is_waiting = run and run["state"] == State.LAUNCHING and "failed_start" in run
-        if run is None or not is_waiting or now < parse_time(run["lease_until"]):
+        run = runs.get(self.runs_table, run_id)
+        if run is None or "failed_start" not in run:
+            return Outcome("skipped", run_id)
+        return self._launch_again(run)
+
+    def resume(self, run_id: str) -> Outcome:
+        """Launch the cluster of a run that EMR has throttled.
+
+        Args:
+            run_id: the run.
+
+        Raises:
+            ThrottledError: EMR still throttles it.
+            botocore.exceptions.ClientError: AWS failed; the message must be redelivered.
+        """
+        run = runs.get(self.runs_table, run_id)
+        return self._launch_again(run) if run else Outcome("skipped", run_id)
+
+    def _launch_again(self, run: Run) -> Outcome:
+        """Launch the cluster of a run whose request is ready."""
+        run_id, now = run["run_id"], datetime.now(UTC)
+        is_ready = run["state"] == State.LAUNCHING and "request" in run
+        if not is_ready or now < parse_time(run["lease_until"]) - CLOCK_DIFFERENCE:
             return Outcome("skipped", run_id)
         if not runs.take_over(self.runs_table, run, now, LEASE):
             return Outcome("skipped", run_id)
@@ -387,6 +422,14 @@ class Launcher:
 
     def _cluster(self, run: Run, request: dict[str, Any]) -> str:
         """Return the id of the run's cluster: an existing one, or a new one."""
+        try:
+            return self._find_or_request(run, request)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in THROTTLED:
+                raise ThrottledError(run["run_id"], error.operation_name) from error
+            raise
+
+    def _find_or_request(self, run: Run, request: dict[str, Any]) -> str:
         name = cluster_name(self.settings.stack, run["run_id"])
         failed = run.get("failed_start", {}).get("cluster_id")
         found = find_cluster(self.emr, name, parse_time(run["created_at"]), excluding=failed)
@@ -397,9 +440,6 @@ class Launcher:
             response = self.emr_once.run_job_flow(**request)
         except ClientError as error:
             refusal = error.response["Error"]
-            if refusal["Code"] == THROTTLED:
-                # No cluster was created, so the next attempt need not wait for the lease.
-                runs.end_lease(self.runs_table, run["run_id"], datetime.now(UTC))
             if refusal["Code"] not in REFUSAL_CODES:
                 raise
             raise ClusterRefusedError(

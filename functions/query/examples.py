@@ -23,6 +23,7 @@ from query.responses import (
     SimilarByTitle,
     SimilarTitle,
     SimilarTitles,
+    WaitingDrop,
 )
 
 _RUN_ID = "20261123T120500000Z-5f2a9c01"
@@ -118,7 +119,17 @@ EXAMPLES: dict[type, Struct] = {
             unknown=[],
             reason=None,
         ),
-        Runs(live_run_id=_RUN_ID, runs=[_RUN]),
+        Runs(
+            live_run_id=_RUN_ID,
+            runs=[_RUN],
+            waiting=[
+                WaitingDrop(
+                    folder="ml-20M",
+                    since="2026-11-23T12:20:00.000Z",
+                    waits_for="movies.csv is missing: upload it into the same folder",
+                )
+            ],
+        ),
         _RUN,
         Health(
             status="ok",

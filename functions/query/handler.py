@@ -19,6 +19,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from msgspec import UNSET
 
 import runs
+import waiting
 from clients import PROMPT
 from live_pointer import LivePointer
 from query import explorer, recommendations, responses, similar, title_search
@@ -134,11 +135,15 @@ def post_recommendations(request: RecommendationRequest) -> Recommendations:
 
 @app.get("/runs", summary="The latest runs, newest first")
 def get_runs(query: RunsQuery) -> Runs:
-    """Each with its state and, if it failed, the reason."""
+    """Each with its state and, if it failed, the reason; also the dropped folders without a run."""
     items = runs.latest(runs_table, query.limit)
-    live = reader.live()  # last: it starts no call if the first one took too long
+    live = reader.live()  # it starts no call if the first one took too long
+    reader.check_deadline()
+    drops = waiting.stored(runs_table, waiting.MAX_SHOWN)
     return Runs(
-        live_run_id=live.run_id if live else None, runs=[responses.run(item) for item in items]
+        live_run_id=live.run_id if live else None,
+        runs=[responses.run(item) for item in items],
+        waiting=[responses.waiting_drop(item) for item in drops],
     )
 
 

@@ -62,7 +62,7 @@ class Reader:
         Raises:
             ProblemError: 503, the deadline has passed; all methods below raise this, too.
         """
-        self._check_deadline()
+        self.check_deadline()
         self._last = live_pointer.read(self.dynamodb.Table(self.table_name)) or self._last
         return self._last
 
@@ -116,7 +116,7 @@ class Reader:
         """
         pointer = self.require_live()
         if self._titles is None or self._titles[0] != pointer.run_id:
-            self._check_deadline()
+            self.check_deadline()
             blob = self.s3.get_object(Bucket=self.bucket, Key=pointer.titles)["Body"].read()
             self._titles = pointer.run_id, title_search.load(blob)
         return pointer, self._titles[1]
@@ -163,7 +163,7 @@ class Reader:
 
     def _read_batch(self, keys: list[str]) -> tuple[dict[str, dict[str, Any]], set[str]]:
         """The items that exist, by their `pk`, and the unprocessed keys."""
-        self._check_deadline()
+        self.check_deadline()
         request: Any = {
             self.table_name: {"Keys": [{"pk": key} for key in keys], "ConsistentRead": True}
         }
@@ -172,6 +172,11 @@ class Reader:
         items = answer["Responses"].get(self.table_name, [])
         return {item["pk"]: item for item in items}, {key["pk"] for key in unprocessed}
 
-    def _check_deadline(self) -> None:
+    def check_deadline(self) -> None:
+        """Start no call to AWS that could end too late.
+
+        Raises:
+            ProblemError: 503, the deadline has passed.
+        """
         if time.monotonic() >= self._deadline:
             raise self.unavailable()

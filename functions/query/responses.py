@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, json
 
 from live_pointer import LivePointer
+from waiting import WaitingItem
 
 _AS_NUMBERS = json.Encoder(decimal_format="number")  # DynamoDB's numbers are decimals
 
@@ -243,6 +244,9 @@ class Run(Struct, frozen=True, kw_only=True):
     folder: str
     state: str
     reason: Annotated[str | None, Meta(description="Why it failed or was superseded")] = None
+    waits_for: Annotated[
+        str | None, Meta(description="What its launch waits for, and when the next try is")
+    ] = None
     attempt: int
     created_at: str
     updated_at: str
@@ -274,11 +278,20 @@ class Run(Struct, frozen=True, kw_only=True):
     ] = None
 
 
+class WaitingDrop(Struct, frozen=True, kw_only=True):
+    """A folder that looks like a data set but has no run."""
+
+    folder: str
+    since: str
+    waits_for: Annotated[str, Meta(description="One sentence: what is missing, or what to do")]
+
+
 class Runs(Struct, frozen=True, kw_only=True):
-    """The latest runs."""
+    """The latest runs, and the folders that have none."""
 
     live_run_id: str | None
     runs: list[Run]
+    waiting: list[WaitingDrop]
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -307,6 +320,11 @@ def run(item: Mapping[str, Any]) -> Run:
     if "parts" in item:
         known["indexed"] = {"parts": len(item.get("parts_indexed", ())), "of": int(item["parts"])}
     return json.decode(_AS_NUMBERS.encode(known), type=Run)
+
+
+def waiting_drop(item: WaitingItem) -> WaitingDrop:
+    """A waiting folder from its item in the runs table."""
+    return WaitingDrop(folder=item["folder"], since=item["since"], waits_for=item["waits_for"])
 
 
 def health(live: LivePointer | None) -> Health:

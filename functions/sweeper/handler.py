@@ -20,11 +20,12 @@ import live_pointer
 import notifications
 import run_outcome
 import runs
+import waiting
 from clients import BOUNDED, SLOW
 from emr_events import ClusterEvent
 from runs import FINAL, ON_CLUSTER, State
 from s3_keys import manifest_key, run_id_of_name
-from sweeper import lost_drops
+from sweeper import lost_drops, waiting_drops
 from sweeper.reconcile import ALIVE, Action, Cluster, Limits, reconcile
 
 logger = Logger()
@@ -88,11 +89,24 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
             # A cluster may be protected from termination; the other actions must not wait for it.
             logger.exception("not swept", action=action.kind, run_id=action.run_id)
             failures.append(error)
-    for message in lost_drops.find(s3, datasets_bucket, runs_table, settle, now):
-        logger.warning("lost drop", key=message["detail"]["object"]["key"])
-        sqs.send_message(QueueUrl=launch_queue_url, MessageBody=json.dumps(message))
+    look_at_drops(now)
     if failures:
         raise failures[0]  # the alarm on the function's errors reports it
+
+
+def look_at_drops(now: datetime) -> None:
+    """Launch complete folders without a run; record what the others wait for, and tell people."""
+    scanned = lost_drops.scan_next(s3, datasets_bucket, runs_table)
+    for message in lost_drops.events(s3, scanned, runs_table, settle, now):
+        logger.warning("lost drop", key=message["detail"]["object"]["key"])
+        sqs.send_message(QueueUrl=launch_queue_url, MessageBody=json.dumps(message))
+    waiting_drops.refresh(s3, datasets_bucket, runs_table, scanned.incomplete, settle, now)
+    if overdue := waiting_drops.overdue(runs_table, now):
+        subject, text = notifications.waiting_message(overdue, stack)
+        sns.publish(TopicArn=topic, Subject=subject, Message=text)
+        for item in overdue:
+            waiting.note_notice(runs_table, waiting.prefix_of(item), now)
+    lost_drops.keep_place(runs_table, scanned)
 
 
 def replace_failed_cluster(cluster: Cluster, reason: str, now: datetime) -> None:

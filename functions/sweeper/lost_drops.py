@@ -1,4 +1,4 @@
-"""Finds dropped folders without a run, because their events were lost.
+"""Finds dropped folders without a run, because their events were lost or they are not complete.
 
 For about five minutes after notifications are enabled on a bucket, S3 may send no events; other
 events may end in a dead-letter queue. So the sweep lists the bucket itself: a limited number of
@@ -7,7 +7,7 @@ keys each time, continuing where the last sweep stopped.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from datasets import (
     with_checksums,
 )
 from runs import Skip
+from waiting import folder_like
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -46,21 +47,45 @@ class Scan:
     Attributes:
         folders: the folders with data files.
         end: the last key, or empty at the end of the bucket.
+        alike: prefixes of all folders that look like a data set, and their last change.
     """
 
     folders: tuple[Folder, ...]
     end: str
+    alike: Mapping[str, datetime] = field(default_factory=dict)
+
+    @property
+    def incomplete(self) -> dict[str, datetime]:
+        """The folders of `alike` that have no complete format."""
+        complete = {folder.prefix for folder in self.folders if folder.is_complete}
+        return {prefix: at for prefix, at in self.alike.items() if prefix not in complete}
 
 
-def find(
-    s3: "S3Client", bucket: str, runs_table: "Table", settle: timedelta, now: datetime
+def scan_next(s3: "S3Client", bucket: str, runs_table: "Table") -> Scan:
+    """Scan the part of the bucket after the one that was last scanned."""
+    kept = runs_table.get_item(Key=CURSOR, ConsistentRead=True).get("Item", {})
+    return scan(s3, bucket, str(kept.get("after", "")))
+
+
+def keep_place(runs_table: "Table", scanned: Scan) -> None:
+    """Store where a scan ended."""
+    runs_table.update_item(
+        Key=CURSOR,
+        UpdateExpression="SET #after = :end",
+        ExpressionAttributeNames={"#after": "after"},
+        ExpressionAttributeValues={":end": scanned.end},
+    )
+
+
+def events(
+    s3: "S3Client", scanned: Scan, runs_table: "Table", settle: timedelta, now: datetime
 ) -> Iterator[dict[str, Any]]:
-    """Scan the next part of the bucket for folders that should have a run.
+    """Find the folders that should have a run.
 
     Args:
         s3: client.
-        bucket: the datasets bucket.
-        runs_table: the runs table; it also stores where the last scan ended.
+        scanned: a part of the bucket.
+        runs_table: the runs table.
         settle: how long a folder must be unchanged.
         now: the current time.
 
@@ -68,8 +93,6 @@ def find(
         For each lost drop the event that S3 would have sent for its newest file; the launcher
         ignores duplicates.
     """
-    kept = runs_table.get_item(Key=CURSOR, ConsistentRead=True).get("Item", {})
-    scanned = scan(s3, bucket, str(kept.get("after", "")))
     for folder in scanned.folders:
         age = folder.age(now)
         if folder.is_complete and settle + GRACE_PERIOD < age < MAX_AGE:
@@ -78,16 +101,9 @@ def find(
             run = runs.for_dataset(runs_table, *fingerprints_of(files))
             if not isinstance(runs.decide(run, newest.modified, now), Skip):
                 yield {
-                    "detail": {"bucket": {"name": bucket}, "object": {"key": newest.key}},
+                    "detail": {"bucket": {"name": folder.bucket}, "object": {"key": newest.key}},
                     "time": runs.format_time(newest.modified),
                 }
-    if scanned.end != kept.get("after", ""):
-        runs_table.update_item(
-            Key=CURSOR,
-            UpdateExpression="SET #after = :end",
-            ExpressionAttributeNames={"#after": "after"},
-            ExpressionAttributeValues={":end": scanned.end},
-        )
 
 
 def scan(s3: "S3Client", bucket: str, after: str) -> Scan:
@@ -99,6 +115,7 @@ def scan(s3: "S3Client", bucket: str, after: str) -> Scan:
         after: the key after which to start; empty for the first key.
     """
     found: dict[str, dict[str, DatasetFile]] = defaultdict(dict)
+    alike: dict[str, datetime] = {}
     end = after
     for _ in range(MAX_PAGES):
         page = s3.list_objects_v2(Bucket=bucket, StartAfter=end)
@@ -107,6 +124,9 @@ def scan(s3: "S3Client", bucket: str, after: str) -> Scan:
             prefix = folder_of(end)
             if prefix is not None:
                 found[prefix][end] = listed_file(item)
+            if (like := folder_like(end)) is not None:
+                modified = listed_file(item).modified
+                alike[like] = max(modified, alike.get(like, modified))
         if not page["IsTruncated"]:
             end = ""
             break
@@ -116,7 +136,7 @@ def scan(s3: "S3Client", bucket: str, after: str) -> Scan:
         _folders_above(end) & found.keys()
     ):  # its other files may follow later in the bucket
         found[prefix] = _list_by_name(s3, bucket, prefix)
-    return Scan(tuple(_folders(bucket, found)), end)
+    return Scan(tuple(_folders(bucket, found)), end, alike)
 
 
 def _folders(bucket: str, found: Mapping[str, Mapping[str, DatasetFile]]) -> Iterator[Folder]:

@@ -169,10 +169,10 @@ FINDINGS = [
     ),
     Finding(
         "one throttled request to EMR delays a message by twelve minutes",
-        "only RunJobFlow is not retried; rejected messages are redelivered within seconds",
+        "the launcher sends a message that tries again within seconds, then less often",
         ("drills/test_dependencies.py::test_throttling_and_lost_responses_of_emr_launch_one_cluster",
          "unit/launcher/test_handler.py"
-         "::test_a_launch_that_emr_throttled_is_redelivered_within_seconds"),
+         "::test_a_throttled_launch_is_tried_again_within_seconds_and_less_often_later"),
     ),
     Finding(
         "BatchGetItem may return a partial result",

@@ -103,7 +103,8 @@ class Poller:
 
     def left(self, queue: str) -> int:
         """The number of messages in a queue, visible or not."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        count = "ApproximateNumberOfMessages"
+        names = [count, f"{count}NotVisible", f"{count}Delayed"]
         answer = self.cloud.sqs.get_queue_attributes(QueueUrl=self.url(queue), AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
 

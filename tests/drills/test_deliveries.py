@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,9 @@ from launcher import handler as launcher
 from runs import State
 from tests.conftest import Observed
 from tests.drills.conftest import between
+from tests.drills.polling import polling
 from tests.unit.conftest import CONTEXT, MOVIES, RATINGS, Cloud, account, dropped
+from tests.unit.conftest import messages as sent_by_functions
 
 SETTLE = timedelta(seconds=60)
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -65,7 +68,6 @@ def test_a_thousand_deliveries_launch_one_cluster(
     plan = [(second, "deliver", *event) for second, *event in deliveries]
     plan += [(second, "arrive", *file) for second, file in arrivals.items()]
     plan += [(second, "move", state) for second, state in steps.items()]
-    came_back = 0
     with freeze_time(START) as clock:
         for second, what, *details in sorted(plan, key=lambda each: each[0]):
             clock.move_to(START + timedelta(seconds=second))
@@ -75,12 +77,14 @@ def test_a_thousand_deliveries_launch_one_cluster(
                 (run,) = cloud.all_runs()
                 assert runs.advance(cloud.runs, run["run_id"], details[0], datetime.now(UTC))
             else:
-                came_back += not deliver(dropped(f"ml/{details[0]}", at=details[1]))
+                assert deliver(dropped(f"ml/{details[0]}", at=details[1]))
+        waited = cloud.messages("LaunchQueue")
+        assert waited, "some came before the folder was settled"
+        assert deliver(sent_by_functions(*waited))
     (run,) = cloud.all_runs()
     (cluster,) = cloud.clusters()
     assert run["cluster_id"] == cluster["Id"]
     assert run["state"] == State.LIVE
-    assert came_back > 0, "some came before the folder was settled"
     observed(len(deliveries), "1 run, 1 cluster")
 
 
@@ -128,6 +132,47 @@ def test_fifty_folders_at_once_become_fifty_runs(cloud: Cloud, observed: Observe
     assert {run["cluster_id"] for run in made} == {each["Id"] for each in cloud.clusters()}
     assert len(cloud.clusters()) == 50
     observed(len(records), f"{len(made)} runs, {len(cloud.clusters())} clusters")
+
+
+@pytest.mark.drill(
+    "Deliveries",
+    injected="an empty ratings file comes first; then it is uploaded again every 20 seconds for "
+    "an hour, with other content each time",
+    promised="nothing fails or reaches the dead-letter queue; when the folder rests, one run with "
+    "its last content",
+)
+def test_a_folder_that_does_not_come_to_rest_waits_and_does_not_fail(
+    cloud: Cloud, observed: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher, "settle", SETTLE)
+    uploads = 0
+    with polling(cloud) as poller:
+        start = datetime.now(UTC)
+        cloud.put("ml/movies.dat", MOVIES)
+        cloud.put("ml/ratings.dat", "")
+        poller.put("LaunchQueue", dropped("ml/ratings.dat"))
+
+        def upload_again(_: int) -> nullcontext[None]:
+            nonlocal uploads
+            while datetime.now(UTC) < start + timedelta(hours=1):
+                uploads += 1
+                cloud.put("ml/ratings.dat", RATINGS + f"99::1::{uploads % 5 + 1}::{uploads}\n")
+                poller.put("LaunchQueue", dropped("ml/ratings.dat"))
+                poller.clock.tick(timedelta(seconds=19))
+                if uploads % 2:  # every other upload is seen
+                    break
+            return nullcontext()
+
+        worked = poller.work_off("LaunchQueue", upload_again)
+        assert poller.left("LaunchQueue-dead") == 0
+    assert worked.back == 0
+    assert uploads == 180
+    (run,) = cloud.all_runs()
+    (cluster,) = cloud.clusters()
+    assert run["cluster_id"] == cluster["Id"]
+    assert f"::{uploads}\n" in input_of(cloud, run)[0]
+    assert worked.took < timedelta(minutes=63)
+    observed(uploads, f"1 run after {worked.delivered} deliveries, none of which failed")
 
 
 @dataclass

@@ -315,7 +315,8 @@ def test_throttling_and_lost_responses_of_emr_launch_one_cluster(
             freeze_time(datetime.now(UTC) + number * timedelta(minutes=13)),
             weather(Weather({operation: [fault]}, share=1)) as now,
         ):
-            assert launcher.lambda_handler(trigger, CONTEXT)["batchItemFailures"]
+            came_back = launcher.lambda_handler(trigger, CONTEXT)["batchItemFailures"]
+        assert bool(came_back) == (fault != "throttled"), "waiting is not failing"
         attempts = 1 if operation == "emr.RunJobFlow" else 3
         assert now.hit == attempts, "RunJobFlow is called once"
         assert cloud.all_runs()[0]["state"] == State.LAUNCHING
@@ -326,6 +327,49 @@ def test_throttling_and_lost_responses_of_emr_launch_one_cluster(
     (cluster,) = cloud.clusters()
     assert run["cluster_id"] == cluster["Id"]
     observed(hits, "1 cluster")
+
+
+@pytest.mark.drill(
+    "Dependencies",
+    injected="EMR throttles every RunJobFlow for six hours, while the event of the folder is "
+    "delivered again every half an hour",
+    promised="the next try follows within seconds and later every five minutes; nothing fails or "
+    "reaches the dead-letter queue; the run says what it waits for; one cluster in the end",
+)
+def test_a_launch_that_is_throttled_for_hours_waits_and_does_not_fail(
+    cloud: Cloud, observed: Observed
+) -> None:
+    now = Weather({"emr.RunJobFlow": ["throttled"]}, share=1)
+    told = set()
+    tries: list[datetime] = []
+    with polling(cloud) as poller:
+        trigger = cloud.drop("ml")
+        poller.put("LaunchQueue", trigger)
+        start = datetime.now(UTC)
+        repeated = [start + timedelta(minutes=half) for half in range(30, 360, 30)]
+
+        def at_a_delivery(_: int) -> AbstractContextManager[object]:
+            told.update(run.get("waits_for", "")[:13] for run in cloud.all_runs())
+            tries.append(datetime.now(UTC))
+            while repeated and tries[-1] > repeated[0]:
+                repeated.pop(0)
+                poller.put("LaunchQueue", trigger)
+            is_over = tries[-1] > start + timedelta(hours=6)
+            return nullcontext() if is_over else weather(now)
+
+        worked = poller.work_off("LaunchQueue", at_a_delivery)
+        assert poller.left("LaunchQueue-dead") == 0
+    (run,) = cloud.all_runs()
+    (cluster,) = cloud.clusters()
+    assert (run["state"], run["cluster_id"]) == (State.STARTING, cluster["Id"])
+    assert worked.back == 0
+    assert told == {"EMR throttles"}
+    assert "waits_for" not in run
+    assert tries[3] - tries[0] < timedelta(minutes=1)
+    assert worked.took < timedelta(hours=6, minutes=6)
+    assert not repeated
+    assert worked.delivered < 120, "one message waits at a time"
+    observed(now.hit, f"cluster by delivery {worked.delivered}, minutes after the six hours")
 
 
 def listing_late(operation: str, _: dict, carry_out: Callable[[], Any]) -> Any:

@@ -192,3 +192,20 @@ def test_errors_are_problems_with_a_detail(world: World, path: str, status: int)
     got, body = world.cloud.get(path)
     assert (got, body["status"]) == (status, status)
     assert body["detail"]
+
+
+def test_a_drop_with_a_nearly_right_name_says_what_it_waits_for_until_it_has_its_run(
+    world: World,
+) -> None:
+    def waits_for() -> list[str]:
+        _, body = world.cloud.get("/runs")
+        return [each["waits_for"] for each in body["waiting"] if each["folder"] == "nearly"]
+
+    right = files(ratings(7))
+    world.drop("nearly", {"Ratings.JSON": "[]"})
+    world.wait_until(lambda: waits_for() != [], "the drop is shown")
+    (told,) = waits_for()
+    assert told.startswith("Ratings.JSON is not taken: write it as ratings.csv")
+    world.drop("nearly", right)
+    world.wait_for_run("nearly", "LAUNCHING", "STARTING", "RUNNING", "INDEXING", "LIVE")
+    world.wait_until(lambda: waits_for() == [], "the drop is no longer shown")

@@ -19,9 +19,10 @@ import runs
 from cli import commands as module
 from cli.commands import cli
 from cli.stack import Stack
+from launcher import handler as launcher
 from runs import State
 from tests.conftest import ROOT
-from tests.unit.conftest import Cloud, movie_line, quality
+from tests.unit.conftest import CONTEXT, Cloud, dropped, movie_line, quality
 from tests.unit.runs.test_indexer import finish_run, start_run
 
 COMMANDS = sorted(cli.commands)
@@ -97,6 +98,16 @@ def test_status_as_json_is_the_runs_tables_items(deployed: Cloud) -> None:
     assert [run["state"] for run in listed] == [State.LIVE, State.SUPERSEDED]
     assert json.loads(operate("status", newer, "--json").output)["run_id"] == newer
     assert len(json.loads(operate("status", "--limit", "1", "--json").output)) == 1
+
+
+def test_status_says_what_dropped_folders_wait_for(deployed: Cloud) -> None:
+    deployed.put("ml/ratings.csv", "userId,movieId,rating,timestamp\n")
+    launcher.lambda_handler(dropped("ml/ratings.csv"), CONTEXT)
+    waits = ": movies.csv is missing: upload it into the same folder"
+    assert waits in operate("status").output
+    as_json = operate("status", "--json")
+    assert json.loads(as_json.stdout) == []
+    assert waits in as_json.stderr
 
 
 def test_status_of_one_run_explains_its_state(deployed: Cloud) -> None:

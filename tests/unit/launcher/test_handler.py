@@ -20,6 +20,7 @@ from launcher import handler as launcher
 from launcher import launch
 from tests.conftest import event
 from tests.unit.conftest import CONTEXT, RATINGS, Cloud, dropped, long_ago
+from tests.unit.query.test_handler import get
 
 
 def deliver(trigger: dict) -> list[str]:
@@ -38,6 +39,25 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(launcher.sqs, "change_message_visibility", note)
     return asked
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, dict]]:
+    """The messages that the launcher sends itself, each after its delay in seconds."""
+    sent: list[tuple[int, dict]] = []
+
+    def note(*, MessageBody: str, DelaySeconds: int, **_: str) -> None:  # noqa: N803
+        sent.append((DelaySeconds, json.loads(MessageBody)))
+
+    monkeypatch.setattr(launcher.sqs, "send_message", note)
+    return sent
+
+
+def message(body: dict, sent_at: datetime | None = None) -> dict:
+    """The launcher's event for a message that it sent itself."""
+    trigger = dropped("ml/ratings.dat", sent_at)
+    trigger["Records"][0]["body"] = json.dumps(body)
+    return trigger
 
 
 def redelivered(trigger: dict, deliveries: int) -> dict:
@@ -176,7 +196,7 @@ def test_a_throttled_list_of_clusters_is_retried_at_once_and_a_launch_is_not() -
 
 
 def test_a_slow_multipart_upload_counts_from_its_completion(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, waits: list[int]
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, later: list[tuple[int, dict]]
 ) -> None:
     monkeypatch.setattr(launcher, "settle", timedelta(seconds=60))
     trigger = cloud.drop("ml")
@@ -184,8 +204,10 @@ def test_a_slow_multipart_upload_counts_from_its_completion(
         body = json.loads(trigger["Records"][0]["body"])
         body["time"] = runs.format_time(datetime.now(UTC) - timedelta(seconds=10))
         trigger["Records"][0]["body"] = json.dumps(body)
-        assert deliver(trigger) != []
-    assert 49 <= waits[0] <= 51
+        assert deliver(trigger) == []
+    ((wait, again),) = later
+    assert 49 <= wait <= 51
+    assert again == body
     assert cloud.clusters() == []
 
 
@@ -229,20 +251,33 @@ def test_a_folder_with_an_upload_in_progress_waits_for_it(
     assert len(cloud.clusters()) == 1
 
 
-@pytest.mark.parametrize(
-    ("deliveries", "least", "most"), [(1, 200, 300), (3, 200, 300), (4, 540, 720)]
-)
-def test_a_changed_folder_is_checked_again_when_it_may_be_settled_and_rarely_if_it_keeps_changing(
-    cloud: Cloud, waits: list[int], monkeypatch: pytest.MonkeyPatch,
-    deliveries: int, least: int, most: int,
-) -> None:  # fmt: skip
+def test_a_changed_folder_is_checked_again_when_it_may_be_settled_as_often_as_it_takes(
+    cloud: Cloud, later: list[tuple[int, dict]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(launcher, "settle", timedelta(minutes=5))
-    trigger = redelivered(cloud.drop("ml"), deliveries)
+    trigger = cloud.drop("ml")
+    start = datetime.now(UTC)
+    for number in range(10):  # the folder changes, and its newest event is delivered again
+        with freeze_time(start + number * timedelta(minutes=4)):
+            cloud.put("ml/movies.dat", f"1::Heat {number} (1995)::Crime\n")
+            assert deliver(dropped("ml/movies.dat")) == []
+    assert len(later) == 10
+    assert all(200 <= wait <= 300 for wait, _ in later)
+    with freeze_time(start + timedelta(minutes=42)):
+        assert deliver(message(later[-1][1])) == []
+    assert len(cloud.clusters()) == 1
+    assert deliver(trigger) == []
+    assert len(cloud.clusters()) == 1
 
-    assert deliver(trigger) == [trigger["Records"][0]["messageId"]]
+
+def test_the_event_of_an_older_file_does_not_wait_for_the_newer_ones(
+    cloud: Cloud, later: list[tuple[int, dict]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher, "settle", timedelta(minutes=5))
+    cloud.drop("ml")
+    assert deliver(dropped("ml/ratings.dat", at=datetime.now(UTC) - timedelta(seconds=30))) == []
+    assert later == []
     assert cloud.all_runs() == []
-    (wait,) = waits
-    assert least <= wait <= most
 
 
 def test_an_irrelevant_file_is_ignored(cloud: Cloud) -> None:
@@ -495,18 +530,110 @@ def test_a_rejection_by_emr_fails_the_run_and_throttling_does_not(
     assert ("no quota" in run.get("reason", "")) == (state == "FAILED")
 
 
-def test_a_launch_that_emr_throttled_is_redelivered_within_seconds(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, waits: list[int]
-) -> None:
-    def busy(**_: object) -> None:
-        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "RunJobFlow")
+def busy(**_: object) -> None:
+    """RunJobFlow while EMR throttles it."""
+    raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "RunJobFlow")
 
+
+def test_a_throttled_launch_is_tried_again_within_seconds_and_less_often_later(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, later: list[tuple[int, dict]]
+) -> None:
+    trigger = cloud.drop("ml")
+    with monkeypatch.context() as patched, freeze_time(datetime.now(UTC)) as clock:
+        patched.setattr(launcher.emr_once, "run_job_flow", busy)
+        for number in range(40):
+            assert deliver(trigger) == []
+            assert len(later) == number + 1
+            (run,) = cloud.all_runs()
+            wait, body = later[-1]
+            at = {datetime.now(UTC) + timedelta(seconds=wait - less) for less in (0, 1)}
+            assert run["waits_for"] in {
+                f"EMR throttles RunJobFlow; next try at {each:%H:%M:%S} UTC" for each in at
+            }
+            assert get("/runs")[1]["runs"][0]["waits_for"] == run["waits_for"]
+            clock.tick(timedelta(seconds=wait))
+            trigger = message(body)
+        waits = [wait for wait, _ in later]
+        assert max(waits[0:3]) <= 20
+        assert sum(waits[:4]) < 80
+        assert waits[:6] == sorted(waits[:6])
+        assert max(waits) <= 300
+        assert sum(waits) > timedelta(hours=2).total_seconds()
+    with freeze_time(datetime.now(UTC) + timedelta(seconds=sum(waits))):
+        assert deliver(trigger) == []
+    (run,) = cloud.all_runs()
+    assert run["state"] == "STARTING"
+    assert "waits_for" not in run
+    assert len(cloud.clusters()) == 1
+
+
+def test_other_messages_neither_disturb_a_throttled_launch_nor_fail(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, later: list[tuple[int, dict]], waits: list[int]
+) -> None:
     trigger = cloud.drop("ml")
     with monkeypatch.context() as patched:
         patched.setattr(launcher.emr_once, "run_job_flow", busy)
+        deliver(trigger)
+        for other in (dropped("ml/movies.dat"), redelivered(trigger, 4)):
+            assert deliver(other) == []
+    assert len(later) == 1
+    assert waits == []
+    assert cloud.clusters() == []
+
+
+def test_the_folder_of_a_throttled_run_may_be_deleted(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, later: list[tuple[int, dict]]
+) -> None:
+    trigger = cloud.drop("ml")
+    with monkeypatch.context() as patched:
+        patched.setattr(launcher.emr_once, "run_job_flow", busy)
+        deliver(trigger)
+    for name in ("ratings.dat", "movies.dat"):
+        cloud.s3.delete_object(Bucket="datasets", Key=f"ml/{name}")
+    ((wait, body),) = later
+    with freeze_time(datetime.now(UTC) + timedelta(seconds=wait)):
+        assert deliver(message(body)) == deliver(message(body)) == []
+    (run,) = cloud.all_runs()
+    assert run["state"] == "STARTING"
+    assert len(cloud.clusters()) == 1
+
+
+def test_a_throttled_rerun_and_a_throttled_second_cluster_are_resumed(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, later: list[tuple[int, dict]]
+) -> None:
+    first = failed_to_start(cloud)
+    with monkeypatch.context() as patched:
+        patched.setattr(launcher.emr_once, "run_job_flow", busy)
+        assert deliver(second_cluster_requested(first["run_id"])) == []
+    ((wait, body),) = later
+    with freeze_time(datetime.now(UTC) + timedelta(seconds=wait)) as clock:
+        assert deliver(message(body)) == []
+        (run,) = cloud.all_runs()
+        assert run["state"] == "STARTING"
+        assert len(cloud.clusters()) == 2
+
+        runs.fail(cloud.runs, run["run_id"], "the step failed", datetime.now(UTC))
+        with monkeypatch.context() as patched:
+            patched.setattr(launcher.emr_once, "run_job_flow", busy)
+            assert deliver(message({"rerun": run["run_id"]})) == []
+        wait, body = later[-1]
+        clock.tick(timedelta(seconds=wait))
+        assert deliver(message(body)) == []
+    assert sorted(each["state"] for each in cloud.all_runs()) == ["FAILED", "STARTING"]
+    assert len(cloud.clusters()) == 3
+
+
+def test_a_wait_that_cannot_be_sent_leaves_the_message_and_the_run_resumable(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, waits: list[int]
+) -> None:
+    trigger = cloud.drop("ml")
+    with monkeypatch.context() as patched:
+        patched.setattr(launcher.emr_once, "run_job_flow", busy)
+        patched.setattr(launcher.sqs, "send_message", lambda **_: 1 / 0)
         assert deliver(trigger) != []
-    assert waits[0] <= 5
-    assert deliver(redelivered(trigger, 2)) == []
+    assert waits
+    with freeze_time(datetime.now(UTC) + launch.LEASE, tick=True):
+        assert deliver(redelivered(trigger, 2)) == []
     assert len(cloud.clusters()) == len(cloud.all_runs()) == 1
 
 
@@ -532,3 +659,15 @@ class KilledError(BaseException):
 def dies(*_: object) -> None:
     """End like a killed process."""
     raise KilledError
+
+
+def test_a_throttled_run_that_fails_no_longer_says_that_it_waits(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher.emr_once, "run_job_flow", busy)
+    deliver(cloud.drop("ml"))
+    (run,) = cloud.all_runs()
+    assert "waits_for" in run
+    runs.fail(cloud.runs, run["run_id"], "the launcher did not finish", datetime.now(UTC))
+    (run,) = cloud.all_runs()
+    assert "waits_for" not in run

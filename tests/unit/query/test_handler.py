@@ -460,7 +460,7 @@ def test_before_the_first_run_the_api_says_that_no_run_is_live(cloud: Cloud) -> 
     assert get("/movies", title="heat")[0] == HTTPStatus.SERVICE_UNAVAILABLE
     status, body = get("/health")
     assert (status, body["status"], body["live_run_id"]) == (HTTPStatus.OK, "ok", None)
-    assert get("/runs") == (HTTPStatus.OK, {"live_run_id": None, "runs": []})
+    assert get("/runs") == (HTTPStatus.OK, {"live_run_id": None, "runs": [], "waiting": []})
 
 
 def test_a_search_finds_movies_by_title(cloud: Cloud) -> None:
