@@ -60,6 +60,12 @@ def test_other_bytes_of_the_same_size_are_another_data_set(cloud: Cloud) -> None
     assert len(cloud.clusters()) == 2
 
 
+def lost(cloud: Cloud, now: datetime) -> list[dict[str, Any]]:
+    """The events of lost drops that a sweep finds."""
+    scanned = lost_drops.scan(cloud.s3, DATASETS, "")
+    return [*lost_drops.events(cloud.s3, scanned, cloud.runs, timedelta(0), now)]
+
+
 def test_a_run_that_an_earlier_version_knew_by_etags_is_found(cloud: Cloud) -> None:
     trigger = cloud.drop("ml")
     folder = list_folder(cloud.s3, DATASETS, "ml/", long_ago())
@@ -72,7 +78,7 @@ def test_a_run_that_an_earlier_version_knew_by_etags_is_found(cloud: Cloud) -> N
     deliver(trigger)
     assert len(cloud.all_runs()) == 1
     later = now + lost_drops.GRACE_PERIOD + timedelta(minutes=1)
-    assert not [*lost_drops.find(cloud.s3, DATASETS, cloud.runs, timedelta(0), later)]
+    assert lost(cloud, later) == []
 
     runs.fail(cloud.runs, made["run_id"], "the step FAILED", now)
     with freeze_time(now + timedelta(seconds=10), tick=True):
@@ -165,6 +171,6 @@ def test_a_folder_whose_unfinished_upload_was_aborted_is_found_without_an_event(
         deliver(trigger)
     assert cloud.all_runs() == []
     later = now + lost_drops.GRACE_PERIOD + timedelta(minutes=1)
-    (message,) = lost_drops.find(cloud.s3, DATASETS, cloud.runs, timedelta(0), later)
+    (message,) = lost(cloud, later)
     deliver(dropped(message["detail"]["object"]["key"]))
     assert len(cloud.clusters()) == 1

@@ -100,7 +100,7 @@ class Api:
 def run(state: str) -> tuple[int, Any]:
     times: dict[str, Any] = {"created_at": "", "updated_at": "", "timeline": {}}
     made = Run(run_id="1", folder="films", state=state, attempt=1, **times)
-    return 200, to_builtins(Runs(live_run_id=None, runs=[made]))
+    return 200, to_builtins(Runs(live_run_id=None, runs=[made], waiting=[]))
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from notifier import handler as notifier
 from query import handler as query
 from sweeper import handler as sweeper
 from tests.conftest import ROOT, event
-from tests.unit.conftest import CONTEXT, Cloud, account, quality
+from tests.unit.conftest import CONTEXT, DATASETS, RATINGS, Cloud, account, quality
 from tests.unit.query.test_handler import get, post
 from tests.unit.runs.test_control import ask
 from tests.unit.runs.test_indexer import PARTS, deliver, drain, manifest_written
@@ -221,7 +221,9 @@ def let_everything_happen(cloud: Cloud) -> None:
     cloud.emr.terminate_job_flows(JobFlowIds=[unindexed["cluster_id"]])
     cloud.drop("lost")
     launched(cloud, "hanging")
+    cloud.put("alone/ratings.dat", RATINGS)
     sweep(after=timedelta(hours=1))
+    cloud.s3.delete_object(Bucket=DATASETS, Key="alone/ratings.dat")
     sweep(after=timedelta(hours=3))
     notifier.lambda_handler(event("notifier-run-live"), CONTEXT)
 

@@ -484,11 +484,11 @@ def test_responses_come_from_a_new_live_run_at_once(cloud: Cloud) -> None:
     finish_run(cloud, 0, PARTS)
     get("/movies/1/similar")
     get("/movies", title="movie")
-    second = finish_run(cloud, 1, [[movie_line(1), movie_line(4)]])
+    second = finish_run(cloud, 1, [[movie_line(1, 2, 3, 4), movie_line(2, 1), movie_line(4)]])
     _, body = get("/movies/1/similar")
-    assert (body["run_id"], body["total"]) == (second, 0)
+    assert (body["run_id"], body["total"]) == (second, 3)
     _, found = get("/movies", title="movie")
-    assert [movie["movie_id"] for movie in found["movies"]] == [1, 4]
+    assert [movie["movie_id"] for movie in found["movies"]] == [1, 2, 4]
 
 
 def test_a_warm_request_reads_dynamodb_once(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
