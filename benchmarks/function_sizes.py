@@ -117,8 +117,8 @@ def load(shape: str, neighbours: int, endpoint: str) -> dict[str, list[Use]]:
     import boto3
 
     from benchmarks.jobs import DATA, dataset, job
+    from tests.builders.aws import Cloud, dropped, manifest_written, messages, template
     from tests.conftest import event
-    from tests.unit.conftest import Cloud, dropped, manifest_written, messages, template
 
     folder, _ = dataset(shape)
     job(folder, 1, more=("--neighbours", str(neighbours)))
@@ -195,7 +195,7 @@ def questions(part: Path) -> list[dict[str, Any]]:
 
 def report(uses: Mapping[str, Mapping[str, list[Use]]]) -> str:
     """The page."""
-    from tests.unit.conftest import template
+    from tests.builders.aws import template
 
     given = template()
     defaults = given["Globals"]["Function"]

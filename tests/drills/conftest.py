@@ -9,7 +9,7 @@ import botocore.client
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from tests.unit.conftest import Cloud, account
+from tests.builders.aws import Cloud, account
 
 type Hand = Callable[[str, dict, Callable[[], object]], object]
 

@@ -17,8 +17,8 @@ from freezegun.api import FrozenDateTimeFactory
 import redelivery
 from indexer import handler as indexer
 from launcher import handler as launcher
+from tests.builders.aws import CONTEXT, Cloud, template
 from tests.drills.conftest import KilledError
-from tests.unit.conftest import CONTEXT, Cloud, template
 
 FUNCTIONS = {"LaunchQueue": launcher, "IndexQueue": indexer}
 LIMIT = timedelta(hours=3)

@@ -9,11 +9,11 @@ import pytest
 
 from notifications import run_message
 from query import handler as query
+from tests.builders.aws import CONTEXT, Cloud, movie_line
+from tests.builders.indexed import finish_run
+from tests.builders.requests import get
 from tests.conftest import ROOT, Observed
 from tests.drills.test_deliveries import deliver
-from tests.unit.conftest import CONTEXT, Cloud, movie_line
-from tests.unit.query.test_handler import get
-from tests.unit.runs.test_indexer import finish_run
 
 # A package in a lock file: its name, one version, perhaps a marker, and hashes.
 PINNED = re.compile(r"[A-Za-z0-9_.-]+(\[[a-z,]+\])?==[^\s]+( ;.*?)?\s+--hash=sha256:")

@@ -19,11 +19,11 @@ from monitor import handler as monitor
 from notifier import handler as notifier
 from runs import State
 from sweeper import handler as sweeper
+from tests.builders.aws import CONTEXT, Cloud, account, manifest_written, movie_line
+from tests.builders.indexed import deliver as index_it
+from tests.builders.indexed import drain, finish_run
 from tests.conftest import Observed, event
 from tests.drills.test_deliveries import deliver
-from tests.unit.conftest import CONTEXT, Cloud, account, manifest_written, movie_line
-from tests.unit.runs.test_indexer import deliver as index_it
-from tests.unit.runs.test_indexer import drain, finish_run
 
 HOPELESS = "ratings.dat: none of its 40 lines is a rating"
 OUT_OF_MEMORY = "Step s-1 FAILED: Java heap space"

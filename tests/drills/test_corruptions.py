@@ -14,10 +14,10 @@ import index_table
 import live_pointer
 from spark import job
 from spark.contracts.manifest import MANIFEST, SIMILARITIES
+from tests.builders.aws import Cloud, account, manifest_written
+from tests.builders.indexed import deliver, drain, start_run
 from tests.conftest import Observed, movielens
 from tests.spark.conftest import running, spark  # noqa: F401
-from tests.unit.conftest import Cloud, account, manifest_written
-from tests.unit.runs.test_indexer import deliver, drain, start_run
 from tests.unit.runs.test_quality_gate import run_of
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("running")]

@@ -14,11 +14,11 @@ from indexer import handler as indexer
 from launcher import handler as launcher
 from launcher import launch
 from runs import State
+from tests.builders.aws import CONTEXT, Cloud, account, manifest_written, messages, movie_line
+from tests.builders.indexed import drain, finish_run, movies_of, start_run, state_of
 from tests.conftest import Observed, event
 from tests.drills.conftest import Calls, KilledError, watched
 from tests.drills.polling import polling
-from tests.unit.conftest import CONTEXT, Cloud, account, manifest_written, messages, movie_line
-from tests.unit.runs.test_indexer import drain, finish_run, movies_of, start_run, state_of
 
 PARTS = [[movie_line(1, 2)], [movie_line(2, 1)]]
 

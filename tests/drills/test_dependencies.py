@@ -15,12 +15,12 @@ import index_table
 from launcher import handler as launcher
 from query import handler as query
 from runs import State
+from tests.builders.aws import CONTEXT, Cloud, manifest_written, movie_line
+from tests.builders.indexed import movies_of, state_of
 from tests.conftest import Observed, event
 from tests.drills.conftest import between
 from tests.drills.faults import Fault, Weather, weather
 from tests.drills.polling import polling
-from tests.unit.conftest import CONTEXT, Cloud, manifest_written, movie_line
-from tests.unit.runs.test_indexer import movies_of, state_of
 
 SDK_ATTEMPTS = 3  # AWS_MAX_ATTEMPTS in template.yaml
 LONGEST_WAIT = 20.0  # seconds

@@ -10,10 +10,10 @@ import runs
 from control import handler as control
 from query import handler as query
 from runs import State
+from tests.builders.aws import CONTEXT, Cloud, movie_line
+from tests.builders.indexed import drain, finish_run, movies_of, state_of
+from tests.builders.requests import get
 from tests.conftest import Observed
-from tests.unit.conftest import CONTEXT, Cloud, movie_line
-from tests.unit.query.test_handler import get
-from tests.unit.runs.test_indexer import drain, finish_run, movies_of, state_of
 
 MOVIES = 300
 PARTS = [

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from query import handler as query
+from tests.builders.aws import Cloud, movie_line
+from tests.builders.indexed import finish_run
+from tests.builders.requests import ask, get, post
 from tests.conftest import Observed
 from tests.drills.conftest import between
-from tests.unit.conftest import Cloud, movie_line
-from tests.unit.query.test_handler import ask, get, post
 from tests.unit.runs.test_control import ask as operate
-from tests.unit.runs.test_indexer import finish_run
 
 MOVIES = 4
 

@@ -27,9 +27,7 @@ from launcher import handler as launcher
 from monitor import handler as monitor
 from runs import FINAL, NEXT, ON_CLUSTER, State
 from sweeper import handler as sweeper
-from tests.conftest import Observed, event
-from tests.drills.conftest import Calls, KilledError, watched
-from tests.unit.conftest import (
+from tests.builders.aws import (
     CONTEXT,
     MOVIES,
     RATINGS,
@@ -39,6 +37,8 @@ from tests.unit.conftest import (
     messages,
     movie_line,
 )
+from tests.conftest import Observed, event
+from tests.drills.conftest import Calls, KilledError, watched
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 FOLDERS = ("a", "b")

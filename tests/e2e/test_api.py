@@ -23,9 +23,9 @@ import yaml
 import index_table
 from local.cloud import Cloud
 from s3_keys import run_prefix
+from tests.builders.aws import TemplateLoader
+from tests.builders.world import LIMIT_SECONDS, World
 from tests.conftest import ROOT, Observed
-from tests.e2e.conftest import LIMIT_SECONDS, World
-from tests.unit.conftest import TemplateLoader
 
 pytestmark = pytest.mark.e2e
 

@@ -18,8 +18,8 @@ import runs
 from local.cloud import Cloud
 from pictures.browser import NoBrowserError, browser
 from runs import State
-from tests.e2e.conftest import World
-from tests.unit.conftest import Cloud as Account
+from tests.builders.aws import Cloud as Account
+from tests.builders.world import World
 
 pytestmark = pytest.mark.e2e
 

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 from local.access import ACCOUNT, REGION
 from local.cloud import Cloud
 from local.emr.cluster import Behaviour
-from tests.e2e.conftest import LIMIT_SECONDS, World
+from tests.builders.world import LIMIT_SECONDS, World
 
 pytestmark = pytest.mark.e2e
 

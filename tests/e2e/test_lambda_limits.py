@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import World
+from tests.builders.world import World
 
 pytestmark = pytest.mark.e2e
 CODE = """

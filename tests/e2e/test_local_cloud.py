@@ -17,8 +17,8 @@ import pytest
 
 from local.cloud import Cloud
 from local.up import DOCKER_DESKTOP, HOST_FOR_CONTAINERS
+from tests.builders.world import LIMIT_SECONDS
 from tests.conftest import ROOT
-from tests.e2e.conftest import LIMIT_SECONDS
 
 pytestmark = pytest.mark.e2e
 FUNCTIONS = "Control Indexer Launcher Monitor Notifier Query Sweeper"

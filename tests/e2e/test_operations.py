@@ -18,8 +18,8 @@ from local.access import REGION
 from local.cloud import STACK, deploy
 from local.emr.cluster import ENDED, Behaviour
 from sweeper import lost_drops
+from tests.builders.world import World
 from tests.conftest import Observed
-from tests.e2e.conftest import World
 from tests.e2e.test_pipeline import clusters, drained, files, ratings
 from tools.paths import ROOT
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import World
+from tests.builders.world import World
 from tests.spark import oracle
 
 pytestmark = pytest.mark.e2e

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from local.cloud import STACK, Cloud
 from spark.contracts.manifest import Manifest, Part
-from tests.e2e.conftest import World
+from tests.builders.world import World
 from tests.e2e.test_pipeline import files, ratings
 from tests.spark import oracle
 

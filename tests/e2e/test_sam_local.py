@@ -34,9 +34,9 @@ from local.up import HOST_FOR_CONTAINERS, for_containers
 from runs import Run, State
 from s3_keys import failure_key, manifest_key, run_prefix
 from spark.contracts.manifest import Manifest, Part
+from tests.builders.world import LIMIT_SECONDS, World
 from tests.conftest import ROOT
 from tests.e2e import rie
-from tests.e2e.conftest import LIMIT_SECONDS, World
 from tests.e2e.test_operations import Inbox
 from tests.e2e.test_pipeline import files, ratings
 

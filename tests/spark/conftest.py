@@ -8,7 +8,7 @@ from pathlib import Path
 import pyspark
 import pytest
 from pyspark import SparkContext
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from tests.conftest import ROOT
 from tools.java import java_home
@@ -55,17 +55,3 @@ def executors() -> Iterator[Path]:
     shutil.rmtree(work, ignore_errors=True)
     yield work
     shutil.rmtree(work)
-
-
-def folder(path: Path, **files: str | bytes) -> Path:
-    """Write files into a folder; `ratings_dat=` becomes ratings.dat."""
-    path.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        body = content.encode() if isinstance(content, str) else content
-        (path / name.replace("_", ".")).write_bytes(body)
-    return path
-
-
-def ratings_frame(spark: SparkSession, rows: list[tuple[int, int, float]]) -> DataFrame:
-    """Ratings as a DataFrame: user, movie, rating."""
-    return spark.createDataFrame(rows, "user int, movie int, rating double")

@@ -31,9 +31,9 @@ from spark.engine.shuffle import (
     shuffle_to_cells,
 )
 from spark.ingest.ratings import read_ratings
+from tests.builders.folders import folder, ratings_frame
 from tests.conftest import ROOT, Observed, movielens
 from tests.spark import oracle
-from tests.spark.conftest import folder, ratings_frame
 from tools.java import java_home
 
 pytestmark = pytest.mark.spark

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from launcher.cluster_request import ENCRYPTION
+from tests.builders.folders import folder
 from tests.conftest import ROOT
 from tests.spark import oracle
-from tests.spark.conftest import folder
 from tests.spark.test_engine import stored
 from tests.spark.test_measures import check, lists_of, movie_lines
 from tests.spark.test_similar_users import alike, expected

@@ -12,8 +12,8 @@ from evaluation import als, models, runs, scoring, splits
 from evaluation.interactions import Interactions, read
 from evaluation.published import DATASET, PUBLISHED, TARGET, deviations
 from spark.measures.registry import DEFAULT, MEASURES
+from tests.builders.folders import folder, ratings_frame
 from tests.conftest import movielens
-from tests.spark.conftest import folder, ratings_frame
 
 pytestmark = pytest.mark.spark
 

@@ -8,18 +8,16 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
-from spark import job
-from spark.contracts.manifest import Manifest
 from spark.contracts.movielens import only_format, split_line
 from spark.output import neighbours, results
+from tests.builders.folders import folder
+from tests.builders.results import manifest_of, read_lines, run
 from tests.conftest import ROOT, movielens
 from tests.spark import oracle
-from tests.spark.conftest import folder
 from tools.java import java_home
 
 pytestmark = pytest.mark.spark
@@ -29,22 +27,6 @@ RATINGS = [(user, movie, 3 + (user + movie) % 3 / 2) for user in range(1, 13) fo
 RATINGS += [(1, 3, 5.0), (1, 4, 4.0)]
 RATINGS_DAT = "".join(f"{u}::{m}::{r:g}::97830\n" for u, m, r in RATINGS)
 MOVIES_DAT = '1::A "quoted" ünïcode (1990)::Drama\n2::B, The (1991)::Comedy|Drama\n3::C (1992)::\n'
-
-
-def run(dataset: Path, output: Path, *arguments: str) -> int:
-    """Run the job in this process."""
-    return job.main(["--dataset", str(dataset), "--output", str(output), *arguments])
-
-
-def read_lines(output: Path, *names: str) -> list[dict[str, Any]]:
-    """The JSON Lines of parts."""
-    blobs = (gzip.decompress((output / name).read_bytes()) for name in names)
-    return [json.loads(line) for blob in blobs for line in blob.splitlines()]
-
-
-def manifest_of(output: Path) -> Manifest:
-    """The manifest that the job wrote."""
-    return Manifest.from_json((output / "manifest.json").read_text())
 
 
 @pytest.mark.usefixtures("running")

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from spark.contracts.manifest import MANIFEST, SIMILARITIES, Manifest
+from tests.builders.folders import folder
+from tests.builders.results import manifest_of
 from tests.conftest import ROOT, Observed
 from tests.drills.test_storage_faults import FaultyS3, faulty_s3
-from tests.spark.conftest import folder
-from tests.spark.test_job import manifest_of
 from tests.spark.test_measures import movie_lines, table
 from tools.java import java_home
 

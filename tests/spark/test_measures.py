@@ -12,10 +12,10 @@ from pyspark.sql import SparkSession
 from spark import job
 from spark.contracts.manifest import Manifest
 from spark.measures.registry import DEFAULT, MEASURES
+from tests.builders.folders import folder
+from tests.builders.results import manifest_of, read_lines
 from tests.conftest import movielens
 from tests.spark import oracle
-from tests.spark.conftest import folder
-from tests.spark.test_job import manifest_of, read_lines
 
 pytestmark = pytest.mark.spark
 

@@ -11,9 +11,9 @@ from spark import job
 from spark.contracts.quality import Quality
 from spark.engine.top_k import NeighbourLists
 from spark.self_evaluation.held_out import HeldOutRatings
+from tests.builders.folders import folder
+from tests.builders.results import manifest_of, read_lines, run
 from tests.conftest import movielens
-from tests.spark.conftest import folder
-from tests.spark.test_job import manifest_of, read_lines, run
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("running")]
 

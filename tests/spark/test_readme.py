@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from spark.contracts.neighbour_lines import neighbours_of
+from tests.builders.aws import Cloud
+from tests.builders.indexed import finish_run
+from tests.builders.requests import get
+from tests.builders.results import manifest_of, read_lines, run
 from tests.conftest import ROOT, movielens
-from tests.spark.test_job import manifest_of, read_lines, run
-from tests.unit.conftest import Cloud, cloud, database, dynalite
-from tests.unit.query.test_handler import get
-from tests.unit.runs.test_indexer import finish_run
+from tests.unit.conftest import cloud, database, dynalite
 
 __all__ = ["cloud", "database", "dynalite"]
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from tests.builders.folders import folder
+from tests.builders.results import manifest_of, read_lines, run
 from tests.conftest import movielens
 from tests.spark import oracle
-from tests.spark.conftest import folder
-from tests.spark.test_job import MOVIES_DAT, manifest_of, raw_ratings, read_lines, run
+from tests.spark.test_job import MOVIES_DAT, raw_ratings
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("running")]
 

@@ -12,8 +12,8 @@ from pyspark.testing import assertDataFrameEqual
 
 from spark.contracts.movielens import FORMATS, Format
 from spark.engine.self_join import cosine, neighbours, read_ratings, similarities
+from tests.builders.folders import folder, ratings_frame
 from tests.spark import oracle
-from tests.spark.conftest import folder, ratings_frame
 
 pytestmark = pytest.mark.spark
 

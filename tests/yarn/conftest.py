@@ -16,7 +16,8 @@ from local.emr.step import StepRun
 from local.yarn.nodes import Yarn, YarnStep, yarn_nodes
 from spark.contracts.manifest import Manifest
 from spark.measures.registry import DEFAULT
-from tests.e2e.conftest import UNRELATED, World
+from tests.builders.world import World
+from tests.e2e.conftest import UNRELATED
 from tests.spark import oracle
 from tests.spark.test_measures import write
 from tools import hadoop

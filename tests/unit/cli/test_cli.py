@@ -21,9 +21,9 @@ from cli.commands import cli
 from cli.stack import Stack
 from launcher import handler as launcher
 from runs import State
+from tests.builders.aws import CONTEXT, Cloud, dropped, movie_line, quality
+from tests.builders.indexed import finish_run, start_run
 from tests.conftest import ROOT
-from tests.unit.conftest import CONTEXT, Cloud, dropped, movie_line, quality
-from tests.unit.runs.test_indexer import finish_run, start_run
 
 COMMANDS = sorted(cli.commands)
 RESOURCES = {

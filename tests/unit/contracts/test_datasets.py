@@ -19,7 +19,7 @@ from datasets import (
     folder_of,
 )
 from spark.contracts.movielens import DatasetError
-from tests.unit.conftest import template
+from tests.builders.aws import template
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 FILES = st.builds(

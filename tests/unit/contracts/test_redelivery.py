@@ -15,7 +15,7 @@ from freezegun.api import FrozenDateTimeFactory
 
 from launcher import launch
 from redelivery import RedeliveryProcessor, TooEarlyError, delay_seconds
-from tests.unit.conftest import CONTEXT, Cloud, template
+from tests.builders.aws import CONTEXT, Cloud, template
 
 QUEUES = {"LaunchQueue": "LauncherFunction", "IndexQueue": "IndexerFunction"}
 

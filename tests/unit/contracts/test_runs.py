@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import runs
 from runs import NEXT, Launch, Resume, Skip, State
-from tests.unit.conftest import Cloud
+from tests.builders.aws import Cloud
 from tests.unit.dynalite import database  # noqa: F401
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

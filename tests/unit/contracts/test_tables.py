@@ -26,10 +26,10 @@ import runs
 from query import handler as query
 from query.index_reader import Reader
 from runs import State
-from tests.unit.conftest import Cloud, movie_line
+from tests.builders.aws import Cloud, movie_line
+from tests.builders.indexed import finish_run, start_run
 from tests.unit.dynalite import database  # noqa: F401
 from tests.unit.query.test_index_reader import heavy_line, size_of
-from tests.unit.runs.test_indexer import finish_run, start_run
 
 LARGEST = 400 * 1024  # bytes of an item
 RUN = "20261123T120000000Z-5f2a9c01"

@@ -17,7 +17,7 @@ from launcher import job_settings, launch
 from launcher.cluster_request import ClusterSettings, cluster_request
 from launcher.containers import containers
 from spark.measures.registry import DEFAULT, MEASURES
-from tests.unit.conftest import template
+from tests.builders.aws import template
 
 RUN = "20261123T120500000Z-5f2a9c01"
 SIZE = 265_105_635  # bytes of ml-10M100K's ratings

@@ -18,7 +18,7 @@ from datasets import DatasetFile, Folder, dataset, list_folder
 from launcher import handler as launcher
 from launcher import unpacking
 from spark.contracts.movielens import DatasetError
-from tests.unit.conftest import CONTEXT, DATASETS, Cloud, dropped, long_ago
+from tests.builders.aws import CONTEXT, DATASETS, Cloud, dropped, long_ago
 
 HEADER = "userId,movieId,rating,timestamp\n"
 LINES = [f"{user},{movie},4.5,978300760\n" for user in range(1, 21) for movie in (1, 2)]

@@ -18,9 +18,9 @@ import datasets
 import runs
 from launcher import handler as launcher
 from launcher import launch
+from tests.builders.aws import CONTEXT, RATINGS, Cloud, dropped, long_ago
+from tests.builders.requests import get
 from tests.conftest import event
-from tests.unit.conftest import CONTEXT, RATINGS, Cloud, dropped, long_ago
-from tests.unit.query.test_handler import get
 
 
 def deliver(trigger: dict) -> list[str]:

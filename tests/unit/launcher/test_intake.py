@@ -8,7 +8,7 @@ from datasets import dataset, list_folder
 from launcher import intake
 from launcher.intake import CHUNK, chunk_offsets, sample_lines
 from spark.contracts.movielens import DatasetError
-from tests.unit.conftest import MOVIES, RATINGS, Cloud, long_ago
+from tests.builders.aws import MOVIES, RATINGS, Cloud, long_ago
 
 GOOD = "7::12::4.5::978300760\n"
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from launcher import job_settings
-from tests.unit.conftest import template
+from tests.builders.aws import template
 
 SETTINGS = json.loads(os.environ["JOB_SETTINGS"])
 

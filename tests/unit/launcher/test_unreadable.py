@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from launcher import handler as launcher
-from tests.unit.conftest import CONTEXT, Cloud
+from tests.builders.aws import CONTEXT, Cloud
 
 KMS_DENIED = (
     "User: arn:aws:sts::123456789012:assumed-role/Launcher is not authorized to perform: "

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.builders.aws import template
 from tests.conftest import ROOT
-from tests.unit.conftest import template
 
 CODE = sorted([*(ROOT / "functions").rglob("*.py"), *(ROOT / "spark").rglob("*.py")])
 # Errors whose messages operators see, as the reason of a run or as a refusal.

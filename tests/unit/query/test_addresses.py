@@ -10,9 +10,10 @@ import pytest
 from query import handler as query
 from query.http import swagger
 from query.http.app import RawResponse
-from tests.unit.conftest import CONTEXT, Cloud, movie_line
-from tests.unit.query.test_handler import STAGE, Address, ask, cold, event_of  # noqa: F401
-from tests.unit.runs.test_indexer import finish_run
+from tests.builders.aws import CONTEXT, Cloud, movie_line
+from tests.builders.indexed import finish_run
+from tests.builders.requests import STAGE, Address, ask, event_of
+from tests.unit.query.test_handler import cold  # noqa: F401
 
 HOST = "https://api.example.org"
 # In API Gateway's events, `path` includes a base path, and a stage if the mapping names none.

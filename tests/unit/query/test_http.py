@@ -8,10 +8,11 @@ from http import HTTPStatus
 import msgspec
 import pytest
 
+from tests.builders.aws import Cloud, movie_line
+from tests.builders.indexed import finish_run
+from tests.builders.requests import get
 from tests.conftest import ROOT
-from tests.unit.conftest import Cloud, movie_line
-from tests.unit.query.test_handler import cold, get  # noqa: F401
-from tests.unit.runs.test_indexer import finish_run
+from tests.unit.query.test_handler import cold  # noqa: F401
 
 LOADED = """
 import importlib, json, pkgutil, sys

@@ -29,10 +29,11 @@ from query import handler as query
 from query import index_reader
 from query.http.problems import ProblemError
 from query.index_reader import DEADLINE, LIVE, Reader
+from tests.builders.aws import Cloud, movie_line, template
+from tests.builders.indexed import finish_run
+from tests.builders.requests import ask, post
 from tests.conftest import Observed
-from tests.unit.conftest import Cloud, movie_line, template
-from tests.unit.query.test_handler import ask, cold, post  # noqa: F401
-from tests.unit.runs.test_indexer import finish_run
+from tests.unit.query.test_handler import cold  # noqa: F401
 
 GATEWAY_WAITS = 29  # seconds, for a function behind a REST API
 MEGABYTE = 1 << 20

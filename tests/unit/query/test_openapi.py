@@ -14,9 +14,10 @@ from query import handler as query
 from query.examples import EXAMPLES
 from query.http import openapi, swagger
 from query.http.app import RawResponse
-from tests.unit.conftest import Cloud, movie_line
-from tests.unit.query.test_handler import ask, cold, get, post  # noqa: F401
-from tests.unit.runs.test_indexer import finish_run
+from tests.builders.aws import Cloud, movie_line
+from tests.builders.indexed import finish_run
+from tests.builders.requests import ask, get, post
+from tests.unit.query.test_handler import cold  # noqa: F401
 
 JSON_ROUTES = [route for route in query.app.routes if route.response_model is not RawResponse]
 

@@ -7,7 +7,7 @@ import pytest
 from query import recommendations
 from query.http.problems import ProblemError
 from query.requests import RecommendationRequest
-from tests.unit.conftest import movie_line
+from tests.builders.aws import movie_line
 from tests.unit.query.test_similar import LIVE as RUN
 
 LIVE = replace(RUN, measure="cosine", measures=["cosine"])

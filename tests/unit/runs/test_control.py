@@ -10,18 +10,11 @@ import runs
 from control import handler as control
 from launcher import handler as launcher
 from runs import State
+from tests.builders.aws import CONTEXT, Cloud, messages, movie_line
+from tests.builders.indexed import deliver, drain, finish_run, movies_of, start_run, state_of
 from tests.conftest import event
-from tests.unit.conftest import CONTEXT, Cloud, messages, movie_line
 from tests.unit.dynalite import database  # noqa: F401
-from tests.unit.runs.test_indexer import (
-    deliver,
-    drain,
-    finish_run,
-    manifest_written,
-    movies_of,
-    start_run,
-    state_of,
-)
+from tests.unit.runs.test_indexer import manifest_written
 
 
 def ask(name: str, run_id: str | None = None) -> dict[str, str]:

@@ -13,17 +13,9 @@ from indexer import indexing
 from notifications import run_message
 from query import responses
 from spark.contracts.manifest import Manifest, ManifestError
-from tests.unit.conftest import Cloud, manifest_written, movie_line
+from tests.builders.aws import Cloud, manifest_written, movie_line
+from tests.builders.indexed import PARTS, deliver, drain, finish_run, movies_of, start_run, state_of
 from tests.unit.runs.test_control import ask, live_run
-from tests.unit.runs.test_indexer import (
-    PARTS,
-    deliver,
-    drain,
-    finish_run,
-    movies_of,
-    start_run,
-    state_of,
-)
 from tests.unit.runs.test_quality_gate import run_of
 
 FEW_REJECTS: dict[str, Any] = {

@@ -16,8 +16,8 @@ from launcher import handler as launcher
 from spark.contracts.movielens import FORMATS
 from sweeper import handler as sweeper
 from sweeper import lost_drops
+from tests.builders.aws import CONTEXT, DATASETS, MOVIES, RATINGS, Cloud
 from tests.conftest import event
-from tests.unit.conftest import CONTEXT, DATASETS, MOVIES, RATINGS, Cloud
 
 FOUND_AFTER = lost_drops.GRACE_PERIOD + timedelta(minutes=1)
 

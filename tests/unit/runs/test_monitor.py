@@ -13,8 +13,8 @@ from botocore.stub import Stubber
 import runs
 from monitor import handler as monitor
 from runs import State
+from tests.builders.aws import CONTEXT, Cloud
 from tests.conftest import event
-from tests.unit.conftest import CONTEXT, Cloud
 
 RUN_ID = "20261123T120500000Z-5f2a9c01"
 

@@ -12,17 +12,9 @@ from indexer import handler as indexer
 from notifications import run_message
 from query import responses
 from spark.contracts.quality import Quality, QualityError
-from tests.unit.conftest import Cloud, manifest_written, quality
+from tests.builders.aws import Cloud, manifest_written, quality
+from tests.builders.indexed import PARTS, deliver, drain, finish_run, movies_of, start_run, state_of
 from tests.unit.runs.test_control import ask, live_run
-from tests.unit.runs.test_indexer import (
-    PARTS,
-    deliver,
-    drain,
-    finish_run,
-    movies_of,
-    start_run,
-    state_of,
-)
 
 NOBODY = Quality("damped", 7, 9, None, {})
 

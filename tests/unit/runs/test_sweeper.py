@@ -13,9 +13,9 @@ import runs
 from launcher import handler as launcher
 from runs import State
 from sweeper import handler as sweeper
+from tests.builders.aws import CONTEXT, Cloud, manifest_written, messages, movie_line
+from tests.builders.indexed import PARTS, deliver, drain, finish_run, movies_of, start_run
 from tests.conftest import event
-from tests.unit.conftest import CONTEXT, Cloud, manifest_written, messages, movie_line
-from tests.unit.runs.test_indexer import PARTS, deliver, drain, finish_run, movies_of, start_run
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Builders that tests share: plain functions and classes, no fixtures."""
