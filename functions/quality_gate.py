@@ -14,7 +14,8 @@ from spark.contracts.quality import Quality
 
 DIGITS = Decimal("0.0001")
 STANDARD_ERRORS = 2  # differences up to this many standard errors count as chance
-FEW = 5  # so few titles with another text may have been corrected by hand
+FEW = 5  # titles with another text, or doubled users, that may be chance
+COMMON_LISTS = 20  # with fewer lists, a median says little
 
 
 class HeldBackError(Exception):
@@ -29,7 +30,8 @@ class Limits:
 
     Attributes:
         rejected_share: of the lines of a file that may be malformed.
-        doubled_users: share of the users who may have the ratings of another user.
+        doubled_users: by how much the share of the users who have exactly the ratings of another
+            user may grow.
         quality_loss: share of the live run's lift that may be lost.
         titles_lost: share of the live run's titles with neighbours that may lose them.
         ratings_lost: share of the live run's number of ratings that may be lost; below 1, also
@@ -60,12 +62,12 @@ def reasons(run: Run, live: Run | None, diff: Diff | None, limits: Limits) -> li
         The reasons, each with its figures; empty if the run may go live.
     """
     found = [*_rejected(run.get("rejects", {}), limits.rejected_share)]
-    found += _doubled(run, limits.doubled_users)
     if quality := regression_reason(run, live, limits.quality_loss):
         found.append(quality)
     if diff is not None:
         found += _lost(diff, limits.titles_lost)
         found += _ratings_lost(diff, limits.ratings_lost)
+        found += _doubled(diff, limits.doubled_users)
         if diff.titles:
             found += _changed(diff.titles, limits.titles_changed)
         if diff.lists and diff.same_settings:  # otherwise they were meant to move
@@ -138,13 +140,17 @@ def _rejected(rejects: dict[str, RejectsItem], limit: float) -> Iterator[str]:
             )
 
 
-def _doubled(run: Run, limit: float) -> Iterator[str]:
-    counts = run.get("counts", {})
-    doubled, users = int(counts.get("doubled_users", 0)), int(counts.get("users", 0))
-    if doubled > limit * users:
+def _doubled(diff: Diff, limit: float) -> Iterator[str]:
+    before, after = diff.before.counts, diff.after.counts
+    if "doubled_users" not in before:
+        return  # a run of an earlier version, which did not count them
+    doubled, users = int(after.get("doubled_users", 0)), int(after["users"])
+    usual = int(before["doubled_users"]) / max(1, int(before["users"])) * users
+    if doubled - usual > max(FEW, limit * users):
         yield (
             f"doubled users: {doubled:,} of {users:,} users have exactly the ratings of another "
-            f"user, {doubled / users:.1%}. That exceeds MaxDoubledUsers {limit:g}"
+            f"user; in the live run {diff.before.run_id} {int(before['doubled_users']):,} of "
+            f"{int(before['users']):,} do. The increase exceeds MaxDoubledUsers {limit:g}"
         )
 
 
@@ -195,7 +201,9 @@ def _changed(titles: Titles, limit: float) -> Iterator[str]:
 
 
 def _moved(lists: Lists, limit: float) -> Iterator[str]:
-    if lists.median_overlap is not None and 1 - lists.median_overlap > limit:
+    if lists.median_overlap is None or lists.common < COMMON_LISTS:
+        return
+    if 1 - lists.median_overlap > limit:
         yield (
             f"moved lists: the median rank-biased overlap of the lists of {lists.common:,} titles "
             f"with those of the live run is {lists.median_overlap:.2f}. That is less than "

@@ -241,16 +241,30 @@ def test_a_run_with_a_file_that_was_cut_off_is_held_back(cloud: Cloud) -> None:
     assert_held_back(cloud, run_id, live, "ratings.dat ends within a line")
 
 
-@pytest.mark.parametrize(("doubled", "is_live"), [(2, True), (3, False)])
-def test_a_run_with_doubled_users_is_held_back_also_the_first_one(
-    cloud: Cloud, doubled: int, is_live: bool
+@pytest.mark.parametrize(
+    ("users", "before", "after", "is_live"),
+    [(1000, 20, 30, True), (1000, 20, 31, False), (100, 0, 5, True), (100, 0, 6, False),
+     (1000, None, 900, True)],
+)  # fmt: skip
+def test_a_run_with_more_doubled_users_than_the_live_one_is_held_back(
+    cloud: Cloud, users: int, before: int | None, after: int, is_live: bool
 ) -> None:
-    counts = {"ratings": 40, "users": 200, "movies": 3, "doubled_users": doubled}
-    run_id = finish_run(cloud, counts=counts)
+    counts = {"ratings": 40, "users": users, "movies": 3}
+    known = {} if before is None else {"doubled_users": before}
+    live = finish_run(cloud, 0, counts=counts | known)
+    run_id = finish_run(cloud, 1, counts=counts | {"doubled_users": after})
     if is_live:
         assert live_run(cloud) == run_id
     else:
-        assert_held_back(cloud, run_id, None, "3 of 200 users have exactly the ratings")
+        told = f"{after} of {users:,} users have exactly the ratings"
+        assert_held_back(cloud, run_id, live, told, "MaxDoubledUsers 0.01")
+
+
+def test_few_lists_may_move_and_a_first_run_may_have_any_doubled_users(cloud: Cloud) -> None:
+    counts = {"ratings": 40, "users": 20, "movies": 19, "doubled_users": 20}
+    finish_run(cloud, 0, catalogue(19), counts=counts)
+    run_id = finish_run(cloud, 1, moved(19), counts=counts)
+    assert live_run(cloud) == run_id
 
 
 def test_each_limit_can_be_switched_off(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
