@@ -311,9 +311,9 @@ class Stage:
     def clear(self) -> None:
         """Remove what a test of this module leaves."""
         items = self.runs.scan()["Items"]
-        ours = {each["run_id"] for each in items if each.get("folder") == FOLDER}
+        ours = {each.get("run_id") for each in items if each.get("folder") == FOLDER}
         for each in items:
-            if each["run_id"] in ours:
+            if each.get("run_id") in ours:
                 self.runs.delete_item(Key={"pk": each["pk"], "sk": each["sk"]})
         s3, bucket = self.world.cloud.client("s3"), self.world.cloud.outputs["ResultsBucket"]
         for each in s3.list_objects_v2(Bucket=bucket, Prefix=run_prefix(RUN)).get("Contents", []):
