@@ -15,6 +15,7 @@ from spark.contracts.quality import Quality
 DIGITS = Decimal("0.0001")
 STANDARD_ERRORS = 2  # differences up to this many standard errors count as chance
 FEW = 5  # titles with another text, or doubled users, that may be chance
+LOST = 2  # titles whose loss says nothing, whatever their share
 COMMON_LISTS = 20  # with fewer lists, a median says little
 
 
@@ -163,7 +164,7 @@ def _lost(diff: Diff, limit: float) -> Iterator[str]:
             int(side.counts.get("movies_with_neighbours", 0)) for side in (diff.before, diff.after)
         )
         lost, least, examples = max(0, before - after), "at least ", f" ({diff.unreadable})"
-    if lost > limit * before:
+    if lost > max(LOST, limit * before):
         yield (
             f"lost titles: {least}{lost:,} of {before:,} titles with neighbours in the live run "
             f"{diff.before.run_id} have none in this run{examples}. That exceeds MaxTitlesLost "
