@@ -358,7 +358,9 @@ def test_a_complete_result_goes_live_whatever_its_clusters_events_say(
             finish_run(cloud)
             run = launch(cloud)
             people = People(cloud, monkeypatch)
-            cloud.write_result(run["run_id"], [[movie_line(1, 2), movie_line(2)], [movie_line(3)]])
+            cloud.write_result(
+                run["run_id"], [[movie_line(1, 2), movie_line(2, 1)], [movie_line(3)]]
+            )
             cloud.emr.terminate_job_flows(JobFlowIds=[run["cluster_id"]])
             for name in order * 2:
                 if name != "s3":

@@ -224,19 +224,19 @@ def test_a_drop_whose_event_was_lost_is_found(world: World, observed: Observed) 
         aws_secret_access_key=cloud.access.secret,
     ).Table(cloud.outputs["RunsTable"])
     bucket, s3 = cloud.outputs["DatasetsBucket"], cloud.client("s3")
-    (message,) = [
-        each
-        for each in lost_drops.find(s3, bucket, table, timedelta(0), later)
-        if each["detail"]["object"]["key"].startswith("unheard/")
-    ]
+
+    def lost() -> list[dict[str, Any]]:
+        found = lost_drops.events(s3, lost_drops.scan(s3, bucket, ""), table, timedelta(0), later)
+        return [each for each in found if each["detail"]["object"]["key"].startswith("unheard/")]
+
+    (message,) = lost()
     for _ in range(2):
         cloud.client("sqs").send_message(
             QueueUrl=cloud.outputs["LaunchQueue"], MessageBody=json.dumps(message)
         )
     run = world.wait_for_run("unheard", "LIVE", "FAILED")
     assert run["state"] == "LIVE", run.get("reason")
-    found = [*lost_drops.find(s3, bucket, table, timedelta(0), later)]
-    assert not [each for each in found if "unheard/" in each["detail"]["object"]["key"]]
+    assert not lost()
     assert clusters(world) == before + 1
     observed(1, "1 run, 1 cluster, LIVE")
 
