@@ -279,6 +279,12 @@ def a_rerun_is_requested(walk: Walk, said: str) -> None:
     assert "has been requested" in said
 
 
+def both_runs_are_compared(walk: Walk, said: str) -> None:
+    first, last = walk.runs[0], walk.runs[-1]
+    assert f"{first} -> {last}" in said
+    assert re.search(r"median rank-biased overlap [01]\.", said)
+
+
 def every_run_is_listed(walk: Walk, said: str) -> None:
     assert all(run in said for run in walk.runs)
 
@@ -347,6 +353,7 @@ LINES = [
     Line("make rollback", has_a_second_run, seen=it_goes_back_and_forth),
     Line("make promote", seen=the_first_run_is_live_again),
     Line("make rerun", seen=a_rerun_is_requested),
+    Line("make diff", seen=both_runs_are_compared),
     Line("make status", seen=every_run_is_listed),
     Line("tar -czf", has_installed_matplotlib),
     Line('PATH="$PWD/.venv-sam/bin:$PATH" sam deploy', answer="y\n", seen=it_is_deployed),
@@ -384,6 +391,7 @@ FILLED: dict[str, Callable[[Walk], str]] = {
     "CLUSTER_ID": lambda walk: walk.ask(f"/runs/{walk.runs[-1]}")["cluster_id"],
     "KEY": lambda walk: walk.key,
     "RUN=ID": lambda walk: f"RUN={walk.runs[0]}",
+    "WITH=ID": lambda walk: f"WITH={walk.runs[-1]}",
     "ARN_OF_A_REGIONAL_WEB_ACL": web_acl,
 }
 SETTINGS = "[default.deploy.parameters]"  # a block that people put into samconfig.toml
