@@ -119,29 +119,6 @@ def observed(request: pytest.FixtureRequest) -> Observed:
     return note
 
 
-# What stays together when workers share the tests, because it shares a cloud or a Spark session;
-# the longest first.
-TOGETHER = {
-    "tests/e2e/test_deploy_guide.py": "guide",  # has a cloud of its own
-    "tests/e2e": "cloud",
-    "tests/spark": "spark",
-}
-ORDER = ["cloud", "spark", "guide"]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay together, and begin with the longest such groups."""
-
-    def group(item: pytest.Item) -> str:
-        file = item.path.relative_to(ROOT).as_posix()
-        return next((TOGETHER[each] for each in TOGETHER if file.startswith(each)), file)
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    rank = {name: place for place, name in enumerate(ORDER)}
-    items.sort(key=lambda item: rank.get(group(item), len(rank)))
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell how long each layer of tests took, with what it set up."""
     seconds: Counter[str] = Counter()
