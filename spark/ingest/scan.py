@@ -117,7 +117,7 @@ def _integer(data, start, end):
         place += 1
     if place == start or place - start > _DIGITS:
         return -1, start
-    if place + 1 < end and data[place] == _POINT and data[place + 1] == _ZERO:
+    if place < end and data[place] == _POINT:
         place += 1
         while place < end and data[place] == _ZERO:
             place += 1

@@ -222,6 +222,19 @@ def test_a_run_whose_lists_moved_is_held_back_unless_its_parameters_are_others(
     assert live_run(cloud) == other
 
 
+@pytest.mark.parametrize(("lost", "is_live"), [(2, True), (3, False)])
+def test_one_or_two_lost_titles_do_not_hold_a_run_back_whatever_their_share(
+    cloud: Cloud, lost: int, is_live: bool
+) -> None:
+    live = finish_run(cloud, 0, [[movie_line(movie, 9) for movie in range(1, 5)] + [movie_line(9)]])
+    left = [movie_line(movie, *([9] if movie > lost else [])) for movie in range(1, 5)]
+    run_id = finish_run(cloud, 1, [[*left, movie_line(9)]])
+    if is_live:
+        assert live_run(cloud) == run_id
+    else:
+        assert_held_back(cloud, run_id, live, "3 of 4 titles with neighbours", "MaxTitlesLost 0.2")
+
+
 @pytest.mark.parametrize(("ratings", "is_live"), [(30, True), (29, False)])
 def test_a_run_that_lost_ratings_is_held_back(cloud: Cloud, ratings: int, is_live: bool) -> None:
     live = finish_run(cloud, 0)
