@@ -10,7 +10,6 @@ import pytest
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
-from tests.conftest import ROOT
 from tools.java import java_home
 
 
@@ -21,7 +20,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     patch = pytest.MonkeyPatch()
     patch.setenv("JAVA_HOME", str(java_home()))
     patch.setenv("PYSPARK_PYTHON", sys.executable)
-    patch.setenv("PYTHONPATH", str(ROOT))  # workers import the package
     session = (
         SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")
