@@ -56,7 +56,7 @@ class Training:
     def content(self) -> Content:
         """The content of the movies, with the raters of the training data."""
         movies = replace(self.movies, ratings=self.raters)
-        return content(movies, self.tags, MEASURES["hybrid"].parameters)
+        return content(movies, self.tags)
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -139,6 +139,17 @@ def _hybrid(training: Training, measure: str) -> np.ndarray:
     return _as_weights(hybrid(by_ratings, by_content, words, parameters["trust"], K), training)
 
 
+def _blend(training: Training, measure: str) -> np.ndarray:
+    """The blend of all pairs; the job scores each movie's best candidates only."""
+    parameters = MEASURES[measure].parameters
+    rated = parameters["ease"] * np.maximum(_ease(training, "ease"), 0)
+    rated += _of_pairs(training, "full-cosine")
+    similar = training.content.all_pairs(np.arange(training.raters.size))
+    np.fill_diagonal(similar, 0)
+    alone = parameters["trust"] / (parameters["trust"] + training.raters)
+    return rated * (1 + similar) + similar * alone[:, None]
+
+
 def _as_weights(best: NeighbourLists, training: Training) -> np.ndarray:
     """Lists as weights; 0 for a movie that is in no list."""
     scores = np.zeros((training.raters.size,) * 2)
@@ -150,6 +161,7 @@ def _as_weights(best: NeighbourLists, training: Training) -> np.ndarray:
 _WEIGHTS: Mapping[str, Callable[[Training, str], np.ndarray]] = {
     "ease": _ease,
     "hybrid": _hybrid,
+    "blend": _blend,
 }
 
 

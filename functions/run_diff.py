@@ -31,7 +31,8 @@ class Movies:
         titles: of the catalogue, by movie id.
         ratings: how many, by movie id.
         lists: by movie id, the ids of its neighbours by the run's default measure, best first, at
-            most DEPTH; only movies that have any.
+            most DEPTH; only movies that have any. Neighbours by content alone, without co-raters,
+            are left out: they would hide that ratings were lost or mixed up.
     """
 
     titles: Mapping[int, str]

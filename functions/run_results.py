@@ -9,6 +9,7 @@ import zlib
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -129,9 +130,9 @@ class RunResults:
                     titles[line.movie_id] = line.title or ""
                     ratings[line.movie_id] = line.ratings
                     if raw := line.neighbours.get(manifest.measure):
-                        rows = _ROWS.decode(raw)[:DEPTH]
-                        if rows:
-                            ids = (line.others[place].movie_id for place, *_ in rows)
+                        rated = (row for row in _ROWS.decode(raw) if row[2])
+                        ids = [line.others[place].movie_id for place, *_ in islice(rated, DEPTH)]
+                        if ids:
                             lists[line.movie_id] = array("i", ids)
             except (*NO_GZIP, msgspec.DecodeError, IndexError, OverflowError) as error:
                 raise PartError(f"{part.name} has a line that cannot be read: {error}") from error

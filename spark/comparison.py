@@ -5,6 +5,7 @@ importing them takes a good part of a second in each process.
 """
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from spark.command_line import JobSettings
 from spark.contracts.manifest import SIMILARITIES
 from spark.engine.blocks import block_count, choose_blocks
 from spark.engine.cells import CellPlan, HoldOutPass, Thresholds
-from spark.engine.evidence import attach_evidence
+from spark.engine.evidence import stored_pairs, with_evidence
 from spark.engine.pair_sums import PairSumStore
 from spark.engine.shuffle import (
     CellResults,
@@ -26,9 +27,10 @@ from spark.engine.shuffle import (
     compute_cells,
     shuffle_to_cells,
 )
-from spark.engine.top_k import NeighbourLists, concatenate
+from spark.engine.top_k import NeighbourLists, concatenate, merge_top_k
 from spark.ingest.ratings import Ratings
-from spark.measures.registry import pair_measures
+from spark.measures.blend import CANDIDATES, by_ratings
+from spark.measures.registry import full_cosine, pair_measures
 from spark.output.results import SCRATCH
 from spark.progress import Stages
 from spark.runtime.compiled_code import compiled
@@ -49,17 +51,18 @@ class Comparison:
 
     Attributes:
         pairs: how many pairs were written.
-        best: from `best_neighbours`, without `hybrid`.
+        best: from `best_neighbours`; without `hybrid`, and under `blend` its candidates.
         held_out: the ratings of the held-out users.
-        held_out_lists: by evaluated measure, from the ratings of the other users; without `hybrid`.
-        sizes: by measure, the number of movies in its matrix.
+        held_out_lists: by evaluated measure, from the ratings of the other users; without `hybrid`,
+            and under `blend` its candidates.
+        in_ease: int32, ids of the movies in EASE's matrix.
     """
 
     pairs: int
     best: RDD[Any]
     held_out: HeldOutRatings
     held_out_lists: dict[str, NeighbourLists]
-    sizes: dict[str, int]
+    in_ease: np.ndarray
 
 
 def compare(
@@ -90,26 +93,62 @@ def compare(
         to_cells = shuffle_to_cells(ratings, plan.blocks, is_held_out)
         results = compute_cells(to_cells, plan, range_starts)
         held_out_lists = _held_out_lists(results, settings) if hash_bound else {}
-    ranked: dict[str, list[NeighbourLists]] = {}  # here, on the driver
-    sizes: dict[str, int] = {}
+    ranked: dict[str, NeighbourLists] = {}  # here, on the driver
+    in_ease = np.empty(0, np.int32)
     if "ease" in names:
         left_out = held_out if "ease" in held_out_lists else None
         ease = rank_by_ease(plan, settings, left_out, stages)
-        ranked["ease"], sizes["ease"] = ease.lists, ease.movies
-        held_out_lists |= {} if ease.held_out_lists is None else {"ease": ease.held_out_lists}
+        ranked["ease"], in_ease = ease.lists, ease.movies
+        if ease.held_out_lists is not None:
+            held_out_lists |= _held_out_by_ease(ease.held_out_lists, held_out, plan, settings)
     if "als" in names:
         from spark.measures.als import als
 
         with stages.stage("als"):
             parameters, count = settings.parameters["als"], settings.neighbours
-            ranked["als"] = list(als(context, ratings, plan.blocks, parameters, scratch, count))
-    others: dict[str, NeighbourLists] = {}
+            found = als(context, ratings, plan.blocks, parameters, scratch, count)
+            ranked["als"] = concatenate(found)
+    others: dict[str, tuple[NeighbourLists, int]] = {}
     if ranked:
         with stages.stage("evidence"):
-            for name, lists in ranked.items():
-                others[name] = attach_evidence(lists, plan.blocks, plan.store)
+            others = _with_evidence(ranked, plan, settings)
     best = best_neighbours(results, settings.neighbours, others)
-    return Comparison(results.pairs, best, held_out, held_out_lists, sizes)
+    return Comparison(results.pairs, best, held_out, held_out_lists, in_ease)
+
+
+def _with_evidence(
+    ranked: Mapping[str, NeighbourLists], plan: CellPlan, settings: JobSettings
+) -> dict[str, tuple[NeighbourLists, int]]:
+    """Neighbours that were ranked on the driver, with evidence; see `best_neighbours`.
+
+    Under `blend` are the candidates of that measure.
+    """
+    found = {}
+    for name, rows in ranked.items():
+        pairs = stored_pairs(rows, plan.blocks, plan.store)
+        known = with_evidence(rows, pairs)
+        found[name] = known, settings.neighbours
+        if name == "ease" and "blend" in settings.measures:
+            weight = settings.parameters["blend"]["ease"]
+            found["blend"] = by_ratings(known, full_cosine(pairs), weight), _ease_count(settings)
+    return found
+
+
+def _held_out_by_ease(
+    rows: NeighbourLists, held_out: HeldOutRatings, plan: CellPlan, settings: JobSettings
+) -> dict[str, NeighbourLists]:
+    """The lists of the other users by EASE, and under `blend` the candidates of that measure."""
+    if "blend" not in settings.measures or plan.hold_out is None:
+        return {"ease": rows}
+    pairs = stored_pairs(rows, plan.hold_out.blocks, plan.store)
+    others = replace(pairs, xy=pairs.xy - held_out.products(rows.movies, rows.neighbours))
+    candidates = by_ratings(rows, full_cosine(others), settings.parameters["blend"]["ease"])
+    return {"ease": merge_top_k([rows], settings.neighbours), "blend": candidates}
+
+
+def _ease_count(settings: JobSettings) -> int:
+    """How many neighbours by EASE to rank per movie."""
+    return settings.neighbours * (CANDIDATES if "blend" in settings.measures else 1)
 
 
 def _prepare_ease() -> None:
@@ -165,13 +204,13 @@ class EaseLists:
     """Neighbours by EASE, without evidence.
 
     Attributes:
-        lists: of some movies each.
-        movies: number of movies in the matrix.
+        lists: by movie and rank.
+        movies: ids of the movies in the matrix, int32.
         held_out_lists: from the ratings of the other users; None if not needed.
     """
 
-    lists: list[NeighbourLists]
-    movies: int
+    lists: NeighbourLists
+    movies: np.ndarray
     held_out_lists: NeighbourLists | None
 
 
@@ -188,16 +227,16 @@ def rank_by_ease(
     """
     from spark.measures.ease import ease, ease_without, gram_matrix, inverse
 
-    parameters, count = settings.parameters["ease"], settings.neighbours
+    parameters, count = settings.parameters["ease"], _ease_count(settings)
     with stages.stage("gram"):
         movies, gram = gram_matrix(plan.store, plan.blocks, int(parameters["limit"]))
     with stages.stage("inversion"):
         weights = inverse(gram, parameters["lambda"])
     with stages.stage("ease"):
-        lists = list(ease(movies, weights, count))
+        lists = concatenate(ease(movies, weights, count))
     if left_out is None:
-        return EaseLists(lists, movies.ids.size, None)
+        return EaseLists(lists, movies.ids, None)
     with stages.stage("ease_tried"):
         wanted = np.unique(left_out.visible.movies)
         without = concatenate(ease_without(movies, weights, left_out, wanted, count))
-    return EaseLists(lists, movies.ids.size, without)
+    return EaseLists(lists, movies.ids, without)

@@ -3,15 +3,15 @@
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from py4j.protocol import Py4JNetworkError
-from pyspark import RDD, SparkContext
+from pyspark import SparkContext
 
 from spark.command_line import JobSettings, parse
 from spark.comparison import Comparison, compare
@@ -24,6 +24,7 @@ from spark.ingest.dataset import Dataset, read_dataset
 from spark.ingest.doubled_users import doubled_users
 from spark.ingest.ratings import Ratings
 from spark.ingest.rejects import UnusableFileError
+from spark.measures.registry import MEASURES
 from spark.output import results
 from spark.output.neighbours import part_starts, range_of, write_part
 from spark.output.similar_users import write_similar_users
@@ -31,7 +32,7 @@ from spark.progress import Stages
 from spark.runtime.broadcast import broadcast
 from spark.runtime.start import UnusableEnvironmentError, start
 from spark.self_evaluation.figures import evaluate
-from spark.self_evaluation.held_out import HeldOutRatings, evaluated_measures
+from spark.self_evaluation.held_out import evaluated_measures
 from spark.storage import child, list_files, read
 
 if TYPE_CHECKING:  # content needs SciPy, which a run by the cosine alone does not import
@@ -95,7 +96,7 @@ def run(context: SparkContext, settings: JobSettings) -> None:
     """
     stages, output = Stages(context), settings.output
     with stages.stage("read"):
-        most, with_tags = settings.max_ratings_per_user, "hybrid" in settings.measures
+        most, with_tags = settings.max_ratings_per_user, needs_content(settings)
         dataset = read_dataset(context, settings.dataset, output, most, with_tags)
         doubled = doubled_users(dataset.ratings.packed)
     rows = len(settings.measures) * settings.neighbours
@@ -104,7 +105,7 @@ def run(context: SparkContext, settings: JobSettings) -> None:
     with stages.stage("neighbours"):
         content = content_of(dataset, settings)
         neighbours, coverage = write_neighbours(
-            context, comparison.best, dataset, content, range_starts, settings
+            context, comparison, dataset, content, range_starts, settings
         )
         titles = results.write_titles(dataset.movies, output)
     quality = None
@@ -146,9 +147,9 @@ def manifest_of(
     """
     neighbours, titles, similar_users, quality = parts
     movies, reports = dataset.movies.ids.size, dataset.line_reports
-    parameters = {name: dict(settings.parameters[name]) for name in settings.measures}
-    for name, size in comparison.sizes.items():
-        parameters[name]["movies"] = size
+    parameters = parameters_of(settings)
+    if "ease" in parameters:
+        parameters["ease"]["movies"] = comparison.in_ease.size
     counts = dataset.counts | {
         "doubled_users": doubled,
         "pairs": comparison.pairs,
@@ -181,6 +182,11 @@ def manifest_of(
     )
 
 
+def parameters_of(settings: JobSettings) -> dict[str, dict[str, float]]:
+    """The parameters of the run's measures, by measure and name."""
+    return {name: dict(settings.parameters[name]) for name in settings.measures}
+
+
 def unterminated(folder: str, names: Iterable[str]) -> list[str]:
     """The files whose last line does not end: written so, or cut off."""
     sizes = list_files(folder)
@@ -191,28 +197,33 @@ def unterminated(folder: str, names: Iterable[str]) -> list[str]:
     ]
 
 
+def needs_content(settings: JobSettings) -> bool:
+    """Whether one of the measures needs the content of the movies."""
+    return any(MEASURES[name].source == "neighbours" for name in settings.measures)
+
+
 def content_of(dataset: Dataset, settings: JobSettings) -> "Content | None":
-    """The content of the movies; None unless `hybrid` needs it."""
-    if "hybrid" not in settings.measures:
+    """The content of the movies; None if no measure needs it."""
+    if not needs_content(settings):
         return None
     from spark.measures.content import content
 
-    return content(dataset.movies, dataset.tags, settings.parameters["hybrid"])
+    return content(dataset.movies, dataset.tags)
 
 
 def write_neighbours(
     context: SparkContext,
-    best: RDD[Any],
+    comparison: Comparison,
     dataset: Dataset,
     content: "Content | None",
     range_starts: np.ndarray,
     settings: JobSettings,
 ) -> tuple[list[Part], Counter[str]]:
-    """Write the parts of `neighbours/` on the workers that hold the lists; adds `hybrid`.
+    """Write the parts of `neighbours/` on the workers that hold the lists.
 
     Args:
         context: the Spark context.
-        best: from `compare`.
+        comparison: of the movies.
         dataset: that was read.
         content: from `content_of`.
         range_starts: from `part_starts`.
@@ -222,25 +233,25 @@ def write_neighbours(
         The parts, by ascending movie id; and by measure the number of movies with at least COVERED
         neighbours, and as `any` the number with at least one neighbour by the cosine.
     """
-    names, most, output = settings.measures, settings.neighbours, settings.output
-    trust = settings.parameters["hybrid"]["trust"]
-    shared = broadcast(context, (dataset.movies, content))
+    names, output, wanted = settings.measures, settings.output, parameters_of(settings)
+    shared = broadcast(context, (dataset.movies, content, comparison.in_ease))
 
     def write(merged: tuple[int, dict[str, NeighbourLists]]) -> tuple[Part, Counter[str]]:
         number, found = merged
-        movies, content = shared()
+        movies, content, in_ease = shared()
         if content is not None:
-            from spark.measures.hybrid import hybrid
+            from spark.measures.with_content import lists_with_content
 
             places = np.arange(*range_of(movies, number, range_starts))
-            by_content = content.neighbours(places, most)
-            found["hybrid"] = hybrid(found.get("ease", EMPTY), by_content, content, trust, most)
+            found |= lists_with_content(
+                found, places, content, in_ease, wanted, settings.neighbours
+            )
         lists = {name: found.get(name, EMPTY) for name in names}
         coverage = Counter({name: _covered(rows) for name, rows in lists.items()})
         coverage["any"] = distinct(lists["cosine"].movies).size
         return write_part(lists, number, movies, range_starts, output), coverage
 
-    written = collect_partitions(best.map(write), range(range_starts.size))
+    written = collect_partitions(comparison.best.map(write), range(range_starts.size))
     parts = sorted((part for part, _ in written), key=lambda part: part.name)
     return parts, sum((coverage for _, coverage in written), Counter())
 
@@ -263,32 +274,38 @@ def write_quality(
     """
     held_out, lists = comparison.held_out, dict(comparison.held_out_lists)
     names = evaluated_measures(settings.default_measure, settings.measures)
-    if content is not None and "hybrid" in names:
-        lists["hybrid"] = held_out_hybrid(lists["ease"], held_out, content, settings)
+    if content is not None and any(MEASURES[name].source == "neighbours" for name in names):
+        lists |= held_out_with_content(lists, comparison, content, settings)
     raters, _ = held_out.totals_of(ratings.movies)
     popular = ratings.movies[np.argsort(raters - ratings.raters, kind="stable")]
     quality = evaluate(names[0], held_out, {name: lists[name] for name in names}, popular)
     return results.write_quality(quality, settings.output)
 
 
-def held_out_hybrid(
-    by_ratings: NeighbourLists, held_out: HeldOutRatings, content: "Content", settings: JobSettings
-) -> NeighbourLists:
-    """The lists by `hybrid` without the held-out users; their tags still count.
+def held_out_with_content(
+    lists: Mapping[str, NeighbourLists],
+    comparison: Comparison,
+    content: "Content",
+    settings: JobSettings,
+) -> dict[str, NeighbourLists]:
+    """The lists without the held-out users by the measures that need content; their tags count.
 
     Args:
-        by_ratings: neighbours by EASE, from the ratings of the other users.
-        held_out: the ratings of the held-out users.
+        lists: by the measures that those need, from the ratings of the other users.
+        comparison: of the movies.
         content: from `content_of`.
         settings: of the job.
 
     Returns:
         The neighbours of the movies that those users have visibly rated, by movie and rank.
     """
-    from spark.measures.hybrid import hybrid
+    from spark.measures.with_content import lists_with_content
 
-    trust, most = settings.parameters["hybrid"]["trust"], settings.neighbours
+    held_out = comparison.held_out
     raters, _ = held_out.totals_of(content.ids)
     others = replace(content, raters=content.raters - raters.astype(np.int32))
     places = np.searchsorted(content.ids, np.unique(held_out.visible.movies))
-    return hybrid(by_ratings, others.neighbours(places, most), others, trust, most)
+    wanted = parameters_of(settings)
+    return lists_with_content(
+        lists, places, others, comparison.in_ease, wanted, settings.neighbours
+    )

@@ -65,7 +65,7 @@ os.environ |= {
             "min_co_raters": 10,
             "min_score": 0.95,
             "neighbours": 50,
-            "default_measure": "ease",
+            "default_measure": "blend",
             "max_ratings_per_user": 0,
             "similar_users": 0,
         }

@@ -27,5 +27,9 @@ WORDS: dict[str, Words] = {
     "hybrid": Words(
         "Hybrid", "EASE blended with content, which weighs more if there are few ratings."
     ),
+    "blend": Words(
+        "Blend",
+        "Rated and liked by the same users, and alike in genres, tags, series and year.",
+    ),
     "als": Words("ALS", "Shared tastes, learned from all ratings."),
 }

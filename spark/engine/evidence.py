@@ -1,32 +1,28 @@
 """The evidence for neighbours: co-raters and cosine of each pair, looked up in the stored sums."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from spark.engine.blocks import Blocks
 from spark.engine.pair_sums import KINDS, PairSumStore
 from spark.engine.pairs import Pairs, cosine
-from spark.engine.top_k import NeighbourLists, concatenate
+from spark.engine.top_k import NeighbourLists
 from spark.runtime.threads import in_threads
 
 
-def attach_evidence(
-    found: Sequence[NeighbourLists], blocks: Blocks, store: PairSumStore
-) -> NeighbourLists:
-    """Fill in co-raters and cosine of neighbours that were not found in cells.
+def stored_pairs(rows: NeighbourLists, blocks: Blocks, store: PairSumStore) -> Pairs:
+    """The sums of pairs that were found outside the cells.
 
     Args:
-        found: neighbours by one measure, among the `store.limit` most popular movies. Their last
-            two columns are ignored.
+        rows: among the `store.limit` most popular movies; only their first two columns are used.
         blocks: of the movies that were compared.
         store: to which the cells wrote their sums.
 
     Returns:
-        All neighbours, by movie; the order within a movie is unchanged.
+        The sums of each row, all [rows]; either of `xx` and `yy` may be the movie's own.
     """
-    rows, by_id = concatenate(found), np.argsort(blocks.ids)
+    by_id = np.argsort(blocks.ids)
     rank = np.stack(
         [
             by_id[np.searchsorted(blocks.ids, ids, sorter=by_id)]
@@ -47,6 +43,17 @@ def attach_evidence(
                 into[in_band] = band[row[in_band] - down.start, column[in_band] - right.start]
 
     list(in_threads(fill, store.cells(blocks)))
+    raters, squares = (each[rank].astype(float) for each in (blocks.raters, blocks.squares))
     n, xy, xx, yy = sums
+    return Pairs(n, xy, xx, yy, (raters[0], raters[1]), (squares[0], squares[1]))
+
+
+def with_evidence(rows: NeighbourLists, pairs: Pairs) -> NeighbourLists:
+    """The same neighbours with co-raters and cosine.
+
+    Args:
+        rows: the neighbours.
+        pairs: of each row, from `stored_pairs`.
+    """
     with np.errstate(invalid="ignore"):
-        return rows._replace(co_raters=n, cosines=cosine(Pairs(n, xy, xx, yy, (n, n), (n, n))))
+        return rows._replace(co_raters=pairs.n, cosines=cosine(pairs))

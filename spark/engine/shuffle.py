@@ -191,14 +191,15 @@ def compute_cells(to_cells: RDD[Any], plan: CellPlan, range_starts: np.ndarray) 
 
 
 def best_neighbours(
-    results: CellResults, count: int, others: Mapping[str, NeighbourLists] | None = None
+    results: CellResults, count: int, others: Mapping[str, tuple[NeighbourLists, int]] | None = None
 ) -> RDD[Any]:
     """The best neighbours of each movie by each measure, from the lists of all cells.
 
     Args:
         results: from `compute_cells`.
         count: most neighbours per movie.
-        others: lists by other measures, from `attach_evidence`.
+        others: lists that were not found in the cells, with evidence; and how many neighbours per
+            movie to keep of each.
 
     Returns:
         The partitions of `ResultPartitions`. Each list partition holds its own number and, by name
@@ -206,7 +207,8 @@ def best_neighbours(
         smaller id.
     """
     more: dict[int, list[RangeLists]] = {}
-    for measure, rows in (others or {}).items():
+    counts = {measure: most for measure, (_, most) in (others or {}).items()}
+    for measure, (rows, _) in (others or {}).items():
         for number, lists in by_range(rows, results.partitions.range_starts):
             more.setdefault(number, []).append(RangeLists(measure, lists))
     shared = broadcast(results.lists.context, more)
@@ -217,7 +219,9 @@ def best_neighbours(
         by_measure: dict[str, list[NeighbourLists]] = {}
         for measure, lists in chain(received, shared().get(partition, ())):
             by_measure.setdefault(measure, []).append(lists)
-        merged = {name: merge_top_k(each, count) for name, each in by_measure.items()}
+        merged = {
+            name: merge_top_k(each, counts.get(name, count)) for name, each in by_measure.items()
+        }
         for name, lists in merged.items():
             if name != "cosine":  # only the cosine is exact, so it keeps all its digits
                 compiled("spark.engine.ranking").round_all(lists.scores)

@@ -38,7 +38,7 @@ def hybrid(
         best = by_ratings.scores[begins][np.cumsum(begins) - 1]
         strength[: known.size] = by_ratings.scores / best
     weight = trust / (trust + content.raters_of(both.movies))
-    similar = content.similarity(both.movies, both.neighbours)
+    similar = content.cosine(both.movies, both.neighbours)
     scores = (1 - weight) * strength + weight * similar
     compiled("spark.engine.ranking").round_all(scores)
     return merge_top_k([both._replace(scores=scores)], count)

@@ -60,8 +60,9 @@ MEASURES: Mapping[str, Measure] = {
     "full-cosine": Measure("pairs", scores=full_cosine),
     "jaccard": Measure("pairs", scores=jaccard),
     "ease": Measure("gram", {"lambda": 400, "limit": 12_000}),
-    "hybrid": Measure(
-        "neighbours", {"trust": 20, "genres": 1, "tags": 1, "year": 0.5}, needs=("ease",)
+    "hybrid": Measure("neighbours", {"trust": 20}, needs=("ease",)),
+    "blend": Measure(
+        "neighbours", {"ease": 25, "content": 1.5, "trust": 50}, needs=("full-cosine", "ease")
     ),
     "als": Measure(
         "ratings",
@@ -69,7 +70,7 @@ MEASURES: Mapping[str, Measure] = {
         is_usual=False,
     ),
 }
-DEFAULT = "ease"
+DEFAULT = "blend"
 
 
 def pair_measures(

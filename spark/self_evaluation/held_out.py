@@ -16,6 +16,7 @@ MAX_SHARE = 0.1  # of all users
 MAX_RATINGS = 1000  # of a user
 HIDDEN_ONE_IN = 5  # ratings
 RELEVANT_MIN = 8  # half stars
+MOVIES_AT_ONCE = 512  # whose sums with all others are in memory at once
 
 
 class HeldOutRatings(RatingTable):
@@ -36,6 +37,27 @@ class HeldOutRatings(RatingTable):
     def relevant(self) -> RatingTable:
         """The hidden ratings that a good list finds."""
         return self.where(self.are_hidden & (self.halves >= RELEVANT_MIN))
+
+    def products(self, movies: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Σ h_i h_j of pairs of movies over these users, in half stars: int64.
+
+        Args:
+            movies: ids, ascending.
+            others: ids, one for each of `movies`.
+        """
+        from scipy.sparse import csr_array
+
+        ids, column = np.unique(self.movies, return_inverse=True)
+        users, row = np.unique(self.users, return_inverse=True)
+        rated = csr_array((self.halves.astype(np.int64), (row, column)), (users.size, ids.size))
+        found = np.zeros(movies.size, np.int64)
+        place, other = (np.searchsorted(ids, each) for each in (movies, others))
+        known = np.flatnonzero(np.isin(movies, ids) & np.isin(others, ids))
+        for start in range(0, ids.size, MOVIES_AT_ONCE):
+            some = known[slice(*np.searchsorted(place[known], [start, start + MOVIES_AT_ONCE]))]
+            sums = (rated[:, start : start + MOVIES_AT_ONCE].T @ rated).toarray()
+            found[some] = sums[place[some] - start, other[some]]
+        return found
 
 
 def hash_bound_for(users: int, most: int) -> int:

@@ -1,6 +1,10 @@
 """An independent computation of similarities: NumPy, dense matrices, the whole data set at once."""
 
-from collections.abc import Sequence
+import itertools
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -94,3 +98,47 @@ def by_measure(
     for each in scores.values():
         np.fill_diagonal(each, 0)
     return movies, scores, n, cosine
+
+
+def content(
+    lines: str,
+    tags: Mapping[tuple[int, str], float],
+    series: Mapping[int, str],
+    weights: Mapping[str, float],
+) -> dict[tuple[int, int], float]:
+    """The similarity by content of all pairs of movies, in plain loops over dictionaries.
+
+    Args:
+        lines: of a movies.dat.
+        tags: by movie and tag, how much it says.
+        series: by movie.
+        weights: of `genres`, `tags`, `series` and `year`.
+    """
+    words: dict[str, dict[int, dict[str, float]]] = {kind: {} for kind in weights}
+    for line in lines.splitlines():
+        movie, title, genres = line.split("::")
+        id, year = int(movie), re.search(r"\((\d{4})\)$", title)
+        names = genres.split("|") if genres and "(" not in genres else []
+        words["genres"][id] = dict.fromkeys(names, 1.0)
+        words["tags"][id] = {tag: much for (of, tag), much in tags.items() if of == id}
+        words["series"][id] = {series[id]: 1.0} if id in series else {}
+        first = int(year[1]) if year else 0
+        eras = [first // 10 * 10, (first + 5) // 10 * 10 - 5] if year else []
+        words["year"][id] = dict.fromkeys(map(str, eras), 1.0)
+    movies = list(words["year"])
+    found = dict.fromkeys(itertools.permutations(movies, 2), 0.0)
+    for kind, of_movies in words.items():
+        having = Counter(word for each in of_movies.values() for word in each)
+        vectors = {
+            id: {
+                word: much * (math.log((1 + len(movies)) / (1 + having[word])) + 1)
+                for word, much in each.items()
+                if having[word] > 1
+            }
+            for id, each in of_movies.items()
+        }
+        lengths = {id: math.hypot(*each.values()) or 1 for id, each in vectors.items()}
+        for i, j in found:
+            product = sum(much * vectors[j].get(word, 0) for word, much in vectors[i].items())
+            found[i, j] += weights[kind] * product / (lengths[i] * lengths[j])
+    return found

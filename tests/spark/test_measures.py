@@ -1,6 +1,8 @@
 """The measures, from the command line to the lines of neighbours/; and what people would check."""
 
 import math
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from spark import job
 from spark.contracts.manifest import Manifest
+from spark.measures.content import WEIGHTS
 from spark.measures.registry import DEFAULT, MEASURES
 from tests.builders.folders import folder
 from tests.builders.results import manifest_of, read_lines
@@ -54,7 +57,7 @@ def table() -> list[oracle.Rating]:
 def movie_lines(ratings: list[oracle.Rating]) -> str:
     genres = ["Comedy", "Drama|War", "Drama", "Horror", "Comedy|Horror"]
     movies = sorted({movie for _, movie, _ in ratings})
-    return "".join(f"{id}::M {id} ({1950 + id % 40})::{genres[id % 5]}\n" for id in movies)
+    return "".join(f"{id}::M{id} ({1950 + id % 40})::{genres[id % 5]}\n" for id in movies)
 
 
 def write(path: Path, ratings: list[oracle.Rating]) -> Path:
@@ -93,6 +96,51 @@ def test_every_measure_gives_the_neighbours_of_an_independent_oracle(tmp_path: P
     assert manifest.measures["damped"] == {"beta": 12}
     assert manifest.measures["ease"] == {"lambda": 7, "limit": 12_000, "movies": len(movies)}
     assert "ease" in manifest.timings
+
+
+@pytest.mark.usefixtures("running")
+@pytest.mark.parametrize("limit", [12_000, 10])
+def test_the_blend_of_all_pairs_is_its_formula(tmp_path: Path, limit: int) -> None:
+    ratings = table()
+    dataset = write(tmp_path / "d", ratings)
+    tags = {(1, "dark"): 1.0, (8, "dark"): 1 + math.log(2), (1002, "dark"): 1.0, (15, "slow"): 1.0}
+    lines = "1::1::dark::0\n1::8::Dark::0\n2::8::dark::0\n3::1002::dark::0\n1::15::slow::0\n"
+    (dataset / "tags.dat").write_text(lines)
+    compute(
+        dataset, tmp_path / "result", "--min-co-raters", "3", "--neighbours", "40",
+        "--measures", "blend", "--parameter", "ease.lambda=7",
+        "--parameter", f"ease.limit={limit}",
+    )  # fmt: skip
+    blend = lists_of(tmp_path / "result")["blend"]
+    movies, scores, n, cosine = oracle.by_measure(ratings, 3, beta=1, penalty=7)
+    raters = Counter(movie for _, movie, _ in ratings)
+    popular = sorted(raters, key=lambda movie: (-raters[movie], movie))[:limit]
+    among = [each for each in ratings if each[1] in popular]
+    in_ease, by_ease, *_ = oracle.by_measure(among, 3, beta=1, penalty=7)
+    everything = sorted(raters)
+    alike = oracle.content(movie_lines(ratings), tags, {}, WEIGHTS)
+    rated = {
+        (i, j): scores["full-cosine"][a, b] * (1 if {i, j} <= set(in_ease.tolist()) else 2)
+        for a, i in enumerate(movies.tolist())
+        for b, j in enumerate(movies.tolist())
+    }
+    for a, i in enumerate(in_ease.tolist()):
+        for b, j in enumerate(in_ease.tolist()):
+            rated[i, j] += 25 * max(0.0, by_ease["ease"][a, b])
+    place = {movie: number for number, movie in enumerate(movies.tolist())}
+    nothing = np.zeros(len(everything))
+    for i in everything:
+        alone = 1.5 * 50 / (50 + raters[i])
+        expected = [
+            0.0 if i == j else rated.get((i, j), 0) * (1 + alike[i, j]) + alike[i, j] * alone
+            for j in everything
+        ]
+        common, of_common = nothing.copy(), nothing.copy()
+        if i in place:
+            at = [everything.index(movie) for movie in movies.tolist()]
+            common[at], of_common[at] = n[place[i]], cosine[place[i]]
+        check(blend[i], everything, np.array(expected), common, of_common, 40)
+    assert blend[1002], "a cold title has neighbours too"
 
 
 def check(
@@ -165,9 +213,10 @@ def read_titles(output: Path) -> list[dict[str, Any]]:
 
 
 def test_toy_storys_first_neighbour_is_toy_story_2(release: tuple) -> None:
-    titles, lists, manifest = release
-    first = lists[manifest.measure][titles["Toy Story (1995)"]][0]
-    assert first[0] == titles["Toy Story 2 (1999)"]
+    titles, lists, _ = release
+    for measure in ("blend", "ease"):
+        first = lists[measure][titles["Toy Story (1995)"]][0]
+        assert first[0] == titles["Toy Story 2 (1999)"]
     assert lists["hybrid"][titles["Toy Story (1995)"]][0][0] == titles["Toy Story 2 (1999)"]
 
 
@@ -217,17 +266,21 @@ def test_no_movie_is_its_own_neighbour_and_scores_fall_with_rank(release: tuple)
             assert all(math.isfinite(score) and score > 0 for score in scores)
 
 
-def test_every_title_with_ratings_or_content_has_neighbours_by_hybrid(release: tuple) -> None:
-    _, lists, manifest = release
-    covered = {movie: len(rows) >= 10 for movie, rows in lists["hybrid"].items()}
+@pytest.mark.parametrize("measure", ["blend", "hybrid"])
+def test_every_title_with_ratings_or_content_has_neighbours(release: tuple, measure: str) -> None:
+    titles, lists, manifest = release
+    covered = {movie: len(rows) >= 10 for movie, rows in lists[measure].items()}
     share = sum(covered.values()) / len(covered)
-    assert manifest.coverage["hybrid"] == pytest.approx(share, abs=1e-4)
+    assert manifest.coverage[measure] == pytest.approx(share, abs=1e-4)
     without = {movie for movie, enough in covered.items() if not enough}
-    assert all(not lists["hybrid"][movie] and not lists["ease"][movie] for movie in without)
+    assert not any(lists["ease"][movie] for movie in without)
+    has_year = {id for title, id in titles.items() if re.search(r"\(\d{4}\)\s*$", title)}
+    assert not without & has_year, "hundreds of movies are of the same years"
     assert manifest.coverage["cosine"] <= manifest.coverage["ease"] < 1
 
 
 def test_neighbours_by_content_alone_have_no_co_raters_and_no_cosine(release: tuple) -> None:
     _, lists, _ = release
     cold = [movie for movie, rows in lists["ease"].items() if not rows]
-    assert {row[2:] for movie in cold for row in lists["hybrid"][movie]} == {(0, None)}
+    for measure in ("blend", "hybrid"):
+        assert {row[2:] for movie in cold for row in lists[measure][movie]} == {(0, None)}

@@ -144,7 +144,7 @@ def test_the_step_uses_only_the_prefix_of_its_run_and_its_environment() -> None:
         if argument.startswith("s3://") and argument != archives
     )
     assert arguments[arguments.index("--min-score") + 1] == "0.95"
-    assert arguments[arguments.index("--default-measure") + 1] == "ease"
+    assert arguments[arguments.index("--default-measure") + 1] == "blend"
 
 
 def settings_of(arguments: list[str]) -> dict[str, str]:

@@ -40,7 +40,7 @@ def test_every_setting_becomes_an_option_of_the_job_and_zero_switches_optional_o
     settings = msgspec.convert(SETTINGS | {"min_score": 0}, job_settings.JobSettings)
     assert settings.arguments() == [
         "--min-co-raters", "10", "--min-score", "0.0", "--neighbours", "50",
-        "--default-measure", "ease",
+        "--default-measure", "blend",
     ]  # fmt: skip
     both = msgspec.structs.replace(settings, max_ratings_per_user=500, similar_users=20)
     assert both.arguments()[8:] == ["--max-ratings-per-user", "500", "--similar-users", "20"]

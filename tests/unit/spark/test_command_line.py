@@ -32,7 +32,7 @@ def test_the_cosine_and_needed_measures_are_added_in_the_registrys_order() -> No
 
 
 @pytest.mark.parametrize(
-    ("measures", "default"), [("damped,ease", DEFAULT), ("damped", "cosine"), ("cosine", "cosine")]
+    ("measures", "default"), [("damped,blend", DEFAULT), ("damped", "cosine"), ("cosine", "cosine")]
 )
 def test_the_default_measure_is_always_one_that_is_computed(measures: str, default: str) -> None:
     assert settings("--measures", measures).default_measure == default

@@ -1,8 +1,6 @@
 """Neighbours by content: TF-IDF against plain loops, cold titles, and the blend with ratings."""
 
-import itertools
 import math
-from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
@@ -14,12 +12,14 @@ from spark.engine import top_k
 from spark.engine.top_k import NeighbourLists
 from spark.ingest.movies import Catalogue, catalogue, parse_movie
 from spark.ingest.tags import read_tags
+from spark.measures import blend as blend_module
 from spark.measures import content as content_module
 from spark.measures import hybrid as hybrid_module
+from spark.measures.blend import blend, by_ratings
 from spark.measures.content import Content, content
 from spark.measures.hybrid import hybrid
+from tests.spark import oracle
 
-WEIGHTS = {"genres": 1.0, "tags": 1.0, "year": 0.5}
 LINES = """\
 1::Toy Story (1995)::Animation|Children's|Comedy
 2::Heat (1995)::Action|Crime|Thriller
@@ -37,7 +37,7 @@ TAGS = {(1, "pixar"): 3, (3, "pixar"): 1, (2, "heist"): 2, (8, "heist"): 1, (5, 
 @pytest.fixture(autouse=True)
 def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled modules without the folder that Spark gives a worker."""
-    for module in (top_k, hybrid_module):
+    for module in (top_k, hybrid_module, blend_module):
         monkeypatch.setattr(module, "compiled", import_module)
 
 
@@ -48,44 +48,15 @@ def movies(lines: str = LINES) -> Catalogue:
     return catalogue(listed, ids, np.where(ids == 4, 100, 10))
 
 
-def plain(lines: str, tags: dict) -> dict[tuple[int, int], float]:
-    """The similarity of all pairs of movies, in plain loops over dictionaries."""
-    words: dict[str, dict[int, dict[str, float]]] = {"genres": {}, "tags": {}, "year": {}}
-    listed = [parse_movie(line, FORMATS[0].movies_layout) for line in lines.splitlines()]
-    for movie in listed:
-        id, year = movie.movie_id, movie.year
-        words["genres"][id] = dict.fromkeys(movie.genres, 1.0)
-        words["tags"][id] = {t: 1 + math.log(n) for (m, t), n in tags.items() if m == id}
-        eras = [] if year is None else [year // 10 * 10, (year + 5) // 10 * 10 - 5]
-        words["year"][id] = dict.fromkeys(map(str, eras), 1.0)
-    vectors: dict[int, dict[tuple[str, str], float]] = {movie.movie_id: {} for movie in listed}
-    for kind, of_movies in words.items():
-        having = Counter(word for each in of_movies.values() for word in each)
-        for id, much in of_movies.items():
-            weighed = {
-                word: n * (math.log((1 + len(listed)) / (1 + having[word])) + 1)
-                for word, n in much.items()
-                if having[word] > 1
-            }
-            length = math.sqrt(sum(v * v for v in weighed.values())) or 1
-            for word, v in weighed.items():
-                vectors[id][kind, word] = v / length * WEIGHTS[kind]
-
-    def similarity(a: dict, b: dict) -> float:
-        length = math.sqrt(sum(v * v for v in a.values()) * sum(v * v for v in b.values()))
-        return sum(v * b.get(word, 0) for word, v in a.items()) / length if length else 0.0
-
-    return {
-        (i, j): similarity(vectors[i], vectors[j]) for i, j in itertools.permutations(vectors, 2)
-    }
-
-
 @pytest.mark.parametrize("tags", [TAGS, {}])
 def test_similarity_by_content_matches_plain_loops(tags: dict) -> None:
-    known = content(movies(), tags, WEIGHTS)
-    expected = plain(LINES, tags)
+    known = content(movies(), tags)
+    expected = oracle.content(LINES, tags, {1: "Toy Story", 3: "Toy Story"}, content_module.WEIGHTS)
     one, other = (np.array(each) for each in zip(*expected, strict=True))
     assert known.similarity(one, other) == pytest.approx(np.array(list(expected.values())))
+    itself = known.similarity(known.ids, known.ids)
+    assert known.lengths == pytest.approx(np.sqrt(itself))
+    assert known.cosine(known.ids, known.ids) == pytest.approx(np.where(itself > 0, 1, 0))
 
     for i, alike in by_movie(known.neighbours(ALL, 3)).items():
         ranked = sorted(
@@ -105,7 +76,7 @@ def by_movie(rows: NeighbourLists) -> dict[int, list[tuple[int, float]]]:
 
 
 def test_movies_are_compared_in_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = content(movies(), TAGS, WEIGHTS)
+    known = content(movies(), TAGS)
     whole = by_movie(known.neighbours(ALL, 5))
     monkeypatch.setattr(content_module, "ROWS_AT_ONCE", 3)
     assert by_movie(known.neighbours(ALL, 5)) == whole
@@ -115,14 +86,14 @@ def test_movies_are_compared_in_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_movie_without_content_has_no_neighbours_and_is_no_neighbour() -> None:
-    found = by_movie(content(movies(), TAGS, WEIGHTS).neighbours(ALL, 8))
+    found = by_movie(content(movies(), TAGS).neighbours(ALL, 8))
     assert 7 not in found
     assert all(other != 7 for rows in found.values() for other, _ in rows)
     assert found[6] == [(8, pytest.approx(found[6][0][1]))], "it has only a year"
 
 
 def test_neighbours_by_content_have_no_co_raters_and_no_cosine() -> None:
-    rows = content(movies(), TAGS, WEIGHTS).neighbours(ALL, 8)
+    rows = content(movies(), TAGS).neighbours(ALL, 8)
     assert not rows.co_raters.any()
     assert np.isnan(rows.cosines).all()
 
@@ -145,15 +116,18 @@ def rows(*each: tuple[int, int, float, int, float]) -> NeighbourLists:
 
 
 def known(raters: dict[int, int], alike: dict[tuple[int, int], float]) -> Content:
-    """Content with given raters and similarities, which is all that `hybrid` uses."""
+    """Content with given raters and similarities, which is all that `hybrid` and `blend` use."""
 
     class Given(Content):
         def similarity(self, movies: np.ndarray, others: np.ndarray) -> np.ndarray:
             pairs = zip(movies.tolist(), others.tolist(), strict=True)
             return np.array([alike.get(pair, 0.0) for pair in pairs])
 
+        cosine = similarity
+
     ids = np.array(sorted(raters), np.int32)
-    return Given(ids, np.array([raters[id] for id in sorted(raters)], np.int32), None, None)
+    of = np.array([raters[id] for id in sorted(raters)], np.int32)
+    return Given(ids, of, None, None, None)
 
 
 def test_ratings_decide_for_a_movie_with_many_and_content_for_a_cold_one() -> None:
@@ -182,12 +156,51 @@ def test_with_only_one_list_the_blend_is_that_list() -> None:
     assert found.scores.tolist() == [0.875]
 
 
+PARAMETERS = {"content": 1.5, "trust": 50}
+
+
+def test_a_blend_has_both_scores_by_ratings_lifted_by_content_and_content_of_its_own() -> None:
+    nan = math.nan
+    ease = rows((1, 2, 0.04, 90, 0.97), (1, 3, 0.02, 80, 0.98))
+    full = rows((1, 3, 0.5, 80, 0.98), (1, 4, 0.4, 70, 0.99), (1, 6, 0.3, 9, 0.9))
+    like = rows((1, 5, 0.8, 0, nan), (1, 3, 0.6, 0, nan), (9, 1, 0.5, 0, nan))
+    facts = known(
+        {1: 150, 2: 1, 3: 1, 4: 1, 5: 1, 6: 1, 9: 0}, {(1, 3): 0.6, (1, 5): 0.8, (9, 1): 0.5}
+    )
+    candidates = by_ratings(ease, np.array([0.2, 0.5]), 25)
+    known_to_ease = np.array([1, 2, 3, 4], np.int32)
+    found = blend(candidates, full, like, facts, known_to_ease, PARAMETERS, 5)
+    found_rows = list(zip(*(column.tolist() for column in found[:4]), strict=True))
+    # Content alone counts 1.5 · 50 / 200 for movie 1, and 1.5 for movie 9.
+    assert found_rows == [
+        (1, 3, 1.825, 80),  # (25 · 0.02 + 0.5) · 1.6 + 0.6 · 0.375
+        (1, 2, 1.2, 90),  # 25 · 0.04 + 0.2
+        (1, 6, 0.6, 9),  # twice 0.3, because EASE does not know movie 6
+        (1, 4, 0.4, 70),
+        (1, 5, 0.3, 0),  # 0.8 · 0.375
+        (9, 1, 0.75, 0),
+    ]
+
+
+def test_without_any_ratings_the_blend_is_content_and_without_content_it_is_ratings() -> None:
+    nothing = np.empty(0, np.int32)
+    like = rows((1, 4, 0.8, 0, math.nan))
+    cold = known({1: 0, 4: 1}, {(1, 4): 0.8})
+    found = blend(top_k.EMPTY, top_k.EMPTY, like, cold, nothing, PARAMETERS, 5)
+    assert found.scores.tolist() == [1.2]
+    full = rows((1, 4, 0.3, 50, 0.9))
+    found = blend(top_k.EMPTY, full, top_k.EMPTY, known({1: 9, 4: 1}, {}), nothing, PARAMETERS, 5)
+    assert found.scores.tolist() == [0.6]
+    found = blend(*[top_k.EMPTY] * 3, cold, nothing, PARAMETERS, 5)
+    assert not found.movies.size
+
+
 def test_neighbours_are_the_same_if_genres_are_too_many_for_a_dense_matrix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    usual = content(movies(), TAGS, WEIGHTS)
+    usual = content(movies(), TAGS)
     monkeypatch.setattr(content_module, "MOST_DENSE", 1)
-    wide = content(movies(), TAGS, WEIGHTS)
+    wide = content(movies(), TAGS)
     assert (usual.dense.shape[1] > 1, wide.dense.shape[1]) == (True, 0)
     expected = by_movie(usual.neighbours(ALL, 5))
     assert by_movie(wide.neighbours(ALL, 5)) == {
@@ -203,11 +216,11 @@ def test_memory_is_that_of_the_words_of_movies_not_of_all_words_by_all_movies() 
         f'"movie_id":{n},"title":"B","year":2000,"genres":["a{n % genres}","b{n * 7 % genres}"]'
         for n in range(count)
     ]
-    wide = content(Catalogue(ids, about, np.ones(count, np.int64), count), {}, WEIGHTS)
+    wide = content(Catalogue(ids, about, np.ones(count, np.int64), count), {})
     matrix = wide.others
     held = wide.dense.nbytes + matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
     assert held < 10 * 2**20
     neighbours = by_movie(wide.neighbours(np.array([0, 1]), 3))
     assert [rows[0] for rows in neighbours.values()] == [
-        (20_000, pytest.approx(1)), (20_001, pytest.approx(1)),
+        (20_000, pytest.approx(0.625)), (20_001, pytest.approx(0.625)),
     ]  # fmt: skip

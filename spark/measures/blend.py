@@ -1,0 +1,74 @@
+"""Blend: what the same users like and rate, lifted by content; by content where few users rated.
+
+    blend(i → j) = (w · E + F) · (1 + C) + c · C · t / (t + raters of i)
+
+E is the weight by EASE if it is above 0, F the full cosine, and C the similarity by content; w, c
+and t are the parameters `ease`, `content` and `trust`. EASE knows what users go on to like, the
+full cosine what they rate alike, and content what people call similar: docs/quality.md has the
+evidence.
+
+EASE's matrix holds the most popular movies only. For a pair with another movie, F counts twice:
+w · E and F are about equally large, so no list and no score drops sharply at the limit.
+
+Not all pairs are scored, only each movie's best neighbours by each of the three. CANDIDATES times
+as many by EASE are taken as are kept; for a pair beyond them, E counts as 0.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spark.engine.top_k import NeighbourLists, merge_top_k, pair_keys
+from spark.runtime.compiled_code import compiled
+
+if TYPE_CHECKING:  # it needs SciPy
+    from spark.measures.content import Content
+
+CANDIDATES = 2
+
+
+def by_ratings(ease: NeighbourLists, full_cosine: np.ndarray, weight: float) -> NeighbourLists:
+    """Neighbours by EASE with w · E + F as their score.
+
+    Args:
+        ease: by movie and rank.
+        full_cosine: float64, F of each row.
+        weight: w.
+    """
+    return ease._replace(scores=weight * ease.scores + full_cosine)
+
+
+def blend(
+    ease: NeighbourLists,
+    full_cosine: NeighbourLists,
+    by_content: NeighbourLists,
+    content: "Content",
+    in_ease: np.ndarray,
+    parameters: Mapping[str, float],
+    count: int,
+) -> NeighbourLists:
+    """Blend three lists of neighbours.
+
+    Args:
+        ease: from `by_ratings`.
+        full_cosine: neighbours by the full cosine.
+        by_content: neighbours by content, without co-raters.
+        content: of all movies.
+        in_ease: ids of the movies in EASE's matrix.
+        parameters: `content`; and `trust`, the raters at which content alone counts half of that.
+        count: most neighbours per movie.
+    """
+    known = np.isin(full_cosine.movies, in_ease) & np.isin(full_cosine.neighbours, in_ease)
+    by_users = full_cosine._replace(scores=full_cosine.scores * np.where(known, 1, 2))
+    unrated = by_content._replace(scores=np.zeros_like(by_content.scores))
+    # The first of equal pairs stays: EASE's has both scores.
+    rows = NeighbourLists(*map(np.concatenate, zip(ease, by_users, unrated, strict=True)))
+    rows = rows.where(np.sort(np.unique(pair_keys(rows), return_index=True)[1]))
+    similar = content.similarity(rows.movies, rows.neighbours)
+    trust = parameters["trust"]
+    alone = parameters["content"] * trust / (trust + content.raters_of(rows.movies))
+    scores = rows.scores * (1 + similar) + similar * alone
+    compiled("spark.engine.ranking").round_all(scores)
+    rows = rows._replace(scores=scores)
+    return merge_top_k([rows.where(scores > 0)], count)
