@@ -149,8 +149,8 @@ bench-functions: setup ## measure the memory and CPU of the functions and write 
 bench-yarn: setup ## measure the job on a real YARN and write benchmarks/YARN.md: SERVER=PATH-of-versitygw
 	@$(RUN) benchmarks.yarn --server "$(SERVER)"
 
-evaluate: setup ## measure the quality of the neighbours and write docs/quality.md: DATASET=ml-1m|RELEASE|FOLDER
-	@./similar-titles evaluate $(if $(findstring command,$(origin DATASET)),$(call quoted,DATASET),ml-1m)
+evaluate: setup ## measure the quality of the neighbours and write docs/quality.md: DATASET=ml-1m|RELEASE|FOLDER JUDGEMENTS=FILE
+	@./similar-titles evaluate $(if $(findstring command,$(origin DATASET)),$(call quoted,DATASET),ml-1m) $(if $(value JUDGEMENTS),--judgements $(call quoted,JUDGEMENTS))
 
 screenshots: setup ## write the page's screenshots to docs/images
 	@$(RUN) pictures.screenshots

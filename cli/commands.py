@@ -206,11 +206,23 @@ def preflight(zone: str, stack: str, as_json: bool) -> None:
         sys.exit(1)
 
 
-@cli.command(epilog=examples("similar-titles evaluate ml-latest-small --json"))
+@cli.command(
+    epilog=examples(
+        "similar-titles evaluate ml-latest-small --json",
+        "similar-titles evaluate ~/ml-25m --judgements ~/more-like-this/ratings.tsv",
+    )
+)
 @click.argument("dataset", default="ml-1m")
+@click.option(
+    "--judgements",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="People's judgements of which movies are alike: tabs or commas between title_1, year_1, "
+    "title_2, year_2, rating (OK or NOT_OK), or between movie_id_1, movie_id_2, rating.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 @errors_as_exit_status(*ERRORS)
-def evaluate(dataset: str, as_json: bool) -> None:
+def evaluate(dataset: str, judgements: Path | None, as_json: bool) -> None:
     """Measure the quality of the neighbours and write docs/quality.md.
 
     DATASET: a folder, a release or a generated set. The default is ml-1m, for which others have
@@ -219,7 +231,7 @@ def evaluate(dataset: str, as_json: bool) -> None:
     # Spark and SciPy take a second to import, and no other command needs them.
     from evaluation.measuring import measure
 
-    figures = measure(dataset)
+    figures = measure(dataset, judgements)
     click.echo(as_text(figures) if as_json else "written to docs/quality.md")
 
 

@@ -3,10 +3,10 @@
 It is the chance that a pair rated alike scores higher than a pair rated otherwise; equal scores
 count a half (Hanley and McNeil, The Meaning and Use of the Area under a ROC Curve, Radiology 1982).
 
-The pairs of one first title depend on each other: they share a row of scores and often a judge. So
-the standard error is that of a jackknife which leaves out one first title at a time, with all its
-pairs (Efron and Stein, The Jackknife Estimate of Variance, Annals of Statistics 1981; on groups of
-dependent pairs, Obuchowski, Nonparametric Analysis of Clustered ROC Curve Data, Biometrics 1997).
+The pairs of one first title depend on each other: their scores are from one row. So the standard
+error is that of a jackknife which leaves out one first title at a time, with all its pairs (Efron
+and Stein, The Jackknife Estimate of Variance, Annals of Statistics 1981; on groups of dependent
+pairs, Obuchowski, Nonparametric Analysis of Clustered ROC Curve Data, Biometrics 1997).
 """
 
 from typing import NamedTuple

@@ -90,7 +90,7 @@ def read(path: Path) -> list[Judgement]:
         JudgementsError: the file is not of either format.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.expanduser().open(encoding="utf-8-sig", newline="") as file:
             has_tabs = "\t" in file.readline()
             file.seek(0)
             rows = (

@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 from pyspark.sql import SparkSession
 
-from evaluation import report, runs, splits
+from evaluation import report, runs, scoring, splits
 from evaluation.interactions import Interactions, read
+from evaluation.judgements import Judgement, JudgementsError, join
+from evaluation.judgements import read as read_judgements
 from evaluation.runs import Figures
+from evaluation.splits import Split
 from local.emr.step import JAVA_OPTIONS, PYTHON
 from spark.contracts.movielens import DatasetError
 from spark.measures.registry import MEASURES
@@ -24,25 +27,33 @@ from tools.java import NoJavaError, java_home
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def measure(dataset: str) -> Figures:
+def measure(dataset: str, judgements: Path | None) -> Figures:
     """Evaluate a data set; stores its figures and rewrites docs/quality.md.
 
     Args:
         dataset: a folder, or a name that `tools.data_sets` knows.
+        judgements: a file for `judgements.read`, or None.
 
     Raises:
-        NoDataSetError: the data set is missing or unusable, or Java is missing.
+        NoDataSetError: the data set is missing or unusable, or Java is missing, or the judgements
+            are unusable.
     """
-    folder = folder_of(dataset)
     try:
+        judged = read_judgements(judgements) if judgements else None
+        folder = folder_of(dataset)
         with tempfile.TemporaryDirectory() as scratch, session(Path(scratch)) as spark:
-            return evaluate(spark, folder, Path(scratch))
-    except (DatasetError, NoJavaError) as error:
+            figures = evaluate(spark, folder, Path(scratch), judged)
+    except (DatasetError, JudgementsError, NoJavaError) as error:
         raise NoDataSetError(str(error)) from error
+    report.store(figures)
+    report.write()
+    return figures
 
 
-def evaluate(spark: SparkSession, folder: Path, scratch: Path) -> Figures:
-    """Measure everything on one data set, store the figures, and write the report."""
+def evaluate(
+    spark: SparkSession, folder: Path, scratch: Path, judgements: Sequence[Judgement] | None
+) -> Figures:
+    """Measure everything on one data set."""
     start = time.monotonic()
 
     def say(text: str) -> None:
@@ -50,9 +61,11 @@ def evaluate(spark: SparkSession, folder: Path, scratch: Path) -> Figures:
 
     say(f"reading {folder.name}")
     everything = _most_rated(read(spark.sparkContext, folder, scratch))
+    judged = None
+    if judgements:
+        judged = join(judgements, everything.movies)
+        say("{joined:,} judgements joined, {unjoined:,} did not".format(**judged.counts))
     halves = everything.halves
-    by_rating = splits.by_rating(halves, runs.LIKE, runs.SEED)
-    by_user = splits.by_user(halves, runs.LIKE, runs.SEED)
     figures: Figures = {
         "dataset": folder.name,
         "users": halves.shape[0],
@@ -60,16 +73,32 @@ def evaluate(spark: SparkSession, folder: Path, scratch: Path) -> Figures:
         "ratings": halves.nnz,
         "parameters": {name: dict(measure.parameters) for name, measure in MEASURES.items()},
         "published": runs.published(spark, everything, say),
-        "liked": runs.liked(spark, everything, by_rating, say, "80/20"),
-        "strong": runs.liked(spark, everything, by_user, say, "strong generalisation"),
-        "lambda": runs.by_regularisation(everything, by_rating, say),
+        "hidden": {},
+        "latest": None,
     }
-    figures["lists"], first = runs.lists(spark, everything, say)
+    by_name = _splits(everything)
+    for name, split in by_name.items():
+        figures[name] = runs.liked(spark, everything, split, say, name)
+        figures["hidden"][name] = scoring.hidden_by_slice(split)
+    figures["lambda"] = runs.by_regularisation(everything, by_name["liked"], say)
+    of_lists, first = runs.lists(spark, everything, judged, say)
+    figures |= of_lists
     figures["examples"] = report.examples(everything.movies, first)
     figures["seconds"] = round(time.monotonic() - start)
-    report.store(figures)
-    report.write()
     return figures
+
+
+def _splits(everything: Interactions) -> dict[str, Split]:
+    """The splits of all ratings, by the name of their figures; `latest` only if times are known."""
+    halves, times = everything.halves, everything.times
+    like, seed = runs.LIKE, runs.SEED
+    found = {
+        "liked": splits.by_rating(halves, like, seed),
+        "strong": splits.by_user(halves, like, seed),
+    }
+    if times is not None:
+        found["latest"] = splits.by_time(halves, times.data, like, seed)
+    return found
 
 
 @contextmanager
@@ -110,7 +139,8 @@ def _most_rated(everything: Interactions) -> Interactions:
     most = np.sort(np.argsort(-movies.ratings, kind="stable")[:limit])
     about = [movies.about[place] for place in most.tolist()]
     movies = replace(movies, ids=movies.ids[most], about=about, ratings=movies.ratings[most])
-    return replace(everything, halves=everything.halves[:, most], movies=movies)
+    times = None if everything.times is None else everything.times[:, most]
+    return replace(everything, halves=everything.halves[:, most], movies=movies, times=times)
 
 
 def _say(text: str) -> None:

@@ -20,6 +20,11 @@ TEMPLATE = Path(__file__).with_name("template.md")
 # Movies whose neighbours most people can assess: Toy Story, Star Wars IV, The Matrix, Aladdin.
 EXAMPLES = 1, 260, 2571, 588
 NEIGHBOURS = 5
+SPLITS = {
+    "liked": "All ratings, 80/20, liked movies hidden",
+    "strong": "All ratings, strong generalisation",
+    "latest": "All ratings, the latest of each user hidden",
+}
 METRICS = ("recall@20", "capped recall@20", "NDCG@100", "MAP@20")
 
 
@@ -93,12 +98,66 @@ def _section(figures: Figures) -> str:
         f"{figures['ratings']:,} ratings; measured in {figures['seconds'] / 60:.0f} minutes.",
         "### Five stars only, 80/20 (the published protocol)\n\n"
         + _recall_table(figures["published"]),
-        "### All ratings, 80/20, liked movies hidden\n\n" + _recall_table(figures["liked"]),
-        "### All ratings, strong generalisation\n\n" + _recall_table(figures["strong"]),
+    ]
+    for split, heading in SPLITS.items():
+        if split in figures:  # not in figures of an older version
+            parts.append(f"### {heading}\n\n{_of_split(figures, split)}")
+    if "judged" in figures:
+        parts.append("### Judged by people\n\n" + _judged(figures))
+    parts += [
         "### The lists\n\n" + _lists(figures["lists"]),
         "### Examples\n\n" + _examples(figures["examples"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _of_split(figures: Figures, split: str) -> str:
+    """The tables of one split of all ratings."""
+    found = figures[split]
+    if found is None:
+        return "The ratings have no timestamps, or only equal ones, so none of them is the latest."
+    tables = [_recall_table(found)]
+    if split in figures.get("hidden", {}):
+        tables.append(_by_slice(found, figures["hidden"][split]))
+    return "\n\n".join(tables)
+
+
+def _by_slice(found: Mapping[str, Mapping[str, float]], hidden: Mapping[str, int]) -> str:
+    """Recall of the hidden movies by how often they are rated, with the lists in the index."""
+    names = [f"kept recall@20 {name}" for name in hidden]
+    order = [name for name in found if "kept recall@20" in found[name]]
+    order.sort(key=lambda name: -found[name]["kept recall@20"])
+    rows = [
+        (name, *(_numbers([found[name][each]])[0] if each in found[name] else "" for each in names))
+        for name in order
+    ]
+    share = {name: f"{number / sum(hidden.values()):.0%}" for name, number in hidden.items()}
+    header = (f"{name}, {share[name]} of the hidden movies" for name in hidden)
+    return "Kept recall@20 by how often the hidden movies are rated:\n\n" + _table(
+        ("measure", *header), rows
+    )
+
+
+def _judged(figures: Figures) -> str:
+    """How the measures agree with people's judgements, beside what they recall."""
+    judged = figures["judged"]
+    total = judged["joined"] + judged["unjoined"]
+    found = judged["measures"]
+    rows = []
+    for name in sorted(found, key=lambda name: -found[name]["kept AUC"]):
+        areas = [
+            f"{found[name][f'{kept}AUC']:.3f} ± {found[name][f'{kept}error']:.3f}"
+            for kept in ("kept ", "")
+        ]
+        recall = [figures[split][name]["kept recall@20"] for split in ("published", "liked")]
+        rows.append((name, *areas, *_numbers(recall)))
+    header = "measure", "AUC of the lists of 50", "AUC of all weights"
+    recall_of = "kept recall@20, five stars", "kept recall@20, all ratings"
+    return (
+        f"{judged['joined']:,} of {total:,} judgements are on two movies of this data set, "
+        f"{judged['unjoined']:,} are not. Their first movies are {judged['titles']:,} titles; "
+        f"{judged['alike']:,} pairs were rated OK.\n\n{_table((*header, *recall_of), rows)}"
+    )
 
 
 def _recall_table(found: Mapping[str, Mapping[str, float]]) -> str:

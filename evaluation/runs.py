@@ -8,7 +8,9 @@ import numpy as np
 from pyspark.sql import SparkSession
 
 from evaluation import als, models, scoring, splits
+from evaluation.auc import auc
 from evaluation.interactions import Interactions
+from evaluation.judgements import JudgedPairs
 from evaluation.models import Training
 from evaluation.scoring import Scores
 from evaluation.slim import slim
@@ -20,6 +22,8 @@ SEED = 0
 LIKE = 8  # half stars from which on a movie counts as liked
 SLIM_PRICES = 5.0, 100.0  # l1, l2
 REGULARISATIONS = 50, 100, 200, 400, 800, 1600
+# Figures that are also given for the lists in the index.
+KEPT = "recall@20", "capped recall@20", *(f"recall@20 {name}" for name in scoring.SLICES)
 
 type Say = Callable[[str], None]
 type Figures = dict[str, Any]
@@ -97,27 +101,47 @@ def liked(
 
 
 def lists(
-    spark: SparkSession, everything: Interactions, say: Say
+    spark: SparkSession, everything: Interactions, judged: JudgedPairs | None, say: Say
 ) -> tuple[Figures, dict[str, np.ndarray]]:
-    """The properties of the measures' lists, from all ratings.
+    """The properties of the measures' lists, from all ratings, and how people judge them.
 
     Args:
         spark: a session.
         everything: the data set.
+        judged: people's judgements, if there are any.
         say: prints progress.
 
     Returns:
-        By measure, the figures and the first SHOWN neighbours: indices of movies, int64 [movies,
-        SHOWN], -1 for none.
+        By measure, the figures `lists` and `judged`, and the first SHOWN neighbours: indices of
+        movies, int64 [movies, SHOWN], -1 for none.
     """
     training = Training(everything.halves, everything.movies, everything.tags)
-    figures, first = {}, {}
+    figures: Figures = {"lists": {}}
+    if judged:
+        figures["judged"] = judged.counts | {"measures": {}}
+    first = {}
     for name, whole in _measures(spark, training, say, "lists"):
         found = scoring.lists(whole, training.pairs.n, training.raters)
-        figures[name] = asdict(found)
+        figures["lists"][name] = asdict(found)
+        if judged:
+            figures["judged"]["measures"][name] = by_people(whole, judged)
         best = models.best_places(whole, scoring.SHOWN)
         first[name] = np.where(np.take_along_axis(whole, best, axis=1) > 0, best, -1)
     return figures, first
+
+
+def by_people(whole: np.ndarray, judged: JudgedPairs) -> dict[str, float]:
+    """The area under the ROC curve of a measure by people's judgements, and its standard error.
+
+    Args:
+        whole: all weights, float64 [movies, movies].
+        judged: the judgements.
+    """
+    found: dict[str, float] = {}
+    for kept, weights in (("", whole), ("kept ", models.top_k(whole, models.K))):
+        area = auc(weights[judged.first, judged.second], judged.is_alike, judged.first)
+        found |= {f"{kept}AUC": area.value, f"{kept}error": area.error}
+    return found
 
 
 def by_regularisation(everything: Interactions, split: Split, say: Say) -> Figures:
@@ -159,7 +183,7 @@ def _measures(
 def _with_top_k(split: Split, whole: np.ndarray) -> dict[str, float]:
     """A measure's figures with the lists in the index."""
     figures = scoring.users_lists(split, summed(models.top_k(whole, models.K)))
-    return {f"kept {name}": figures[name] for name in ("recall@20", "capped recall@20")}
+    return {f"kept {name}": figures[name] for name in KEPT if name in figures}
 
 
 def _lists_for_all(training: Training, like: int) -> Mapping[str, Scores]:

@@ -20,6 +20,8 @@ LIST_LENGTH = 100  # places of a list that the metrics use
 DRAWS = 5  # pairs of a liked and a hidden movie per user
 SHOWN = 10  # neighbours that a page shows
 WELL_KNOWN = 0.1  # share of the rated movies, by raters
+RARE = 0.5  # likewise
+SLICES = "head", "middle", "tail"  # of the movies by raters: the WELL_KNOWN, and last the RARE ones
 
 # Maps liked movies, [users, movies], to the scores of all movies, float64 of the same shape.
 type Scores = Callable[[sparse.csr_array], np.ndarray]
@@ -33,28 +35,72 @@ USER_METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 def users_lists(split: Split, scores: Scores) -> dict[str, float]:
-    """The means of USER_METRICS over the test users, and the standard error of `recall@20`."""
+    """The means of USER_METRICS over the test users, and the standard error of `recall@20`.
+
+    Also `recall@20 head` and so on: the recall of the hidden movies of one of the SLICES, over the
+    users who have any; left out if nobody has.
+    """
     raters = np.bincount(split.train.indices, minlength=split.train.shape[1])
     by_raters = np.argsort(-raters, kind="stable")
     users = split.liked.shape[0]
-    found = [
+    some = [
         _hits(split, scores, by_raters, slice(start, start + USERS_AT_ONCE))
         for start in range(0, users, USERS_AT_ONCE)
     ]
-    hits, hidden = np.concatenate(found), np.diff(split.hidden.indptr)
-    values = {name: metric(hits, hidden) for name, metric in USER_METRICS.items()}
+    found, hidden = np.concatenate(some), np.diff(split.hidden.indptr)
+    values = {name: metric(found >= 0, hidden) for name, metric in USER_METRICS.items()}
     error = values["recall@20"].std() / np.sqrt(users)
-    return {name: float(each.mean()) for name, each in values.items()} | {"error": float(error)}
+    means = {name: float(each.mean()) for name, each in values.items()} | {"error": float(error)}
+    return means | _recall_by_slice(split, found)
 
 
 def _hits(split: Split, scores: Scores, by_raters: np.ndarray, some: slice) -> np.ndarray:
-    """Which places of some users' lists hold hidden movies, bool [users, LIST_LENGTH]."""
+    """The hidden movies at the places of some users' lists, -1 elsewhere: int64 [users, LENGTH]."""
     offered = scores(split.liked[some])
     offered[split.seen[some].nonzero()] = 0
     offered = offered[:, by_raters]
     best = best_places(offered, LIST_LENGTH)
     wanted = split.hidden[some].toarray()[:, by_raters] > 0
-    return np.take_along_axis(wanted & (offered > 0), best, axis=1)
+    is_hit = np.take_along_axis(wanted & (offered > 0), best, axis=1)
+    return np.where(is_hit, by_raters[best], -1)
+
+
+def slices_of(raters: np.ndarray) -> np.ndarray:
+    """The slice of each movie, an index of SLICES: int64 [movies].
+
+    The head is the most rated tenth of the rated movies, the tail the less rated half of them and
+    those without ratings. Equally rated movies are ranked by their index.
+    """
+    place = np.argsort(np.argsort(-raters, kind="stable"))
+    rated = np.count_nonzero(raters)
+    ends = int(WELL_KNOWN * rated), int((1 - RARE) * rated)
+    return np.searchsorted(ends, place, side="right")
+
+
+def hidden_by_slice(split: Split) -> dict[str, int]:
+    """How many hidden movies of the test users are in each of the SLICES."""
+    slices = slices_of(np.bincount(split.train.indices, minlength=split.train.shape[1]))
+    numbers = np.bincount(slices[split.hidden.indices], minlength=len(SLICES))
+    return dict(zip(SLICES, numbers.tolist(), strict=True))
+
+
+def _recall_by_slice(split: Split, found: np.ndarray) -> dict[str, float]:
+    """`recall@20` of the hidden movies of each slice.
+
+    Args:
+        split: the hidden movies.
+        found: from `_hits`, of all users.
+    """
+    slices = slices_of(np.bincount(split.train.indices, minlength=split.train.shape[1]))
+    first = found[:, :20]
+    recall = {}
+    for number, name in enumerate(SLICES):
+        hidden = split.hidden @ (slices == number).astype(float)
+        hits = ((first >= 0) & (slices[first] == number)).sum(axis=1)
+        has_any = hidden > 0
+        if has_any.any():
+            recall[f"recall@20 {name}"] = float((hits[has_any] / hidden[has_any]).mean())
+    return recall
 
 
 def hit_rates(split: Split, weights: np.ndarray, seed: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Splits into training and hidden ratings: random ratings of every user, or whole users."""
+"""Splits into training and hidden ratings: random or the latest ones of users, or whole users."""
 
 from dataclasses import dataclass
 
@@ -57,6 +57,31 @@ def by_user(halves: sparse.csr_array, like: int, seed: int) -> Split:
     return _split_of(halves[~held_out], rest, hidden, like, random)
 
 
+def by_time(halves: sparse.csr_array, times: np.ndarray, like: int, seed: int) -> Split:
+    """Hide the latest ratings of each user: a share HIDDEN of them, rounded down.
+
+    The limit is per user, not one date for everybody: few MovieLens users rate on both sides of any
+    date. So models learn from ratings by other users that are later than a hidden one (Ji et al., A
+    Critical Study on Data Leakage in Recommender System Offline Evaluation, TOIS 2023).
+
+    Args:
+        halves: see `by_rating`.
+        times: of the ratings, int64, in the order of `halves.data`. If they are equal, the order is
+            random: MovieLens shows pages of movies, and users rate several at once.
+        like: see `by_rating`.
+        seed: see `by_rating`.
+    """
+    random = np.random.default_rng(seed)
+    sizes = np.diff(halves.indptr)
+    users = np.repeat(np.arange(sizes.size), sizes)
+    order = np.lexsort((random.random(halves.nnz), times, users))
+    place = np.arange(halves.nnz) - halves.indptr[users]  # among the user's ratings, by time
+    is_hidden = np.empty(halves.nnz, bool)
+    is_hidden[order] = place >= (sizes - (sizes * HIDDEN).astype(int))[users]
+    rest, hidden = _parted(halves, is_hidden)
+    return _split_of(rest, rest, hidden, like, random)
+
+
 def rated_at_least(halves: sparse.csr_array, least: int) -> sparse.csr_array:
     """The ratings of at least a number of half stars."""
     kept = halves.copy()
@@ -69,7 +94,18 @@ def _hide(
     halves: sparse.csr_array, random: np.random.Generator
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
     """Visible and hidden ratings, chosen at random."""
-    is_hidden = random.random(halves.nnz) < HIDDEN
+    return _parted(halves, random.random(halves.nnz) < HIDDEN)
+
+
+def _parted(
+    halves: sparse.csr_array, is_hidden: np.ndarray
+) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Visible and hidden ratings.
+
+    Args:
+        halves: all of them.
+        is_hidden: bool, in the order of `halves.data`.
+    """
     parts = []
     for kept in (~is_hidden, is_hidden):
         part = halves.copy()

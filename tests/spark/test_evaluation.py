@@ -33,6 +33,36 @@ def test_a_folder_is_read_as_a_matrix_of_half_stars(spark: SparkSession, tmp_pat
     assert found.movies.ids.tolist() == [5, 7, 20]
     assert found.halves.toarray().tolist() == [[0, 0, 2], [6, 0, 9]]  # users 2 and 9
     assert found.tags == {(7, "dark"): 2}
+    assert found.times is not None
+    assert found.times.toarray().tolist() == [[0, 0, 2], [1, 0, 1]]  # the later of two ratings
+
+
+def test_the_times_of_ratings_are_read_over_the_edges_of_what_is_read_at_once(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    table = np.where(random.random((30, 20)) < 0.5, random.integers(1, 10**9, (30, 20)), 0)
+    lines = [f"{u + 1}::{m + 1}::4::{table[u, m]}\n" for u, m in np.argwhere(table)]
+    random.shuffle(lines)
+    movies = "".join(f"{movie}::M (1999)::Drama\n" for movie in range(1, 21))
+    path = folder(tmp_path / "ml", ratings_dat="".join(lines), movies_dat=movies)
+    monkeypatch.setattr("evaluation.interactions.SCANNED_AT_ONCE", 100)
+    found = read_folder(spark, path, tmp_path / "scratch")
+    assert found.times is not None
+    assert np.array_equal(found.times.toarray(), table)
+
+
+@pytest.mark.parametrize("column", ["", ",7"])
+def test_ratings_without_times_or_with_equal_ones_have_no_order(
+    spark: SparkSession, tmp_path: Path, column: str
+) -> None:
+    header = "userId,movieId,rating" + (",timestamp" if column else "")
+    path = folder(
+        tmp_path / "ml",
+        ratings_csv=f"{header}\n1,5,4{column}\n1,6,4{column}\n2,5,3{column}\n",
+        movies_csv="movieId,title,genres\n5,A (1990),Drama\n6,B (1991),War\n",
+    )
+    assert read_folder(spark, path, tmp_path / "scratch").times is None
 
 
 def test_a_new_user_gets_the_factors_that_als_itself_finds(spark: SparkSession) -> None:

@@ -304,9 +304,23 @@ def test_the_program_works_from_any_folder(tmp_path: Path) -> None:
 
 def test_evaluate_gives_the_figures_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = {"dataset": "ml-1m", "liked": {"ease": {"recall@20": 0.5}}}
-    monkeypatch.setattr("evaluation.measuring.measure", lambda dataset: figures | {"of": dataset})
-    assert json.loads(operate("evaluate", "--json").stdout) == figures | {"of": "ml-1m"}
+    monkeypatch.setattr(
+        "evaluation.measuring.measure",
+        lambda dataset, judgements: figures | {"of": dataset, "by": judgements and judgements.name},
+    )
+    assert json.loads(operate("evaluate", "--json").stdout) == figures | {"of": "ml-1m", "by": None}
+    judged = operate("evaluate", "ml-1m", "--judgements", "they.tsv", "--json")
+    assert json.loads(judged.stdout) == figures | {"of": "ml-1m", "by": "they.tsv"}
     assert operate("evaluate", "sample").stdout == "written to docs/quality.md\n"
+
+
+def test_evaluate_refuses_judgements_before_it_opens_the_data_set(tmp_path: Path) -> None:
+    file = tmp_path / "judgements.csv"
+    file.write_text("movie_id_1,movie_id_2\n1,2\n")
+    answer = operate("evaluate", "nonsense", "--judgements", str(file))
+    assert answer.exit_code == 1
+    assert "judgements.csv: expected the columns title_1" in answer.output
+    assert "nonsense" not in answer.output
 
 
 def test_evaluate_lists_the_known_data_sets_if_one_is_unknown() -> None:

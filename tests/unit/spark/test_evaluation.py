@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import optimize, sparse
 
-from evaluation import models, scoring, splits
+from evaluation import models, runs, scoring, splits
+from evaluation.judgements import JudgedPairs
 from evaluation.models import Training
 from evaluation.slim import slim
 from evaluation.splits import Split
@@ -75,6 +76,44 @@ def test_a_fifth_is_hidden() -> None:
     table = matrix(np.full((400, 50), 10))
     assert splits.by_rating(table, LIKE, 0).hidden.nnz / table.nnz == pytest.approx(0.2, abs=0.01)
     assert splits.by_user(table, LIKE, 0).liked.shape[0] / 400 == pytest.approx(0.2, abs=0.06)
+
+
+def timed(size: int) -> st.SearchStrategy[tuple[np.ndarray, np.ndarray]]:
+    """A table of ratings, and a time for each."""
+    shape = st.tuples(st.integers(1, 8), st.just(size))
+    return shape.flatmap(
+        lambda of: st.tuples(
+            arrays(np.int64, of, elements=st.integers(0, 10)),
+            arrays(np.int64, of, elements=st.integers(0, 6)),
+        )
+    )
+
+
+@given(tables=timed(11), seed=st.integers(0, 5))
+def test_the_hidden_ratings_of_a_user_are_a_fifth_and_none_is_earlier_than_a_visible_one(
+    tables: tuple[np.ndarray, np.ndarray], seed: int
+) -> None:
+    table, times = tables
+    split = splits.by_time(matrix(table), times[table > 0], LIKE, seed)
+    train = split.train.toarray()
+    assert np.array_equal(train[train > 0], table[train > 0])
+    tested = []
+    for user, (row, rest) in enumerate(zip(table, train, strict=True)):
+        hidden = (row > 0) & (rest == 0)
+        assert hidden.sum() == (row > 0).sum() // 5
+        if hidden.any():
+            assert times[user][hidden].min() >= times[user][rest > 0].max()
+        if (row[hidden] >= LIKE).any():
+            tested.append(np.where(hidden & (row >= LIKE), 1, 0).tolist())
+    assert split.hidden.toarray().tolist() == tested
+
+
+def test_which_of_equally_late_ratings_are_hidden_is_random() -> None:
+    table = matrix(np.full((200, 10), 10))
+    split = splits.by_time(table, np.zeros(table.nnz, int), LIKE, 0)
+    assert (split.hidden.sum(axis=0) > 20).all()  # of 40 if they were hidden evenly
+    again, other = (splits.by_time(table, np.zeros(table.nnz, int), LIKE, each) for each in (0, 1))
+    assert pairs(split.hidden) == pairs(again.hidden) != pairs(other.hidden)
 
 
 def test_the_training_has_no_ratings_of_held_out_users() -> None:
@@ -223,3 +262,53 @@ def test_the_properties_of_lists_count_their_movies() -> None:
     assert found.coverage == 1 / movies
     assert found.well_known == (3 + 2) / (10 + 3)  # 1, 2, 3 of the first list, 2, 3 of the second
     assert found.co_raters == 7
+
+
+def test_the_head_is_the_most_rated_tenth_and_the_tail_the_less_rated_half() -> None:
+    raters = np.array([0, *range(20, 0, -1), 0])  # 20 rated movies between two without ratings
+    expected = [2, *[0] * 2, *[1] * 8, *[2] * 10, 2]
+    assert scoring.slices_of(raters).tolist() == expected
+
+
+def test_recall_by_slice_counts_the_hidden_movies_of_that_slice() -> None:
+    # Movie m of 20 has 20 - m raters: 0 and 1 are the head, 2 to 9 the middle, the others the tail.
+    movies = 20
+    train = np.tril(np.ones((movies, movies)))[::-1]
+    train = train[np.argsort(-train.sum(axis=1))]
+    assert train.sum(axis=0).tolist() == list(range(20, 0, -1))
+    hidden = np.zeros((2, movies))
+    hidden[0, [0, 1, 2, 15]] = hidden[1, [3, 4]] = 1
+    nothing = np.zeros((2, movies)).tolist()
+    split = split_of(nothing, nothing, hidden.tolist(), train.tolist())
+    scores = np.zeros((2, movies))
+    scores[:, [0, 2, 3, 19]] = 1
+    found = scoring.users_lists(split, lambda liked: scores.copy())  # noqa: ARG005
+    assert found["recall@20 head"] == 1 / 2  # of the first user; the second has none in the head
+    assert found["recall@20 middle"] == (1 + 1 / 2) / 2
+    assert found["recall@20 tail"] == 0
+    assert found["recall@20"] == (2 / 4 + 1 / 2) / 2
+    assert scoring.hidden_by_slice(split) == {"head": 2, "middle": 3, "tail": 1}
+
+
+def test_a_slice_without_hidden_movies_has_no_recall() -> None:
+    split = split_of([[0, 0]], [[0, 0]], [[1, 0]], [[1, 1]])
+    found = scoring.users_lists(split, lambda liked: np.ones(liked.shape))
+    assert {name for name in found if name.startswith("recall@20 ")} == {"recall@20 middle"}
+
+
+def test_people_are_asked_about_all_weights_and_about_the_kept_lists() -> None:
+    # Movie 0 lists 59 others, best first; the judged ones are the 10th, 55th, 20th and 58th. So the
+    # kept list of 50 does not distinguish the 55th from the 58th.
+    movies = 61
+    weights = np.zeros((movies, movies))
+    for first in (0, 60):
+        weights[first, 1:60] = np.arange(59, 0, -1)
+    pairs = JudgedPairs(
+        first=np.repeat([0, 60], 4),
+        second=np.tile([10, 55, 20, 58], 2),
+        is_alike=np.tile([True, True, False, False], 2),
+        unjoined=3,
+    )
+    found = runs.by_people(weights, pairs)
+    assert found["AUC"] == (2 + 1) / 4  # only the 55th is behind the 20th
+    assert found["kept AUC"] == (2 + 1 / 2) / 4
