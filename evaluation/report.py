@@ -25,6 +25,10 @@ SPLITS = {
     "strong": "All ratings, strong generalisation",
     "latest": "All ratings, the latest of each user hidden",
 }
+GROUPS = {
+    "all": "titles of a series",
+    "rated": "those with at least 10 raters",
+}
 METRICS = ("recall@20", "capped recall@20", "NDCG@100", "MAP@20")
 
 
@@ -104,6 +108,8 @@ def _section(figures: Figures) -> str:
             parts.append(f"### {heading}\n\n{_of_split(figures, split)}")
     if "judged" in figures:
         parts.append("### Judged by people\n\n" + _judged(figures))
+    if figures.get("sequels", {}).get("titles"):
+        parts.append("### Sequels\n\n" + _sequels(figures["sequels"]))
     parts += [
         "### The lists\n\n" + _lists(figures["lists"]),
         "### Examples\n\n" + _examples(figures["examples"]),
@@ -158,6 +164,17 @@ def _judged(figures: Figures) -> str:
         f"{judged['unjoined']:,} are not. Their first movies are {judged['titles']:,} titles; "
         f"{judged['alike']:,} pairs were rated OK.\n\n{_table((*header, *recall_of), rows)}"
     )
+
+
+def _sequels(sequels: Figures) -> str:
+    """How many titles of a series have another one of it among their first neighbours."""
+    titles, found = sequels["titles"], sequels["measures"]
+    rows = [
+        (name, *(f"{found[name][group]:.1%}" for group in titles))
+        for name in sorted(found, key=lambda name: [-found[name][group] for group in titles])
+    ]
+    header = (f"{GROUPS[group]}: {number:,}" for group, number in titles.items())
+    return _table(("measure", *header), rows)
 
 
 def _recall_table(found: Mapping[str, Mapping[str, float]]) -> str:

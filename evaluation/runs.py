@@ -13,6 +13,7 @@ from evaluation.interactions import Interactions
 from evaluation.judgements import JudgedPairs
 from evaluation.models import Training
 from evaluation.scoring import Scores
+from evaluation.sequels import series_by_group, share_with_sequels
 from evaluation.slim import slim
 from evaluation.splits import Split
 from spark.engine.entries import MAX_HALVES
@@ -103,7 +104,7 @@ def liked(
 def lists(
     spark: SparkSession, everything: Interactions, judged: JudgedPairs | None, say: Say
 ) -> tuple[Figures, dict[str, np.ndarray]]:
-    """The properties of the measures' lists, from all ratings, and how people judge them.
+    """The properties of the measures' lists, from all ratings: sequels, and what people say.
 
     Args:
         spark: a session.
@@ -112,11 +113,13 @@ def lists(
         say: prints progress.
 
     Returns:
-        By measure, the figures `lists` and `judged`, and the first SHOWN neighbours: indices of
-        movies, int64 [movies, SHOWN], -1 for none.
+        By measure, the figures `lists`, `sequels` and `judged`, and the first SHOWN neighbours:
+        indices of movies, int64 [movies, SHOWN], -1 for none.
     """
     training = Training(everything.halves, everything.movies, everything.tags)
-    figures: Figures = {"lists": {}}
+    series = series_by_group(everything.movies, training.raters)
+    sizes = {group: int((of >= 0).sum()) for group, of in series.items()}
+    figures: Figures = {"lists": {}, "sequels": {"titles": sizes, "measures": {}}}
     if judged:
         figures["judged"] = judged.counts | {"measures": {}}
     first = {}
@@ -127,6 +130,7 @@ def lists(
             figures["judged"]["measures"][name] = by_people(whole, judged)
         best = models.best_places(whole, scoring.SHOWN)
         first[name] = np.where(np.take_along_axis(whole, best, axis=1) > 0, best, -1)
+        figures["sequels"]["measures"][name] = share_with_sequels(first[name], series)
     return figures, first
 
 

@@ -90,3 +90,20 @@ def test_recall_by_popularity_is_shown_for_the_lists_in_the_index(written: Any) 
     assert "head, 30% of the hidden movies | middle, 70%" in slices
     assert "| ease | 0.3000 | 0.1000 |  |" in slices
     assert "popularity" not in slices
+
+
+def test_sequels_are_shown_if_the_catalogue_has_series(written: Any) -> None:
+    titles = {"all": 1286, "rated": 40}
+    measures = {"ease": {"all": 0.2, "rated": 0.9}, "hybrid": {"all": 0.5, "rated": 0.8}}
+    nobody = {"titles": {}, "measures": {"ease": {}}}
+    page = written(
+        figures_of("a", sequels={"titles": titles, "measures": measures}),
+        figures_of("b", sequels=nobody),
+    )
+    assert page["a: Sequels"].strip().splitlines() == [
+        "| measure | titles of a series: 1,286 | those with at least 10 raters: 40 |",
+        "| --- | --- | --- |",
+        "| hybrid | 50.0% | 80.0% |",
+        "| ease | 20.0% | 90.0% |",
+    ]
+    assert "b: Sequels" not in page
