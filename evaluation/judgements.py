@@ -163,9 +163,8 @@ def _judgements(
         if None in row or None in row.values():
             raise ValueError(f"judgement {number} does not have {len(columns)} columns")
         if rating not in ALIKE:
-            raise ValueError(
-                f"judgement {number} is not rated {' or '.join(ALIKE)} but {rating[:QUOTED]!r}"
-            )
+            found = cells["rating"][:QUOTED]
+            raise ValueError(f"judgement {number} is not rated {' or '.join(ALIKE)} but {found!r}")
         first, second = (_id(cells, which) if by_id else _title(cells, which) for which in "12")
         yield Judgement(first, second, ALIKE[rating])
 

@@ -80,8 +80,8 @@ def test_judgements_by_movielens_id_are_read_with_tabs_and_with_commas(
         ("title_1\tyear_1\trating\n", "expected the columns .*movie_id_1.*; found title_1, year_1"),
         ("movie_id_1,movie_id_2,rating\n", "has a header but no judgements"),
         (
-            "movie_id_1,movie_id_2,rating\n1,2,OK\n1,2,3.5\n",
-            "judgement 2 is not rated OK or NOT_OK",
+            "movie_id_1,movie_id_2,rating\n1,2,OK\n1,2,good\n",
+            "judgement 2 is not rated OK or NOT_OK but 'good'",
         ),
         ("movie_id_1,movie_id_2,rating\n1,2\n", "judgement 1 does not have 3 columns"),
         ("movie_id_1,movie_id_2,rating\n1,2,OK,4\n", "judgement 1 does not have 3 columns"),
