@@ -29,6 +29,7 @@ class LivePointer:
         previous: the run that was live before, kept for a rollback.
         retired: the run before that, whose items are removed.
         promoted_at: when the pointer moved.
+        users: how many have rated; None if the run's item does not say.
     """
 
     run_id: str
@@ -40,12 +41,15 @@ class LivePointer:
     previous: str | None
     retired: str | None
     promoted_at: str
+    users: int | None = None
 
 
 def from_item(item: Mapping[str, Any]) -> LivePointer:
     """Convert an item of the index table to a pointer."""
-    values = {name: item[name] for name in LivePointer.__dataclass_fields__}
-    return LivePointer(**values | {"min_co_raters": int(values["min_co_raters"])})
+    values = {name: item[name] for name in LivePointer.__dataclass_fields__ if name in item}
+    users = values.get("users")  # an earlier version wrote pointers without it
+    numbers = {"min_co_raters": int(values["min_co_raters"]), "users": users and int(users)}
+    return LivePointer(**values | numbers)
 
 
 def read(index_table: "Table") -> LivePointer | None:
@@ -56,6 +60,7 @@ def read(index_table: "Table") -> LivePointer | None:
 
 def next_pointer(current: LivePointer | None, run: Run, now: datetime) -> LivePointer:
     """Return the pointer to a new live run: keeps the current run and retires the previous one."""
+    users = run.get("counts", {}).get("users")
     return LivePointer(
         run_id=run["run_id"],
         measure=run["measure"],
@@ -66,6 +71,7 @@ def next_pointer(current: LivePointer | None, run: Run, now: datetime) -> LivePo
         previous=current.run_id if current else None,
         retired=current.previous if current else None,
         promoted_at=runs.format_time(now),
+        users=None if users is None else int(users),
     )
 
 

@@ -3,8 +3,8 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,11 +19,13 @@ from spark.contracts.movielens import (
     unescape,
     whole_number,
 )
+from spark.contracts.series import series_of
 from spark.ingest.lines import data_lines
 from spark.ingest.rejects import LineReport, Reject
 
 FIRST_FLAG = 5  # the column of u.item in which the genre flags begin
 LONGEST_TITLE = 10  # lines of a title in quotes
+MOST_TAGS = 5  # of a movie, written once for every movie that it is a neighbour of
 # A span of years has a hyphen or an en dash and can be open: (1975-1979), (2007- ). A bracket
 # too many is not rare.
 _YEAR = re.compile(r"\(\s*([0-9]{4})\s*(?:[-\u2013]\s*(?:[0-9]{4}\s*)?)?\)+\Z")
@@ -52,9 +54,9 @@ class Catalogue:
 
     Attributes:
         ids: int32.
-        about: for each movie `movie_id`, `title` (null if not listed), `year`, `genres` as the
-            inside of a JSON object. It is text because it is written once for every movie that it
-            is a neighbour of.
+        about: for each movie `movie_id`, `title` (null if not listed), `year`, `genres`, and where
+            it has them `series` and `tags`, as the inside of a JSON object. It is text because it
+            is written once for every movie that it is a neighbour of.
         ratings: int64, how many users rated each.
         listed: how many are in the movies file.
     """
@@ -146,9 +148,29 @@ def catalogue(movies: Iterable[Movie], rated: np.ndarray, raters: np.ndarray) ->
     ids = np.union1d(np.fromiter(first, np.int32, len(first)), rated).astype(np.int32)
     ratings = np.zeros(ids.size, np.int64)
     ratings[np.searchsorted(ids, rated)] = raters
-    about = [_about(first.get(id) or Movie(id, None, None, [])) for id in ids.tolist()]
+    every = [first.get(id) or Movie(id, None, None, []) for id in ids.tolist()]
+    series = series_of([movie.title for movie in every])
+    about = [
+        _inside(vars(movie) | ({"series": name} if name else {}))
+        for movie, name in zip(every, series, strict=True)
+    ]
     return Catalogue(ids, about, ratings, len(first))
 
 
-def _about(movie: Movie) -> str:
-    return json.dumps(vars(movie), ensure_ascii=False, separators=(",", ":"))[1:-1]
+def with_tags(catalogue: Catalogue, tags: Iterable[Sequence[str]]) -> Catalogue:
+    """The catalogue in which each movie also has the tags that say most about it.
+
+    Args:
+        catalogue: without tags.
+        tags: of each movie, the most telling first; the first MOST_TAGS are kept.
+    """
+    about = [
+        f"{each},{_inside({'tags': own[:MOST_TAGS]})}" if own else each
+        for each, own in zip(catalogue.about, tags, strict=True)
+    ]
+    return replace(catalogue, about=about)
+
+
+def _inside(values: Mapping[str, object]) -> str:
+    """The inside of a JSON object."""
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))[1:-1]

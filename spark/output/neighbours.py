@@ -120,14 +120,17 @@ def _lines(
     keys = distinct(together)
     place = np.searchsorted(keys, together)  # faster than the inverse that `unique` returns
     first = np.searchsorted(keys, of.astype(np.int64) << 32)
-    others = about.take(pa.array(np.searchsorted(catalogue.ids, keys & (2**32 - 1))))
+    others = np.searchsorted(catalogue.ids, keys & (2**32 - 1))
+    texts_of_others = _concatenated(
+        "{", about.take(pa.array(others)), ',"ratings":', _text(catalogue.ratings[others]), "}"
+    )
     columns: list[pa.Array | str] = [
         "{",
         about[begin:end],
         ',"ratings":',
         _text(catalogue.ratings[begin:end]),
         ',"others":[',
-        _joined(_concatenated("{", others, "}"), first),
+        _joined(texts_of_others, first),
         '],"neighbours":{',
     ]
     ends = np.cumsum([each.size for each in pairs])

@@ -74,6 +74,7 @@ def test_a_folder_becomes_a_result_that_its_manifest_describes(
         "movie_id": 1, "title": 'A "quoted" ünïcode (1990)', "year": 1990, "genres": ["Drama"],
         "ratings": 12, "others": [{
             "movie_id": 2, "title": "B, The (1991)", "year": 1991, "genres": ["Comedy", "Drama"],
+            "ratings": 12,
         }],
         "neighbours": {"cosine": [[0, expected[0][-1], 12, expected[0][-1]]]},
     }  # fmt: skip

@@ -22,10 +22,21 @@ def test_a_finished_run_goes_live_with_every_movie(cloud: Cloud) -> None:
     assert state_of(cloud, run_id) == "LIVE"
     pointer = live_pointer.read(cloud.index)
     assert pointer is not None
-    assert pointer.run_id == run_id
+    assert (pointer.run_id, pointer.users) == (run_id, 20)
     assert movies_of(cloud, run_id) == [1, 2, 3]
     item = cloud.index.get_item(Key=index_table.movie_key(run_id, 1))["Item"]
     assert index_table.from_item(item) == PARTS[0][0]
+
+
+def test_a_pointer_of_an_earlier_version_does_not_say_how_many_users_there_are(
+    cloud: Cloud,
+) -> None:
+    run_id = finish_run(cloud)
+    cloud.index.update_item(Key=dict(index_table.LIVE_KEY), UpdateExpression="REMOVE #users",
+                            ExpressionAttributeNames={"#users": "users"})  # fmt: skip
+    pointer = live_pointer.read(cloud.index)
+    assert pointer is not None
+    assert (pointer.run_id, pointer.users) == (run_id, None)
 
 
 def test_nothing_is_live_before_the_last_part(cloud: Cloud) -> None:

@@ -103,6 +103,13 @@ def test_the_catalogue_holds_all_listed_and_all_rated_movies() -> None:
     assert whole.listed == 2
 
 
+def test_a_movie_of_a_series_names_it() -> None:
+    lines = ["3::Rocky II (1979)::", "1::Heat (1995)::", "2::Rocky (1976)::"]
+    movies = catalogue([parse_movie(line, DAT) for line in lines], *[np.array([], np.int32)] * 2)
+    assert [row.get("series") for row in rows(movies)] == [None, "Rocky", "Rocky"]
+    assert "series" not in rows(movies)[0]
+
+
 @pytest.mark.parametrize(
     ("release", "layout", "count", "toy_story"),
     [

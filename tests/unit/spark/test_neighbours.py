@@ -13,8 +13,9 @@ import pytest
 
 import index_table
 from spark.contracts.movielens import FORMATS
+from spark.contracts.neighbour_lines import neighbours_of
 from spark.engine.top_k import NeighbourLists
-from spark.ingest.movies import Catalogue, catalogue, parse_movie
+from spark.ingest.movies import Catalogue, catalogue, parse_movie, with_tags
 from spark.measures.registry import MEASURES
 from spark.output import neighbours
 from spark.output.neighbours import part_starts, write_part
@@ -67,7 +68,10 @@ def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
     about = {"year": 1990, "genres": ["Drama"]}
     assert thirty == {
         "movie_id": 30, "title": "Movie 30 (1990)", **about, "ratings": 30,
-        "others": [{"movie_id": id, "title": f"Movie {id} (1990)", **about} for id in (10, 20, 50)],
+        "others": [
+            {"movie_id": id, "title": f"Movie {id} (1990)", **about, "ratings": id}
+            for id in (10, 20, 50)
+        ],
         "neighbours": {
             "cosine": [[2, 0.99, 10, 0.99], [0, 0.96, 11, 0.96]],
             "hybrid": [[1, 0.7, 0, None]],
@@ -76,6 +80,29 @@ def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
     }  # fmt: skip
     assert forty["movie_id"] == 40
     assert forty["neighbours"] == {"cosine": [], "hybrid": [[0, 0.5, 7, None]], "ease": []}
+
+
+def test_a_movie_and_its_neighbours_carry_their_series_and_their_most_telling_tags(
+    tmp_path: Path,
+) -> None:
+    lines = ["1::Godfather, The (1972)::Crime", "2::Godfather: Part II, The (1974)::Crime",
+             "3::Heat (1995)::Crime"]  # fmt: skip
+    listed = [parse_movie(line, FORMATS[0].movies_layout) for line in lines]
+    plain = catalogue(listed, np.array([1, 2], np.int32), np.array([9, 7]))
+    everything = with_tags(plain, [["mafia", 'a "classic"'], [], list("abcdefg")])
+    rows = {"cosine": best((1, 2, 0.9, 5, 0.9), (1, 3, 0.8, 5, 0.8))}
+    part = write_part(rows, 0, everything, np.array([1]), str(tmp_path))
+    first, *_ = map(json.loads, gzip.decompress((tmp_path / part.name).read_bytes()).splitlines())
+    assert (first["series"], first["tags"]) == ("The Godfather", ["mafia", 'a "classic"'])
+    assert first["others"] == [
+        {"movie_id": 2, "title": "Godfather: Part II, The (1974)", "year": 1974,
+         "genres": ["Crime"], "series": "The Godfather", "ratings": 7},
+        {"movie_id": 3, "title": "Heat (1995)", "year": 1995, "genres": ["Crime"],
+         "tags": ["a", "b", "c", "d", "e"], "ratings": 0},
+    ]  # fmt: skip
+    assert neighbours_of(first, "cosine")[0] == first["others"][0] | {
+        "score": 0.9, "co_raters": 5, "cosine": 0.9,
+    }  # fmt: skip
 
 
 def test_the_number_of_parts_keeps_all_cores_busy_to_the_end() -> None:
