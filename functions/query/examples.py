@@ -24,6 +24,7 @@ from query.responses import (
     SimilarTitle,
     SimilarTitles,
     WaitingDrop,
+    Why,
 )
 
 _RUN_ID = "20261123T120500000Z-5f2a9c01"
@@ -44,10 +45,21 @@ _ROW = SimilarTitle(
     title="Wandering Bridge II (1938)",
     year=1938,
     genres=["Mystery"],
+    ratings=48,
     score=0.9974288827431252,
     co_raters=10,
     cosine=0.9974288827431252,
     based_on="ratings",
+    why=Why(
+        sentence="Both are mystery movies; both tagged noir; 10 people rated both, 1.6 times as"
+        " many as chance.",
+        series=None,
+        genres=["Mystery"],
+        decade=None,
+        tags=["noir"],
+        co_raters=10,
+        lift=1.581,
+    ),
 )
 _PAGE: dict[str, Any] = {
     "movie": _MOVIE,

@@ -6,7 +6,7 @@ from typing import Any
 
 import index_table
 from live_pointer import LivePointer
-from query import similar
+from query import reranking, similar
 from query.http import problems
 from query.http.problems import InvalidParameter
 from query.requests import RecommendationRequest
@@ -18,7 +18,7 @@ type Line = Mapping[str, Any]
 def recommend(
     live: LivePointer, lines: Mapping[int, Line], request: RecommendationRequest
 ) -> Recommendations:
-    """Titles similar to liked movies and not to disliked ones, the best first.
+    """Titles similar to liked movies and not to disliked ones, the best first or reranked.
 
     A title's score is the sum of its scores with the liked movies minus the sum of its scores with
     the disliked ones. Titles with a score of zero or less are left out.
@@ -39,7 +39,7 @@ def recommend(
         raise problems.not_found(f"none of the liked movies in run {live.run_id}")
     scores: dict[int, float] = defaultdict(float)
     because: dict[int, list[Reason]] = defaultdict(list)
-    titles: dict[int, Line] = {}
+    titles: dict[int, dict[str, Any]] = {}
     for line, row in _neighbours(liked, measure):
         titles[row["movie_id"]] = row
         scores[row["movie_id"]] += row["score"]
@@ -51,6 +51,9 @@ def recommend(
     requested = {*request.liked, *request.disliked}
     ranked = [id for id in titles if id not in requested and scores[id] > 0]
     ranked.sort(key=lambda id: (-scores[id], id))
+    scored = [titles[id] | {"score": scores[id]} for id in ranked]
+    ordered = reranking.by_popularity(scored, request.popularity or 0)
+    page = reranking.diversified(ordered, request.diversity or 0, request.limit)[: request.limit]
     return Recommendations(
         run_id=live.run_id,
         measure=measure,
@@ -58,8 +61,8 @@ def recommend(
         limit=request.limit,
         matched=len(ranked),
         recommendations=[
-            _recommendation(rank, titles[id], scores[id], because[id])
-            for rank, id in enumerate(ranked[: request.limit], start=1)
+            _recommendation(rank, title, because[title["movie_id"]])
+            for rank, title in enumerate(page, start=1)
         ],
         unknown=sorted(requested - lines.keys()),
         reason=None if ranked else _empty_reason(live, liked, measure),
@@ -88,14 +91,14 @@ def _neighbours(lines: list[Line], measure: str) -> Iterator[tuple[Line, dict[st
             yield line, row
 
 
-def _recommendation(rank: int, title: Line, score: float, because: list[Reason]) -> Recommendation:
+def _recommendation(rank: int, title: Line, because: list[Reason]) -> Recommendation:
     return Recommendation(
         rank=rank,
         movie_id=title["movie_id"],
         title=title["title"],
         year=title["year"],
         genres=title["genres"],
-        score=score,
+        score=title["score"],
         because=sorted(because, key=lambda liked: -liked.score),
     )
 

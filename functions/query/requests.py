@@ -14,6 +14,20 @@ type Measure = Annotated[
     str | UnsetType,
     Meta(description="One of the run's `measures`; without it, the run's default"),
 ]
+type Popularity = Annotated[
+    Annotated[float, Meta(ge=0, le=1)] | UnsetType,
+    Meta(
+        description="0, the default, keeps the order; the higher it is, the further up are titles"
+        " with fewer ratings, and 1 orders by ratings alone"
+    ),
+]
+type Diversity = Annotated[
+    Annotated[float, Meta(ge=0, le=1)] | UnsetType,
+    Meta(
+        description="0, the default, keeps the order; the higher it is, the more each title differs"
+        " from those before it in genres, tags, series and decade"
+    ),
+]
 type Title = Annotated[
     str,
     Meta(
@@ -58,6 +72,8 @@ class NeighbourQuery(Parameters, frozen=True, kw_only=True):
     ] = ()
     year_from: Annotated[Year | UnsetType, Meta(description="Only from this year on")] = UNSET
     year_to: Annotated[Year | UnsetType, Meta(description="Only up to this year")] = UNSET
+    popularity: Popularity = UNSET
+    diversity: Diversity = UNSET
 
 
 class SimilarQuery(NeighbourQuery, frozen=True, kw_only=True):
@@ -116,6 +132,8 @@ class RecommendationRequest(Parameters, frozen=True, kw_only=True):
     disliked: Annotated[list[MovieId], Meta(max_length=40, description="The disliked movies")] = []
     limit: Annotated[int, Meta(ge=1, le=50, description="The largest number of titles")] = 10
     measure: Measure = UNSET
+    popularity: Popularity = UNSET
+    diversity: Diversity = UNSET
 
 
 class AssetQuery(Parameters, frozen=True, kw_only=True):

@@ -34,6 +34,26 @@ class Movies(Struct, frozen=True, kw_only=True):
     movies: list[Movie]
 
 
+class Why(Struct, frozen=True, kw_only=True):
+    """What a movie and its neighbour share."""
+
+    sentence: Annotated[str, Meta(description="All of this in a sentence")]
+    series: str | None
+    genres: list[str]
+    decade: Annotated[int | None, Meta(description="The decade of both, 1970 for the 1970s")]
+    tags: Annotated[
+        list[str], Meta(description="Shared tags among the five that say most about each")
+    ]
+    co_raters: Annotated[int, Meta(description="The number of users who rated both movies")]
+    lift: Annotated[
+        float | None,
+        Meta(
+            description="How many times as many co-raters as chance would make: co_raters · users"
+            " / (ratings · ratings); null if there are none"
+        ),
+    ]
+
+
 class SimilarTitle(Struct, frozen=True, kw_only=True):
     """A neighbour of a movie."""
 
@@ -42,6 +62,10 @@ class SimilarTitle(Struct, frozen=True, kw_only=True):
     title: str | None
     year: int | None
     genres: list[str]
+    ratings: Annotated[
+        int | None,
+        Meta(description="The number of users who rated it; null in runs of earlier versions"),
+    ]
     score: Annotated[float, Meta(description="By this response's `measure`")]
     co_raters: Annotated[int, Meta(description="The number of users who rated both movies")]
     cosine: Annotated[
@@ -49,6 +73,7 @@ class SimilarTitle(Struct, frozen=True, kw_only=True):
         Meta(description="Cosine of the two movies; null if there are too few co-raters"),
     ]
     based_on: Annotated[Literal["ratings", "content"], Meta(description="The source of the score")]
+    why: Annotated[Why, Meta(description="What the two movies share")]
 
 
 class Links(Struct, frozen=True, omit_defaults=True):

@@ -9,12 +9,13 @@ from msgspec import UNSET, UnsetType
 
 import index_table
 from live_pointer import LivePointer
-from query import responses
+from query import reranking, responses
 from query.http import problems
 from query.http.problems import InvalidParameter
 from query.requests import NeighbourQuery, SimilarByTitleQuery
 from query.responses import Links, SimilarByTitle, SimilarTitle, SimilarTitles
 from query.title_search import Hit
+from query.why import why
 
 type Row = Mapping[str, Any]
 
@@ -23,7 +24,7 @@ COLD_START_MEASURE = "hybrid"
 
 
 def similar_titles(live: LivePointer, line: Row, query: NeighbourQuery) -> SimilarTitles:
-    """A page of a movie's neighbours, the most similar first.
+    """A page of a movie's neighbours, the most similar first unless the query reranks them.
 
     Args:
         live: the live run.
@@ -39,8 +40,10 @@ def similar_titles(live: LivePointer, line: Row, query: NeighbourQuery) -> Simil
     if not neighbours and query.measure is UNSET:
         by_content = index_table.neighbours_of(line, COLD_START_MEASURE)
         measure, neighbours = (COLD_START_MEASURE, by_content) if by_content else (measure, [])
-    matches = [row for row in neighbours if _passes(row, query)]
-    page = matches[query.offset : query.offset + query.limit]
+    ordered = reranking.by_popularity(neighbours, query.popularity or 0)
+    matches = [row for row in ordered if _passes(row, query)]
+    end = query.offset + query.limit
+    page = reranking.diversified(matches, query.diversity or 0, end)[query.offset : end]
     total, matched = len(neighbours), len(matches)
     return SimilarTitles(
         movie=responses.movie(line),
@@ -52,11 +55,28 @@ def similar_titles(live: LivePointer, line: Row, query: NeighbourQuery) -> Simil
         total=total,
         matched=matched,
         similar=[
-            SimilarTitle(rank=rank, based_on=_based_on(live, row), **row)
+            _similar_title(live, line, rank, row)
             for rank, row in enumerate(page, start=query.offset + 1)
         ],
         reason=None if page else _empty_reason(live, line, query, measure, total, matched),
         links=page_links(query, matched),
+    )
+
+
+def _similar_title(live: LivePointer, line: Row, rank: int, row: Row) -> SimilarTitle:
+    """A row of a page."""
+    return SimilarTitle(
+        rank=rank,
+        movie_id=row["movie_id"],
+        title=row["title"],
+        year=row["year"],
+        genres=row["genres"],
+        ratings=row.get("ratings"),
+        score=row["score"],
+        co_raters=row["co_raters"],
+        cosine=row["cosine"],
+        based_on=_based_on(live, row),
+        why=why(live, line, row),
     )
 
 

@@ -230,6 +230,7 @@ def movie_line(movie_id: int, *neighbours: int, ratings: int = 20) -> dict[str, 
                 "title": f"Movie {other} (1995)",
                 "year": 1995,
                 "genres": ["Drama"],
+                "ratings": 30,
             }
             for other in neighbours
         ],

@@ -29,6 +29,8 @@ MATRIX, NEIGHBOUR, RARE, LONELY = 1, 2, 40, 41
 MEASURES = {"cosine": {}, "jaccard": {}, "hybrid": {}}
 COUNTS = {"ratings": 12_345, "users": 678, "movies": 33, "pairs": 99}
 
+RATINGS = 50  # of a neighbour; so 36 who rated both are 36 · 678 / (100 · 50) = 4.9 times chance
+
 type Line = dict[str, Any]
 
 
@@ -48,7 +50,7 @@ def line(
     others = sorted({row[0] for rows in neighbours.values() for row in rows})
     return about(movie_id) | {
         "ratings": ratings,
-        "others": [about(other) for other in others],
+        "others": [about(other) | {"ratings": RATINGS} for other in others],
         "neighbours": {
             measure: [[others.index(row[0]), *row[1:]] for row in rows]
             for measure, rows in neighbours.items()
@@ -260,12 +262,18 @@ def test_following_links_changes_the_address_and_back_restores_the_view(tab: Tab
     expect(path.get_by_role("link")).to_have_count(0)
 
 
-def test_a_row_has_rank_title_year_genres_score_and_co_raters(tab: Tab) -> None:
+def test_a_row_has_rank_title_year_genres_reason_score_and_co_raters(tab: Tab) -> None:
     tab.open("?movie=1")
     rows = tab.page.locator(".rows li")
     expect(rows).to_have_count(20)
     texts = re.sub(r"\s+", " ", rows.nth(4).inner_text())
-    assert texts == "5 Film 6 1980 Comedy, Crime 0.9950 36 rated both"
+    assert texts == (
+        "5 Film 6 1980 Comedy, Crime 36 people rated both, 4.9 times as many as chance."
+        " 0.9950 36 rated both"
+    )
+    expect(rows.nth(3).locator(".why")).to_have_text(
+        "Both are drama movies of the 1990s; 37 people rated both, 5.0 times as many as chance."
+    )
     bars = [bar.bounding_box() for bar in (rows.nth(0).locator("i"), rows.nth(19).locator("i"))]
     assert bars[0]
     assert bars[1]

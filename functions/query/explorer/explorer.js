@@ -413,7 +413,8 @@ function drawRow(view, row, scale, also) {
     span("rank", String(row.rank)),
     element("div", null,
       link, " ", yearOf(row), rank ? span("also", `#${rank} by ${also.label}`) : "",
-      element("div", { class: "genres" }, row.genres.join(", "))),
+      element("div", { class: "genres" }, row.genres.join(", ")),
+      element("p", { class: "why" }, row.why.sentence)),
     element("div", { class: "measured" },
       element("div", { class: "bar", "aria-hidden": "true" }, bar), exact, span("evidence", evidence)));
 }

@@ -51,10 +51,21 @@ def test_similar_titles_show_their_evidence_and_their_run(cloud: Cloud) -> None:
         "title": "Movie 3 (1995)",
         "year": 1995,
         "genres": ["Drama"],
+        "ratings": 30,
         "score": 0.98,
         "co_raters": 12,
         "cosine": 0.98,
         "based_on": "ratings",
+        "why": {
+            "sentence": "Both are drama movies of the 1990s; 12 people rated both, 0.4 times as"
+            " many as chance.",
+            "series": None,
+            "genres": ["Drama"],
+            "decade": 1990,
+            "tags": [],
+            "co_raters": 12,
+            "lift": 0.4,  # 12 · 20 / (20 · 30)
+        },
     }
 
 
@@ -169,6 +180,9 @@ def test_a_missing_thing_is_a_404_that_names_it(
         ("/movies/1/similar", {"min_score": "high"}, "min_score", "high", "a number from"),
         ("/movies/1/similar", {"year_from": "null"}, "year_from", "null", "an integer from 0"),
         ("/movies/1/similar", {"genre": ["Drama", ""]}, "genre", "Drama, ", "up to 20, each a"),
+        ("/movies/1/similar", {"popularity": "1.1"}, "popularity", "1.1", "a number from 0 to 1"),
+        ("/movies/1/similar", {"diversity": "nan"}, "diversity", "nan", "a number from 0 to 1"),
+        ("/similar", {"title": "x", "diversity": "-1"}, "diversity", "-1", "a number from 0 to 1"),
         ("/movies/1/similar", {"limt": "5"}, "limt", "5", "limit, offset, measure, min_score"),
         ("/movies", {}, "title", None, "a text of 1 to 200 characters"),
         ("/movies", {"title": "x" * 201}, "title", "x" * 100, "a text of 1 to 200 characters"),
@@ -204,6 +218,8 @@ def test_all_errors_of_a_request_are_reported_at_once() -> None:
         ('{"liked": [-1]}', "liked", "-1"),
         ('{"liked": ["1"]}', "liked", "1"),
         ('{"liked": [1], "limit": 51}', "limit", "51"),
+        ('{"liked": [1], "popularity": 2}', "popularity", "2"),
+        ('{"liked": [1], "diversity": "0.5"}', "diversity", "0.5"),
         ('{"liked": [1], "lmit": 5}', "lmit", "5"),
         ('{"liked": [1, 2], "disliked": [2, 3]}', "disliked", "2"),
     ],

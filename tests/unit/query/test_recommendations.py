@@ -1,6 +1,7 @@
 """Titles to watch next: sums, differences and reasons, without AWS."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,23 @@ def test_the_limit_shortens_the_rows_but_not_the_count_of_matches() -> None:
     request = RecommendationRequest(liked=[1, 2], limit=1)
     response = recommendations.recommend(LIVE, LINES, request)
     assert (len(response.recommendations), response.matched) == (1, 3)
+
+
+def test_recommendations_can_put_rarer_titles_first_or_titles_that_differ() -> None:
+    about = [{"ratings": 90}, {"ratings": 9}, {"ratings": 50, "genres": ["War"], "year": 1940}]
+    others = [old | new for old, new in zip(LINES[1]["others"], about, strict=True)]
+    lines = {1: LINES[1] | {"others": others}}
+
+    def ranked(**order: Any) -> list[int]:
+        request = RecommendationRequest(liked=[1], **order)
+        return [
+            row.movie_id for row in recommendations.recommend(LIVE, lines, request).recommendations
+        ]
+
+    assert ranked() == [10, 11, 2]
+    assert ranked(popularity=1) == [11, 2, 10]
+    assert ranked(diversity=1) == [10, 2, 11]
+    assert ranked(diversity=1, limit=2) == [10, 2]
 
 
 def test_unknown_movies_are_listed_and_the_others_are_used() -> None:

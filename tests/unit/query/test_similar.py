@@ -94,6 +94,47 @@ def test_filters_keep_rows_that_pass_all_of_them(filters: dict[str, Any], kept: 
     assert [row["rank"] for row in response["similar"]] == list(range(1, len(kept) + 1))
 
 
+RATINGS = {2: 100, 3: 400, 4: 200, 5: 50}
+
+
+def ranked(**query: Any) -> list[int]:
+    """The neighbours of a movie whose neighbours say how many ratings they have."""
+    others = [other | {"ratings": RATINGS[other["movie_id"]]} for other in LINE["others"]]
+    line = LINE | {"others": others}
+    return ids(to_builtins(similar.similar_titles(LIVE, line, SimilarQuery(movie_id=1, **query))))
+
+
+def test_a_query_can_put_rarer_titles_first_or_titles_that_differ() -> None:
+    assert ranked() == ranked(popularity=0.0, diversity=0.0) == [2, 3, 4]
+    assert ranked(popularity=1.0) == [2, 4, 3]
+    assert ranked(popularity=1.0, measure="hybrid") == [5, 2, 3]
+    assert ranked(popularity=1.0, genre=("Crime", "Animation")) == [2, 3]
+    # Both 2 and 4 are comedies.
+    assert ranked(popularity=1.0, diversity=1.0) == [2, 3, 4]
+    assert ranked(popularity=1.0, diversity=0.1) == [2, 4, 3]
+
+
+def test_pages_of_a_reranked_list_follow_each_other() -> None:
+    pages = [ranked(popularity=1.0, diversity=1.0, limit=1, offset=place) for place in range(3)]
+    assert pages == [[2], [3], [4]]
+
+
+def test_links_keep_the_order_of_the_request() -> None:
+    links = ask(limit=1, popularity=0.25, diversity=0.5)["links"]
+    assert all("popularity=0.25&diversity=0.5" in link for link in links.values())
+    assert "popularity" not in ask(limit=1)["links"]["next"]
+
+
+def test_rows_say_what_they_share_with_the_movie() -> None:
+    first, second, _ = ask()["similar"]
+    assert first["why"]["genres"] == ["Animation"]
+    assert first["why"]["sentence"] == (
+        "Both are animation movies of the 1990s; 200 people rated both."
+    )
+    assert second["why"]["sentence"] == "12 people rated both."
+    assert first["ratings"] is None, "a line of an earlier version does not have it"
+
+
 def test_an_empty_range_of_years_is_a_bad_request() -> None:
     with pytest.raises(ProblemError, match="year_from: later than year_to"):
         ask(year_from=2000, year_to=1999)
