@@ -91,16 +91,20 @@ the end.
 
 def line(movie_id: int, others: Iterable[int]) -> dict[str, Any]:
     """A line of `neighbours/`: fifty neighbours by each of seven measures."""
+    chance = random.Random(movie_id)  # noqa: S311
+    tags = [f"tag {number}" for number in range(300)]
     about = [
         {
             "movie_id": id,
             "title": f"Movie {id}, The (1995)",
             "year": 1995,
             "genres": ["Drama", "War"],
+            "series": f"Series {id % 20}",
+            "tags": chance.sample(tags, 5),
+            "ratings": chance.randint(10, 9999),
         }
         for id in (movie_id, *others)
     ]
-    chance = random.Random(movie_id)  # noqa: S311
     lists = {
         measure: [
             [place, chance.random(), chance.randint(10, 9999), chance.random()]
@@ -108,7 +112,7 @@ def line(movie_id: int, others: Iterable[int]) -> dict[str, Any]:
         ]
         for measure in MEASURES
     }
-    return about[0] | {"ratings": 100, "others": about[1:], "neighbours": lists}
+    return about[0] | {"others": about[1:], "neighbours": lists}
 
 
 def put_run(cloud: Cloud) -> None:
@@ -136,6 +140,7 @@ def put_run(cloud: Cloud) -> None:
         "previous": None,
         "retired": None,
         "promoted_at": "2099-01-01T00:00:00.000Z",
+        "users": 200_000,
         "quality": None,
     }
     table.put_item(Item={**index_table.LIVE_KEY, **pointer})
@@ -209,6 +214,7 @@ def warm(cloud: Cloud) -> str:
             query.lambda_handler,
             {"limit": ["50"], "genre": ["war"], "min_co_raters": ["100"], "measure": ["ease"]},
         ),
+        "ten, reordered": (query.lambda_handler, {"popularity": ["0.3"], "diversity": ["0.3"]}),
     }
     rows: Table = []
     with _quiet():

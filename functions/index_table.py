@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from botocore.exceptions import ClientError
 
 from redelivery import PostponedError
@@ -63,7 +64,7 @@ def to_item(run_id: str, line: Mapping[str, Any]) -> dict[str, Any]:
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """Convert an item back to the movie with its neighbours."""
-    return json.loads(zlib.decompress(bytes(item["movie"])))
+    return msgspec.json.decode(zlib.decompress(bytes(item["movie"])))  # twice as fast as json
 
 
 def write(table: "Table", run_id: str, lines: Iterable[Mapping[str, Any]]) -> None:
