@@ -22,6 +22,7 @@ from spark.engine.shuffle import collect_partitions
 from spark.engine.top_k import EMPTY, NeighbourLists, distinct
 from spark.ingest.dataset import Dataset, read_dataset
 from spark.ingest.doubled_users import doubled_users
+from spark.ingest.movies import with_tags
 from spark.ingest.ratings import Ratings
 from spark.ingest.rejects import UnusableFileError
 from spark.measures.registry import MEASURES
@@ -234,7 +235,12 @@ def write_neighbours(
         neighbours, and as `any` the number with at least one neighbour by the cosine.
     """
     names, output, wanted = settings.measures, settings.output, parameters_of(settings)
-    shared = broadcast(context, (dataset.movies, content, comparison.in_ease))
+    catalogue = dataset.movies
+    if dataset.tags:
+        from spark.measures.content import telling_tags
+
+        catalogue = with_tags(catalogue, telling_tags(catalogue, dataset.tags))
+    shared = broadcast(context, (catalogue, content, comparison.in_ease))
 
     def write(merged: tuple[int, dict[str, NeighbourLists]]) -> tuple[Part, Counter[str]]:
         number, found = merged

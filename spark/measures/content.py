@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spark.contracts.series import series_of
 from spark.engine.top_k import EMPTY, NeighbourLists, top_k_of_rows
 from spark.ingest.movies import Catalogue
 
@@ -123,19 +122,39 @@ def content(catalogue: Catalogue, tags: Mapping[tuple[int, str], float]) -> Cont
 def _words_of(catalogue: Catalogue, tags: Mapping[tuple[int, str], float]) -> Mapping[str, Words]:
     """The words of all movies, by kind of content."""
     words: dict[str, Words] = {kind: [] for kind in WEIGHTS}
-    titles = []
     for place, about in enumerate(catalogue.about):
         movie = json.loads(f"{{{about}}}")
-        titles.append(movie["title"])
         words["genres"] += [(place, genre, 1.0) for genre in movie["genres"]]
         if movie["year"] is not None:
             words["year"] += [(place, era, 1.0) for era in _eras(movie["year"])]
-    words["series"] = [(place, name, 1.0) for place, name in enumerate(series_of(titles)) if name]
+        if "series" in movie:
+            words["series"].append((place, movie["series"], 1.0))
     places = dict(zip(catalogue.ids.tolist(), range(catalogue.ids.size), strict=True))
     words["tags"] = [
         (places[movie], tag, much) for (movie, tag), much in tags.items() if movie in places
     ]
     return words
+
+
+def telling_tags(catalogue: Catalogue, tags: Mapping[tuple[int, str], float]) -> list[list[str]]:
+    """Each movie's tags that other movies have too, those first that say most by TF-IDF.
+
+    Args:
+        catalogue: all movies.
+        tags: from `read_tags`.
+    """
+    having = Counter(tag for _, tag in tags)
+    places = dict(zip(catalogue.ids.tolist(), range(catalogue.ids.size), strict=True))
+    found: list[list[tuple[float, str]]] = [[] for _ in places]
+    for (movie, tag), much in tags.items():
+        if movie in places and having[tag] > 1:
+            found[places[movie]].append((-much * _rarity(having[tag], len(places)), tag))
+    return [[tag for _, tag in sorted(each)] for each in found]
+
+
+def _rarity(having: int, movies: int) -> float:
+    """How much a word weighs that some of the movies have: IDF."""
+    return math.log((1 + movies) / (1 + having)) + 1
 
 
 def _side_by_side(vectors: list[sparse.csr_array], movies: int) -> sparse.csr_array:
@@ -162,7 +181,7 @@ def tfidf(words: Words, movies: int) -> sparse.csr_array:
     rows, columns, much = zip(*kept, strict=True) if kept else ((), (), ())
     at: Any = much, (rows, columns)
     counts = sparse.csr_array(at, shape=(movies, len(column)), dtype=float)
-    rarity = np.array([np.log((1 + movies) / (1 + having[word])) + 1 for word in column])
+    rarity = np.array([_rarity(having[word], movies) for word in column])
     return _normalised(counts * rarity if column else counts)
 
 

@@ -156,7 +156,7 @@ class Pipeline:
         dataset.mkdir()
         for name, content in files.items():
             (dataset / name).write_bytes(content)
-        options = "--measures", "ease", "--blocks", "1"  # the default measure alone is compared
+        options = "--measures", "blend", "--blocks", "1"  # the default measure alone is compared
         assert job.main(["--dataset", str(dataset), "--output", str(output), *options]) == 0
         run_id = start_run(self.cloud, self.runs)
         for path in sorted(output.rglob("*"), key=lambda path: path.name == MANIFEST):

@@ -16,7 +16,7 @@ from spark.measures import blend as blend_module
 from spark.measures import content as content_module
 from spark.measures import hybrid as hybrid_module
 from spark.measures.blend import blend, by_ratings
-from spark.measures.content import Content, content
+from spark.measures.content import Content, content, telling_tags
 from spark.measures.hybrid import hybrid
 from tests.spark import oracle
 
@@ -96,6 +96,15 @@ def test_neighbours_by_content_have_no_co_raters_and_no_cosine() -> None:
     rows = content(movies(), TAGS).neighbours(ALL, 8)
     assert not rows.co_raters.any()
     assert np.isnan(rows.cosines).all()
+
+
+def test_the_tags_that_say_most_about_a_movie_are_those_that_few_others_have() -> None:
+    tags = {(1, "pixar"): 1.0, (3, "pixar"): 1.0} | {(id, "film"): 1.1 for id in range(1, 8)}
+    alone = {(1, "only here"): 9.0, (99, "pixar"): 1.0}
+    found = telling_tags(movies(), tags | alone)
+    assert found[0] == found[2] == ["pixar", "film"]
+    assert found[1] == ["film"]
+    assert found[7] == []
 
 
 def test_tags_are_counted_by_movie_regardless_of_case(tmp_path: Path) -> None:
