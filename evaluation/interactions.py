@@ -26,14 +26,14 @@ class Interactions:
     Attributes:
         halves: float64 [users, movies], half stars, sparse; users by ascending id.
         movies: the movies of the columns: all that are listed or rated.
-        tags: how many users gave each movie, by id, each tag.
+        tags: by movie id and tag, how much the tag says of the movie.
         times: of the ratings, int64, seconds since 1970, at the same places as `halves`; None if
             the file has no timestamps, or only equal ones.
     """
 
     halves: sparse.csr_array
     movies: Catalogue
-    tags: Mapping[tuple[int, str], int]
+    tags: Mapping[tuple[int, str], float]
     times: sparse.csr_array | None
 
 

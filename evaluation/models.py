@@ -33,12 +33,12 @@ class Training:
     Attributes:
         halves: float64 [users, movies], half stars, sparse.
         movies: the movies of the columns.
-        tags: from `read_tags`.
+        tags: of the data set.
     """
 
     halves: sparse.csr_array
     movies: Catalogue
-    tags: Mapping[tuple[int, str], int]
+    tags: Mapping[tuple[int, str], float]
 
     @cached_property
     def raters(self) -> np.ndarray:

@@ -299,17 +299,23 @@ def movie_defect(line: str, layout: Layout) -> Defect | None:
     return None
 
 
-def tag_of(line: str, layout: Layout) -> tuple[int, str] | None:
-    """The movie and the tag (in lower case) of a line of a tags file; None if the line is bad.
+def tag_of(line: str, layout: Layout) -> tuple[int, int, str] | None:
+    """User, movie and tag, as the user wrote it, of a line of a tags file; None if it is bad.
 
     Tags are optional information, so bad lines are skipped.
     """
-    columns = split_line(line, layout.separator) if len(line) <= MAX_LINE else []
-    if len(columns) != len(layout.columns):
+    if (of := _cells(line, layout)) is None:
         return None
-    movie = whole_number(columns[layout.columns.index("movieId")], MAX_ID)
-    tag = " ".join(unescape(columns[layout.columns.index("tag")]).lower().split())
-    return (movie, tag) if tag and movie is not None else None
+    user, movie = whole_number(of["userId"], MAX_ID), whole_number(of["movieId"], MAX_ID)
+    return None if user is None or movie is None else (user, movie, unescape(of["tag"]))
+
+
+def _cells(line: str, layout: Layout) -> dict[Column, str] | None:
+    """The cells of a line by column, or None if it is too long or has another number of them."""
+    cells = split_line(line, layout.separator) if len(line) <= MAX_LINE else []
+    if len(cells) != len(layout.columns):
+        return None
+    return dict(zip(layout.columns, cells, strict=True))
 
 
 def unescape(text: str) -> str:

@@ -1,6 +1,6 @@
 """Reads a MovieLens folder: ratings, movies and tags; malformed lines are stored and counted."""
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyspark import SparkContext
@@ -25,7 +25,8 @@ class Dataset:
         ratings: packed; each user and movie once.
         movies: the catalogue.
         duplicate_movies: good lines for a movie that an earlier line describes.
-        tags: how many users gave each movie each tag; empty if tags are not read.
+        tags: by movie id and normalised tag, how much the tag says of the movie, as the term
+            frequency of TF-IDF (> 0), see `read_tags`; empty if tags are not read.
     """
 
     format: Format
@@ -34,7 +35,7 @@ class Dataset:
     ratings: Ratings
     movies: Catalogue
     duplicate_movies: int
-    tags: Counter[tuple[int, str]]
+    tags: Mapping[tuple[int, str], float]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -89,5 +90,5 @@ def read_dataset(
         len(listed) - movies.listed,
         read_tags(child(folder, format.tags), format.tags_layout)
         if with_tags and format.tags in files
-        else Counter(),
+        else {},
     )

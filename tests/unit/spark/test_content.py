@@ -2,7 +2,6 @@
 
 import math
 from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from spark.contracts.movielens import FORMATS
 from spark.engine import top_k
 from spark.engine.top_k import NeighbourLists
 from spark.ingest.movies import Catalogue, catalogue, parse_movie
-from spark.ingest.tags import read_tags
 from spark.measures import blend as blend_module
 from spark.measures import content as content_module
 from spark.measures import hybrid as hybrid_module
@@ -105,15 +103,6 @@ def test_the_tags_that_say_most_about_a_movie_are_those_that_few_others_have() -
     assert found[0] == found[2] == ["pixar", "film"]
     assert found[1] == ["film"]
     assert found[7] == []
-
-
-def test_tags_are_counted_by_movie_regardless_of_case(tmp_path: Path) -> None:
-    good = "1::7::Pixar::0\n2::7:: pixar ::0\n3::7::PIXAR  film::0\n"
-    (tmp_path / "tags.dat").write_text(good + "nonsense\n4::x::pixar::0\n5::7::::0\n")
-    found = read_tags(str(tmp_path / "tags.dat"), FORMATS[0].tags_layout)
-    assert found == {(7, "pixar"): 2, (7, "pixar film"): 1}
-    (tmp_path / "tags.csv").write_text('userId,movieId,tag,timestamp\n1,7,"a, ""b""",0\n')
-    assert read_tags(str(tmp_path / "tags.csv"), FORMATS[1].tags_layout) == {(7, 'a, "b"'): 1}
 
 
 def rows(*each: tuple[int, int, float, int, float]) -> NeighbourLists:
