@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 ABANDONED_AFTER = timedelta(hours=24)
 # What may stand for a file of a format: its own name, and those of Kaggle's releases.
 NAMES: Mapping[str, str] = {
-    name: name for each in FORMATS for name in (*each.files, each.tags) if name
-} | {"rating.csv": "ratings.csv", "movie.csv": "movies.csv", "tag.csv": "tags.csv"}
+    name: name for each in FORMATS for name in (*each.files, *each.optional)
+} | {
+    "rating.csv": "ratings.csv", "movie.csv": "movies.csv", "tag.csv": "tags.csv",
+    "genome_scores.csv": "genome-scores.csv", "genome_tags.csv": "genome-tags.csv",
+}  # fmt: skip
 PACKED = ".gz"
 ARCHIVE = ".zip"
 # A part that a Spark writer has made; its checksum, `.part-...crc`, begins with a dot.
@@ -323,7 +326,7 @@ def dataset(folder: Folder) -> Dataset:
     found: dict[str, list[DatasetFile]] = defaultdict(list)
     for file in folder.files:
         found[file.stands_for].append(file)
-    wanted = [name for name in (*format.files, format.tags) if name in found]
+    wanted = [name for name in (*format.files, *format.optional) if name in found]
     return Dataset(folder, format, {name: _one_form(folder, name, found[name]) for name in wanted})
 
 

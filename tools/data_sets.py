@@ -52,13 +52,14 @@ def folder_of(name: str, data: Path = DATA, base: str = GROUPLENS) -> Path:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Return the files of a MovieLens folder that make up the data set, tags first.
+    """Return the files of a MovieLens folder that make up the data set, optional ones first.
 
-    The last file dropped starts the run, and the run uses the tags that are in the bucket by then.
+    The last file dropped starts the run, and the run uses the optional files that are in the bucket
+    by then.
     """
     names = {path.name for path in folder.iterdir()}
     form = only_format(names, str(folder))
-    return [folder / name for name in (form.tags, *form.files) if name in names]
+    return [folder / name for name in (*form.optional, *form.files) if name in names]
 
 
 def _check(folder: Path) -> None:

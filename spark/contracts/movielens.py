@@ -36,17 +36,22 @@ type Defect = Literal[
     "length", "columns", "user_id", "movie_id", "rating", "scale", "timestamp", "title"
 ]
 # "" is a column that nothing reads.
-type Column = Literal["userId", "movieId", "rating", "timestamp", "title", "genres", "tag", ""]
+type Column = Literal[
+    "userId", "movieId", "rating", "timestamp", "title", "genres", "tag", "tagId", "relevance", ""
+]
 
 RATING_COLUMNS: tuple[Column, ...] = ("userId", "movieId", "rating", "timestamp")
 MOVIE_COLUMNS: tuple[Column, ...] = ("movieId", "title", "genres")
 TAG_COLUMNS: tuple[Column, ...] = ("userId", "movieId", "tag", "timestamp")
+GENOME_SCORE_COLUMNS: tuple[Column, ...] = ("movieId", "tagId", "relevance")
+GENOME_TAG_COLUMNS: tuple[Column, ...] = ("tagId", "tag")
 OPTIONAL: Column = "timestamp"
 # How headers name the columns, in lower case and without anything but letters.
 _NAMES: dict[str, Column] = {
     "userid": "userId", "user": "userId", "movieid": "movieId", "movie": "movieId",
     "itemid": "movieId", "item": "movieId", "rating": "rating", "timestamp": "timestamp",
     "time": "timestamp", "title": "title", "genres": "genres", "genre": "genres", "tag": "tag",
+    "tagid": "tagId", "relevance": "relevance",
 }  # fmt: skip
 
 
@@ -92,6 +97,9 @@ class Format:
         movies_columns: number of columns of a movies line.
         tags: file name of the tags (user, movie, tag, timestamp), with the separator of the
             ratings. A folder is complete without it. Empty if the family has no tags.
+        genome_scores: file name of the tag genome (movie, tag id, relevance), with a comma and a
+            header. A folder is complete without it. Empty if the family has none.
+        genome_tags: file name of the genome's tags (tag id, tag), likewise.
     """
 
     name: FormatName
@@ -102,11 +110,18 @@ class Format:
     header: bool
     movies_columns: int
     tags: str = ""
+    genome_scores: str = ""
+    genome_tags: str = ""
 
     @property
     def files(self) -> tuple[str, str]:
         """The names of the files that make a folder complete."""
         return self.ratings, self.movies
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The names of the files that are read if they are there."""
+        return tuple(filter(None, (self.tags, self.genome_scores, self.genome_tags)))
 
     @property
     def ratings_layout(self) -> Layout:
@@ -126,13 +141,26 @@ class Format:
         """The usual layout of the tags file."""
         return Layout(self.tags, self.ratings_separator, TAG_COLUMNS, self.header)
 
+    @property
+    def genome_scores_layout(self) -> Layout:
+        """The usual layout of the tag genome."""
+        return Layout(self.genome_scores, ",", GENOME_SCORE_COLUMNS, has_header=True)
+
+    @property
+    def genome_tags_layout(self) -> Layout:
+        """The usual layout of the genome's tags."""
+        return Layout(self.genome_tags, ",", GENOME_TAG_COLUMNS, has_header=True)
+
 
 FORMATS: tuple[Format, ...] = (
     Format("dat", "ratings.dat", "movies.dat", "::", "::", False, 3, "tags.dat"),
-    Format("csv", "ratings.csv", "movies.csv", ",", ",", True, 3, "tags.csv"),
+    Format(
+        "csv", "ratings.csv", "movies.csv", ",", ",", True, 3,
+        "tags.csv", "genome-scores.csv", "genome-tags.csv",
+    ),
     # u.item: id, title, release date, video release date, URL, and one 0/1 flag per genre.
     Format("100k", "u.data", "u.item", "\t", "|", False, 24),
-)
+)  # fmt: skip
 
 FILES: frozenset[str] = frozenset(name for format in FORMATS for name in format.files)
 
@@ -302,12 +330,31 @@ def movie_defect(line: str, layout: Layout) -> Defect | None:
 def tag_of(line: str, layout: Layout) -> tuple[int, int, str] | None:
     """User, movie and tag, as the user wrote it, of a line of a tags file; None if it is bad.
 
-    Tags are optional information, so bad lines are skipped.
+    Tags are optional information, so bad lines are skipped; those of the tag genome, too.
     """
     if (of := _cells(line, layout)) is None:
         return None
     user, movie = whole_number(of["userId"], MAX_ID), whole_number(of["movieId"], MAX_ID)
     return None if user is None or movie is None else (user, movie, unescape(of["tag"]))
+
+
+def genome_tag_of(line: str, layout: Layout) -> tuple[int, str] | None:
+    """Id and name of a line of the tag genome's tags, or None if the line is bad."""
+    if (of := _cells(line, layout)) is None:
+        return None
+    tag = whole_number(of["tagId"], MAX_ID)
+    return None if tag is None else (tag, unescape(of["tag"]))
+
+
+def genome_score_of(line: str, layout: Layout) -> tuple[int, int, float] | None:
+    """Movie, tag id and relevance (0 to 1) of a line of the tag genome; None if it is bad."""
+    if (of := _cells(line, layout)) is None:
+        return None
+    movie, tag = whole_number(of["movieId"], MAX_ID), whole_number(of["tagId"], MAX_ID)
+    relevance = number(of["relevance"])
+    if movie is None or tag is None or relevance is None or not 0 <= relevance <= 1:
+        return None
+    return movie, tag, float(relevance)
 
 
 def _cells(line: str, layout: Layout) -> dict[Column, str] | None:

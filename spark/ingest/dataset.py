@@ -1,17 +1,25 @@
 """Reads a MovieLens folder: ratings, movies and tags; malformed lines are stored and counted."""
 
-from collections.abc import Mapping
+import logging
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pyspark import SparkContext
 
 from spark.contracts.movielens import OPTIONAL, DatasetError, Format, only_format
+from spark.ingest.genome import read_genome
 from spark.ingest.lines import read_layout
 from spark.ingest.movies import Catalogue, catalogue, read_movies
 from spark.ingest.ratings import Ratings, read_ratings
 from spark.ingest.rejects import LineReport, refuse_unusable, write_rejects
 from spark.ingest.tags import read_tags
 from spark.storage import child, list_files
+
+# The weight of a tag whose relevance is 1: that of a tag which ten users gave.
+GENOME_WEIGHT = 1 + math.log(10)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class Dataset:
         movies: the catalogue.
         duplicate_movies: good lines for a movie that an earlier line describes.
         tags: by movie id and normalised tag, how much the tag says of the movie, as the term
-            frequency of TF-IDF (> 0), see `read_tags`; empty if tags are not read.
+            frequency of TF-IDF (> 0), see `movie_tags`; empty if tags are not read.
     """
 
     format: Format
@@ -88,7 +96,40 @@ def read_dataset(
         ratings,
         movies,
         len(listed) - movies.listed,
-        read_tags(child(folder, format.tags), format.tags_layout)
-        if with_tags and format.tags in files
-        else {},
+        movie_tags(folder, format, files) if with_tags else {},
     )
+
+
+def movie_tags(folder: str, format: Format, files: Collection[str]) -> dict[tuple[int, str], float]:
+    """How much each tag says of each movie, by movie id and normalised tag.
+
+    The weight of a tag is u + g: u = 1 + ln(users who gave it), 0 without any; g = (1 + ln 10) ·
+    relevance in the tag genome, 0 if it is not among the movie's most relevant tags. So the genome
+    alone, where it is sure, weighs as much as ten users, and a tag of both more than of either.
+    Movies with and without a genome are on one scale, and without one the weight is u.
+
+    Args:
+        folder: URI of the folder.
+        format: of the folder.
+        files: names of the files in it.
+
+    Raises:
+        DatasetError: a file is not one of its format.
+    """
+    tags: dict[tuple[int, str], float] = {}
+    if format.tags in files:
+        tags = read_tags(child(folder, format.tags), format.tags_layout)
+    genome = {format.genome_scores, format.genome_tags} - {""}
+    if missing := genome.difference(files):
+        if missing != genome:
+            logger.warning("%s is not used: %s is missing", *(genome - missing), *missing)
+    elif genome:
+        relevant = read_genome(
+            child(folder, format.genome_scores),
+            format.genome_scores_layout,
+            child(folder, format.genome_tags),
+            format.genome_tags_layout,
+        )
+        for tag, relevance in relevant.items():
+            tags[tag] = tags.get(tag, 0) + GENOME_WEIGHT * relevance
+    return tags

@@ -75,15 +75,22 @@ def data_lines(uri: str, layout: Layout) -> Iterator[str]:
         is_header = False
 
 
-def _raw_lines(uri: str) -> Iterator[bytes]:
-    """All lines of a file; very long ones are cut."""
+def blocks(uri: str) -> Iterator[bytes]:
+    """A file in blocks of whole lines, between which are line feeds; very long lines are cut."""
     rest = b""
     for start in itertools.count(0, BLOCK):
         block = read(uri, start, BLOCK)
-        *whole, tail = (rest + block).replace(b"\r", b"\n").split(b"\n")
-        yield from (line[:LONGEST] for line in whole)
-        rest = tail[:LONGEST]
+        lines, end, rest = (rest + block).replace(b"\r", b"\n").rpartition(b"\n")
+        if end:
+            yield lines
+        rest = rest[:LONGEST]
         if len(block) < BLOCK:
             break
     if rest:
         yield rest
+
+
+def _raw_lines(uri: str) -> Iterator[bytes]:
+    """All lines of a file; very long ones are cut."""
+    for block in blocks(uri):
+        yield from (line[:LONGEST] for line in block.split(b"\n"))

@@ -49,6 +49,8 @@ def folder(*names: str, uploading: frozenset[str] = frozenset()) -> Folder:
         ("ml/RATINGS.DAT", "ml/"),
         ("ml/Rating.csv.GZ", "ml/"),
         ("ml/tags.csv", "ml/"),
+        ("ml/genome-scores.csv", "ml/"),
+        ("ml/Genome_Tags.csv.gz", "ml/"),
         ("ml/ratings.csv/part-00000-5e3a-c000.csv", "ml/"),
         ("ml/ratings.csv/part-00000-5e3a-c000.csv.gz", "ml/"),
         ("ratings.csv/part-00000", ""),

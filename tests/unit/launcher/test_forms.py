@@ -25,6 +25,8 @@ LINES = [f"{user},{movie},4.5,978300760\n" for user in range(1, 21) for movie in
 RATINGS = HEADER + "".join(LINES)
 MOVIES = "movieId,title,genres\n1,Toy Story (1995),Animation\n2,Heat (1995),Crime\n"
 TAGS = "userId,movieId,tag,timestamp\n1,1,pixar,0\n"
+GENOME = "movieId,tagId,relevance\n1,1,0.9\n"
+NAMES = "tagId,tag\n1,toys\n"
 INPUT = {"ratings.csv": RATINGS, "movies.csv": MOVIES}
 PART = "part-{:05d}-5e3a9c1d-c000.csv"
 
@@ -144,6 +146,24 @@ def test_a_drop_is_known_by_its_folder_and_a_zip_by_its_key(cloud: Cloud) -> Non
 def test_tags_may_have_every_form_too(cloud: Cloud, tags: Mapping[str, str | bytes]) -> None:
     run = drop(cloud, {**tags, "ml/ratings.csv": RATINGS, "ml/movies.csv": MOVIES})
     assert stored(cloud, run) == INPUT | {"tags.csv": TAGS}
+
+
+@pytest.mark.parametrize(
+    "genome", [{"ml/genome-scores.csv": GENOME, "ml/genome-tags.csv": NAMES},
+               {"ml/genome_scores.csv": GENOME, "ml/genome_tags.csv": NAMES},
+               {"ml/genome-scores.csv.gz": packed(GENOME),
+                f"ml/genome-tags.csv/{PART.format(0)}": NAMES}]
+)  # fmt: skip
+def test_the_tag_genome_may_have_every_form_too(
+    cloud: Cloud, genome: Mapping[str, str | bytes]
+) -> None:
+    run = drop(cloud, {**genome, "ml/ratings.csv": RATINGS, "ml/movies.csv": MOVIES})
+    expected = {"genome-scores.csv": GENOME, "genome-tags.csv": NAMES}
+    assert stored(cloud, run) == INPUT | expected
+    cloud.put("ml.zip", zipped({f"ml/{name}": text for name, text in (INPUT | expected).items()}))
+    launcher.lambda_handler(dropped("ml.zip"), CONTEXT)
+    (zip_run,) = (each for each in cloud.all_runs() if each["folder"] == "ml.zip")
+    assert stored(cloud, zip_run) == INPUT | expected
 
 
 def test_tags_of_a_zip_are_read(cloud: Cloud) -> None:

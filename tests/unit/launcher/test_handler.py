@@ -286,6 +286,13 @@ def test_an_irrelevant_file_is_ignored(cloud: Cloud) -> None:
     assert cloud.all_runs() == []
 
 
+@pytest.mark.parametrize("name", ["tags.csv", "genome-scores.csv", "genome-tags.csv"])
+def test_optional_files_are_no_data_set_of_their_own(cloud: Cloud, name: str) -> None:
+    cloud.put(f"ml/{name}", "1,1,1\n")
+    assert deliver(dropped(f"ml/{name}")) == []
+    assert cloud.all_runs() == []
+
+
 def test_tags_are_copied_if_present_and_do_not_change_the_data_set(cloud: Cloud) -> None:
     cloud.put("ml/tags.dat", "1::1::pixar::0\n")
     deliver(cloud.drop("ml"))

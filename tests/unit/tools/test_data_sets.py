@@ -199,10 +199,14 @@ def test_a_sample_is_generated_once(tmp_path: Path) -> None:
     ("there", "taken"),
     [
         (("tags.csv", "ratings.csv", "links.csv"), ["tags.csv", "ratings.csv", "movies.csv"]),
+        (
+            ("ratings.csv", "genome-tags.csv", "genome-scores.csv", "tags.csv"),
+            ["tags.csv", "genome-scores.csv", "genome-tags.csv", "ratings.csv", "movies.csv"],
+        ),
         (("ratings.csv",), ["ratings.csv", "movies.csv"]),
     ],
 )
-def test_tags_are_dropped_before_what_starts_the_run(
+def test_optional_files_are_dropped_before_what_starts_the_run(
     tmp_path: Path, there: tuple[str, ...], taken: list[str]
 ) -> None:
     for name in (*there, "movies.csv"):
