@@ -104,7 +104,7 @@ def _plain_scores(block: bytes, layout: Layout) -> Scores | None:
     try:
         table = csv.read_csv(
             pa.py_buffer(block),
-            # With threads, an error can crash or hang: apache/arrow#38676.
+            # With threads, an empty or bad block can hang: apache/arrow#38676 and 43892.
             csv.ReadOptions(column_names=layout.columns, use_threads=False),
             convert_options=csv.ConvertOptions(column_types=_KINDS, null_values=[]),
         )

@@ -12,6 +12,7 @@ from live_pointer import LivePointer
 from query.why import why
 from spark import job
 from spark.contracts.neighbour_lines import neighbours_of
+from spark.ingest.tags import normalised
 from tests.builders.results import manifest_of, read_lines
 from tests.conftest import movielens
 
@@ -53,7 +54,7 @@ def without_evidence(tables: Mapping[str, Table], movie: int, other: int, facts:
             if facts.series or facts.decade:
                 row[1] = f"Untitled {other}"
     tags = tables["tags.csv"]
-    tags[:] = [row for row in tags if row[1] != str(other) or row[2].lower() not in facts.tags]
+    tags[:] = [row for row in tags if row[1] != str(other) or normalised(row[2]) not in facts.tags]
     ratings = tables["ratings.csv"]
     both = {row[0] for row in ratings if row[1] == str(movie)} if facts.co_raters else set()
     ratings[:] = [row for row in ratings if row[1] != str(other) or row[0] not in both]
