@@ -25,8 +25,8 @@ ROW = re.compile(r"\| (.+?) \| (\d+) \| (.+?) \| (\d+) \|")
 
 
 def table(title: str) -> list[tuple[str, int, str, int]]:
-    """The rows of the README's table for a title: by ease with co-raters, by cosine with them."""
-    _, _, rest = README.partition(f"| {title} by `ease` | co-raters | by `cosine` | co-raters |\n")
+    """The rows of the README's table for a title: by blend with co-raters, by cosine with them."""
+    _, _, rest = README.partition(f"| {title} by `blend` | co-raters | by `cosine` | co-raters |\n")
     rows = [ROW.fullmatch(line) for line in rest.partition("\n\n")[0].splitlines()[1:]]
     return [(row[1], int(row[2]), row[3], int(row[4])) for row in rows if row]
 
@@ -46,11 +46,11 @@ def test_the_readmes_examples_are_computed(tmp_path: Path, cloud: Cloud) -> None
         for line in read_lines(output, *(part.name for part in manifest.neighbours))
     }
     for movie_id, title in EXAMPLES.items():
-        ease, cosine = (
+        blend, cosine = (
             [(each["title"], each["co_raters"]) for each in neighbours_of(lines[movie_id], measure)]
-            for measure in ("ease", "cosine")
+            for measure in ("blend", "cosine")
         )
-        expected = [(*one, *two) for one, two in zip(ease[:5], cosine[:5], strict=True)]
+        expected = [(*one, *two) for one, two in zip(blend[:5], cosine[:5], strict=True)]
         assert table(title) == expected
 
     measures = {"measure": manifest.measure, "measures": manifest.measures}
