@@ -206,6 +206,16 @@ def test_a_few_corrected_titles_do_not_hold_a_run_back(cloud: Cloud) -> None:
     assert live_run(cloud) == run_id
 
 
+def test_a_title_that_only_content_gives_neighbours_has_lost_its_own(cloud: Cloud) -> None:
+    live = finish_run(cloud, 0, catalogue(20))
+    parts = catalogue(20)
+    for line in parts[0]:
+        for row in line["neighbours"]["cosine"]:
+            row[2:] = 0, None
+    run_id = finish_run(cloud, 1, parts)
+    assert_held_back(cloud, run_id, live, "lost titles: 10 of 20 titles")
+
+
 def moved(size: int) -> list[list]:
     """The catalogue with other lists."""
     return [[movie_line(movie, 200, 201) for movie in range(1, size + 1)]]
