@@ -72,7 +72,7 @@ class Titles:
     """How the titles changed.
 
     Attributes:
-        before: titles with neighbours by the run's default measure.
+        before: titles with neighbours by the run's default measure, see `Movies.lists`.
         after: the same in the later run.
         gained: titles that have neighbours only in the later run.
         lost: titles that have neighbours only in the earlier run.
