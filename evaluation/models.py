@@ -146,7 +146,8 @@ def _blend(training: Training, measure: str) -> np.ndarray:
     rated += _of_pairs(training, "full-cosine")
     similar = training.content.all_pairs(np.arange(training.raters.size))
     np.fill_diagonal(similar, 0)
-    alone = parameters["trust"] / (parameters["trust"] + training.raters)
+    trust = parameters["trust"]
+    alone = parameters["content"] * trust / (trust + training.raters)
     return rated * (1 + similar) + similar * alone[:, None]
 
 

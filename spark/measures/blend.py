@@ -7,8 +7,8 @@ and t are the parameters `ease`, `content` and `trust`. EASE knows what users go
 full cosine what they rate alike, and content what people call similar: docs/quality.md has the
 evidence.
 
-EASE's matrix holds the most popular movies only. For a pair with another movie, F counts twice:
-w · E and F are about equally large, so no list and no score drops sharply at the limit.
+EASE's matrix holds the most popular movies only. For a pair with another movie, F counts
+WITHOUT_EASE times: w · E is about as large as F, so no list and no score drops sharply at the limit.
 
 Not all pairs are scored, only each movie's best neighbours by each of the three. CANDIDATES times
 as many by EASE are taken as are kept; for a pair beyond them, E counts as 0.
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # it needs SciPy
     from spark.measures.content import Content
 
 CANDIDATES = 2
+WITHOUT_EASE = 1.75  # chosen by recall just before and after the limit: decision 0014
 
 
 def by_ratings(ease: NeighbourLists, full_cosine: np.ndarray, weight: float) -> NeighbourLists:
@@ -60,7 +61,7 @@ def blend(
         count: most neighbours per movie.
     """
     known = np.isin(full_cosine.movies, in_ease) & np.isin(full_cosine.neighbours, in_ease)
-    by_users = full_cosine._replace(scores=full_cosine.scores * np.where(known, 1, 2))
+    by_users = full_cosine._replace(scores=full_cosine.scores * np.where(known, 1, WITHOUT_EASE))
     unrated = by_content._replace(scores=np.zeros_like(by_content.scores))
     # The first of equal pairs stays: EASE's has both scores.
     rows = NeighbourLists(*map(np.concatenate, zip(ease, by_users, unrated, strict=True)))

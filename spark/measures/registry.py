@@ -62,7 +62,7 @@ MEASURES: Mapping[str, Measure] = {
     "ease": Measure("gram", {"lambda": 400, "limit": 12_000}),
     "hybrid": Measure("neighbours", {"trust": 20}, needs=("ease",)),
     "blend": Measure(
-        "neighbours", {"ease": 25, "content": 1.5, "trust": 50}, needs=("full-cosine", "ease")
+        "neighbours", {"ease": 20, "content": 1.75, "trust": 50}, needs=("full-cosine", "ease")
     ),
     "als": Measure(
         "ratings",

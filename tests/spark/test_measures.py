@@ -111,7 +111,7 @@ def test_the_blend_of_all_pairs_is_its_formula(tmp_path: Path, limit: int) -> No
         "--measures", "blend", "--parameter", "ease.lambda=7",
         "--parameter", f"ease.limit={limit}",
     )  # fmt: skip
-    blend = lists_of(tmp_path / "result")["blend"]
+    blend, of_blend = lists_of(tmp_path / "result")["blend"], MEASURES["blend"].parameters
     movies, scores, n, cosine = oracle.by_measure(ratings, 3, beta=1, penalty=7)
     raters = Counter(movie for _, movie, _ in ratings)
     popular = sorted(raters, key=lambda movie: (-raters[movie], movie))[:limit]
@@ -120,17 +120,18 @@ def test_the_blend_of_all_pairs_is_its_formula(tmp_path: Path, limit: int) -> No
     everything = sorted(raters)
     alike = oracle.content(movie_lines(ratings), tags, {}, WEIGHTS)
     rated = {
-        (i, j): scores["full-cosine"][a, b] * (1 if {i, j} <= set(in_ease.tolist()) else 2)
+        (i, j): scores["full-cosine"][a, b] * (1 if {i, j} <= set(in_ease.tolist()) else 1.75)
         for a, i in enumerate(movies.tolist())
         for b, j in enumerate(movies.tolist())
     }
     for a, i in enumerate(in_ease.tolist()):
         for b, j in enumerate(in_ease.tolist()):
-            rated[i, j] += 25 * max(0.0, by_ease["ease"][a, b])
+            rated[i, j] += of_blend["ease"] * max(0.0, by_ease["ease"][a, b])
     place = {movie: number for number, movie in enumerate(movies.tolist())}
     nothing = np.zeros(len(everything))
     for i in everything:
-        alone = 1.5 * 50 / (50 + raters[i])
+        trust = of_blend["trust"]
+        alone = of_blend["content"] * trust / (trust + raters[i])
         expected = [
             0.0 if i == j else rated.get((i, j), 0) * (1 + alike[i, j]) + alike[i, j] * alone
             for j in everything

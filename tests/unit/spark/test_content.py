@@ -173,7 +173,7 @@ def test_a_blend_has_both_scores_by_ratings_lifted_by_content_and_content_of_its
     assert found_rows == [
         (1, 3, 1.825, 80),  # (25 · 0.02 + 0.5) · 1.6 + 0.6 · 0.375
         (1, 2, 1.2, 90),  # 25 · 0.04 + 0.2
-        (1, 6, 0.6, 9),  # twice 0.3, because EASE does not know movie 6
+        (1, 6, 0.525, 9),  # 1.75 · 0.3, because EASE does not know movie 6
         (1, 4, 0.4, 70),
         (1, 5, 0.3, 0),  # 0.8 · 0.375
         (9, 1, 0.75, 0),
@@ -188,7 +188,7 @@ def test_without_any_ratings_the_blend_is_content_and_without_content_it_is_rati
     assert found.scores.tolist() == [1.2]
     full = rows((1, 4, 0.3, 50, 0.9))
     found = blend(top_k.EMPTY, full, top_k.EMPTY, known({1: 9, 4: 1}, {}), nothing, PARAMETERS, 5)
-    assert found.scores.tolist() == [0.6]
+    assert found.scores.tolist() == [0.525]
     found = blend(*[top_k.EMPTY] * 3, cold, nothing, PARAMETERS, 5)
     assert not found.movies.size
 
