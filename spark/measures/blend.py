@@ -8,7 +8,7 @@ full cosine what they rate alike, and content what people call similar: docs/qua
 evidence.
 
 EASE's matrix holds the most popular movies only. For a pair with another movie, F counts
-WITHOUT_EASE times: w · E is about as large as F, so no list and no score drops sharply at the limit.
+WITHOUT_EASE times: w · E is about as large as F, so no list and no score falls sharply there.
 
 Not all pairs are scored, only each movie's best neighbours by each of the three. CANDIDATES times
 as many by EASE are taken as are kept; for a pair beyond them, E counts as 0.
