@@ -86,7 +86,7 @@ class Stack:
 
     def latest_runs(self, limit: int) -> list[runs.Run]:
         """Return the latest runs, newest first, at most `limit`."""
-        return runs.latest(self._runs_table(), limit)
+        return list(runs.latest(self._runs_table(), limit))
 
     def waiting(self) -> list[waiting.WaitingItem]:
         """Return the dropped folders that look like a data set but have no run."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
@@ -147,15 +148,9 @@ def get(table: "Table", run_id: str) -> Run | None:
     return cast("Run", item) if item else None
 
 
-def latest(table: "Table", limit: int) -> list[Run]:
-    """Return up to `limit` runs, newest first."""
-    response = table.query(
-        KeyConditionExpression=Key("pk").eq("RUN"),
-        ScanIndexForward=False,
-        Limit=limit,
-        ConsistentRead=True,
-    )
-    return cast("list[Run]", response["Items"])
+def latest(table: "Table", limit: int) -> Iterator[Run]:
+    """Yield up to `limit` runs, newest first; every megabyte of items is a further request."""
+    return islice(_newest_first(table, PaginationConfig={"PageSize": limit}), limit)
 
 
 def newest_live(table: "Table") -> Run | None:
@@ -165,7 +160,7 @@ def newest_live(table: "Table") -> Run | None:
     """
     was_live = Attr("state").eq(State.INDEXING.value) & Attr(f"timeline.{State.LIVE}").exists()
     for wanted in (Attr("state").eq(State.LIVE.value), was_live):
-        if found := next(_newest_first(table, wanted), None):
+        if found := next(_newest_first(table, FilterExpression=wanted), None):
             return found
     return None
 
@@ -173,7 +168,8 @@ def newest_live(table: "Table") -> Run | None:
 def unsettled(table: "Table") -> list[Run]:
     """Return all runs that are unfinished or may have items in the index, newest first."""
     is_unfinished = ~Attr("state").is_in(sorted(FINAL))
-    return list(_newest_first(table, is_unfinished | Attr("in_index").eq(True)))
+    wanted = is_unfinished | Attr("in_index").eq(True)
+    return list(_newest_first(table, FilterExpression=wanted))
 
 
 def for_dataset(table: "Table", *fingerprints: str) -> Run | None:
@@ -486,15 +482,15 @@ def record_removed_part(table: "Table", run_id: str, part: str) -> None:
         _update(table, run_id, {"in_index": False}, is_unchanged, remove=("parts_removed",))
 
 
-def _newest_first(table: "Table", wanted: ConditionBase) -> Iterator[Run]:
+def _newest_first(table: "Table", **options: Any) -> Iterator[Run]:
     # The client of a resource also accepts conditions; its type stubs do not show that.
     paginator: Any = table.meta.client.get_paginator("query")
     pages = paginator.paginate(
         TableName=table.name,
         KeyConditionExpression=Key("pk").eq("RUN"),
-        FilterExpression=wanted,
         ScanIndexForward=False,
         ConsistentRead=True,
+        **options,
     )
     return (item for page in pages for item in page["Items"])
 

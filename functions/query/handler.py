@@ -136,13 +136,16 @@ def post_recommendations(request: RecommendationRequest) -> Recommendations:
 @app.get("/runs", summary="The latest runs, newest first")
 def get_runs(query: RunsQuery) -> Runs:
     """Each with its state and, if it failed, the reason; also the dropped folders without a run."""
-    items = runs.latest(runs_table, query.limit)
-    live = reader.live()  # it starts no call if the first one took too long
+    latest = []
+    for item in runs.latest(runs_table, query.limit):
+        reader.check_deadline()  # the next item may need a further call
+        latest.append(responses.run(item))
+    live = reader.live()
     reader.check_deadline()
     drops = waiting.stored(runs_table, waiting.MAX_SHOWN)
     return Runs(
         live_run_id=live.run_id if live else None,
-        runs=[responses.run(item) for item in items],
+        runs=latest,
         waiting=[responses.waiting_drop(item) for item in drops],
     )
 

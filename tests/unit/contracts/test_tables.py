@@ -118,6 +118,9 @@ def test_runs_beyond_a_page_of_a_megabyte_are_found(cloud: Cloud) -> None:
     for run_id in run_ids:
         runs.set_attributes(cloud.runs, run_id, request="x" * 300_000)
     assert [run["run_id"] for run in runs.unsettled(cloud.runs)] == run_ids[::-1]
+    for limit in (1, 3, 4, 5, 6):
+        latest = [run["run_id"] for run in runs.latest(cloud.runs, limit)]
+        assert latest == run_ids[::-1][:limit]
     runs.advance(cloud.runs, run_ids[0], State.INDEXING, NOW)
     runs.advance(cloud.runs, run_ids[0], State.LIVE, NOW)
     oldest = runs.newest_live(cloud.runs)

@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import index_table
+import runs
 from clients import PROMPT
 from live_pointer import LivePointer
 from query import handler as query
@@ -30,7 +31,7 @@ from query import index_reader
 from query.http.problems import ProblemError
 from query.index_reader import DEADLINE, LIVE, Reader
 from tests.builders.aws import Cloud, movie_line, template
-from tests.builders.indexed import finish_run
+from tests.builders.indexed import finish_run, start_run
 from tests.builders.requests import ask, post
 from tests.conftest import Observed
 from tests.unit.query.test_handler import cold  # noqa: F401
@@ -397,6 +398,24 @@ def test_the_slowest_request_gets_a_response_before_api_gateway_gives_up(
     }
     own_work = 5  # seconds, far more than any response takes to compute
     assert clock.now + own_work <= function_seconds()
+
+
+def test_a_list_of_runs_in_several_pages_starts_no_call_after_the_deadline(
+    cloud: Cloud, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for minute in range(4):
+        run_id = start_run(cloud, minute)
+        runs.set_attributes(cloud.runs, run_id, request="x" * 300_000)
+    call = BaseClient._make_api_call
+
+    def slowly(client: Any, operation: str, parameters: dict) -> Any:
+        clock.now += call_seconds()
+        return call(client, operation, parameters)
+
+    assert len(json.loads(answer_of("runs")["body"])["runs"]) == 4
+    monkeypatch.setattr(BaseClient, "_make_api_call", slowly)
+    assert answer_of("runs")["statusCode"] == HTTPStatus.SERVICE_UNAVAILABLE
+    assert clock.now == call_seconds()
 
 
 @contextmanager
