@@ -347,8 +347,8 @@ def await_second_cluster(
         now: the current time; from now on the run can be leased.
 
     Returns:
-        Whether the run now waits: False if it already had a second cluster, has a different
-        cluster, or its cluster had already started.
+        Whether the run now waits, also if it did before: False if it already had a second
+        cluster, has a different cluster, or its cluster had already started.
     """
     cluster = Attr("cluster_id")
     condition = (
@@ -364,7 +364,16 @@ def await_second_cluster(
         "failed_start": dict(failed_start),
     }
     entered = State.LAUNCHING, format_time(now)
-    return _update(table, run_id, changes, condition, entered, remove=("cluster_id",))
+    if _update(table, run_id, changes, condition, entered, remove=("cluster_id",)):
+        return True
+    # Maybe the SDK repeated the write, see `_is_leased_by`.
+    run = get(table, run_id)
+    return (
+        run is not None
+        and run["state"] == State.LAUNCHING
+        and "failed_start" in run
+        and run["failed_start"]["cluster_id"] == failed_start["cluster_id"]
+    )
 
 
 def fail(

@@ -217,6 +217,22 @@ def test_a_monitor_that_died_before_it_requested_the_second_cluster_requests_it_
     assert cloud.messages("LaunchQueue") == [{"second_cluster": RUN_ID}]
 
 
+def test_a_second_cluster_is_requested_although_the_response_of_the_table_was_lost(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, never_ready: Callable[..., None]
+) -> None:
+    never_ready()
+    update = monitor.runs_table.update_item
+
+    def repeated(**arguments: Any) -> Any:
+        update(**arguments)
+        return update(**arguments)  # as the SDK does
+
+    monkeypatch.setattr(monitor.runs_table, "update_item", repeated)
+    monitor.lambda_handler(cluster_failed("INTERNAL_ERROR"), CONTEXT)
+    assert after(cloud)["state"] == "LAUNCHING"
+    assert cloud.messages("LaunchQueue") == [{"second_cluster": RUN_ID}]
+
+
 def test_a_job_that_reported_its_failure_gets_no_second_cluster(cloud: Cloud) -> None:
     cloud.put(f"runs/{RUN_ID}/failure.json", json.dumps({"message": "no rating"}), "results")
     monitor.lambda_handler(cluster_failed("INTERNAL_ERROR"), CONTEXT)
