@@ -6,7 +6,7 @@ from typing import Any
 
 import index_table
 from live_pointer import LivePointer
-from query import reranking, similar
+from query import filters, reranking, similar
 from query.http import problems
 from query.http.problems import InvalidParameter
 from query.requests import RecommendationRequest
@@ -53,19 +53,21 @@ def recommend(
     ranked.sort(key=lambda id: (-scores[id], id))
     scored = [titles[id] | {"score": scores[id]} for id in ranked]
     ordered = reranking.by_popularity(scored, request.popularity or 0)
-    page = reranking.diversified(ordered, request.diversity or 0, request.limit)[: request.limit]
+    passes = filters.by_title(request, {genre for line in liked for genre in line["genres"]})
+    matches = [row for row in ordered if passes(row)]
+    page = reranking.diversified(matches, request.diversity or 0, request.limit)[: request.limit]
     return Recommendations(
         run_id=live.run_id,
         measure=measure,
         measures=live.measures,
         limit=request.limit,
-        matched=len(ranked),
+        matched=len(matches),
         recommendations=[
             _recommendation(rank, title, because[title["movie_id"]])
             for rank, title in enumerate(page, start=1)
         ],
         unknown=sorted(requested - lines.keys()),
-        reason=None if ranked else _empty_reason(live, liked, measure),
+        reason=None if matches else _empty_reason(live, liked, measure, len(ranked)),
     )
 
 
@@ -103,8 +105,10 @@ def _recommendation(rank: int, title: Line, because: list[Reason]) -> Recommenda
     )
 
 
-def _empty_reason(live: LivePointer, liked: list[Line], measure: str) -> str:
+def _empty_reason(live: LivePointer, liked: list[Line], measure: str, ranked: int) -> str:
     """Why there are no recommendations."""
+    if ranked:
+        return f"none of the {ranked} titles to recommend passes the filters"
     if len(liked) == 1 and not index_table.neighbours_of(liked[0], measure):
         return similar.no_neighbours_reason(live, liked[0], measure)
     return "every neighbour of the liked movies is in the request or closer to the disliked ones"

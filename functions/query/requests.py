@@ -28,6 +28,30 @@ type Diversity = Annotated[
         " from those before it in genres, tags, series and decade"
     ),
 ]
+type Genres = tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...]
+type AnyGenre = Annotated[
+    Genres,
+    Meta(
+        max_length=20,
+        description="Only titles of this genre, ignoring case; if there are several, of any of"
+        " them",
+    ),
+]
+type AllGenres = Annotated[
+    Genres,
+    Meta(
+        max_length=20,
+        description="Only titles of this genre, ignoring case; if there are several, of all of"
+        " them",
+    ),
+]
+type Exclude = Annotated[
+    tuple[MovieId, ...],
+    Meta(
+        max_length=100,
+        description="Without these movies, for example those that a person has seen",
+    ),
+]
 type Title = Annotated[
     str,
     Meta(
@@ -63,13 +87,13 @@ class NeighbourQuery(Parameters, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0, le=MAX_ID)] | UnsetType,
         Meta(description="Only neighbours with this many co-raters or more"),
     ] = UNSET
-    genre: Annotated[
-        tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...],
-        Meta(
-            max_length=20,
-            description="Only neighbours of this genre, ignoring case; if repeated, of any of them",
-        ),
-    ] = ()
+    genre: AnyGenre = ()
+    all_genres: AllGenres = ()
+    same_genre: Annotated[
+        bool | UnsetType,
+        Meta(description="If true, only neighbours that share a genre with the movie"),
+    ] = UNSET
+    exclude: Exclude = ()
     year_from: Annotated[Year | UnsetType, Meta(description="Only from this year on")] = UNSET
     year_to: Annotated[Year | UnsetType, Meta(description="Only up to this year")] = UNSET
     popularity: Popularity = UNSET
@@ -132,6 +156,13 @@ class RecommendationRequest(Parameters, frozen=True, kw_only=True):
     disliked: Annotated[list[MovieId], Meta(max_length=40, description="The disliked movies")] = []
     limit: Annotated[int, Meta(ge=1, le=50, description="The largest number of titles")] = 10
     measure: Measure = UNSET
+    genre: AnyGenre = ()
+    all_genres: AllGenres = ()
+    same_genre: Annotated[
+        bool | UnsetType,
+        Meta(description="If true, only titles that share a genre with a liked movie"),
+    ] = UNSET
+    exclude: Exclude = ()
     popularity: Popularity = UNSET
     diversity: Diversity = UNSET
 

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 import index_table
 from live_pointer import LivePointer
-from query import reranking, responses
+from query import filters, reranking, responses
 from query.http import problems
 from query.http.problems import InvalidParameter
 from query.requests import NeighbourQuery, SimilarByTitleQuery
@@ -41,7 +41,8 @@ def similar_titles(live: LivePointer, line: Row, query: NeighbourQuery) -> Simil
         by_content = index_table.neighbours_of(line, COLD_START_MEASURE)
         measure, neighbours = (COLD_START_MEASURE, by_content) if by_content else (measure, [])
     ordered = reranking.by_popularity(neighbours, query.popularity or 0)
-    matches = [row for row in ordered if _passes(row, query)]
+    passes = filters.by_title(query, line["genres"])
+    matches = [row for row in ordered if passes(row) and _passes(row, query)]
     end = query.offset + query.limit
     page = reranking.diversified(matches, query.diversity or 0, end)[query.offset : end]
     total, matched = len(neighbours), len(matches)
@@ -121,7 +122,7 @@ def _check_years(query: NeighbourQuery) -> None:
 
 
 def _passes(row: Row, query: NeighbourQuery) -> bool:
-    """Whether a neighbour passes all filters; one without a year fails those on years."""
+    """Whether it passes the filters on scores and years; one without a year fails the latter."""
     return all(_checks(row, query))
 
 
@@ -135,9 +136,6 @@ def _checks(row: Row, query: NeighbourQuery) -> Iterator[bool]:
         yield year is not None and year >= query.year_from
     if query.year_to is not UNSET:
         yield year is not None and year <= query.year_to
-    if query.genre:
-        genres = {genre.casefold() for genre in query.genre}
-        yield not genres.isdisjoint(genre.casefold() for genre in row["genres"])
 
 
 def _based_on(live: LivePointer, row: Row) -> Literal["ratings", "content"]:
@@ -172,7 +170,7 @@ def no_neighbours_reason(live: LivePointer, line: Row, measure: str) -> str:
 def page_links(query: NeighbourQuery, matched: int) -> Links:
     """The pages of a list, as queries that replace the query of the request."""
     parameters = {
-        name: value
+        name: str(value).lower() if isinstance(value, bool) else value
         for name, value in msgspec.to_builtins(query).items()
         if name != "movie_id" and value != ()
     }

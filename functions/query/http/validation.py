@@ -121,6 +121,8 @@ def _allowed(schema: Mapping[str, Any]) -> str:
             return f"a text of {schema['minLength']} to {schema['maxLength']} characters"
         case "string":
             return "a text"
+        case "boolean":
+            return "true or false"
         case kind:
             article = "an" if kind == "integer" else "a"
             return f"{article} {kind} from {schema['minimum']:.10g} to {schema['maximum']:.10g}"

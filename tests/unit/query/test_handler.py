@@ -91,6 +91,35 @@ def test_the_query_filters_and_may_name_several_genres(cloud: Cloud) -> None:
     assert body["links"]["self"] == "?limit=1&offset=0&min_score=0.985&genre=Western&genre=drama"
 
 
+def test_filters_on_titles_work_in_every_route_that_lists_titles(cloud: Cloud) -> None:
+    line = movie_line(1, 2, 3, 4)
+    for other, genres in zip(line["others"], (["Drama", "War"], ["War"], ["Drama"]), strict=True):
+        other["genres"] = genres
+    finish_run(cloud, parts=[[line]])
+    for filters, kept in [
+        ({"genre": ["war"]}, [2, 3]),
+        ({"all_genres": ["war", "drama"]}, [2]),
+        ({"same_genre": True}, [2, 4]),
+        ({"exclude": [2, 4]}, [3]),
+    ]:
+        query = {
+            name: "true" if value is True else [str(each) for each in value]
+            for name, value in filters.items()
+        }
+        similar = get("/movies/1/similar", **query)[1]
+        by_title = get("/similar", title="movie 1", **query)[1]
+        recommended = post("/recommendations", {"liked": [1], **filters})[1]
+        for rows in (similar["similar"], by_title["similar"], recommended["recommendations"]):
+            assert [row["movie_id"] for row in rows] == kept
+        assert similar["matched"] == by_title["matched"] == recommended["matched"] == len(kept)
+        assert (similar["total"], by_title["total"]) == (3, 3)
+    whole, filtered = (
+        ask("GET", "/movies/1/similar", **query)["headers"] for query in ({}, {"exclude": "4"})
+    )
+    assert (whole["X-Total-Count"], filtered["X-Total-Count"]) == ("3", "2")
+    assert whole["ETag"] != filtered["ETag"]
+
+
 def test_a_run_with_several_measures_answers_by_each(cloud: Cloud) -> None:
     line = movie_line(1, 2, 3)
     line["neighbours"]["jaccard"] = [[1, 0.5, 12, 0.98]]
@@ -180,6 +209,10 @@ def test_a_missing_thing_is_a_404_that_names_it(
         ("/movies/1/similar", {"min_score": "high"}, "min_score", "high", "a number from"),
         ("/movies/1/similar", {"year_from": "null"}, "year_from", "null", "an integer from 0"),
         ("/movies/1/similar", {"genre": ["Drama", ""]}, "genre", "Drama, ", "up to 20, each a"),
+        ("/movies/1/similar", {"exclude": ["1", "x"]}, "exclude", "1, x", "up to 100, each an"),
+        ("/movies/1/similar", {"exclude": ["1"] * 101}, "exclude", ("1, " * 34)[:100], "up to 100"),
+        ("/movies/1/similar", {"same_genre": "maybe"}, "same_genre", "maybe", "true or false"),
+        ("/similar", {"title": "x", "all_genres": ""}, "all_genres", "", "up to 20, each a text"),
         ("/movies/1/similar", {"popularity": "1.1"}, "popularity", "1.1", "a number from 0 to 1"),
         ("/movies/1/similar", {"diversity": "nan"}, "diversity", "nan", "a number from 0 to 1"),
         ("/similar", {"title": "x", "diversity": "-1"}, "diversity", "-1", "a number from 0 to 1"),
@@ -221,6 +254,9 @@ def test_all_errors_of_a_request_are_reported_at_once() -> None:
         ('{"liked": [1], "popularity": 2}', "popularity", "2"),
         ('{"liked": [1], "diversity": "0.5"}', "diversity", "0.5"),
         ('{"liked": [1], "lmit": 5}', "lmit", "5"),
+        ('{"liked": [1], "same_genre": "true"}', "same_genre", "true"),
+        ('{"liked": [1], "exclude": 2}', "exclude", "2"),
+        ('{"liked": [1], "genre": "War"}', "genre", "War"),
         ('{"liked": [1, 2], "disliked": [2, 3]}', "disliked", "2"),
     ],
 )

@@ -73,6 +73,30 @@ def test_recommendations_can_put_rarer_titles_first_or_titles_that_differ() -> N
     assert ranked(diversity=1, limit=2) == [10, 2]
 
 
+def test_filters_apply_to_recommendations_and_leave_scores_and_order() -> None:
+    genres = [["Drama", "War"], ["War"], ["Comedy"]]  # of 10, 11 and 2; the liked movie is a drama
+    others = [old | {"genres": new} for old, new in zip(LINES[1]["others"], genres, strict=True)]
+    lines = {1: LINES[1] | {"others": others}}
+
+    def kept(**filters: Any) -> list[int]:
+        request = RecommendationRequest(liked=[1], **filters)
+        response = recommendations.recommend(LIVE, lines, request)
+        assert response.matched == len(response.recommendations)
+        return [row.movie_id for row in response.recommendations]
+
+    assert kept() == [10, 11, 2]
+    assert kept(genre=("war", "COMEDY")) == [10, 11, 2]
+    assert kept(genre=("war",)) == [10, 11]
+    assert kept(all_genres=("war", "drama")) == [10]
+    assert kept(same_genre=True) == [10]
+    assert kept(same_genre=False) == [10, 11, 2]
+    assert kept(exclude=(10, 99)) == [11, 2]
+    assert kept(exclude=(10,), genre=("War",), popularity=1.0) == [11]
+    request = RecommendationRequest(liked=[1], genre=("Western",))
+    reason = recommendations.recommend(LIVE, lines, request).reason
+    assert reason == "none of the 3 titles to recommend passes the filters"
+
+
 def test_unknown_movies_are_listed_and_the_others_are_used() -> None:
     request = RecommendationRequest(liked=[1, 99], disliked=[98])
     response = recommendations.recommend(LIVE, LINES, request)

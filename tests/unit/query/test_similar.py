@@ -5,10 +5,13 @@ from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import UNSET, to_builtins
 
 from live_pointer import LivePointer
 from query import similar
+from query.http import validation
 from query.http.problems import ProblemError
 from query.requests import SimilarQuery
 
@@ -82,6 +85,13 @@ def test_rows_name_the_source_of_their_score() -> None:
         ({"min_co_raters": 12}, [2, 3]),
         ({"genre": ("comedy",)}, [2, 4]),
         ({"genre": ("CRIME", "Animation")}, [2, 3]),
+        ({"all_genres": ("comedy",)}, [2, 4]),
+        ({"all_genres": ("comedy", "ANIMATION")}, [2]),
+        ({"all_genres": ("comedy", "Crime")}, []),
+        ({"same_genre": True}, [2]),
+        ({"same_genre": False}, [2, 3, 4]),
+        ({"exclude": (2, 99)}, [3, 4]),
+        ({"exclude": (2,), "genre": ("comedy",)}, [4]),
         ({"year_from": 1937, "year_to": 1998}, [3]),
         ({"year_from": 1938}, [2]),
         ({"year_to": 1999, "genre": ("Comedy",), "min_co_raters": 1}, [2]),
@@ -92,6 +102,60 @@ def test_filters_keep_rows_that_pass_all_of_them(filters: dict[str, Any], kept: 
     assert ids(response) == kept
     assert (response["matched"], response["total"]) == (len(kept), 3)
     assert [row["rank"] for row in response["similar"]] == list(range(1, len(kept) + 1))
+
+
+GENRES = st.lists(st.sampled_from(["Animation", "comedy", "Crime", "War"]), max_size=3, unique=True)
+FILTERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "genre": GENRES.map(tuple),
+        "all_genres": GENRES.map(tuple),
+        "same_genre": st.booleans(),
+        "exclude": st.lists(st.integers(1, 9), max_size=4).map(tuple),
+        "min_score": st.sampled_from([0.2, 0.5, 0.8]),
+        "min_co_raters": st.integers(0, 9),
+        "year_from": st.sampled_from([1937, 1995]),
+        "year_to": st.sampled_from([1995, 2008]),
+    },
+)
+ABOUT = st.lists(st.tuples(GENRES, st.sampled_from([None, 1937, 1995, 2008])), max_size=8)
+
+
+def line_about(mine: list[str], about: list[tuple[list[str], int | None]]) -> dict[str, Any]:
+    """A movie with these genres, and neighbours of these genres and years."""
+    others = [
+        {"movie_id": id, "title": "", "year": year, "genres": genres, "ratings": 90 - id}
+        for id, (genres, year) in enumerate(about, start=2)
+    ]
+    rows = [[place, 0.9 - place / 10, place, None] for place in range(len(others))]
+    return LINE | {"genres": mine, "others": others, "neighbours": {"damped": rows}}
+
+
+@settings(max_examples=500)
+@given(GENRES, ABOUT, FILTERS, st.sampled_from([0.0, 0.5]))
+def test_filters_add_nothing_keep_the_order_and_commute(
+    mine: list[str],
+    about: list[tuple[list[str], int | None]],
+    wanted: dict[str, Any],
+    popularity: float,
+) -> None:
+    line = line_about(mine, about)
+
+    def kept(**query: Any) -> list[int]:
+        asked = SimilarQuery(movie_id=1, popularity=popularity, limit=50, **query)
+        return [row.movie_id for row in similar.similar_titles(LIVE, line, asked).similar]
+
+    everything, filtered = kept(), kept(**wanted)
+    passing = [set(kept(**{name: value})) for name, value in wanted.items()]
+    assert filtered == [id for id in everything if all(id in each for each in passing)]
+    genres = {id: {each.casefold() for each in of} for id, (of, _) in enumerate(about, start=2)}
+    folded = {name: {each.casefold() for each in wanted.get(name, ())}
+              for name in ("genre", "all_genres")}  # fmt: skip
+    for id in filtered:
+        assert not folded["genre"] or genres[id] & folded["genre"]
+        assert folded["all_genres"] <= genres[id]
+        assert not wanted.get("same_genre") or genres[id] & {each.casefold() for each in mine}
+        assert id not in wanted.get("exclude", ())
 
 
 RATINGS = {2: 100, 3: 400, 4: 200, 5: 50}
@@ -123,6 +187,22 @@ def test_links_keep_the_order_of_the_request() -> None:
     links = ask(limit=1, popularity=0.25, diversity=0.5)["links"]
     assert all("popularity=0.25&diversity=0.5" in link for link in links.values())
     assert "popularity" not in ask(limit=1)["links"]["next"]
+
+
+def test_links_keep_the_filters_of_the_request() -> None:
+    query = {
+        "genre": ["a", "b"],
+        "all_genres": ["c"],
+        "same_genre": ["true"],
+        "exclude": ["8", "9"],
+    }
+    asked = validation.parse_parameters(SimilarQuery, {"movie_id": ["1"], **query})
+    links = similar.similar_titles(LIVE, LINE, asked).links
+    parameters = parse_qs(links.self.removeprefix("?"))
+    assert parameters == {"limit": ["10"], "offset": ["0"], **query}
+    again = validation.parse_parameters(SimilarQuery, {"movie_id": ["1"], **parameters})
+    assert again == asked
+    assert "same_genre" not in ask()["links"]["self"]
 
 
 def test_rows_say_what_they_share_with_the_movie() -> None:
