@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from query.http.problems import InvalidParameter, Problem
-from query.requests import RecommendationRequest
+from query.requests import RecommendationRequest, SimilarToManyRequest
 from query.responses import (
     Cost,
     Health,
@@ -23,6 +23,8 @@ from query.responses import (
     SimilarByTitle,
     SimilarTitle,
     SimilarTitles,
+    SimilarToMany,
+    SimilarToOne,
     WaitingDrop,
     Why,
 )
@@ -107,6 +109,32 @@ EXAMPLES: dict[type, Struct] = {
     for example in (
         SimilarTitles(**_PAGE),
         SimilarByTitle(**_PAGE, did_you_mean=[_OTHER]),
+        SimilarToMany(
+            run_id=_RUN_ID,
+            measures=_MEASURES,
+            limit=1,
+            offset=0,
+            movies=[
+                SimilarToOne(
+                    movie_id=3,
+                    movie=_MOVIE,
+                    measure="cosine",
+                    total=50,
+                    matched=7,
+                    similar=[_ROW],
+                    reason=None,
+                ),
+                SimilarToOne(
+                    movie_id=999_999,
+                    movie=None,
+                    measure="cosine",
+                    total=0,
+                    matched=0,
+                    similar=[],
+                    reason=f"no movie 999999 in run {_RUN_ID}",
+                ),
+            ],
+        ),
         MovieOfRun(
             **{name: getattr(_MOVIE, name) for name in Movie.__struct_fields__}, run_id=_RUN_ID
         ),
@@ -151,6 +179,7 @@ EXAMPLES: dict[type, Struct] = {
             measures=_MEASURES,
         ),
         RecommendationRequest(liked=[3, 868], disliked=[12], limit=5),
+        SimilarToManyRequest(movie_ids=[3, 999_999], limit=1, genre=("Mystery",)),
         Problem(
             title="Bad Request",
             status=400,

@@ -36,6 +36,7 @@ from query.requests import (
     SearchQuery,
     SimilarByTitleQuery,
     SimilarQuery,
+    SimilarToManyRequest,
 )
 from query.responses import (
     Health,
@@ -46,6 +47,7 @@ from query.responses import (
     Runs,
     SimilarByTitle,
     SimilarTitles,
+    SimilarToMany,
 )
 from query.title_search import Hit
 
@@ -124,6 +126,13 @@ def get_similar_to_title(query: SimilarByTitleQuery) -> SimilarByTitle:
         if current.run_id == live.run_id:  # otherwise an id may mean another movie
             return similar.similar_by_title(live, lines[movie_id], hits, query)
     raise reader.unavailable()
+
+
+@app.post("/similar", summary="Titles similar to several movies", errors=(413, 415, 503))
+def post_similar(request: SimilarToManyRequest) -> SimilarToMany:
+    """One list for each of up to 100 movies, in the order of the request."""
+    live, items = reader.items(similar.many_ids(request))
+    return similar.similar_to_many(live, items, request)
 
 
 @app.post("/recommendations", summary="Titles to watch next", errors=(404, 413, 415, 503))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 DEADLINE = 5  # seconds after a request starts; no call to AWS starts later
+MAX_KEYS = 100  # of one BatchGetItem
 MAX_ATTEMPTS = 3  # to read movies without the live pointer moving
 FIRST_BACKOFF = 0.02  # seconds; the longest wait before unprocessed keys are read again
 MAX_BACKOFF = 0.5  # seconds; up to this, the longest wait doubles while no item comes
@@ -80,13 +81,18 @@ class Reader:
         return pointer
 
     def movies(self, ids: Sequence[int]) -> tuple[LivePointer, dict[int, dict[str, Any]]]:
-        """The live run and its movies with their neighbours, by id; unknown ids are left out.
+        """The live run and its movies with their neighbours, by id; see `items`."""
+        live, items = self.items(ids)
+        return live, {id: index_table.from_item(item) for id, item in items.items()}
+
+    def items(self, ids: Sequence[int]) -> tuple[LivePointer, dict[int, dict[str, Any]]]:
+        """The live run and the items of its movies, by id; unknown ids are left out.
 
         Makes a single request to DynamoDB if the live run is still that of the last call and the
         answer fits into one: it reads the pointer and that run's movies together.
 
         Args:
-            ids: of at most 99 movies, without duplicates.
+            ids: without duplicates; one request reads 99 of them.
 
         Raises:
             ProblemError: 503, no run is live yet, DynamoDB's answer stayed incomplete, or the
@@ -97,10 +103,7 @@ class Reader:
             keys = {id: index_table.movie_key(expected.run_id, id)["pk"] for id in ids}
             self._last, items = self._read_together(expected.run_id, list(keys.values()))
             if self._last.run_id == expected.run_id:
-                found = {id: items.get(key) for id, key in keys.items()}
-                return self._last, {
-                    id: index_table.from_item(item) for id, item in found.items() if item
-                }
+                return self._last, {id: items[key] for id, key in keys.items() if key in items}
         raise self.unavailable()
 
     @staticmethod
@@ -127,7 +130,8 @@ class Reader:
         """The live pointer, and a run's items by their `pk`, in as few requests as possible.
 
         One answer of DynamoDB holds at most 1 MB from a partition and 16 MB in total, and less if
-        DynamoDB is busy. Items that came are kept; the other keys are read again.
+        DynamoDB is busy; one request has at most 100 keys. Items that came are kept; the other keys
+        are read again, or in the next request.
 
         An item is valid whenever it was read, because a run's items never change. A *missing* item
         counts only if the same answer holds the pointer, and the pointer is still at this run:
@@ -141,7 +145,8 @@ class Reader:
         items: dict[str, dict[str, Any]] = {}
         left, empty_reads = keys, 0
         while True:
-            found, unprocessed = self._read_batch([LIVE, *left])
+            asked, rest = left[: MAX_KEYS - 1], left[MAX_KEYS - 1 :]
+            found, unprocessed = self._read_batch([LIVE, *asked])
             pointer_item = found.pop(LIVE, None)
             if pointer_item:
                 pointer = live_pointer.from_item(pointer_item)
@@ -152,12 +157,14 @@ class Reader:
             items |= found
             # Without the pointer, a key that is neither read nor unprocessed may still exist.
             still_left = [
-                key for key in left if (key in unprocessed if pointer_item else key not in items)
+                key for key in asked if (key in unprocessed if pointer_item else key not in items)
             ]
-            if pointer and not still_left:
+            left = still_left + rest
+            if pointer and not left:
                 return pointer, items
-            empty_reads = 0 if len(still_left) < len(left) else empty_reads + 1
-            left = still_left
+            if pointer and not still_left:
+                continue
+            empty_reads = 0 if len(still_left) < len(asked) else empty_reads + 1
             longest = min(FIRST_BACKOFF * 2**empty_reads, MAX_BACKOFF)
             time.sleep(random.uniform(0, longest))  # noqa: S311
 

@@ -113,6 +113,14 @@ class SimilarByTitleQuery(NeighbourQuery, frozen=True, kw_only=True):
     year: Annotated[Year | UnsetType, Meta(description="The movie's year")] = UNSET
 
 
+class SimilarToManyRequest(NeighbourQuery, frozen=True, kw_only=True):
+    """Titles similar to each of several movies; the other fields apply to every movie."""
+
+    movie_ids: Annotated[
+        list[MovieId], Meta(min_length=1, max_length=100, description="The movies")
+    ]
+
+
 class MovieQuery(Parameters, frozen=True, kw_only=True):
     """A movie by its id."""
 

@@ -110,6 +110,30 @@ class SimilarByTitle(SimilarTitles, frozen=True, kw_only=True):
     ]
 
 
+class SimilarToOne(Struct, frozen=True, kw_only=True):
+    """One of several movies with its neighbours, the most similar first."""
+
+    movie_id: Annotated[int, Meta(description="The requested id")]
+    movie: Annotated[Movie | None, Meta(description="Null if the run does not have it")]
+    measure: Annotated[str, Meta(description="The measure of the scores")]
+    total: Annotated[int, Meta(description="The number of neighbours that the run kept")]
+    matched: Annotated[int, Meta(description="The number of neighbours that pass the filters")]
+    similar: list[SimilarTitle]
+    reason: Annotated[str | None, Meta(description="Why there are no rows; null if there are")]
+
+
+class SimilarToMany(Struct, frozen=True, kw_only=True):
+    """The neighbours of several movies."""
+
+    run_id: str
+    measures: Annotated[list[str], Meta(description="All measures of the run")]
+    limit: int
+    offset: int
+    movies: Annotated[
+        list[SimilarToOne], Meta(description="One for each requested id, in the same order")
+    ]
+
+
 class Reason(Struct, frozen=True, kw_only=True):
     """A liked movie that led to a recommendation."""
 

@@ -12,8 +12,15 @@ from live_pointer import LivePointer
 from query import filters, reranking, responses
 from query.http import problems
 from query.http.problems import InvalidParameter
-from query.requests import NeighbourQuery, SimilarByTitleQuery
-from query.responses import Links, SimilarByTitle, SimilarTitle, SimilarTitles
+from query.requests import NeighbourQuery, SimilarByTitleQuery, SimilarToManyRequest
+from query.responses import (
+    Links,
+    SimilarByTitle,
+    SimilarTitle,
+    SimilarTitles,
+    SimilarToMany,
+    SimilarToOne,
+)
 from query.title_search import Hit
 from query.why import why
 
@@ -21,6 +28,9 @@ type Row = Mapping[str, Any]
 
 # Used if the request names no measure and the default one has no neighbours of the movie.
 COLD_START_MEASURE = "hybrid"
+# Of a response for several movies. Lambda sends at most 6 MB, so that a row may have 3 kB; typical
+# rows have less than 1 kB.
+MAX_ROWS = 2_000
 
 
 def similar_titles(live: LivePointer, line: Row, query: NeighbourQuery) -> SimilarTitles:
@@ -34,6 +44,79 @@ def similar_titles(live: LivePointer, line: Row, query: NeighbourQuery) -> Simil
     Raises:
         ProblemError: 400, the run lacks the measure, or the range of years is empty.
     """
+    one = _similar_to_one(live, line, query)
+    return SimilarTitles(
+        movie=responses.movie(line),
+        run_id=live.run_id,
+        measure=one.measure,
+        measures=live.measures,
+        limit=query.limit,
+        offset=query.offset,
+        total=one.total,
+        matched=one.matched,
+        similar=one.similar,
+        reason=one.reason,
+        links=page_links(query, one.matched),
+    )
+
+
+def similar_to_many(
+    live: LivePointer, items: Mapping[int, Row], request: SimilarToManyRequest
+) -> SimilarToMany:
+    """A page of the neighbours of each movie; a movie that the run lacks has none and says so.
+
+    Args:
+        live: the live run.
+        items: of the movies in the index, by id; without those that the run lacks. They become
+            lines one after another, which takes less time and memory than to keep all lines.
+        request: the movies, and measure, filters and page of all of them.
+
+    Raises:
+        ProblemError: 400, see `similar_titles`.
+    """
+    measure = resolve_measure(live, request.measure)
+    _check_years(request)
+    found = {
+        id: _similar_to_one(live, index_table.from_item(item), request)
+        for id, item in items.items()
+    }
+    return SimilarToMany(
+        run_id=live.run_id,
+        measures=live.measures,
+        limit=request.limit,
+        offset=request.offset,
+        movies=[found.get(id) or _missing(live, id, measure) for id in request.movie_ids],
+    )
+
+
+def many_ids(request: SimilarToManyRequest) -> list[int]:
+    """The movies of a request, each once.
+
+    Raises:
+        ProblemError: 400, the response could be larger than Lambda allows.
+    """
+    most = MAX_ROWS // len(request.movie_ids)
+    if request.limit > most:
+        detail = f"more than {MAX_ROWS} rows for {len(request.movie_ids)} movies"
+        allowed = f"an integer from 1 to {most}"
+        raise problems.bad_request(InvalidParameter("limit", detail, allowed, str(request.limit)))
+    return list(dict.fromkeys(request.movie_ids))
+
+
+def _missing(live: LivePointer, movie_id: int, measure: str) -> SimilarToOne:
+    """A movie that the run lacks."""
+    return SimilarToOne(
+        movie_id=movie_id,
+        movie=None,
+        measure=measure,
+        total=0,
+        matched=0,
+        similar=[],
+        reason=f"no movie {movie_id} in run {live.run_id}",
+    )
+
+
+def _similar_to_one(live: LivePointer, line: Row, query: NeighbourQuery) -> SimilarToOne:
     measure = resolve_measure(live, query.measure)
     _check_years(query)
     neighbours = index_table.neighbours_of(line, measure)
@@ -46,13 +129,10 @@ def similar_titles(live: LivePointer, line: Row, query: NeighbourQuery) -> Simil
     end = query.offset + query.limit
     page = reranking.diversified(matches, query.diversity or 0, end)[query.offset : end]
     total, matched = len(neighbours), len(matches)
-    return SimilarTitles(
+    return SimilarToOne(
+        movie_id=line["movie_id"],
         movie=responses.movie(line),
-        run_id=live.run_id,
         measure=measure,
-        measures=live.measures,
-        limit=query.limit,
-        offset=query.offset,
         total=total,
         matched=matched,
         similar=[
@@ -60,7 +140,6 @@ def similar_titles(live: LivePointer, line: Row, query: NeighbourQuery) -> Simil
             for rank, row in enumerate(page, start=query.offset + 1)
         ],
         reason=None if page else _empty_reason(live, line, query, measure, total, matched),
-        links=page_links(query, matched),
     )
 
 

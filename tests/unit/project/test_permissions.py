@@ -209,6 +209,8 @@ def let_everything_happen(cloud: Cloud) -> None:
     assert get("/movies", title="movie")[0] == HTTPStatus.OK
     assert post("/recommendations", {"liked": [1, 2]})[0] == HTTPStatus.OK
 
+    assert post("/similar", {"movie_ids": [1, 2]})[0] == HTTPStatus.OK
+
     failed = launched(cloud, "dddd")
     monitor.lambda_handler(of_run("monitor-step-failed", failed), CONTEXT)
     never_ready = launched(cloud, "eeeee")

@@ -12,11 +12,13 @@ import pytest
 import live_pointer
 import runs
 from query import handler as query
+from query import similar
 from tests.builders.aws import CONTEXT, Cloud, movie_line
 from tests.builders.indexed import finish_run
 from tests.builders.requests import ask, event_of, get, post
 from tests.conftest import event
 
+LAMBDA_BYTES = 6_291_556  # of a response
 PARTS = [[movie_line(1, 2, 3), movie_line(2, 1), movie_line(3, ratings=7)]]
 
 
@@ -106,13 +108,13 @@ def test_filters_on_titles_work_in_every_route_that_lists_titles(cloud: Cloud) -
             name: "true" if value is True else [str(each) for each in value]
             for name, value in filters.items()
         }
-        similar = get("/movies/1/similar", **query)[1]
+        by_id = get("/movies/1/similar", **query)[1]
         by_title = get("/similar", title="movie 1", **query)[1]
         recommended = post("/recommendations", {"liked": [1], **filters})[1]
-        for rows in (similar["similar"], by_title["similar"], recommended["recommendations"]):
+        for rows in (by_id["similar"], by_title["similar"], recommended["recommendations"]):
             assert [row["movie_id"] for row in rows] == kept
-        assert similar["matched"] == by_title["matched"] == recommended["matched"] == len(kept)
-        assert (similar["total"], by_title["total"]) == (3, 3)
+        assert by_id["matched"] == by_title["matched"] == recommended["matched"] == len(kept)
+        assert (by_id["total"], by_title["total"]) == (3, 3)
     whole, filtered = (
         ask("GET", "/movies/1/similar", **query)["headers"] for query in ({}, {"exclude": "4"})
     )
@@ -165,6 +167,64 @@ def test_recommendations_name_the_liked_movies_that_led_to_them(cloud: Cloud) ->
         (2, 0.99), (1, 0.98)
     ]  # fmt: skip
     assert (second["movie_id"], second["rank"]) == (3, 2)
+
+
+def test_several_movies_get_one_answer_each_in_the_order_of_the_request(cloud: Cloud) -> None:
+    run_id = finish_run(cloud, parts=PARTS)
+    status, body = post("/similar", {"movie_ids": [3, 77, 1, 2, 1], "limit": 1})
+    assert (status, body["run_id"], body["limit"]) == (HTTPStatus.OK, run_id, 1)
+    few, unknown, first, second, again = body["movies"]
+    assert [each["movie_id"] for each in body["movies"]] == [3, 77, 1, 2, 1]
+    assert again == first
+    for each in (few, first, second):
+        alone = get(f"/movies/{each['movie_id']}/similar", limit="1")[1]
+        assert {name: alone[name] for name in each if name != "movie_id"} == {
+            name: value for name, value in each.items() if name != "movie_id"
+        }
+    assert few["reason"] == "7 users rated it; 10 are needed"
+    assert (unknown["movie"], unknown["similar"]) == (None, [])
+    assert unknown["reason"] == f"no movie 77 in run {run_id}"
+    assert post("/similar", {"movie_ids": [77]})[0] == HTTPStatus.OK
+
+
+def test_filters_and_pages_apply_to_each_of_several_movies(cloud: Cloud) -> None:
+    finish_run(cloud, parts=[[movie_line(1, 2, 3, 4), movie_line(2, 1, 4, 3)]])
+    request = {"movie_ids": [1, 2], "exclude": [4], "limit": 1, "offset": 1, "same_genre": True}
+    _, body = post("/similar", request)
+    assert [[row["movie_id"] for row in each["similar"]] for each in body["movies"]] == [[3], [3]]
+    assert [(each["matched"], each["total"]) for each in body["movies"]] == [(2, 3), (2, 3)]
+    status, body = post("/similar", {"movie_ids": [1], "measure": "ease"})
+    assert (status, body["errors"][0]["parameter"]) == (HTTPStatus.BAD_REQUEST, "measure")
+
+
+def test_a_response_for_several_movies_always_fits_into_lambdas_six_megabytes(
+    cloud: Cloud,
+) -> None:
+    ids = list(range(1, 101))
+    line = movie_line(1, *range(101, 151)) | {"tags": ["t" * 100 for _ in range(5)]}
+    for other in line["others"]:
+        other |= {"title": 'Ł"' * 250, "genres": ["Documentary"] * 10, "tags": line["tags"]}
+    finish_run(cloud, parts=[[line | {"movie_id": id} for id in ids]])
+    for count, limit in ((100, 20), (40, 50)):
+        response = ask("POST", "/similar",
+                       body=json.dumps({"movie_ids": ids[:count], "limit": limit}))  # fmt: skip
+        assert response["statusCode"] == HTTPStatus.OK
+        rows = sum(len(each["similar"]) for each in json.loads(response["body"])["movies"])
+        assert rows == similar.MAX_ROWS
+        sent = json.dumps(response, ensure_ascii=False).encode()
+        assert len(sent) < LAMBDA_BYTES
+    for count, limit, most in ((100, 21, 20), (41, 50, 48)):
+        status, body = post("/similar", {"movie_ids": ids[:count], "limit": limit})
+        assert status == HTTPStatus.BAD_REQUEST
+        (error,) = body["errors"]
+        assert (error["parameter"], error["value"]) == ("limit", str(limit))
+        assert error["allowed"] == f"an integer from 1 to {most}"
+
+
+@pytest.mark.parametrize("ids", [[], list(range(101)), ["1"], [-1]])
+def test_several_movies_are_1_to_100_valid_ids(ids: list[Any]) -> None:
+    status, body = post("/similar", {"movie_ids": ids})
+    assert (status, body["errors"][0]["parameter"]) == (HTTPStatus.BAD_REQUEST, "movie_ids")
 
 
 def test_every_id_in_a_response_has_a_response_of_its_own(cloud: Cloud) -> None:
@@ -282,6 +342,7 @@ def test_a_body_that_is_too_large_or_not_json_is_refused() -> None:
         ("POST", "/movies/1/similar", "GET, HEAD, OPTIONS"),
         ("DELETE", "/runs", "GET, HEAD, OPTIONS"),
         ("GET", "/recommendations", "OPTIONS, POST"),
+        ("PUT", "/similar", "GET, HEAD, OPTIONS, POST"),
         ("PATCH", "/recommendations", "OPTIONS, POST"),
     ],
 )

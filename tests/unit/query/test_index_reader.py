@@ -188,6 +188,30 @@ def test_only_unprocessed_keys_are_read_again(clock: Clock) -> None:
     assert max(clock.naps) <= index_reader.FIRST_BACKOFF
 
 
+def test_more_keys_than_one_request_may_have_are_read_in_the_next_without_a_wait(
+    clock: Clock,
+) -> None:
+    for count, sizes in ((99, [100]), (100, [100, 2]), (250, [100, 100, 53])):
+        items = (index_table.to_item(RUNS[0], movie_line(id)) for id in range(1, count + 1))
+        table = Partition({item["pk"]: item for item in [pointer_at(0), *items]}, math.inf)
+        _, lines = reader_of(table).movies(range(1, count + 1))
+        assert [line["movie_id"] for line in lines.values()] == list(range(1, count + 1))
+        assert table.calls == sizes
+    assert clock.naps == []
+
+
+def test_unprocessed_keys_of_a_long_list_are_read_again_with_the_rest(clock: Clock) -> None:
+    table = Table([{0, *range(50)}, set()])
+    ids = range(1, 131)  # of which the run has 1 to 4
+    _, lines = reader_of(table).movies(ids)
+    keys = [f"{RUNS[0]}#{id}" for id in ids]
+    assert set(lines) == MOVIES[0]
+    assert table.calls == [
+        [LIVE, *keys[:99]], [LIVE, *keys[49:]], [LIVE, *keys[49:]]
+    ]  # fmt: skip
+    assert len(clock.naps) == 2
+
+
 def test_a_missing_movie_counts_only_in_an_answer_with_the_pointer(clock: Clock) -> None:  # noqa: ARG001
     # Two other runs go live and the first one is removed before all of it is read.
     table = Table([{0, 1}, set(), set(range(1, 9))], promoted=[None, 2, 3])
@@ -355,6 +379,7 @@ ROUTES: dict[str, Route] = {
     "search": ("/movies", {"title": "movie"}, None),
     "similar to a title": ("/similar", {"title": "movie 1"}, None),
     "recommendations": ("/recommendations", {}, {"liked": [1, 2]}),
+    "similar to many": ("/similar", {}, {"movie_ids": [1, 2]}),
     "runs": ("/runs", {}, None),
     "run": ("/runs/20261123T120000000Z-00000000", {}, None),
     "health": ("/health", {}, None),

@@ -66,6 +66,7 @@ def test_exactly_the_required_parameters_are_marked_as_required(document: dict[s
         ("/runs/{run_id}", "path", "run_id"),
     }
     assert document["components"]["schemas"]["RecommendationRequest"]["required"] == ["liked"]
+    assert document["components"]["schemas"]["SimilarToManyRequest"]["required"] == ["movie_ids"]
 
 
 def test_every_example_conforms_to_its_schema(document: dict[str, Any]) -> None:
@@ -77,7 +78,7 @@ def test_every_example_conforms_to_its_schema(document: dict[str, Any]) -> None:
         if body
         for content in body["content"].values()
     ]
-    assert len(contents) == len(JSON_ROUTES) + 1
+    assert len(contents) == len(JSON_ROUTES) + 2
     for content in contents:
         conforms(document, content["schema"]["$ref"].rpartition("/")[2], content["example"])
     (problem,) = document["components"]["responses"]["400"]["content"].values()
@@ -100,6 +101,7 @@ def test_responses_conform_to_their_schemas(cloud: Cloud, document: dict[str, An
         assert status == HTTPStatus.OK
         conforms(document, name, body)
     conforms(document, "Recommendations", post("/recommendations", {"liked": [1]})[1])
+    conforms(document, "SimilarToMany", post("/similar", {"movie_ids": [1, 9]})[1])
     conforms(document, "Problem", get("/movies/-1")[1])
 
 
