@@ -104,7 +104,9 @@ def get_movie(query: MovieQuery) -> MovieOfRun:
 def get_movies(query: SearchQuery) -> Movies:
     """The live run's movies whose titles match, equal titles first, then the most rated."""
     live, hits = _search(query, query.limit)
-    return Movies(run_id=live.run_id, movies=[responses.movie(hit.movie) for hit in hits])
+    note = hits[0].note if hits else None
+    movies = [responses.movie(hit.movie) for hit in hits]
+    return Movies(run_id=live.run_id, movies=movies, note=note)
 
 
 @app.get(

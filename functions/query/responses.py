@@ -32,6 +32,13 @@ class Movies(Struct, frozen=True, kw_only=True):
 
     run_id: str
     movies: list[Movie]
+    note: Annotated[
+        str | None,
+        Meta(
+            description="Set if the first movie was found by its place in a series or has a year"
+            " beside the one in the query"
+        ),
+    ] = None
 
 
 class Why(Struct, frozen=True, kw_only=True):
@@ -108,6 +115,13 @@ class SimilarByTitle(SimilarTitles, frozen=True, kw_only=True):
     did_you_mean: Annotated[
         list[Movie], Meta(description="Other movies that match the title equally well")
     ]
+    note: Annotated[
+        str | None,
+        Meta(
+            description="Set if the first movie was found by its place in a series or has a year"
+            " beside the one in the query"
+        ),
+    ] = None
 
 
 class SimilarToOne(Struct, frozen=True, kw_only=True):

@@ -173,7 +173,7 @@ def similar_by_title(
     """
     response = similar_titles(live, line, query)
     equal = [responses.movie(hit.movie) for hit in hits[1:] if hit.quality == hits[0].quality]
-    return SimilarByTitle(**msgspec.structs.asdict(response), did_you_mean=equal)
+    return SimilarByTitle(**msgspec.structs.asdict(response), did_you_mean=equal, note=hits[0].note)
 
 
 def resolve_measure(live: LivePointer, measure: str | UnsetType) -> str:
