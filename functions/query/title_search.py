@@ -29,11 +29,12 @@ EXACT, SERIES, WORDS, ABBREVIATION, BEGINNINGS, NEAR_YEAR, TYPO = range(7)
 LAST_CHARACTER = "\U0010ffff"  # sorts after every letter
 ONE_ERROR_FROM, TWO_ERRORS_FROM = 4, 8  # the lengths of a name from which it may have typing errors
 ABBREVIATED = range(2, 8)  # the lengths of abbreviations
-MOST_PARTS = 50  # a larger number behind a series' name is no place in it
+MOST_PARTS = 50  # a larger number behind a series' name is not a place in it
 LONE_YEARS = 15  # a first title so long before two others is an earlier film of the same name
 
 _YEAR_AT_END = re.compile(r"^(.*\S)\s*\(\s*(\d{4})[^()]*\)+\s*$", re.DOTALL)
 _YEAR = re.compile(r"^(.*)\b((?:18|19|20)\d\d)\b(.*)$", re.DOTALL)
+_NO_DIGITS = re.compile(r"\D")
 _PART_OF_YEAR = re.compile(r"(?:18|19|20)\d")
 
 
@@ -420,12 +421,7 @@ def _misspelt(catalogue: Catalogue, query: Query, title: str) -> Iterator[Match]
         return
     errors = _with_all_words(catalogue, query, _with_similar_word)
     if not errors:
-        digits = re.sub(r"\D", "", query.name)
-        similar = (
-            (count, name)
-            for count, name in _similar_names(query.name, catalogue.names_by_length)
-            if re.sub(r"\D", "", name) == digits
-        )
+        similar = _similar_names(query.name, catalogue.names_by_length)
         errors = _fewest_errors(similar, catalogue.by_name)
     *words, last = query.words
     if not errors and words and last.isdecimal() and len(last) < 3:
@@ -494,8 +490,8 @@ def _fewest_errors(names: Iterable[tuple[int, str]], index: Index) -> Errors:
 def _similar_names(name: str, by_length: Mapping[int, Sequence[str]]) -> list[tuple[int, str]]:
     """The names with one typing error, or two in long names, each with its number of errors.
 
-    An error is a missing, additional or wrong letter, or two adjacent letters swapped. Names of up
-    to three letters may have none, because too many others differ from them by one letter.
+    An error is a missing, additional or wrong letter, or two adjacent letters swapped; numbers have none.
+    Names of up to three letters may have none, too: too many others differ from them by a letter.
     """
     from rapidfuzz import process  # only a query without matches needs it
     from rapidfuzz.distance import OSA
@@ -509,4 +505,9 @@ def _similar_names(name: str, by_length: Mapping[int, Sequence[str]]) -> list[tu
         )
         for length in range(len(name) - most, len(name) + most + 1)
     )
-    return [(int(errors), each) for each, errors, _ in found]
+    digits = _NO_DIGITS.sub("", name)
+    return [
+        (int(errors), each)
+        for each, errors, _ in found
+        if not digits or _NO_DIGITS.sub("", each) == digits
+    ]
