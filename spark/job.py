@@ -34,6 +34,7 @@ from spark.runtime.broadcast import broadcast
 from spark.runtime.start import UnusableEnvironmentError, start
 from spark.self_evaluation.figures import evaluate
 from spark.self_evaluation.held_out import evaluated_measures
+from spark.self_evaluation.strength import calibrate
 from spark.storage import child, list_files, read
 
 if TYPE_CHECKING:  # content needs SciPy, which a run by the cosine alone does not import
@@ -285,7 +286,16 @@ def write_quality(
     raters, _ = held_out.totals_of(ratings.movies)
     popular = ratings.movies[np.argsort(raters - ratings.raters, kind="stable")]
     quality = evaluate(names[0], held_out, {name: lists[name] for name in names}, popular)
-    return results.write_quality(quality, settings.output)
+    curves = {
+        name: calibrate(
+            held_out.liked,
+            lists[name],
+            ratings.raters[np.searchsorted(ratings.movies, lists[name].movies)],
+        )
+        for name in names
+    }
+    strength = {name: each for name, each in curves.items() if each}
+    return results.write_quality(replace(quality, strength=strength), settings.output)
 
 
 def held_out_with_content(

@@ -8,6 +8,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from spark.contracts import strength
+from spark.contracts.strength import Curve
+
 SCHEMA_VERSION = 1
 
 
@@ -49,6 +52,8 @@ class Quality:
         measures: figures by evaluated measure, at least for the default one and the tutorial's
             cosine; empty if there are too few users to say anything.
         schema_version: of this file.
+        strength: by evaluated measure, what its scores mean; without measures for which there are
+            too few users or co-likes, and empty in files of earlier versions.
     """
 
     measure: str
@@ -57,6 +62,7 @@ class Quality:
     popularity_recall: float | None
     measures: dict[str, Figures]
     schema_version: int = field(default=SCHEMA_VERSION)
+    strength: dict[str, list[Curve]] = field(default_factory=dict)
 
     @property
     def default(self) -> Figures | None:
@@ -82,7 +88,8 @@ class Quality:
                     f"reads {SCHEMA_VERSION}: deploy the version that matches the job"
                 )
             figures = {name: Figures(**each) for name, each in document["measures"].items()}
-            return cls(**document | {"measures": figures})
+            curves = strength.from_document(document.get("strength", {}))
+            return cls(**document | {"measures": figures, "strength": curves})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise QualityError(f"quality.json does not fit its schema: {error!r}") from error
 

@@ -38,6 +38,11 @@ class HeldOutRatings(RatingTable):
         """The hidden ratings that a good list finds."""
         return self.where(self.are_hidden & (self.halves >= RELEVANT_MIN))
 
+    @property
+    def liked(self) -> RatingTable:
+        """The ratings of liked movies, visible or hidden."""
+        return self.where(self.halves >= RELEVANT_MIN)
+
     def products(self, movies: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Σ h_i h_j of pairs of movies over these users, in half stars: int64.
 

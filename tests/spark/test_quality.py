@@ -9,6 +9,7 @@ import pytest
 
 from spark import job
 from spark.contracts.quality import Quality
+from spark.contracts.strength import strength_of
 from spark.engine.top_k import NeighbourLists
 from spark.self_evaluation.held_out import HeldOutRatings
 from tests.builders.folders import folder
@@ -103,6 +104,11 @@ def test_self_evaluation_changes_no_published_bit_and_writes_its_figures(
     assert quality.default is not None
     assert set(quality.measures) == {"full-cosine", "cosine"}
     assert quality.default.lift > 1.1, "a user's own taste predicts more than popularity"
+    for curve in quality.strength["full-cosine"]:
+        assert 150 < curve.raters < 240, "of 600 users, 0.325 rate a movie"
+        # 0.42 of those who like a movie like one of the same taste: 1.5 times the odds by chance.
+        assert 15 < curve.knots[-1][1] < 50
+        assert curve.knots[0][1] == 0, "of the other taste, fewer than by chance"
 
 
 def test_on_a_real_release_the_neighbours_find_more_than_the_most_rated_movies(
@@ -113,6 +119,14 @@ def test_on_a_real_release_the_neighbours_find_more_than_the_most_rated_movies(
     assert 30 <= quality.users <= 100
     assert quality.default is not None
     assert quality.default.lift - 2 * quality.default.lift_error > 1
+    assert set(quality.strength) == {"blend", "ease", "full-cosine", "cosine"}
+    for curves in quality.strength.values():
+        assert len(curves) == 4
+        assert all(len(curve.knots) >= 3 for curve in curves)
+    blend = quality.strength["blend"]
+    godfather, rare = 192, 12  # raters; the score of Part II is the highest of the catalogue
+    assert strength_of(blend, godfather, 8.76) > 80
+    assert strength_of(blend, godfather, 1.0) < 50 < strength_of(blend, rare, 1.0)
     cosine = quality.measures["cosine"]
     assert cosine.recall < quality.popularity_recall, (
         "the tutorial's cosine is worse than popularity"
