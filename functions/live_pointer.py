@@ -30,6 +30,8 @@ class LivePointer:
         retired: the run before that, whose items are removed.
         promoted_at: when the pointer moved.
         users: how many have rated; None if the run's item does not say.
+        strength: what scores mean, by measure, see `spark.contracts.strength.to_text`; None if the
+            run's item does not say. As text, because every request reads the pointer.
     """
 
     run_id: str
@@ -42,6 +44,7 @@ class LivePointer:
     retired: str | None
     promoted_at: str
     users: int | None = None
+    strength: str | None = None
 
 
 def from_item(item: Mapping[str, Any]) -> LivePointer:
@@ -72,6 +75,7 @@ def next_pointer(current: LivePointer | None, run: Run, now: datetime) -> LivePo
         retired=current.previous if current else None,
         promoted_at=runs.format_time(now),
         users=None if users is None else int(users),
+        strength=run.get("strength"),
     )
 
 

@@ -93,6 +93,7 @@ class Run(TypedDict):
         min_score: of a pair of movies, as text.
         titles: S3 key of the titles catalogue.
         quality: None if too few users could be evaluated.
+        strength: what its scores mean, see `live_pointer.LivePointer`.
         parts: number of parts to index.
         parts_indexed: names of the parts in the index.
         parts_removed: names of the parts removed from the index again.
@@ -136,6 +137,7 @@ class Run(TypedDict):
     min_score: NotRequired[str]
     titles: NotRequired[str]
     quality: NotRequired[QualityItem | None]
+    strength: NotRequired[str | None]
     parts: NotRequired[Number]
     parts_indexed: NotRequired[set[str]]
     parts_removed: NotRequired[set[str]]

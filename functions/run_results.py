@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 import quality_gate
 from run_diff import DEPTH, Movies, Result
-from run_item import QualityItem, Run
+from run_item import Run
 from s3_keys import code_prefix, input_prefix, manifest_key, run_prefix
 from spark.contracts.manifest import Manifest, ManifestError, Part
 from spark.contracts.quality import Quality, QualityError
@@ -78,8 +78,8 @@ class RunResults:
             raise ManifestError("manifest.json names no parts: there is nothing to index")
         return manifest
 
-    def quality(self, run_id: str, manifest: Manifest) -> QualityItem | None:
-        """Read quality.json and convert it for the runs table.
+    def quality(self, run_id: str, manifest: Manifest) -> Quality | None:
+        """Read quality.json; None if the run did not evaluate itself.
 
         Raises:
             PartError: it does not match the manifest.
@@ -87,7 +87,7 @@ class RunResults:
         """
         if manifest.quality is None:
             return None
-        return quality_gate.to_item(Quality.from_json(self._bytes(run_id, manifest.quality)))
+        return Quality.from_json(self._bytes(run_id, manifest.quality))
 
     def lines(self, run_id: str, part: Part) -> Iterator[dict[str, Any]]:
         """Return the lines of a part after checking all of it.
@@ -176,7 +176,7 @@ class RunResults:
             measure=manifest.measure,
             parameters=parameters(manifest),
             counts=manifest.counts,
-            quality=quality,
+            quality=quality_gate.to_item(quality) if quality else None,
             lines=manifest.dataset.get("lines", {}),
             unterminated=manifest.dataset.get("unterminated", []),
             files=self.files(run_id),

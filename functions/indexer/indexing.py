@@ -19,6 +19,7 @@ from run_item import RejectsItem
 from run_results import PartError, RunResults
 from runs import ON_CLUSTER, Run, State
 from s3_keys import run_prefix
+from spark.contracts import strength
 from spark.contracts.manifest import REJECTS, Manifest, ManifestError, Part
 from spark.contracts.quality import QualityError
 
@@ -90,10 +91,11 @@ class Indexer:
         try:
             manifest = self.results.manifest(run_id)
             self.results.lines(run_id, manifest.titles)
-            quality = self.results.quality(run_id, manifest)
+            found = self.results.quality(run_id, manifest)
         except (ManifestError, PartError, QualityError) as error:
             self._fail(run_id, str(error), now)
             return f"failed: {error}"
+        quality = quality_gate.to_item(found) if found else None
         runs.advance(
             self.runs_table,
             run_id,
@@ -110,6 +112,7 @@ class Indexer:
             titles=run_prefix(run_id) + manifest.titles.name,
             parts=len(manifest.neighbours),
             quality=quality,
+            strength=strength.to_text(found.strength) if found else None,
             in_index=True,
         )
         run["counts"], run["quality"] = manifest.counts, quality

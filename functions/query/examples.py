@@ -49,6 +49,7 @@ _ROW = SimilarTitle(
     genres=["Mystery"],
     ratings=48,
     score=0.9974288827431252,
+    strength=41,
     co_raters=10,
     cosine=0.9974288827431252,
     based_on="ratings",
@@ -153,7 +154,14 @@ EXAMPLES: dict[type, Struct] = {
                     year=1938,
                     genres=["Mystery"],
                     score=_ROW.score,
-                    because=[Reason(movie_id=3, title=_MOVIE.title, score=_ROW.score)],
+                    because=[
+                        Reason(
+                            movie_id=3,
+                            title=_MOVIE.title,
+                            score=_ROW.score,
+                            strength=_ROW.strength,
+                        )
+                    ],
                 )
             ],
             unknown=[],

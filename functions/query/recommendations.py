@@ -11,6 +11,7 @@ from query.http import problems
 from query.http.problems import InvalidParameter
 from query.requests import RecommendationRequest
 from query.responses import Reason, Recommendation, Recommendations
+from query.strength import strength
 
 type Line = Mapping[str, Any]
 
@@ -44,7 +45,12 @@ def recommend(
         titles[row["movie_id"]] = row
         scores[row["movie_id"]] += row["score"]
         because[row["movie_id"]].append(
-            Reason(movie_id=line["movie_id"], title=line["title"], score=row["score"])
+            Reason(
+                movie_id=line["movie_id"],
+                title=line["title"],
+                score=row["score"],
+                strength=strength(live, measure, line, row["score"]),
+            )
         )
     for _, row in _neighbours(disliked, measure):
         scores[row["movie_id"]] -= row["score"]

@@ -8,6 +8,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType, json
 from live_pointer import LivePointer
 from waiting import WaitingItem
 
+_STRENGTH = Meta(
+    description="What the score means, 0 to 100: 0 if who likes the one likes the other no more"
+    " than by chance, 50 at twice the odds, 90 at ten times; null if the run does not know",
+)
 _AS_NUMBERS = json.Encoder(decimal_format="number")  # DynamoDB's numbers are decimals
 
 
@@ -74,6 +78,7 @@ class SimilarTitle(Struct, frozen=True, kw_only=True):
         Meta(description="The number of users who rated it; null in runs of earlier versions"),
     ]
     score: Annotated[float, Meta(description="By this response's `measure`")]
+    strength: Annotated[int | None, _STRENGTH]
     co_raters: Annotated[int, Meta(description="The number of users who rated both movies")]
     cosine: Annotated[
         float | None,
@@ -156,6 +161,7 @@ class Reason(Struct, frozen=True, kw_only=True):
     score: Annotated[
         float, Meta(description="Score of the two movies by this response's `measure`")
     ]
+    strength: Annotated[int | None, _STRENGTH]
 
 
 class Recommendation(Struct, frozen=True, kw_only=True):

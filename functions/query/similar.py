@@ -21,6 +21,7 @@ from query.responses import (
     SimilarToMany,
     SimilarToOne,
 )
+from query.strength import strength
 from query.title_search import Hit
 from query.why import why
 
@@ -136,14 +137,14 @@ def _similar_to_one(live: LivePointer, line: Row, query: NeighbourQuery) -> Simi
         total=total,
         matched=matched,
         similar=[
-            _similar_title(live, line, rank, row)
+            _similar_title(live, measure, line, rank, row)
             for rank, row in enumerate(page, start=query.offset + 1)
         ],
         reason=None if page else _empty_reason(live, line, query, measure, total, matched),
     )
 
 
-def _similar_title(live: LivePointer, line: Row, rank: int, row: Row) -> SimilarTitle:
+def _similar_title(live: LivePointer, measure: str, line: Row, rank: int, row: Row) -> SimilarTitle:
     """A row of a page."""
     return SimilarTitle(
         rank=rank,
@@ -153,6 +154,7 @@ def _similar_title(live: LivePointer, line: Row, rank: int, row: Row) -> Similar
         genres=row["genres"],
         ratings=row.get("ratings"),
         score=row["score"],
+        strength=strength(live, measure, line, row["score"]),
         co_raters=row["co_raters"],
         cosine=row["cosine"],
         based_on=_based_on(live, row),

@@ -416,7 +416,14 @@ function drawRow(view, row, scale, also) {
       element("div", { class: "genres" }, row.genres.join(", ")),
       element("p", { class: "why" }, row.why.sentence)),
     element("div", { class: "measured" },
-      element("div", { class: "bar", "aria-hidden": "true" }, bar), exact, span("evidence", evidence)));
+      element("div", { class: "bar", "aria-hidden": "true" }, bar), exact, span("evidence", evidence), strengthOf(row)));
+}
+
+/** What the score means, from 0 to 100; nothing if the run does not know. */
+function strengthOf(row) {
+  if (row.strength === null) return "";
+  const title = "Strength, 0 to 100: 0 is chance; 50 twice, 90 ten times the odds that who likes the one likes the other";
+  return element("span", { class: "strength", title }, `strength ${row.strength}`);
 }
 
 /** The range of the bars: if scores are close, it starts a little below the lowest one. */

@@ -55,6 +55,7 @@ def test_similar_titles_show_their_evidence_and_their_run(cloud: Cloud) -> None:
         "genres": ["Drama"],
         "ratings": 30,
         "score": 0.98,
+        "strength": None,
         "co_raters": 12,
         "cosine": 0.98,
         "based_on": "ratings",

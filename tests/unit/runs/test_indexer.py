@@ -1,5 +1,6 @@
 """The indexer: a run goes live complete and checked, or not at all."""
 
+import json
 import random
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,8 @@ import index_table
 import live_pointer
 import runs
 from indexer import handler as indexer
-from tests.builders.aws import Cloud, manifest_written, messages, movie_line
+from spark.contracts.strength import Curve
+from tests.builders.aws import Cloud, manifest_written, messages, movie_line, quality
 from tests.builders.indexed import PARTS, deliver, drain, finish_run, movies_of, start_run, state_of
 from tests.conftest import event
 from tests.unit.dynalite import database  # noqa: F401
@@ -37,6 +39,22 @@ def test_a_pointer_of_an_earlier_version_does_not_say_how_many_users_there_are(
     pointer = live_pointer.read(cloud.index)
     assert pointer is not None
     assert (pointer.run_id, pointer.users) == (run_id, None)
+
+
+def test_the_pointer_says_what_the_scores_of_the_live_run_mean_also_after_a_rollback(
+    cloud: Cloud,
+) -> None:
+    curves = {"damped": [Curve(12, [(0.5, 60.5), (0.9, 95)])]}
+    finish_run(cloud, 0, quality=quality(1.5, strength=curves))
+    pointer = live_pointer.read(cloud.index)
+    assert pointer is not None
+    assert pointer.strength == '{"damped":[[12,[[0.5,60.5],[0.9,95.0]]]]}'
+    finish_run(cloud, 1)  # did not evaluate itself
+    pointer = live_pointer.read(cloud.index)
+    assert pointer is not None
+    assert pointer.strength is None
+    back = live_pointer.roll_back(cloud.runs, cloud.index, datetime.now(UTC))
+    assert json.loads(back.strength or "") == {"damped": [[12, [[0.5, 60.5], [0.9, 95.0]]]]}
 
 
 def test_nothing_is_live_before_the_last_part(cloud: Cloud) -> None:
