@@ -490,7 +490,8 @@ def _fewest_errors(names: Iterable[tuple[int, str]], index: Index) -> Errors:
 def _similar_names(name: str, by_length: Mapping[int, Sequence[str]]) -> list[tuple[int, str]]:
     """The names with one typing error, or two in long names, each with its number of errors.
 
-    An error is a missing, additional or wrong letter, or two adjacent letters swapped; numbers have none.
+    An error is a missing, additional or wrong letter, or two adjacent letters swapped; numbers have
+    none.
     Names of up to three letters may have none, too: too many others differ from them by a letter.
     """
     from rapidfuzz import process  # only a query without matches needs it

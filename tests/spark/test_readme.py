@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from spark.contracts.manifest import QUALITY
 from spark.contracts.neighbour_lines import neighbours_of
+from spark.contracts.quality import Quality
 from tests.builders.aws import Cloud
 from tests.builders.indexed import finish_run
 from tests.builders.requests import get
@@ -54,7 +56,9 @@ def test_the_readmes_examples_are_computed(tmp_path: Path, cloud: Cloud) -> None
         assert table(title) == expected
 
     measures = {"measure": manifest.measure, "measures": manifest.measures}
-    finish_run(cloud, parts=[[lines[1]]], **measures)
+    counts = manifest.counts | {"movies": 1}
+    quality = Quality.from_json((output / QUALITY).read_text())
+    finish_run(cloud, parts=[[lines[1]]], quality=quality, counts=counts, **measures)
     status, body = get("/movies/1/similar", limit="2")
     assert status == 200
     shown = answer()
