@@ -451,7 +451,7 @@ def _with_all_words(
             return lookup(catalogue, query.last if is_last else word)
         found = dict.fromkeys(catalogue.by_word.get(word, ()), 0)
         if is_last and not query.last.isdecimal():  # `ten` may become `tenenbaums`
-            found |= _with_prefix(catalogue, query.last)
+            found |= _with_prefix(catalogue, query.last, but=title_text.NUMBER_WORDS)
         elif is_last and _PART_OF_YEAR.fullmatch(word):
             years = (year for year in catalogue.by_year if str(year).startswith(word))
             found |= dict.fromkeys(chain.from_iterable(catalogue.by_year[at] for at in years), 0)
@@ -466,10 +466,10 @@ def _with_all_words(
     return found
 
 
-def _with_prefix(catalogue: Catalogue, prefix: str) -> Errors:
-    """The movies with a word that starts with the prefix."""
+def _with_prefix(catalogue: Catalogue, prefix: str, but: Collection[str] = ()) -> Errors:
+    """The movies with a word that starts with the prefix, but for some words."""
     first, last = (bisect_left(catalogue.words, end) for end in (prefix, prefix + LAST_CHARACTER))
-    positions = (catalogue.by_word[word] for word in catalogue.words[first:last])
+    positions = (catalogue.by_word[word] for word in catalogue.words[first:last] if word not in but)
     return dict.fromkeys(chain.from_iterable(positions), 0)
 
 
@@ -491,8 +491,7 @@ def _similar_names(name: str, by_length: Mapping[int, Sequence[str]]) -> list[tu
     """The names with one typing error, or two in long names, each with its number of errors.
 
     An error is a missing, additional or wrong letter, or two adjacent letters swapped; numbers have
-    none.
-    Names of up to three letters may have none, too: too many others differ from them by a letter.
+    none. Nor have names of up to three letters: too many others differ from them by a letter.
     """
     from rapidfuzz import process  # only a query without matches needs it
     from rapidfuzz.distance import OSA

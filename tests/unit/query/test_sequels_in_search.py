@@ -86,7 +86,7 @@ def test_every_title_of_a_release_finds_its_movie_first(name: str) -> None:
 def misspelt(text: str, chance: Random) -> str:
     """A letter is lost, doubled, or changes places with the next, in the longest word."""
     word = max(re.findall(r"[^\W\d]+", text), key=len)
-    at = chance.randrange(1, len(word) - 2)
+    at = chance.randrange(1, len(word) - 1)
     wrong = chance.choice([
         word[:at] + word[at + 1 :],
         word[:at] + word[at] + word[at:],
@@ -226,3 +226,13 @@ def test_a_search_decodes_only_the_movies_that_it_returns(monkeypatch: pytest.Mo
         title_search.json, "decode", lambda line: decoded.append(line) or json.loads(line)
     )
     assert len(hits(films, "common word")) == len(decoded) == 3
+
+
+def test_an_earlier_film_of_the_name_and_a_story_beside_the_series_take_no_place() -> None:
+    films = made_up(
+        "Hobbit, The (1977)", "Hobbit: An Unexpected Journey, The (2012)",
+        "Rogue Hobbit: A Hobbit Story (2013)", "Hobbit: The Desolation of Smaug, The (2013)",
+        "Hobbit: The Battle of the Five Armies, The (2014)",
+    )  # fmt: skip
+    assert first(films, "hobbit 2") == "Hobbit: The Desolation of Smaug, The (2013)"
+    assert first(films, "hobbit 3") == "Hobbit: The Battle of the Five Armies, The (2014)"
