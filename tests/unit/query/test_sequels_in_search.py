@@ -214,6 +214,12 @@ def test_no_spelling_of_a_number_finds_another_number(
     assert (found is not None) == (own == other)
 
 
+@pytest.mark.parametrize("query", ["saw ii", "saw seven", "saw part vi", "saw 1"])
+def test_a_number_is_not_the_beginning_of_another_number(query: str) -> None:
+    films = made_up("Saw III (2006)", "Saw Seventeen (2030)", "Saw VIII (2011)", "Saw 10 (2023)")
+    assert first(films, query) is None
+
+
 @given(st.text(max_size=30))
 def test_no_query_fails(query: str) -> None:
     assert len(hits(made_up(*RINGS), query)) <= 3
@@ -228,11 +234,19 @@ def test_a_search_decodes_only_the_movies_that_it_returns(monkeypatch: pytest.Mo
     assert len(hits(films, "common word")) == len(decoded) == 3
 
 
-def test_an_earlier_film_of_the_name_and_a_story_beside_the_series_take_no_place() -> None:
+def test_an_earlier_film_of_the_name_takes_no_place_in_the_series() -> None:
     films = made_up(
         "Hobbit, The (1977)", "Hobbit: An Unexpected Journey, The (2012)",
-        "Rogue Hobbit: A Hobbit Story (2013)", "Hobbit: The Desolation of Smaug, The (2013)",
+        "Hobbit: The Desolation of Smaug, The (2013)",
         "Hobbit: The Battle of the Five Armies, The (2014)",
     )  # fmt: skip
     assert first(films, "hobbit 2") == "Hobbit: The Desolation of Smaug, The (2013)"
     assert first(films, "hobbit 3") == "Hobbit: The Battle of the Five Armies, The (2014)"
+
+
+def test_a_story_beside_the_series_takes_no_place_in_it() -> None:
+    films = made_up(
+        "Star Wars: Episode VII - The Force Awakens (2015)",
+        "Rogue One: A Star Wars Story (2016)", "Star Wars: The Last Jedi (2017)",
+    )  # fmt: skip
+    assert first(films, "star wars 8") == "Star Wars: The Last Jedi (2017)"
