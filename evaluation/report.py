@@ -110,6 +110,8 @@ def _section(figures: Figures) -> str:
         parts.append("### Judged by people\n\n" + _judged(figures))
     if figures.get("sequels", {}).get("titles"):
         parts.append("### Sequels\n\n" + _sequels(figures["sequels"]))
+    if any("strength error" in each for each in figures["strong"].values()):
+        parts.append("### Strength\n\n" + _strength(figures["strong"]))
     parts += [
         "### The lists\n\n" + _lists(figures["lists"]),
         "### Examples\n\n" + _examples(figures["examples"]),
@@ -175,6 +177,15 @@ def _sequels(sequels: Figures) -> str:
     ]
     header = (f"{GROUPS[group]}: {number:,}" for group, number in titles.items())
     return _table(("measure", *header), rows)
+
+
+def _strength(found: Mapping[str, Mapping[str, float]]) -> str:
+    """How far the strengths are from what other users liked, the best measure first."""
+    errors = {
+        name: each["strength error"] for name, each in found.items() if "strength error" in each
+    }
+    rows = [(name, f"{errors[name]:.1f}") for name in sorted(errors, key=errors.__getitem__)]
+    return _table(("measure", "mean error of strength, of 100"), rows)
 
 
 def _recall_table(found: Mapping[str, Mapping[str, float]]) -> str:

@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from evaluation import als, models, scoring, splits
 from evaluation.auc import auc
+from evaluation.calibration import strength_error
 from evaluation.interactions import Interactions
 from evaluation.judgements import JudgedPairs
 from evaluation.models import Training
@@ -98,6 +99,8 @@ def liked(
     for name, whole in _measures(spark, training, say, protocol):
         found[name] = scoring.users_lists(split, summed(whole)) | _with_top_k(split, whole)
         found[name] |= scoring.hit_rates(split, whole, SEED)
+        if split.are_new:
+            found[name] |= strength_error(split, whole, training.raters, SEED)
     return found
 
 

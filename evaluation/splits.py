@@ -1,6 +1,6 @@
 """Splits into training and hidden ratings: random or the latest ones of users, or whole users."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -19,12 +19,14 @@ class Split:
             [test users, movies], ones.
         seen: all their visible movies, which are left out of their lists.
         hidden: their hidden liked movies.
+        are_new: whether models learn nothing from the test users.
     """
 
     train: sparse.csr_array
     liked: sparse.csr_array
     seen: sparse.csr_array
     hidden: sparse.csr_array
+    are_new: bool = False
 
 
 def by_rating(halves: sparse.csr_array, like: int, seed: int) -> Split:
@@ -54,7 +56,8 @@ def by_user(halves: sparse.csr_array, like: int, seed: int) -> Split:
     random = np.random.default_rng(seed)
     held_out = random.random(halves.shape[0]) < HIDDEN
     rest, hidden = _hide(halves[held_out], random)
-    return _split_of(halves[~held_out], rest, hidden, like, random)
+    split = _split_of(halves[~held_out], rest, hidden, like, random)
+    return replace(split, are_new=True)
 
 
 def by_time(halves: sparse.csr_array, times: np.ndarray, like: int, seed: int) -> Split:

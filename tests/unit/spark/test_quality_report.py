@@ -69,6 +69,16 @@ def test_judgements_are_shown_for_the_data_sets_that_were_measured_with_them(wri
     ]
 
 
+def test_errors_of_strength_are_shown_where_they_were_measured(written: Any) -> None:
+    strong = figures_of("a")["strong"]
+    told = {name: strong[name] | {"strength error": error}
+            for name, error in {"ease": 4.26, "hybrid": 2.04}.items()}  # fmt: skip
+    page = written(figures_of("a", strong=strong | told), figures_of("old"))
+    rows = [line for line in page["a: Strength"].splitlines() if line.startswith(("| e", "| h"))]
+    assert rows == ["| hybrid | 2.0 |", "| ease | 4.3 |"]
+    assert "old: Strength" not in page
+
+
 def test_a_data_set_without_times_says_why_it_has_no_temporal_split(written: Any) -> None:
     heading = report.SPLITS["latest"]
     found = figures_of("x")["liked"]
