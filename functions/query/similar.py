@@ -29,8 +29,8 @@ type Row = Mapping[str, Any]
 
 # Used if the request names no measure and the default one has no neighbours of the movie.
 COLD_START_MEASURE = "hybrid"
-# Of a response for several movies. Lambda sends at most 6 MB, so that a row may have 3 kB; typical
-# rows have less than 1 kB.
+# In a response for several movies. Lambda sends at most 6 MB, so a row may have 3 kB; typical rows
+# have less than 1 kB.
 MAX_ROWS = 2_000
 
 
