@@ -91,7 +91,7 @@ def calibrate(likes: RatingTable, lists: NeighbourLists, raters: np.ndarray) -> 
     if np.unique(likes.users).size < MIN_USERS:
         return []
     trials = trials_of(likes, lists)
-    raters = raters[trials.rows]
+    raters = np.maximum(1, raters[trials.rows])
     band = _bands(raters, trials.are_liked)
     curves = []
     for number in range(band.max(initial=-1) + 1):

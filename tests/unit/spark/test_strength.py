@@ -139,6 +139,13 @@ def test_few_users_or_few_co_likes_give_no_strength() -> None:
     assert calibrate(likes, lists.where(lists.movies < 0), raters[:0]) == []
 
 
+def test_movies_without_raters_among_the_other_users_have_the_curve_of_few_raters() -> None:
+    likes, lists = world(9, 1500, 10)
+    few = np.where(np.arange(PAIRS) < PAIRS // 2, 0, 400)
+    curves = calibrate(likes, lists, few)
+    assert [curve.raters for curve in curves] == [1, 400]
+
+
 def test_equal_scores_say_nothing() -> None:
     likes, lists = world(6, 600, 10)
     assert calibrate(likes, lists, same_raters(lists))
