@@ -7,6 +7,7 @@ from scipy import sparse
 from evaluation import calibration
 from evaluation.calibration import strength_error
 from evaluation.splits import Split
+from spark.ingest.chunks import RatingTable
 from tests.unit.spark.test_strength import PAIRS, world
 
 
@@ -34,6 +35,22 @@ def test_strengths_that_are_told_wrong_by_30_have_an_error_of_30(
     monkeypatch.setattr(calibration, "strength_of", lambda *told: right(*told) - 30)
     (error,) = strength_error(split, weights, np.full(8 * PAIRS, 50), 0).values()
     assert error == pytest.approx(30, abs=5)
+
+
+def test_no_user_both_calibrates_and_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    split, weights = split_of(8, 10)
+    halves = []
+    of_users = calibration._likes
+
+    def watch(liked: sparse.csr_array, users: np.ndarray) -> RatingTable:
+        halves.append(set(users.tolist()))
+        return of_users(liked, users)
+
+    monkeypatch.setattr(calibration, "_likes", watch)
+    strength_error(split, weights, np.full(8 * PAIRS, 50), 0)
+    first, second = halves
+    assert first.isdisjoint(second)
+    assert len(first) == len(second) == 500
 
 
 def test_too_few_users_have_no_figure() -> None:

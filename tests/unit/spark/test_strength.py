@@ -128,11 +128,20 @@ def test_curves_rise_from_0_to_100_in_any_order_of_users(
             assert told == sorted(told)
 
 
-def test_few_users_or_few_co_likes_give_no_strength() -> None:
+@pytest.mark.parametrize(("users", "are_enough"), [(29, False), (30, True)])
+def test_few_users_give_no_strength_however_much_they_like(users: int, are_enough: bool) -> None:
+    random = np.random.default_rng(5)
+    likes = ratings(*np.nonzero(random.random((users, 40)) < 0.5))
+    assert np.unique(likes.users).size == users
+    ids, others = (each.astype(np.int32) for each in np.nonzero(~np.eye(40, dtype=bool)))
+    none = np.zeros(ids.size, np.int32)
+    lists = NeighbourLists(ids, others, random.random(ids.size), none, none / 1)
+    assert bool(calibrate(likes, lists, same_raters(lists))) == are_enough
+
+
+def test_few_co_likes_give_no_strength() -> None:
     likes, lists = world(5, 600, 10)
     raters = same_raters(lists)
-    few = likes.where(likes.users < strength.MIN_USERS - 1)
-    assert calibrate(few, lists, raters) == []
     assert calibrate(likes.where(likes.users < 0), lists, raters) == []
     some = lists.movies < 5  # of 600 users, a tenth like both
     assert calibrate(likes, lists.where(some), raters[some]) == []
