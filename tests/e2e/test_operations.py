@@ -165,7 +165,7 @@ def test_a_run_of_spoilt_data_is_held_back_until_somebody_promotes_it(world: Wor
         runs.append(world.wait_for_run("tasteful", "LIVE", "FAILED"))
         assert runs[-1]["state"] == state, runs[-1].get("reason")
     good, bad = (run["run_id"] for run in runs)
-    assert runs[1]["reason"].startswith("quality: ease finds ")
+    assert runs[1]["reason"].startswith("quality: blend finds ")
     assert f"the live run {good} " in runs[1]["reason"]
     assert world.cloud.get("/health")[1]["live_run_id"] == good
 
