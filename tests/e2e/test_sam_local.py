@@ -70,7 +70,16 @@ OTHER = {
     "genres": ["Animation"],
 }
 EVIDENCE = {"co_raters": 17, "cosine": 0.975, "based_on": "ratings"}
-NEIGHBOUR = {**OTHER, "score": 0.975, **EVIDENCE}
+WHY = {
+    "sentence": "Both are animation movies of the 1990s; 17 people rated both.",
+    "series": None,
+    "genres": ["Animation"],
+    "decade": 1990,
+    "tags": [],
+    "co_raters": 17,
+    "lift": None,
+}
+NEIGHBOUR = {**OTHER, "ratings": None, "score": 0.975, "strength": None, **EVIDENCE, "why": WHY}
 MOVIE = {
     "movie_id": 1,
     "title": "Toy Story (1995)",
@@ -564,7 +573,14 @@ def test_a_rerun_is_handed_to_the_launcher(stage: Stage) -> None:
                         "rank": 1,
                         **OTHER,
                         "score": 0.975,
-                        "because": [{"movie_id": 1, "title": MOVIE["title"], "score": 0.975}],
+                        "because": [
+                            {
+                                "movie_id": 1,
+                                "title": MOVIE["title"],
+                                "score": 0.975,
+                                "strength": None,
+                            }
+                        ],
                     }
                 ],
             },
