@@ -98,7 +98,7 @@ def run(context: SparkContext, settings: JobSettings) -> None:
     """
     stages, output = Stages(context), settings.output
     with stages.stage("read"):
-        most, with_tags = settings.max_ratings_per_user, needs_content(settings)
+        most, with_tags = settings.max_ratings_per_user, need_content(settings.measures)
         dataset = read_dataset(context, settings.dataset, output, most, with_tags)
         doubled = doubled_users(dataset.ratings.packed)
     rows = len(settings.measures) * settings.neighbours
@@ -199,14 +199,14 @@ def unterminated(folder: str, names: Iterable[str]) -> list[str]:
     ]
 
 
-def needs_content(settings: JobSettings) -> bool:
-    """Whether one of the measures needs the content of the movies."""
-    return any(MEASURES[name].source == "neighbours" for name in settings.measures)
+def need_content(measures: Iterable[str]) -> bool:
+    """Whether one of some measures needs the content of the movies."""
+    return any(MEASURES[name].source == "neighbours" for name in measures)
 
 
 def content_of(dataset: Dataset, settings: JobSettings) -> "Content | None":
     """The content of the movies; None if no measure needs it."""
-    if not needs_content(settings):
+    if not need_content(settings.measures):
         return None
     from spark.measures.content import content
 
@@ -281,8 +281,8 @@ def write_quality(
     """
     held_out, lists = comparison.held_out, dict(comparison.held_out_lists)
     names = evaluated_measures(settings.default_measure, settings.measures)
-    if content is not None and any(MEASURES[name].source == "neighbours" for name in names):
-        lists |= held_out_with_content(lists, comparison, content, settings)
+    if content is not None and need_content(names):
+        lists |= held_out_with_content(lists, comparison, content, settings, names)
     raters, _ = held_out.totals_of(ratings.movies)
     popular = ratings.movies[np.argsort(raters - ratings.raters, kind="stable")]
     quality = evaluate(names[0], held_out, {name: lists[name] for name in names}, popular)
@@ -303,6 +303,7 @@ def held_out_with_content(
     comparison: Comparison,
     content: "Content",
     settings: JobSettings,
+    names: Iterable[str],
 ) -> dict[str, NeighbourLists]:
     """The lists without the held-out users by the measures that need content; their tags count.
 
@@ -311,6 +312,7 @@ def held_out_with_content(
         comparison: of the movies.
         content: from `content_of`.
         settings: of the job.
+        names: of the evaluated measures.
 
     Returns:
         The neighbours of the movies that those users have visibly rated, by movie and rank.
@@ -321,7 +323,7 @@ def held_out_with_content(
     raters, _ = held_out.totals_of(content.ids)
     others = replace(content, raters=content.raters - raters.astype(np.int32))
     places = np.searchsorted(content.ids, np.unique(held_out.visible.movies))
-    wanted = parameters_of(settings)
+    wanted = {name: settings.parameters[name] for name in names}
     return lists_with_content(
         lists, places, others, comparison.in_ease, wanted, settings.neighbours
     )

@@ -31,18 +31,21 @@ class MovieOfRun(Movie, frozen=True, kw_only=True):
     run_id: str
 
 
+type Note = Annotated[
+    str | None,
+    Meta(
+        description="Set if the first movie was found by its place in a series or has a year"
+        " beside the one in the query"
+    ),
+]
+
+
 class Movies(Struct, frozen=True, kw_only=True):
     """The movies that match a search, the best match first."""
 
     run_id: str
     movies: list[Movie]
-    note: Annotated[
-        str | None,
-        Meta(
-            description="Set if the first movie was found by its place in a series or has a year"
-            " beside the one in the query"
-        ),
-    ] = None
+    note: Note = None
 
 
 class Why(Struct, frozen=True, kw_only=True):
@@ -120,13 +123,7 @@ class SimilarByTitle(SimilarTitles, frozen=True, kw_only=True):
     did_you_mean: Annotated[
         list[Movie], Meta(description="Other movies that match the title equally well")
     ]
-    note: Annotated[
-        str | None,
-        Meta(
-            description="Set if the first movie was found by its place in a series or has a year"
-            " beside the one in the query"
-        ),
-    ] = None
+    note: Note = None
 
 
 class SimilarToOne(Struct, frozen=True, kw_only=True):

@@ -30,14 +30,16 @@ WITHOUT_EASE = 1.75  # chosen by recall just before and after the limit: decisio
 
 
 def by_ratings(ease: NeighbourLists, full_cosine: np.ndarray, weight: float) -> NeighbourLists:
-    """Neighbours by EASE with w · E + F as their score.
+    """Neighbours by EASE with w · E + F, rounded, as their score.
 
     Args:
         ease: by movie and rank.
         full_cosine: float64, F of each row.
         weight: w.
     """
-    return ease._replace(scores=weight * ease.scores + full_cosine)
+    scores = weight * ease.scores + full_cosine
+    compiled("spark.engine.ranking").round_all(scores)
+    return ease._replace(scores=scores)
 
 
 def blend(

@@ -33,7 +33,7 @@ def lines_of(seed: int) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("measure", ["full-cosine", "ease", "hybrid"])
+@pytest.mark.parametrize("measure", ["full-cosine", "ease", "hybrid", "blend"])
 def test_evaluated_lists_are_those_that_the_other_users_ratings_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: str
 ) -> None:
@@ -73,7 +73,7 @@ def test_evaluated_lists_are_those_that_the_other_users_ratings_give(
             ids = [line["others"][place]["movie_id"] for place, *_ in rows]
             assert lists.neighbours[mine].tolist() == ids
             scores = [score for _, score, *_ in rows]
-            if name in ("ease", "hybrid"):  # sums are added in another order
+            if name in ("ease", "hybrid", "blend"):  # sums are added in another order
                 np.testing.assert_allclose(lists.scores[mine], scores, rtol=1e-6)
             else:
                 assert lists.scores[mine].tolist() == scores
