@@ -1,5 +1,6 @@
 """One real Spark session for all tests of the job, and functions that build folders."""
 
+import fcntl
 import shutil
 import sys
 from collections.abc import Iterator
@@ -47,9 +48,11 @@ def running(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> SparkSessio
 def executors() -> Iterator[Path]:
     """The folder where local-cluster creates its executors' folders, app-*/*; deleted afterwards.
 
-    Its location is fixed: inside Spark's own folder.
+    Its location is fixed: inside Spark's own folder. So one test at a time has it.
     """
     work = Path(pyspark.__file__).parent / "work"
-    shutil.rmtree(work, ignore_errors=True)
-    yield work
-    shutil.rmtree(work)
+    with work.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(work, ignore_errors=True)
+        yield work
+        shutil.rmtree(work)

@@ -63,9 +63,9 @@ def drilled(
         folder = request.node.name
         on_yarn.clusters.rewrite = setting(**changed)
         known = vars(on_yarn.clusters).get("yarn")
-        # One more movie makes it another data set with the same pairs.
-        alone = (1, 1000 + len(folder), 5.0)
-        on_yarn.drop_ratings(folder, tmp_path / "d", [*ratings, alone])
+        # The same ratings in another order: another data set with the same result.
+        first = 1 + request.session.items.index(request.node)
+        on_yarn.drop_ratings(folder, tmp_path / "d", [*ratings[first:], *ratings[:first]])
         wait_for(lambda: vars(on_yarn.clusters).get("yarn") not in (known, None), "a cluster")
         wait_for(lambda: after in on_yarn.clusters.driver_log, after)
         harm()
