@@ -1,10 +1,12 @@
-"""One example of each response and JSON body, for the OpenAPI document."""
+"""One example of each response, JSON body and error, for the OpenAPI document."""
 
+from http import HTTPStatus
 from typing import Any
 
 from msgspec import Struct
 
-from query.http.problems import InvalidParameter, Problem
+from query.http import problems
+from query.http.problems import InvalidParameter, Problem, ProblemError
 from query.requests import RecommendationRequest, SimilarToManyRequest
 from query.responses import (
     Cost,
@@ -188,14 +190,26 @@ EXAMPLES: dict[type, Struct] = {
         ),
         RecommendationRequest(liked=[3, 868], disliked=[12], limit=5),
         SimilarToManyRequest(movie_ids=[3, 999_999], limit=1, genre=("Mystery",)),
-        Problem(
-            title="Bad Request",
-            status=400,
-            detail="limit: Expected int <= 50",
-            instance="/movies/3/similar",
-            errors=[
-                InvalidParameter("limit", "Expected int <= 50", "an integer from 1 to 50", "99")
-            ],
+    )
+}
+PROBLEMS: dict[int, Problem] = {
+    int(error.status): error.problem("/recommendations")
+    for error in (
+        problems.bad_request(
+            InvalidParameter("limit", "Expected int <= 50", "an integer from 1 to 50", "99")
         ),
+        problems.not_found(f"none of the liked movies in run {_RUN_ID}"),
+        ProblemError(HTTPStatus.METHOD_NOT_ALLOWED, "PUT is not allowed; allowed: OPTIONS, POST"),
+        ProblemError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body has 70000 bytes; the limit is 65536"
+        ),
+        ProblemError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body is text/csv; it must be application/json"
+        ),
+        ProblemError(
+            HTTPStatus.TOO_MANY_REQUESTS, "too many requests per second; try again in a second"
+        ),
+        ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong; it has been logged"),
+        problems.unavailable("the service is busy; try again"),
     )
 }

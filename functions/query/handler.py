@@ -62,7 +62,16 @@ INFO = {
     "title": "similar-titles",
     "version": "1",
     "summary": "Titles similar to a movie, by how the same users rated both.",
+    "description": "Finds movies by title, lists the titles most similar to a movie, and recommends"
+    " titles from movies that a person likes. Every response comes from one finished run over a"
+    " MovieLens data set and names it; no caller data is stored.",
     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+}
+TAGS = {
+    "movies": "Find movies",
+    "similar": "Titles similar to movies",
+    "recommendations": "Titles to watch next",
+    "runs": "The state of the data behind the answers",
 }
 ALTERNATIVES = 5  # to the best match of a title
 HOUR = 3600  # seconds
@@ -88,21 +97,32 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     summary="Titles similar to a movie",
     max_age=MINUTE,
     errors=(404, 503),
+    tag="similar",
 )
 def get_similar(query: SimilarQuery) -> SimilarTitles:
-    """Its neighbours in the live run, the most similar first."""
+    """A movie's neighbours in the live run, the most similar first.
+
+    Use it when you know the movie's id. With a title only, use `get_similar_to_title`; with
+    several ids, `post_similar`.
+    """
     return similar.similar_titles(*_movie(query.movie_id), query)
 
 
-@app.get("/movies/{movie_id}", summary="One movie", max_age=MINUTE, errors=(404, 503))
+@app.get("/movies/{movie_id}", summary="One movie", max_age=MINUTE, errors=(404, 503), tag="movies")
 def get_movie(query: MovieQuery) -> MovieOfRun:
-    """Its title, year, genres and number of ratings."""
+    """A movie's title, year, genres and number of ratings.
+
+    Use it to show a movie of which you know only the id. Lists of titles already have all of this.
+    """
     return responses.movie_of_run(*_movie(query.movie_id))
 
 
-@app.get("/movies", summary="Movies by title", max_age=MINUTE, errors=(503,))
+@app.get("/movies", summary="Movies by title", max_age=MINUTE, errors=(503,), tag="movies")
 def get_movies(query: SearchQuery) -> Movies:
-    """The live run's movies whose titles match, equal titles first, then the most rated."""
+    """The live run's movies whose titles match, equal titles first, then the most rated.
+
+    Use it to find a movie's id from what a person typed, with typing errors or as `godfather 2`.
+    """
     live, hits = _search(query, query.limit)
     note = hits[0].note if hits else None
     movies = [responses.movie(hit.movie) for hit in hits]
@@ -114,9 +134,14 @@ def get_movies(query: SearchQuery) -> Movies:
     summary="Titles similar to a movie, by its title",
     max_age=MINUTE,
     errors=(404, 503),
+    tag="similar",
 )
 def get_similar_to_title(query: SimilarByTitleQuery) -> SimilarByTitle:
-    """The neighbours of the best match; `did_you_mean` lists the movies that match equally well."""
+    """The neighbours of the best match; `did_you_mean` lists the movies that match equally well.
+
+    Use it to answer in one call what is like a title that a person typed. `movie` in the response
+    is the movie that was found: check that it is the one that was meant.
+    """
     for _ in range(MAX_ATTEMPTS):
         live, hits = _search(query, 1 + ALTERNATIVES)
         if not hits:
@@ -130,23 +155,44 @@ def get_similar_to_title(query: SimilarByTitleQuery) -> SimilarByTitle:
     raise reader.unavailable()
 
 
-@app.post("/similar", summary="Titles similar to several movies", errors=(413, 415, 503))
+@app.post(
+    "/similar",
+    summary="Titles similar to several movies",
+    errors=(413, 415, 503),
+    tag="similar",
+)
 def post_similar(request: SimilarToManyRequest) -> SimilarToMany:
-    """One list for each of up to 100 movies, in the order of the request."""
+    """One list of similar titles for each of up to 100 movies, in the order of the request.
+
+    Use it for several movies instead of one `get_similar` each. For a single list of titles that
+    suit all of them, use `post_recommendations`.
+    """
     live, items = reader.items(similar.many_ids(request))
     return similar.similar_to_many(live, items, request)
 
 
-@app.post("/recommendations", summary="Titles to watch next", errors=(404, 413, 415, 503))
+@app.post(
+    "/recommendations",
+    summary="Titles to watch next",
+    errors=(404, 413, 415, 503),
+    tag="recommendations",
+)
 def post_recommendations(request: RecommendationRequest) -> Recommendations:
-    """From the neighbours of liked movies; each title names the liked movies that led to it."""
+    """Titles near the liked movies; each names the liked movies that led to it.
+
+    Use it when you know the ids of one or more movies that a person likes, and perhaps dislikes;
+    `get_movies` finds ids. Nothing about the person is stored.
+    """
     live, lines = reader.movies(recommendations.requested_ids(request))
     return recommendations.recommend(live, lines, request)
 
 
-@app.get("/runs", summary="The latest runs, newest first")
+@app.get("/runs", summary="The latest runs, newest first", tag="runs")
 def get_runs(query: RunsQuery) -> Runs:
-    """Each with its state and, if it failed, the reason; also the dropped folders without a run."""
+    """Runs with their states and, if they failed, the reasons; also the folders without a run.
+
+    Use it to see which data sets were processed, what failed, and what still waits and for what.
+    """
     latest = []
     for item in runs.latest(runs_table, query.limit):
         reader.check_deadline()  # the next item may need a further call
@@ -161,18 +207,24 @@ def get_runs(query: RunsQuery) -> Runs:
     )
 
 
-@app.get("/runs/{run_id}", summary="One run", errors=(404,))
+@app.get("/runs/{run_id}", summary="One run", errors=(404,), tag="runs")
 def get_run(query: RunQuery) -> Run:
-    """Its state, the time of each transition, its cluster and its counts."""
+    """A run's state, the time of each transition, its cluster and its counts.
+
+    Use it to follow one run or to see what it changed; `get_runs` lists the ids.
+    """
     item = runs.get(runs_table, query.run_id)
     if item is None:
         raise problems.not_found(f"no run {query.run_id}")
     return responses.run(item)
 
 
-@app.get("/health", summary="Whether the API can answer")
+@app.get("/health", summary="Whether the API can answer", tag="runs")
 def get_health(query: NoParameters) -> Health:  # noqa: ARG001
-    """Also names the live run, the time it went live and its measures."""
+    """Whether a run is live: its id, the time it went live and its measures.
+
+    Use it to check the API, and to learn the values of `measure` before you choose one.
+    """
     return responses.health(reader.live())
 
 
@@ -185,11 +237,15 @@ def get_explorer(query: NoParameters) -> RawResponse:  # noqa: ARG001
 @app.get("/openapi.json", summary="The OpenAPI 3.1 document of this API", max_age=HOUR)
 def get_openapi(query: NoParameters) -> RawResponse:  # noqa: ARG001
     """Made from the routes and their classes."""
-    from query.examples import EXAMPLES  # only this route needs these two
-    from query.http import openapi
+    return RawResponse(messages.JSON, msgspec.json.encode(_document()))
 
-    document = openapi.document(INFO, app.routes, EXAMPLES)
-    return RawResponse(messages.JSON, msgspec.json.encode(document))
+
+@app.get("/llms.txt", summary="This API for language models", max_age=HOUR)
+def get_llms(query: NoParameters) -> RawResponse:  # noqa: ARG001
+    """A summary of the OpenAPI document in the form of https://llmstxt.org."""
+    from query.http import llms
+
+    return llms.page(_document(), app.routes)
 
 
 @app.get("/docs", summary="The documentation as a page", max_age=HOUR)
@@ -202,6 +258,14 @@ def get_docs(query: NoParameters) -> RawResponse:  # noqa: ARG001
 def get_docs_asset(query: AssetQuery) -> RawResponse:
     """A script or a stylesheet."""
     return swagger.asset(query.name)
+
+
+def _document() -> dict[str, Any]:
+    """The OpenAPI document."""
+    from query.examples import EXAMPLES, PROBLEMS  # only the documentation needs these
+    from query.http import openapi
+
+    return openapi.document(INFO, TAGS, app.routes, EXAMPLES, PROBLEMS)
 
 
 def _movie(movie_id: int) -> tuple[LivePointer, dict[str, Any]]:

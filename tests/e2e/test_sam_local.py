@@ -609,6 +609,12 @@ def test_the_documentation_is_a_page(stage: Stage) -> None:
     assert answer["headers"]["Content-Type"].startswith("text/html")
 
 
+def test_llms_txt_describes_the_api(stage: Stage) -> None:
+    answer = stage.invoke("query-llms")
+    assert answer["statusCode"] == 200
+    assert answer["body"].startswith("# similar-titles\n")
+
+
 @pytest.mark.parametrize("runtime", [pytest.param("sam_local", id="container")], indirect=True)
 def test_start_api_answers_from_the_live_run(stage: Stage, tmp_path: Path) -> None:
     assert isinstance(stage.runtime, SamLocal)

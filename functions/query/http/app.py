@@ -53,6 +53,7 @@ class Route:
         summary: its purpose in a few words.
         max_age: seconds for which clients may keep a response.
         errors: its statuses besides 200 and those of every route.
+        tag: its group in the documentation; empty for pages.
         handler: takes the parameters and returns the response's body.
         request_model: the class of its parameters, from the handler's annotations.
         response_model: the class of its body, from the handler's annotations.
@@ -64,6 +65,7 @@ class Route:
     summary: str
     max_age: int
     errors: tuple[int, ...]
+    tag: str
     handler: Callable[[Any], Struct | RawResponse]
     request_model: type[Struct] = field(init=False)
     response_model: type = field(init=False)
@@ -93,22 +95,28 @@ class App:
     routes: list[Route] = field(default_factory=list)
 
     def get[T: Callable[[Any], Any]](
-        self, path: str, *, summary: str, max_age: int = 0, errors: tuple[int, ...] = ()
+        self,
+        path: str,
+        *,
+        summary: str,
+        max_age: int = 0,
+        errors: tuple[int, ...] = (),
+        tag: str = "",
     ) -> Callable[[T], T]:
         """Declare a GET route, which takes its parameters from the path and the query."""
-        return self._route("GET", path, summary, max_age, errors)
+        return self._route("GET", path, summary, max_age, errors, tag)
 
     def post[T: Callable[[Any], Any]](
-        self, path: str, *, summary: str, errors: tuple[int, ...] = ()
+        self, path: str, *, summary: str, errors: tuple[int, ...] = (), tag: str = ""
     ) -> Callable[[T], T]:
         """Declare a POST route, which takes its parameters from a JSON body."""
-        return self._route("POST", path, summary, 0, errors)
+        return self._route("POST", path, summary, 0, errors, tag)
 
     def _route[T: Callable[[Any], Any]](
-        self, method: str, path: str, summary: str, max_age: int, errors: tuple[int, ...]
+        self, method: str, path: str, summary: str, max_age: int, errors: tuple[int, ...], tag: str
     ) -> Callable[[T], T]:
         def add(handler: T) -> T:
-            self.routes.append(Route(method, path, summary, max_age, errors, handler))
+            self.routes.append(Route(method, path, summary, max_age, errors, tag, handler))
             return handler
 
         return add

@@ -14,6 +14,7 @@ from query.http.problems import Problem
 from query.http.validation import parameters_of
 
 type Examples = Mapping[type[Struct], Struct]
+type Problems = Mapping[int, Problem]
 
 REF = "#/components/schemas/{name}"
 EVERY_ROUTE = (400, 405, 429, 500)  # error statuses that any route may return
@@ -33,14 +34,20 @@ API_KEY = {
 
 
 def document(
-    info: Mapping[str, Any], routes: Iterable[Route], examples: Examples
+    info: Mapping[str, Any],
+    tags: Mapping[str, str],
+    routes: Iterable[Route],
+    examples: Examples,
+    problem_examples: Problems,
 ) -> dict[str, Any]:
     """The OpenAPI document of the routes that return JSON.
 
     Args:
         info: the API's title, version and so on.
+        tags: the groups of routes with their descriptions, in the order to show.
         routes: all routes of the API.
-        examples: one of each response, of each JSON body and of `Problem`.
+        examples: one of each response and of each JSON body.
+        problem_examples: one for each status.
     """
     described = [route for route in routes if route.response_model is not RawResponse]
     paths: dict[str, dict[str, Any]] = {}
@@ -57,10 +64,13 @@ def document(
         "info": info,
         "servers": [{"url": ".", "description": "The address of this document"}],
         "security": [{}, {"api_key": []}],
+        "tags": [{"name": name, "description": text} for name, text in tags.items()],
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "responses": {str(status): _error(status, examples) for status in statuses},
+            "responses": {
+                str(status): _error(status, problem_examples[status]) for status in statuses
+            },
             "headers": {
                 name: {"description": text, "schema": {"type": "string"}}
                 for name, text in HEADERS.items()
@@ -73,15 +83,16 @@ def document(
 def _operation(route: Route, examples: Examples) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": route.handler.__name__,
+        "tags": [route.tag],
         "summary": route.summary,
-        "description": route.handler.__doc__,
+        "description": " ".join((route.handler.__doc__ or "").split()),
         "responses": {"200": _success(route, examples)},
     }
     if route.method == "GET":
         operation["parameters"] = _parameters(route)
         operation["responses"]["304"] = {"description": "The client already has this response"}
     else:
-        content = _content(route.request_model, examples)
+        content = _content(examples[route.request_model])
         operation["requestBody"] = {"required": True, "content": content}
     for status in sorted({*EVERY_ROUTE, *route.errors}):
         operation["responses"][str(status)] = {"$ref": f"#/components/responses/{status}"}
@@ -105,6 +116,8 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
                 "schema": schema,
             }
         )
+        if parameter.is_required:  # Swagger UI fills it in; optional ones would filter the rows
+            described[-1]["example"] = schema["examples"][0]
     return described
 
 
@@ -115,17 +128,15 @@ def _success(route: Route, examples: Examples) -> dict[str, Any]:
     return {
         "description": route.response_model.__doc__,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
-        "content": _content(route.response_model, examples),
+        "content": _content(examples[route.response_model]),
     }
 
 
-def _error(status: int, examples: Examples) -> dict[str, Any]:
-    content = _content(Problem, examples, problems.CONTENT_TYPE)
-    if status != HTTPStatus.BAD_REQUEST:  # the example is a bad request
-        del content[problems.CONTENT_TYPE]["example"]
+def _error(status: int, example: Problem) -> dict[str, Any]:
+    content = _content(example, problems.CONTENT_TYPE)
     return {"description": HTTPStatus(status).phrase, "content": content}
 
 
-def _content(model: type[Struct], examples: Examples, content_type: str = JSON) -> dict[str, Any]:
-    example = msgspec.to_builtins(examples[model])
-    return {content_type: {"schema": {"$ref": REF.format(name=model.__name__)}, "example": example}}
+def _content(example: Struct, content_type: str = JSON) -> dict[str, Any]:
+    schema = {"$ref": REF.format(name=type(example).__name__)}
+    return {content_type: {"schema": schema, "example": msgspec.to_builtins(example)}}

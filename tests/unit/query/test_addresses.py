@@ -10,7 +10,7 @@ import pytest
 from query import handler as query
 from query.http import swagger
 from query.http.app import RawResponse
-from tests.builders.aws import CONTEXT, Cloud, movie_line
+from tests.builders.aws import CONTEXT, Cloud, movie_line, template
 from tests.builders.indexed import finish_run
 from tests.builders.requests import STAGE, Address, ask, event_of
 from tests.unit.query.test_handler import cold  # noqa: F401
@@ -27,7 +27,12 @@ ADDRESSES = {
     "a base path that equals a route": Address("/movies", in_event="/movies"),
     "another such base path": Address("/docs", in_event="/docs"),
 }
-PAGES = ["/docs", "/openapi.json", *(f"/docs/{name}" for name in swagger.CONTENT_TYPES)]
+PAGES = [
+    "/docs",
+    "/openapi.json",
+    "/llms.txt",
+    *(f"/docs/{name}" for name in swagger.CONTENT_TYPES),
+]
 
 
 @pytest.fixture(params=ADDRESSES.values(), ids=ADDRESSES)
@@ -77,7 +82,14 @@ def test_a_page_with_a_trailing_slash_redirects_to_its_address(
 
 def test_the_tests_above_cover_all_pages_except_the_explorer() -> None:
     pages = {route.path for route in query.app.routes if route.response_model is RawResponse}
-    assert pages == {"/", "/docs", "/docs/{name}", "/openapi.json"}
+    assert pages == {"/", "/docs", "/docs/{name}", "/openapi.json", "/llms.txt"}
+
+
+def test_pages_need_no_key_because_browsers_send_none() -> None:
+    paths = template()["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"]
+    pages = {route.path for route in query.app.routes if route.response_model is RawResponse}
+    without_key = {path for path, methods in paths.items() if "security" not in methods["get"]}
+    assert without_key == pages
 
 
 def test_the_redirect_goes_up_once_for_every_trailing_slash() -> None:

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
+import runs
 from query import handler as query
-from query.examples import EXAMPLES
+from query.examples import EXAMPLES, PROBLEMS
 from query.http import openapi, swagger
 from query.http.app import RawResponse
 from tests.builders.aws import Cloud, movie_line
@@ -42,13 +45,43 @@ def test_the_document_is_valid_and_has_every_route(document: dict[str, Any]) -> 
     assert described == {(route.method, route.path) for route in JSON_ROUTES}
 
 
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Path, method and operation of every route."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
 def test_every_parameter_and_operation_has_a_description(document: dict[str, Any]) -> None:
-    for methods in document["paths"].values():
-        for operation in methods.values():
-            assert operation["summary"]
-            assert operation["description"]
-            for parameter in operation.get("parameters", []):
-                assert parameter["description"], parameter["name"]
+    for _, _, operation in operations(document):
+        assert operation["summary"]
+        assert operation["description"]
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"], parameter["name"]
+
+
+def test_every_operation_can_be_a_tool_of_a_language_model(document: dict[str, Any]) -> None:
+    # Clients call an operation by its id and choose it by its description. A new id breaks them.
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+    assert ids == [
+        *("get_similar", "get_movie", "get_movies", "get_similar_to_title", "post_similar"),
+        *("post_recommendations", "get_runs", "get_run", "get_health"),
+    ]
+    named = {name for _, _, each in operations(document)
+             for name in re.findall(r"`((?:get|post)_\w+)`", each["description"])}  # fmt: skip
+    assert named <= set(ids), "a description names an operation that does not exist"
+    for _, _, operation in operations(document):
+        assert re.fullmatch(r"[a-z_]{1,64}", operation["operationId"])
+        assert " Use it " in operation["description"], operation["operationId"]
+        assert "\n" not in operation["description"]
+
+
+def test_every_operation_is_in_one_group(document: dict[str, Any]) -> None:
+    groups = {tag["name"] for tag in document["tags"]}
+    assert {tuple(each["tags"]) for _, _, each in operations(document)} == {
+        (name,) for name in groups
+    }
+    assert all(tag["description"] for tag in document["tags"])
 
 
 def test_exactly_the_required_parameters_are_marked_as_required(document: dict[str, Any]) -> None:
@@ -81,8 +114,61 @@ def test_every_example_conforms_to_its_schema(document: dict[str, Any]) -> None:
     assert len(contents) == len(JSON_ROUTES) + 2
     for content in contents:
         conforms(document, content["schema"]["$ref"].rpartition("/")[2], content["example"])
-    (problem,) = document["components"]["responses"]["400"]["content"].values()
-    conforms(document, "Problem", problem["example"])
+    for status, response in document["components"]["responses"].items():
+        (problem,) = response["content"].values()
+        conforms(document, "Problem", problem["example"])
+        assert problem["example"]["status"] == int(status)
+        assert problem["example"]["title"] == response["description"]
+
+
+def test_every_parameter_and_field_has_an_example_that_is_valid(document: dict[str, Any]) -> None:
+    schemas = [
+        (f"{operation['operationId']} {each['name']}", each["schema"])
+        for _, _, operation in operations(document)
+        for each in operation.get("parameters", [])
+    ]
+    for name in ("RecommendationRequest", "SimilarToManyRequest"):
+        properties = document["components"]["schemas"][name]["properties"]
+        schemas += [(f"{name} {field}", schema) for field, schema in properties.items()]
+    assert len(schemas) > 50
+    for where, schema in schemas:
+        assert schema.get("examples"), where
+        for example in schema["examples"]:
+            jsonschema.Draft202012Validator(schema).validate(example)
+
+
+def finish_run_of_the_examples(cloud: Cloud) -> None:
+    """Make a run live with the movies of the examples, and claim the run that they name."""
+    movies = [movie_line(1, 3) | {"title": "Toy Story (1995)"}, movie_line(3, 1)]
+    finish_run(cloud, parts=[movies])
+    created = datetime(2026, 11, 23, 12, 5, tzinfo=UTC)
+    runs.claim(cloud.runs, f"{'5f2a9c01':0<64}", "ml-10M100K", None, created, timedelta(0))
+
+
+def test_the_api_accepts_every_example(cloud: Cloud, document: dict[str, Any]) -> None:
+    finish_run_of_the_examples(cloud)
+    for path, method, operation in operations(document):
+        if method == "post":
+            (content,) = operation["requestBody"]["content"].values()
+            status, body = post(path, content["example"])
+            assert status == HTTPStatus.OK, body
+            continue
+        parameters = operation["parameters"]
+        required = {each["name"]: each["example"] for each in parameters if each["required"]}
+        address = path.format(**required)
+        query = {name: as_sent(value) for name, value in required.items() if name not in path}
+        optional = [each for each in parameters if not each["required"]]
+        for more in ({}, *({each["name"]: each["schema"]["examples"][0]} for each in optional)):
+            sent = {name: as_sent(value) for name, value in more.items()}
+            status, body = get(address, **query, **sent)
+            assert status == HTTPStatus.OK, body
+
+
+def as_sent(value: Any) -> str | list[str]:
+    """A value in the query of an address."""
+    if isinstance(value, list):
+        return [str(each) for each in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def test_responses_conform_to_their_schemas(cloud: Cloud, document: dict[str, Any]) -> None:
@@ -127,6 +213,6 @@ def test_swagger_ui_fits_into_the_largest_response_of_lambda() -> None:
 
 
 def test_the_document_is_made_from_the_routes(document: dict[str, Any]) -> None:
-    assert json.loads(json.dumps(openapi.document(query.INFO, query.app.routes[:1], EXAMPLES)))[
-        "paths"
-    ] == {"/movies/{movie_id}/similar": document["paths"]["/movies/{movie_id}/similar"]}
+    made = openapi.document(query.INFO, query.TAGS, query.app.routes[:1], EXAMPLES, PROBLEMS)
+    path = "/movies/{movie_id}/similar"
+    assert json.loads(json.dumps(made))["paths"] == {path: document["paths"][path]}
