@@ -19,7 +19,7 @@ quoted = '$(subst ','\'',$(value $(1)))'
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo local notebook preflight deploy status rollback promote rebuild rerun redrive environment destroy setup check test test-yarn test-aws drills lint types format lock clean coverage bench bench-api bench-functions bench-yarn evaluate screenshots pictures notebook-environment
+.PHONY: help demo local notebook preflight deploy status rollback promote rebuild rerun redrive environment client destroy setup check test test-yarn test-aws drills lint types format lock clean coverage bench bench-api bench-functions bench-yarn evaluate screenshots pictures notebook-environment
 
 help: ## print this list
 	@awk -F':.*## ' '/^##@ / {printf "%s%s\n", separator, substr($$0, 5); separator = "\n"} \
@@ -71,6 +71,9 @@ redrive: setup ## move dead-letter messages back to their queues: STACK=similar-
 environment: setup ## build the archive of the job's native dependencies; STACK=NAME uploads it
 	@$(RUN) tools.job_archive $(if $(findstring command,$(origin STACK)),--upload "$(STACK)")
 
+client: setup ## make a typed Python client of the API, a wheel in dist/
+	@$(RUN) tools.client
+
 destroy: setup ## delete a stack after confirmation; DATA=delete also deletes its data
 	@./similar-titles destroy --stack "$(STACK)" $(if $(filter delete,$(DATA)),--with-data)
 
@@ -118,6 +121,7 @@ lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(LOCK) --upgrade requirements/sam.in -o requirements/sam.txt
 	@$(LOCK) --upgrade requirements/lint.in -o requirements/lint.txt
 	@$(LOCK) --upgrade requirements/awscli.in -o requirements/awscli.txt
+	@$(LOCK) --upgrade requirements/client.in -o requirements/client.txt
 	@$(LOCK) --upgrade requirements/java.in -o requirements/java.txt
 	@$(LOCK) --upgrade requirements/job.in -c requirements/dev.txt -o requirements/job.txt
 	@$(LOCK) --upgrade requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt

@@ -24,8 +24,8 @@ from local.cloud import Cloud, free_ports
 from local.emr.server import FakeEmr
 from local.emr.step import local_nodes
 from tests.conftest import ROOT
-from tests.e2e import awscli
 from tests.e2e.test_pipeline import MOVIES_DAT, files, ratings
+from tools import environments
 from tools.job_archive import archive_path, locked_sha256
 
 GUIDE = ROOT / "docs" / "deploy.md"
@@ -445,8 +445,8 @@ def test_nothing_is_filled_in_that_the_guide_no_longer_has(filled: str) -> None:
 def walk(tmp_path: Path) -> Iterator[Walk]:
     """Somebody with a copy of the project and an account that has nothing."""
     try:
-        programs = awscli.installed()
-    except awscli.UnavailableError as error:
+        programs = environments.programs("awscli")
+    except environments.UnavailableError as error:
         pytest.skip(str(error))
     copy, folder = tmp_path / "project", tmp_path / "cloud"
     for each in (copy / "build", folder):
