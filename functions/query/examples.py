@@ -199,6 +199,7 @@ PROBLEMS: dict[int, Problem] = {
             InvalidParameter("limit", "Expected int <= 50", "an integer from 1 to 50", "99")
         ),
         problems.not_found(f"none of the liked movies in run {_RUN_ID}"),
+        ProblemError(HTTPStatus.FORBIDDEN, "x-api-key must be this API's key"),
         ProblemError(HTTPStatus.METHOD_NOT_ALLOWED, "PUT is not allowed; allowed: OPTIONS, POST"),
         ProblemError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body has 70000 bytes; the limit is 65536"

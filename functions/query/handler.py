@@ -96,7 +96,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     "/movies/{movie_id}/similar",
     summary="Titles similar to a movie",
     max_age=MINUTE,
-    errors=(404, 503),
+    errors=(404,),
     tag="similar",
 )
 def get_similar(query: SimilarQuery) -> SimilarTitles:
@@ -108,7 +108,7 @@ def get_similar(query: SimilarQuery) -> SimilarTitles:
     return similar.similar_titles(*_movie(query.movie_id), query)
 
 
-@app.get("/movies/{movie_id}", summary="One movie", max_age=MINUTE, errors=(404, 503), tag="movies")
+@app.get("/movies/{movie_id}", summary="One movie", max_age=MINUTE, errors=(404,), tag="movies")
 def get_movie(query: MovieQuery) -> MovieOfRun:
     """A movie's title, year, genres and number of ratings.
 
@@ -117,7 +117,7 @@ def get_movie(query: MovieQuery) -> MovieOfRun:
     return responses.movie_of_run(*_movie(query.movie_id))
 
 
-@app.get("/movies", summary="Movies by title", max_age=MINUTE, errors=(503,), tag="movies")
+@app.get("/movies", summary="Movies by title", max_age=MINUTE, tag="movies")
 def get_movies(query: SearchQuery) -> Movies:
     """The live run's movies whose titles match, equal titles first, then the most rated.
 
@@ -133,7 +133,7 @@ def get_movies(query: SearchQuery) -> Movies:
     "/similar",
     summary="Titles similar to a movie, by its title",
     max_age=MINUTE,
-    errors=(404, 503),
+    errors=(404,),
     tag="similar",
 )
 def get_similar_to_title(query: SimilarByTitleQuery) -> SimilarByTitle:
@@ -158,7 +158,7 @@ def get_similar_to_title(query: SimilarByTitleQuery) -> SimilarByTitle:
 @app.post(
     "/similar",
     summary="Titles similar to several movies",
-    errors=(413, 415, 503),
+    errors=(413, 415),
     tag="similar",
 )
 def post_similar(request: SimilarToManyRequest) -> SimilarToMany:
@@ -174,7 +174,7 @@ def post_similar(request: SimilarToManyRequest) -> SimilarToMany:
 @app.post(
     "/recommendations",
     summary="Titles to watch next",
-    errors=(404, 413, 415, 503),
+    errors=(404, 413, 415),
     tag="recommendations",
 )
 def post_recommendations(request: RecommendationRequest) -> Recommendations:

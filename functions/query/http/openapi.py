@@ -17,12 +17,14 @@ type Examples = Mapping[type[Struct], Struct]
 type Problems = Mapping[int, Problem]
 
 REF = "#/components/schemas/{name}"
-EVERY_ROUTE = (400, 405, 429, 500)  # error statuses that any route may return
+EVERY_ROUTE = (400, 403, 405, 429, 500, 503)  # error statuses that any route may return
+TRY_AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 HEADERS = {
     "ETag": "Identifies this version of the response; send it back as If-None-Match.",
     "Cache-Control": "How long the response may be kept.",
     "X-Total-Count": "The number of rows on all pages.",
     "Link": "The neighbouring pages, RFC 8288.",
+    "Retry-After": "Seconds after which the request may succeed.",
 }
 PAGING_HEADERS = ("X-Total-Count", "Link")
 API_KEY = {
@@ -134,7 +136,10 @@ def _success(route: Route, examples: Examples) -> dict[str, Any]:
 
 def _error(status: int, example: Problem) -> dict[str, Any]:
     content = _content(example, problems.CONTENT_TYPE)
-    return {"description": HTTPStatus(status).phrase, "content": content}
+    response: dict[str, Any] = {"description": HTTPStatus(status).phrase, "content": content}
+    if status in TRY_AGAIN:
+        response["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
+    return response
 
 
 def _content(example: Struct, content_type: str = JSON) -> dict[str, Any]:

@@ -21,13 +21,18 @@ class InvalidParameter(Struct, frozen=True, omit_defaults=True):
     )
 
 
-class Problem(Struct, frozen=True):
+class Problem(Struct, frozen=True, kw_only=True):
     """An error, RFC 9457."""
 
     title: str
-    status: int
+    status: Annotated[
+        int | UnsetType, Meta(description="Absent in some errors of API Gateway itself")
+    ] = UNSET
     detail: str
-    instance: Annotated[str, Meta(description="The path of the request")]
+    instance: Annotated[
+        str | UnsetType,
+        Meta(description="The path of the request; absent in errors of API Gateway itself"),
+    ] = UNSET
     type: str = "about:blank"
     errors: Annotated[
         list[InvalidParameter] | UnsetType,

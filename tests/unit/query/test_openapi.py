@@ -17,7 +17,7 @@ from query import handler as query
 from query.examples import EXAMPLES, PROBLEMS
 from query.http import openapi, swagger
 from query.http.app import RawResponse
-from tests.builders.aws import Cloud, movie_line
+from tests.builders.aws import Cloud, movie_line, template
 from tests.builders.indexed import finish_run
 from tests.builders.requests import ask, get, post
 from tests.unit.query.test_handler import cold  # noqa: F401
@@ -189,6 +189,46 @@ def test_responses_conform_to_their_schemas(cloud: Cloud, document: dict[str, An
     conforms(document, "Recommendations", post("/recommendations", {"liked": [1]})[1])
     conforms(document, "SimilarToMany", post("/similar", {"movie_ids": [1, 9]})[1])
     conforms(document, "Problem", get("/movies/-1")[1])
+
+
+def test_errors_of_api_gateway_conform_to_the_schema_of_problems(
+    document: dict[str, Any],
+) -> None:
+    said = template()["Resources"]["Api"]["Properties"]["GatewayResponses"]
+    assert said.keys() >= {"DEFAULT_4XX", "DEFAULT_5XX", "THROTTLED", "INVALID_API_KEY"}
+    for kind, response in said.items():
+        text = response["ResponseTemplates"]["application/json"]
+        text = text.replace("$context.error.messageString", '"Missing Authentication Token"')
+        body = json.loads(text.replace("$context.error.responseType", kind))
+        conforms(document, "Problem", body)
+        headers = response["ResponseParameters"]["Headers"]
+        assert headers["Content-Type"] == "'application/problem+json'"
+        assert headers["Access-Control-Allow-Origin"] == "'*'"
+        assert body.get("status") == response.get("StatusCode")
+        if "StatusCode" in response:
+            assert body["title"] == HTTPStatus(response["StatusCode"]).phrase
+            assert str(response["StatusCode"]) in document["components"]["responses"]
+
+
+def test_a_request_that_lambda_throttles_or_fails_may_be_tried_again() -> None:
+    # Without a response of their own, all of API Gateway's 5xx have this one, with its status.
+    said = template()["Resources"]["Api"]["Properties"]["GatewayResponses"]
+    assert [kind for kind in said if kind.startswith(("INTEGRATION", "DEFAULT_5"))] == [
+        "DEFAULT_5XX"
+    ]
+    response = said["DEFAULT_5XX"]
+    assert response["StatusCode"] == HTTPStatus.SERVICE_UNAVAILABLE
+    seconds = response["ResponseParameters"]["Headers"]["Retry-After"].strip("'")
+    assert int(seconds) > 0
+
+
+def test_statuses_that_ask_to_try_again_say_when(document: dict[str, Any]) -> None:
+    with_header = {
+        status
+        for status, response in document["components"]["responses"].items()
+        if "Retry-After" in response.get("headers", {})
+    }
+    assert with_header == {"429", "503"}
 
 
 def test_the_page_loads_nothing_from_other_servers() -> None:
