@@ -29,6 +29,7 @@ NAMES: Mapping[str, str] = {
     name: name for each in FORMATS for name in (*each.files, *each.optional)
 } | {
     "rating.csv": "ratings.csv", "movie.csv": "movies.csv", "tag.csv": "tags.csv",
+    "link.csv": "links.csv",
     "genome_scores.csv": "genome-scores.csv", "genome_tags.csv": "genome-tags.csv",
 }  # fmt: skip
 PACKED = ".gz"

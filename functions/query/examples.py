@@ -39,9 +39,17 @@ _MOVIE = Movie(
     year=1960,
     genres=["Animation", "Mystery"],
     ratings=659,
+    imdb_id="tt0053906",
+    tmdb_id=70512,
 )
 _OTHER = Movie(
-    movie_id=868, title="Painted Promise (1964)", year=1964, genres=["Mystery"], ratings=48
+    movie_id=868,
+    title="Painted Promise (1964)",
+    year=1964,
+    genres=["Mystery"],
+    ratings=48,
+    imdb_id="tt0058461",
+    tmdb_id=None,
 )
 _ROW = SimilarTitle(
     rank=1,
@@ -50,6 +58,8 @@ _ROW = SimilarTitle(
     year=1938,
     genres=["Mystery"],
     ratings=48,
+    imdb_id="tt0030341",
+    tmdb_id=43864,
     score=0.9974288827431252,
     strength=41,
     co_raters=10,
@@ -155,11 +165,15 @@ EXAMPLES: dict[type, Struct] = {
                     title=_ROW.title,
                     year=1938,
                     genres=["Mystery"],
+                    imdb_id=_ROW.imdb_id,
+                    tmdb_id=_ROW.tmdb_id,
                     score=_ROW.score,
                     because=[
                         Reason(
                             movie_id=3,
                             title=_MOVIE.title,
+                            imdb_id=_MOVIE.imdb_id,
+                            tmdb_id=_MOVIE.tmdb_id,
                             score=_ROW.score,
                             strength=_ROW.strength,
                         )
@@ -188,7 +202,7 @@ EXAMPLES: dict[type, Struct] = {
             measure="cosine",
             measures=_MEASURES,
         ),
-        RecommendationRequest(liked=[3, 868], disliked=[12], limit=5),
+        RecommendationRequest(liked=[3, "imdb:tt0058461"], disliked=[12], limit=5),
         SimilarToManyRequest(movie_ids=[3, 999_999], limit=1, genre=("Mystery",)),
     )
 }

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from query.requests import NeighbourQuery, RecommendationRequest
+from query.world_ids import ids_of, normalised
 
 type Row = Mapping[str, Any]
 
@@ -19,11 +20,11 @@ def by_title(
     """
     any_of, all_of = _folded(request.genre), _folded(request.all_genres)
     same = _folded(genres) if request.same_genre else None
-    excluded = frozenset(request.exclude)
+    excluded = {id if isinstance(id, int) else normalised(id) for id in request.exclude}
     has_genres = bool(any_of or all_of or same is not None)
 
     def passes(row: Row) -> bool:
-        if row["movie_id"] in excluded:
+        if excluded and not excluded.isdisjoint(ids_of(row)):
             return False
         if not has_genres:
             return True

@@ -268,7 +268,7 @@ def _document() -> dict[str, Any]:
     return openapi.document(INFO, TAGS, app.routes, EXAMPLES, PROBLEMS)
 
 
-def _movie(movie_id: int) -> tuple[LivePointer, dict[str, Any]]:
+def _movie(movie_id: int | str) -> tuple[LivePointer, dict[str, Any]]:
     """The live run and a movie's line of `neighbours/`."""
     live, lines = reader.movies([movie_id])
     logger.append_keys(run_id=live.run_id)

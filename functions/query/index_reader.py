@@ -14,10 +14,11 @@ import index_table
 import live_pointer
 from clients import PROMPT
 from live_pointer import LivePointer
-from query import title_search
+from query import title_search, world_ids
 from query.http import problems
 from query.http.problems import ProblemError
 from query.title_search import Catalogue
+from query.world_ids import WorldIds
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import DynamoDBServiceResource
@@ -46,6 +47,7 @@ class Reader:
     bucket: str
     _last: LivePointer | None = field(default=None, init=False)
     _titles: tuple[str, Catalogue] | None = field(default=None, init=False)
+    _world_ids: tuple[str, WorldIds] | None = field(default=None, init=False)
     _deadline: float = field(default=math.inf, init=False)
 
     @cached_property
@@ -80,31 +82,56 @@ class Reader:
             )
         return pointer
 
-    def movies(self, ids: Sequence[int]) -> tuple[LivePointer, dict[int, dict[str, Any]]]:
+    def movies[T: int | str](self, ids: Sequence[T]) -> tuple[LivePointer, dict[T, dict[str, Any]]]:
         """The live run and its movies with their neighbours, by id; see `items`."""
         live, items = self.items(ids)
         return live, {id: index_table.from_item(item) for id, item in items.items()}
 
-    def items(self, ids: Sequence[int]) -> tuple[LivePointer, dict[int, dict[str, Any]]]:
+    def items[T: int | str](self, ids: Sequence[T]) -> tuple[LivePointer, dict[T, dict[str, Any]]]:
         """The live run and the items of its movies, by id; unknown ids are left out.
 
         Makes a single request to DynamoDB if the live run is still that of the last call and the
-        answer fits into one: it reads the pointer and that run's movies together.
+        answer fits into one: it reads the pointer and that run's movies together. The first ids
+        elsewhere of a run need another one, and its titles from S3.
 
         Args:
-            ids: without duplicates; one request reads 99 of them.
+            ids: without duplicates, also ids elsewhere such as `tmdb:862`; one request reads 99.
 
         Raises:
             ProblemError: 503, no run is live yet, DynamoDB's answer stayed incomplete, or the
                 pointer kept moving.
         """
         for _ in range(MAX_ATTEMPTS):
-            expected = self._last or self.require_live()
-            keys = {id: index_table.movie_key(expected.run_id, id)["pk"] for id in ids}
-            self._last, items = self._read_together(expected.run_id, list(keys.values()))
+            expected, own = self._own_ids(self._last or self.require_live(), ids)
+            keys = {id: index_table.movie_key(expected.run_id, own[id])["pk"] for id in own}
+            distinct = list(dict.fromkeys(keys.values()))  # two ids may mean one movie
+            self._last, items = self._read_together(expected.run_id, distinct)
             if self._last.run_id == expected.run_id:
                 return self._last, {id: items[key] for id, key in keys.items() if key in items}
         raise self.unavailable()
+
+    def _own_ids[T: int | str](
+        self, expected: LivePointer, ids: Sequence[T]
+    ) -> tuple[LivePointer, dict[T, int]]:
+        """A run and the movies' ids in it, by the requested ids; without those it does not know.
+
+        Args:
+            expected: the run that is probably live. If its ids elsewhere are needed and not known
+                yet, the live run is looked up.
+            ids: the requested ids.
+        """
+        own: dict[T, int] = {}
+        known = None
+        if any(isinstance(id, str) for id in ids):
+            if self._world_ids is None or self._world_ids[0] != expected.run_id:
+                expected = self.require_live()
+                self._world_ids = expected.run_id, world_ids.load(self._titles_of(expected))
+            known = self._world_ids[1]
+        for id in ids:
+            movie = known.movie_id(id) if known and isinstance(id, str) else id
+            if isinstance(movie, int):
+                own[id] = movie
+        return expected, own
 
     @staticmethod
     def unavailable() -> ProblemError:
@@ -119,10 +146,13 @@ class Reader:
         """
         pointer = self.require_live()
         if self._titles is None or self._titles[0] != pointer.run_id:
-            self.check_deadline()
-            blob = self.s3.get_object(Bucket=self.bucket, Key=pointer.titles)["Body"].read()
-            self._titles = pointer.run_id, title_search.load(blob)
+            self._titles = pointer.run_id, title_search.load(self._titles_of(pointer))
         return pointer, self._titles[1]
+
+    def _titles_of(self, pointer: LivePointer) -> bytes:
+        """The titles catalogue of a run as the job wrote it."""
+        self.check_deadline()
+        return self.s3.get_object(Bucket=self.bucket, Key=pointer.titles)["Body"].read()
 
     def _read_together(
         self, run_id: str, keys: list[str]

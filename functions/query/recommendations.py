@@ -1,12 +1,12 @@
 """Titles to watch next, from the neighbours of the movies that a person likes."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import index_table
 from live_pointer import LivePointer
-from query import filters, reranking, similar
+from query import filters, reranking, responses, similar
 from query.http import problems
 from query.http.problems import InvalidParameter
 from query.requests import RecommendationRequest
@@ -17,7 +17,7 @@ type Line = Mapping[str, Any]
 
 
 def recommend(
-    live: LivePointer, lines: Mapping[int, Line], request: RecommendationRequest
+    live: LivePointer, lines: Mapping[int | str, Line], request: RecommendationRequest
 ) -> Recommendations:
     """Titles similar to liked movies and not to disliked ones, the best first or reranked.
 
@@ -26,16 +26,23 @@ def recommend(
 
     Args:
         live: the live run.
-        lines: the lines of `neighbours/` of the requested movies, by id; without those that the
-            run lacks.
+        lines: the lines of `neighbours/` of the requested movies, by requested id; without those
+            that the run lacks.
         request: the liked and disliked movies.
 
     Raises:
-        ProblemError: 400, the run lacks the measure; 404, it has none of the liked movies.
+        ProblemError: 400, the run lacks the measure, or a movie is both liked and disliked; 404,
+            it has none of the liked movies.
     """
     measure = similar.resolve_measure(live, request.measure)
-    liked = [lines[id] for id in dict.fromkeys(request.liked) if id in lines]
-    disliked = [lines[id] for id in dict.fromkeys(request.disliked) if id in lines]
+    liked_by_id, disliked_by_id = (
+        {_own_id(lines, id): lines.get(id) for id in ids}
+        for ids in (request.liked, request.disliked)
+    )
+    _check_apart(liked_by_id, disliked_by_id)
+    liked, disliked = (
+        [line for line in each.values() if line] for each in (liked_by_id, disliked_by_id)
+    )
     if not liked:
         raise problems.not_found(f"none of the liked movies in run {live.run_id}")
     scores: dict[int, float] = defaultdict(float)
@@ -48,13 +55,14 @@ def recommend(
             Reason(
                 movie_id=line["movie_id"],
                 title=line["title"],
+                **responses.world_ids(line),
                 score=row["score"],
                 strength=strength(live, measure, line, row["score"]),
             )
         )
     for _, row in _neighbours(disliked, measure):
         scores[row["movie_id"]] -= row["score"]
-    requested = {*request.liked, *request.disliked}
+    requested = liked_by_id | disliked_by_id
     ranked = [id for id in titles if id not in requested and scores[id] > 0]
     ranked.sort(key=lambda id: (-scores[id], id))
     scored = [titles[id] | {"score": scores[id]} for id in ranked]
@@ -72,24 +80,37 @@ def recommend(
             _recommendation(rank, title, because[title["movie_id"]])
             for rank, title in enumerate(page, start=1)
         ],
-        unknown=sorted(requested - lines.keys()),
+        unknown=_in_order(id for id, line in requested.items() if line is None),
         reason=None if matches else _empty_reason(live, liked, measure, len(ranked)),
     )
 
 
-def requested_ids(request: RecommendationRequest) -> list[int]:
-    """The liked and the disliked movies, each once.
+def requested_ids(request: RecommendationRequest) -> list[int | str]:
+    """The liked and the disliked movies, each id once.
 
     Raises:
-        ProblemError: 400, a movie is both liked and disliked.
+        ProblemError: 400, an id is both liked and disliked.
     """
-    both = sorted({*request.liked} & {*request.disliked})
-    if both:
-        ids = ", ".join(map(str, both))
+    _check_apart(request.liked, request.disliked)
+    return list({*request.liked, *request.disliked})
+
+
+def _check_apart(liked: Iterable[int | str], disliked: Iterable[int | str]) -> None:
+    if both := {*liked} & {*disliked}:
+        ids = ", ".join(map(str, _in_order(both)))
         raise problems.bad_request(
             InvalidParameter("disliked", "also liked", "ids that are not in liked", ids)
         )
-    return list({*request.liked, *request.disliked})
+
+
+def _own_id(lines: Mapping[int | str, Line], id: int | str) -> int | str:
+    """A movie's id in the data set, or the requested id if the run lacks the movie."""
+    return lines[id]["movie_id"] if id in lines else id
+
+
+def _in_order(ids: Iterable[int | str]) -> list[int | str]:
+    """Numbers first, then ids elsewhere."""
+    return sorted(ids, key=lambda id: (isinstance(id, str), id))
 
 
 def _neighbours(lines: list[Line], measure: str) -> Iterator[tuple[Line, dict[str, Any]]]:
@@ -106,6 +127,7 @@ def _recommendation(rank: int, title: Line, because: list[Reason]) -> Recommenda
         title=title["title"],
         year=title["year"],
         genres=title["genres"],
+        **responses.world_ids(title),
         score=title["score"],
         because=sorted(because, key=lambda liked: -liked.score),
     )

@@ -4,10 +4,17 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from query.world_ids import PATTERN
 from spark.contracts.movielens import MAX_ID
 
 type MovieId = Annotated[
-    int, Meta(ge=0, le=MAX_ID, description="A movie's id in the data set", examples=[1])
+    Annotated[int, Meta(ge=0, le=MAX_ID)]
+    | Annotated[str, Meta(pattern=PATTERN, examples=["imdb:tt0114709", "tmdb:862"])],
+    Meta(
+        description="A movie's id in the data set, or its id at IMDb or TMDB behind `imdb:` or"
+        " `tmdb:`",
+        examples=[1, "imdb:tt0114709", "tmdb:862"],
+    ),
 ]
 type Year = Annotated[int, Meta(ge=0, le=9999)]
 type Measure = Annotated[

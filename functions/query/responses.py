@@ -12,6 +12,14 @@ _STRENGTH = Meta(
     description="What the score means, 0 to 100: 0 if who likes the one likes the other no more"
     " than by chance, 50 at twice the odds, 90 at ten times; null if the run does not know",
 )
+type ImdbId = Annotated[
+    str | None, Meta(description="Its id at IMDb; null if the data set has none")
+]
+type TmdbId = Annotated[
+    int | None, Meta(description="Its id at TMDB; null if the data set has none")
+]
+type RequestedId = Annotated[int | str, Meta(description="The requested id")]
+
 _AS_NUMBERS = json.Encoder(decimal_format="number")  # DynamoDB's numbers are decimals
 
 
@@ -23,6 +31,8 @@ class Movie(Struct, frozen=True, kw_only=True):
     year: int | None
     genres: list[str]
     ratings: Annotated[int, Meta(description="The number of users who rated it")]
+    imdb_id: ImdbId
+    tmdb_id: TmdbId
 
 
 class MovieOfRun(Movie, frozen=True, kw_only=True):
@@ -80,6 +90,8 @@ class SimilarTitle(Struct, frozen=True, kw_only=True):
         int | None,
         Meta(description="The number of users who rated it; null in runs of earlier versions"),
     ]
+    imdb_id: ImdbId
+    tmdb_id: TmdbId
     score: Annotated[float, Meta(description="By this response's `measure`")]
     strength: Annotated[int | None, _STRENGTH]
     co_raters: Annotated[int, Meta(description="The number of users who rated both movies")]
@@ -129,7 +141,7 @@ class SimilarByTitle(SimilarTitles, frozen=True, kw_only=True):
 class SimilarToOne(Struct, frozen=True, kw_only=True):
     """One of several movies with its neighbours, the most similar first."""
 
-    movie_id: Annotated[int, Meta(description="The requested id")]
+    movie_id: RequestedId
     movie: Annotated[Movie | None, Meta(description="Null if the run does not have it")]
     measure: Annotated[str, Meta(description="The measure of the scores")]
     total: Annotated[int, Meta(description="The number of neighbours that the run kept")]
@@ -155,6 +167,8 @@ class Reason(Struct, frozen=True, kw_only=True):
 
     movie_id: int
     title: str | None
+    imdb_id: ImdbId
+    tmdb_id: TmdbId
     score: Annotated[
         float, Meta(description="Score of the two movies by this response's `measure`")
     ]
@@ -169,6 +183,8 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     title: str | None
     year: int | None
     genres: list[str]
+    imdb_id: ImdbId
+    tmdb_id: TmdbId
     score: Annotated[
         float,
         Meta(description="The sum of its scores with liked movies minus those with disliked ones"),
@@ -187,7 +203,9 @@ class Recommendations(Struct, frozen=True, kw_only=True):
     limit: int
     matched: Annotated[int, Meta(description="The number of titles to recommend")]
     recommendations: list[Recommendation]
-    unknown: Annotated[list[int], Meta(description="Ids that are not in the run")]
+    unknown: Annotated[
+        list[RequestedId], Meta(description="The requested ids that are not in the run")
+    ]
     reason: Annotated[str | None, Meta(description="Why there are no rows; null if there are")]
 
 
@@ -372,12 +390,24 @@ class Health(Struct, frozen=True, kw_only=True):
 
 def movie(line: Mapping[str, Any]) -> Movie:
     """A movie from a line of `neighbours/` or `titles/`."""
-    return Movie(**{name: line[name] for name in Movie.__struct_fields__})
+    return Movie(**_about(line))
 
 
 def movie_of_run(live: LivePointer, line: Mapping[str, Any]) -> MovieOfRun:
     """A movie of the live run."""
-    return MovieOfRun(**{name: line[name] for name in Movie.__struct_fields__}, run_id=live.run_id)
+    return MovieOfRun(**_about(line), run_id=live.run_id)
+
+
+def _about(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a movie."""
+    return {
+        name: line[name] for name in ("movie_id", "title", "year", "genres", "ratings")
+    } | world_ids(line)
+
+
+def world_ids(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields `imdb_id` and `tmdb_id` of a movie or neighbour."""
+    return {"imdb_id": row.get("imdb_id"), "tmdb_id": row.get("tmdb_id")}
 
 
 def run(item: Mapping[str, Any]) -> Run:

@@ -45,7 +45,7 @@ def similar_titles(live: LivePointer, line: Row, query: NeighbourQuery) -> Simil
     Raises:
         ProblemError: 400, the run lacks the measure, or the range of years is empty.
     """
-    one = _similar_to_one(live, line, query)
+    one = _similar_to_one(live, line, line["movie_id"], query)
     return SimilarTitles(
         movie=responses.movie(line),
         run_id=live.run_id,
@@ -62,14 +62,14 @@ def similar_titles(live: LivePointer, line: Row, query: NeighbourQuery) -> Simil
 
 
 def similar_to_many(
-    live: LivePointer, items: Mapping[int, Row], request: SimilarToManyRequest
+    live: LivePointer, items: Mapping[int | str, Row], request: SimilarToManyRequest
 ) -> SimilarToMany:
     """A page of the neighbours of each movie; a movie that the run lacks has none and says so.
 
     Args:
         live: the live run.
-        items: of the movies in the index, by id; without those that the run lacks. They become
-            lines one after another, which takes less time and memory than to keep all lines.
+        items: of the movies in the index, by requested id; without those that the run lacks. They
+            become lines one after another, which takes less time and memory than to keep all.
         request: the movies, and measure, filters and page of all of them.
 
     Raises:
@@ -78,7 +78,7 @@ def similar_to_many(
     measure = resolve_measure(live, request.measure)
     _check_years(request)
     found = {
-        id: _similar_to_one(live, index_table.from_item(item), request)
+        id: _similar_to_one(live, index_table.from_item(item), id, request)
         for id, item in items.items()
     }
     return SimilarToMany(
@@ -90,7 +90,7 @@ def similar_to_many(
     )
 
 
-def many_ids(request: SimilarToManyRequest) -> list[int]:
+def many_ids(request: SimilarToManyRequest) -> list[int | str]:
     """The movies of a request, each once.
 
     Raises:
@@ -104,7 +104,7 @@ def many_ids(request: SimilarToManyRequest) -> list[int]:
     return list(dict.fromkeys(request.movie_ids))
 
 
-def _missing(live: LivePointer, movie_id: int, measure: str) -> SimilarToOne:
+def _missing(live: LivePointer, movie_id: int | str, measure: str) -> SimilarToOne:
     """A movie that the run lacks."""
     return SimilarToOne(
         movie_id=movie_id,
@@ -117,7 +117,9 @@ def _missing(live: LivePointer, movie_id: int, measure: str) -> SimilarToOne:
     )
 
 
-def _similar_to_one(live: LivePointer, line: Row, query: NeighbourQuery) -> SimilarToOne:
+def _similar_to_one(
+    live: LivePointer, line: Row, requested: int | str, query: NeighbourQuery
+) -> SimilarToOne:
     measure = resolve_measure(live, query.measure)
     _check_years(query)
     neighbours = index_table.neighbours_of(line, measure)
@@ -131,7 +133,7 @@ def _similar_to_one(live: LivePointer, line: Row, query: NeighbourQuery) -> Simi
     page = reranking.diversified(matches, query.diversity or 0, end)[query.offset : end]
     total, matched = len(neighbours), len(matches)
     return SimilarToOne(
-        movie_id=line["movie_id"],
+        movie_id=requested,
         movie=responses.movie(line),
         measure=measure,
         total=total,
@@ -153,6 +155,7 @@ def _similar_title(live: LivePointer, measure: str, line: Row, rank: int, row: R
         year=row["year"],
         genres=row["genres"],
         ratings=row.get("ratings"),
+        **responses.world_ids(row),
         score=row["score"],
         strength=strength(live, measure, line, row["score"]),
         co_raters=row["co_raters"],

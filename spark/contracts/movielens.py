@@ -37,21 +37,23 @@ type Defect = Literal[
 ]
 # "" is a column that nothing reads.
 type Column = Literal[
-    "userId", "movieId", "rating", "timestamp", "title", "genres", "tag", "tagId", "relevance", ""
-]
+    "userId", "movieId", "rating", "timestamp", "title", "genres", "tag", "tagId", "relevance",
+    "imdbId", "tmdbId", "",
+]  # fmt: skip
 
 RATING_COLUMNS: tuple[Column, ...] = ("userId", "movieId", "rating", "timestamp")
 MOVIE_COLUMNS: tuple[Column, ...] = ("movieId", "title", "genres")
 TAG_COLUMNS: tuple[Column, ...] = ("userId", "movieId", "tag", "timestamp")
 GENOME_SCORE_COLUMNS: tuple[Column, ...] = ("movieId", "tagId", "relevance")
 GENOME_TAG_COLUMNS: tuple[Column, ...] = ("tagId", "tag")
+LINK_COLUMNS: tuple[Column, ...] = ("movieId", "imdbId", "tmdbId")
 OPTIONAL: Column = "timestamp"
 # How headers name the columns, in lower case and without anything but letters.
 _NAMES: dict[str, Column] = {
     "userid": "userId", "user": "userId", "movieid": "movieId", "movie": "movieId",
     "itemid": "movieId", "item": "movieId", "rating": "rating", "timestamp": "timestamp",
     "time": "timestamp", "title": "title", "genres": "genres", "genre": "genres", "tag": "tag",
-    "tagid": "tagId", "relevance": "relevance",
+    "tagid": "tagId", "relevance": "relevance", "imdbid": "imdbId", "tmdbid": "tmdbId",
 }  # fmt: skip
 
 
@@ -100,6 +102,8 @@ class Format:
         genome_scores: file name of the tag genome (movie, tag id, relevance), with a comma and a
             header. A folder is complete without it. Empty if the family has none.
         genome_tags: file name of the genome's tags (tag id, tag), likewise.
+        links: file name of the movies' ids at IMDb and TMDB (movie, IMDb id without its "tt", TMDB
+            id), likewise.
     """
 
     name: FormatName
@@ -112,6 +116,7 @@ class Format:
     tags: str = ""
     genome_scores: str = ""
     genome_tags: str = ""
+    links: str = ""
 
     @property
     def files(self) -> tuple[str, str]:
@@ -121,7 +126,7 @@ class Format:
     @property
     def optional(self) -> tuple[str, ...]:
         """The names of the files that are read if they are there."""
-        return tuple(filter(None, (self.tags, self.genome_scores, self.genome_tags)))
+        return tuple(filter(None, (self.tags, self.genome_scores, self.genome_tags, self.links)))
 
     @property
     def ratings_layout(self) -> Layout:
@@ -151,12 +156,17 @@ class Format:
         """The usual layout of the genome's tags."""
         return Layout(self.genome_tags, ",", GENOME_TAG_COLUMNS, has_header=True)
 
+    @property
+    def links_layout(self) -> Layout:
+        """The usual layout of the links file."""
+        return Layout(self.links, ",", LINK_COLUMNS, has_header=True)
+
 
 FORMATS: tuple[Format, ...] = (
     Format("dat", "ratings.dat", "movies.dat", "::", "::", False, 3, "tags.dat"),
     Format(
         "csv", "ratings.csv", "movies.csv", ",", ",", True, 3,
-        "tags.csv", "genome-scores.csv", "genome-tags.csv",
+        "tags.csv", "genome-scores.csv", "genome-tags.csv", "links.csv",
     ),
     # u.item: id, title, release date, video release date, URL, and one 0/1 flag per genre.
     Format("100k", "u.data", "u.item", "\t", "|", False, 24),
@@ -355,6 +365,21 @@ def genome_score_of(line: str, layout: Layout) -> tuple[int, int, float] | None:
     if movie is None or tag is None or relevance is None or not 0 <= relevance <= 1:
         return None
     return movie, tag, float(relevance)
+
+
+def link_of(line: str, layout: Layout) -> tuple[int, str | None, int | None] | None:
+    """Movie, IMDb id (`tt0114709`) and TMDB id of a line of a links file; None if it is bad.
+
+    A line is good if it has the movie and one of the two; the other may be empty or unreadable.
+    """
+    if (of := _cells(line, layout)) is None:
+        return None
+    movie = whole_number(of["movieId"], MAX_ID)
+    imdb = whole_number(of["imdbId"].strip(BLANKS).removeprefix("tt"), MAX_ID)
+    tmdb = whole_number(of["tmdbId"], MAX_ID)
+    if movie is None or not (imdb or tmdb):  # nothing has the id 0
+        return None
+    return movie, f"tt{imdb:07d}" if imdb else None, tmdb or None
 
 
 def _cells(line: str, layout: Layout) -> dict[Column, str] | None:

@@ -15,10 +15,10 @@ def neighbours_of(line: Mapping[str, Any], measure: str) -> list[dict[str, Any]]
         measure: one of the run's measures.
 
     Returns:
-        For each neighbour `movie_id`, `title`, `year`, `genres`, `ratings`; `series` and `tags`,
-        the most telling first, if it has them; `score` by the measure, `co_raters`, and `cosine`:
-        over the co-raters, None if there are too few for one. Runs of an earlier version have
-        neither `ratings` nor `series` nor `tags`.
+        For each neighbour `movie_id`, `title`, `year`, `genres`, `ratings`; `series`, `imdb_id`,
+        `tmdb_id` and `tags`, the most telling first, if it has them; `score` by the measure,
+        `co_raters`, and `cosine`: over the co-raters, None if there are too few for one. Runs of an
+        earlier version have neither `ratings` nor these.
     """
     others = line["others"]
     return [

@@ -1,4 +1,4 @@
-"""Reads a MovieLens folder: ratings, movies and tags; malformed lines are stored and counted."""
+"""Reads a MovieLens folder: ratings, movies, tags and links; malformed lines are stored."""
 
 import logging
 import math
@@ -10,6 +10,7 @@ from pyspark import SparkContext
 from spark.contracts.movielens import OPTIONAL, DatasetError, Format, only_format
 from spark.ingest.genome import read_genome
 from spark.ingest.lines import read_layout
+from spark.ingest.links import read_links
 from spark.ingest.movies import Catalogue, catalogue, read_movies
 from spark.ingest.ratings import Ratings, read_ratings
 from spark.ingest.rejects import LineReport, refuse_unusable, write_rejects
@@ -88,7 +89,9 @@ def read_dataset(
     ratings = read_ratings(context, folder, of_ratings, files[format.ratings], output, most)
     refuse_unusable(of_ratings, ratings.line_report, ratings.samples)
     refuse_unusable(of_movies, movie_report, rejects)
-    movies = catalogue(listed, ratings.movies, ratings.raters)
+    has_links = format.links in files
+    links = read_links(child(folder, format.links), format.links_layout) if has_links else {}
+    movies = catalogue(listed, ratings.movies, ratings.raters, links)
     return Dataset(
         format,
         of_ratings.place(OPTIONAL) is not None,

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -55,8 +56,8 @@ class Catalogue:
     Attributes:
         ids: int32.
         about: for each movie `movie_id`, `title` (null if not listed), `year`, `genres`, and where
-            it has them `series` and `tags`, as the inside of a JSON object. It is text because it
-            is written once for every movie that it is a neighbour of.
+            it has them `series`, `imdb_id`, `tmdb_id` and `tags`, as the inside of a JSON object.
+            It is text because it is written once for every movie that it is a neighbour of.
         ratings: int64, how many users rated each.
         listed: how many are in the movies file.
     """
@@ -134,13 +135,19 @@ def parse_movie(line: str, layout: Layout) -> Movie:
     return Movie(movie_id, title, int(year[1]) if year else None, genres)
 
 
-def catalogue(movies: Iterable[Movie], rated: np.ndarray, raters: np.ndarray) -> Catalogue:
+def catalogue(
+    movies: Iterable[Movie],
+    rated: np.ndarray,
+    raters: np.ndarray,
+    links: Mapping[int, Mapping[str, str | int]] = MappingProxyType({}),
+) -> Catalogue:
     """The catalogue of the listed and the rated movies.
 
     Args:
         movies: if several have the same id, the first one counts.
         rated: int32, ids of the rated movies, ascending.
         raters: int64, how many users rated each.
+        links: from `read_links`.
     """
     first: dict[int, Movie] = {}
     for movie in movies:
@@ -151,7 +158,9 @@ def catalogue(movies: Iterable[Movie], rated: np.ndarray, raters: np.ndarray) ->
     every = [first.get(id) or Movie(id, None, None, []) for id in ids.tolist()]
     series = series_of([movie.title for movie in every])
     about = [
-        _inside(vars(movie) | ({"series": name} if name else {}))
+        _inside(
+            vars(movie) | ({"series": name} if name else {}) | dict(links.get(movie.movie_id, {}))
+        )
         for movie, name in zip(every, series, strict=True)
     ]
     return Catalogue(ids, about, ratings, len(first))

@@ -68,6 +68,8 @@ OTHER = {
     "title": "Toy Story 2 (1999)",
     "year": 1999,
     "genres": ["Animation"],
+    "imdb_id": "tt0120363",
+    "tmdb_id": 863,
 }
 EVIDENCE = {"co_raters": 17, "cosine": 0.975, "based_on": "ratings"}
 WHY = {
@@ -86,6 +88,8 @@ MOVIE = {
     "year": 1995,
     "genres": ["Animation"],
     "ratings": 20,
+    "imdb_id": "tt0114709",
+    "tmdb_id": 862,
 }
 LINE = MOVIE | {"others": [OTHER], "neighbours": {"cosine": [[0, 0.975, 17, 0.975]]}}
 
@@ -577,6 +581,8 @@ def test_a_rerun_is_handed_to_the_launcher(stage: Stage) -> None:
                             {
                                 "movie_id": 1,
                                 "title": MOVIE["title"],
+                                "imdb_id": "tt0114709",
+                                "tmdb_id": 862,
                                 "score": 0.975,
                                 "strength": None,
                             }

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -85,6 +86,40 @@ def test_a_folder_becomes_a_result_that_its_manifest_describes(
     titles = read_lines(output, manifest.titles.name)
     about = set(lines[0]) - {"others", "neighbours"}
     assert titles == [{k: v for k, v in line.items() if k in about} for line in lines]
+
+
+@pytest.mark.usefixtures("running")
+def test_links_add_ids_to_all_movies_and_change_nothing_else(tmp_path: Path) -> None:
+    files = {
+        "ratings_csv": RATINGS_DAT.replace("::", ","),
+        "movies_csv": "1,One (1990),Drama\n2,Two (1991),Comedy\n3,Three (1992),\n",
+    }
+    links = "movieId,imdbId,tmdbId\n1,0114709,862\n2,113497,\n2\nnonsense\nx,1,1\n4,,7\n5,1,1\n"
+    read = []
+    for name, more in (
+        ("without", {}),
+        ("broken", {"links_csv": b"PK\x03\x04"}),
+        ("with", {"links_csv": links}),
+    ):
+        output = tmp_path / f"{name}-result"
+        assert run(folder(tmp_path / name, **files, **more), output, "--min-score", "0.5") == 0
+        manifest = manifest_of(output)
+        assert manifest.counts["rejected"] == 0
+        lines = read_lines(output, *(part.name for part in manifest.neighbours))
+        read.append((lines, read_lines(output, manifest.titles.name)))
+    ids = {1: {"imdb_id": "tt0114709", "tmdb_id": 862}, 2: {"imdb_id": "tt0113497"},
+           3: {}, 4: {"tmdb_id": 7}}  # fmt: skip
+
+    def with_ids(movie: dict[str, Any]) -> dict[str, Any]:
+        return movie | ids[movie["movie_id"]]
+
+    (lines, titles), broken, (lines_with, titles_with) = read
+    assert broken == (lines, titles)
+    assert titles_with == [with_ids(movie) for movie in titles]
+    assert lines_with == [
+        with_ids(line) | {"others": [with_ids(other) for other in line["others"]]} for line in lines
+    ]
+    assert any(line["others"] for line in lines)
 
 
 @pytest.mark.usefixtures("running")

@@ -1,5 +1,6 @@
 """Validates the parameters of a request and reports all that are invalid."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from query.http import problems
 from query.http.problems import InvalidParameter
 
 MAX_SHOWN = 100  # characters of an invalid value that the response repeats
+_INTEGER = re.compile("-?[0-9]{1,20}")
 
 
 class Parameter(NamedTuple):
@@ -32,6 +34,14 @@ class Parameter(NamedTuple):
     def is_list(self) -> bool:
         """Whether a query may repeat it."""
         return self.schema.get("type") == "array"
+
+    def read(self, value: Any) -> Any:
+        """A value of a query as its type wants it: msgspec leaves a text if it may be either."""
+        if isinstance(value, list):
+            return [self.read(each) for each in value]
+        kinds = self.schema.get("items", self.schema).get("anyOf", ())
+        may_be_integer = any(kind["type"] == "integer" for kind in kinds)
+        return int(value) if may_be_integer and _INTEGER.fullmatch(value) else value
 
 
 @cache
@@ -96,7 +106,8 @@ def _parse[T: Struct](model: type[T], values: Mapping[str, Any], *, strict: bool
     for name, parameter in parameters.items():
         if name in values:
             try:
-                parsed[name] = msgspec.convert(values[name], parameter.type, strict=strict)
+                value = values[name] if strict else parameter.read(values[name])
+                parsed[name] = msgspec.convert(value, parameter.type, strict=strict)
             except msgspec.ValidationError as error:
                 detail, shown = str(error).replace("`", ""), _shown(values[name])
                 errors.append(InvalidParameter(name, detail, _allowed(parameter.schema), shown))
@@ -114,11 +125,15 @@ def _shown(value: Any) -> str:
 
 def _allowed(schema: Mapping[str, Any]) -> str:
     """The values that a schema allows, in words."""
+    if "anyOf" in schema:
+        return " or ".join(map(_allowed, schema["anyOf"]))
     match schema["type"]:
         case "array":
             return f"up to {schema['maxItems']}, each {_allowed(schema['items'])}"
         case "string" if "maxLength" in schema:
             return f"a text of {schema['minLength']} to {schema['maxLength']} characters"
+        case "string" if "examples" in schema:
+            return f"a text like {' or '.join(schema['examples'])}"
         case "string":
             return "a text"
         case "boolean":

@@ -24,6 +24,7 @@ HEADER = "userId,movieId,rating,timestamp\n"
 LINES = [f"{user},{movie},4.5,978300760\n" for user in range(1, 21) for movie in (1, 2)]
 RATINGS = HEADER + "".join(LINES)
 MOVIES = "movieId,title,genres\n1,Toy Story (1995),Animation\n2,Heat (1995),Crime\n"
+LINKS = "movieId,imdbId,tmdbId\n1,0114709,862\n2,0113277,949\n"
 TAGS = "userId,movieId,tag,timestamp\n1,1,pixar,0\n"
 GENOME = "movieId,tagId,relevance\n1,1,0.9\n"
 NAMES = "tagId,tag\n1,toys\n"
@@ -102,7 +103,7 @@ FORMS: dict[str, Mapping[str, str | bytes]] = {
                 "ml/README.txt": "read",
                 "ml/ratings.csv": RATINGS,
                 "ml/movies.csv": MOVIES,
-                "ml/links.csv": "movieId,imdbId,tmdbId\n",
+                "ml/README.html": "movieId,imdbId,tmdbId\n",
                 "__MACOSX/ml/._ratings.csv": b"\0\5\x16\7",
             }
         )
@@ -164,6 +165,20 @@ def test_the_tag_genome_may_have_every_form_too(
     launcher.lambda_handler(dropped("ml.zip"), CONTEXT)
     (zip_run,) = (each for each in cloud.all_runs() if each["folder"] == "ml.zip")
     assert stored(cloud, zip_run) == INPUT | expected
+
+
+@pytest.mark.parametrize(
+    "links", [{"ml/links.csv": LINKS}, {"ml/Link.csv": LINKS}, {"ml/links.csv.gz": packed(LINKS)},
+              {f"ml/links.csv/{PART.format(0)}": LINKS}]
+)  # fmt: skip
+def test_links_may_have_every_form_too(cloud: Cloud, links: Mapping[str, str | bytes]) -> None:
+    run = drop(cloud, {**links, "ml/ratings.csv": RATINGS, "ml/movies.csv": MOVIES})
+    assert stored(cloud, run) == INPUT | {"links.csv": LINKS}
+    inside = {f"ml/{name}": text for name, text in INPUT.items()}
+    cloud.put("ml.zip", zipped(inside | links))
+    launcher.lambda_handler(dropped("ml.zip"), CONTEXT)
+    (zip_run,) = (each for each in cloud.all_runs() if each["folder"] == "ml.zip")
+    assert stored(cloud, zip_run) == INPUT | {"links.csv": LINKS}
 
 
 def test_tags_of_a_zip_are_read(cloud: Cloud) -> None:

@@ -18,7 +18,7 @@ import datasets
 import runs
 from launcher import handler as launcher
 from launcher import launch
-from tests.builders.aws import CONTEXT, RATINGS, Cloud, dropped, long_ago
+from tests.builders.aws import CONTEXT, MOVIES, RATINGS, Cloud, dropped, long_ago
 from tests.builders.requests import get
 from tests.conftest import event
 
@@ -286,23 +286,31 @@ def test_an_irrelevant_file_is_ignored(cloud: Cloud) -> None:
     assert cloud.all_runs() == []
 
 
-@pytest.mark.parametrize("name", ["tags.csv", "genome-scores.csv", "genome-tags.csv"])
+@pytest.mark.parametrize("name", ["tags.csv", "genome-scores.csv", "genome-tags.csv", "links.csv"])
 def test_optional_files_are_no_data_set_of_their_own(cloud: Cloud, name: str) -> None:
     cloud.put(f"ml/{name}", "1,1,1\n")
     assert deliver(dropped(f"ml/{name}")) == []
     assert cloud.all_runs() == []
 
 
-def test_tags_are_copied_if_present_and_do_not_change_the_data_set(cloud: Cloud) -> None:
-    cloud.put("ml/tags.dat", "1::1::pixar::0\n")
-    deliver(cloud.drop("ml"))
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("tags.csv", "1,1,pixar,0\n"), ("links.csv", "movieId,imdbId,tmdbId\n1,0114709,862\n")],
+)
+def test_tags_and_links_are_copied_if_present_and_do_not_change_the_data_set(
+    cloud: Cloud, name: str, content: str
+) -> None:
+    cloud.put(f"ml/{name}", content)
+    cloud.put("ml/ratings.csv", RATINGS.replace("::", ","))
+    cloud.put("ml/movies.csv", MOVIES.replace("::", ","))
+    deliver(dropped("ml/movies.csv"))
     (run,) = cloud.all_runs()
-    key = f"runs/{run['run_id']}/input/tags.dat"
+    key = f"runs/{run['run_id']}/input/{name}"
     copied = cloud.s3.get_object(Bucket="results", Key=key)["Body"].read()
-    assert copied == b"1::1::pixar::0\n"
+    assert copied.decode() == content
 
-    cloud.put("ml/tags.dat", "1::1::pixar::0\n2::1::toys::0\n")
-    assert deliver(dropped("ml/ratings.dat")) == deliver(dropped("ml/tags.dat")) == []
+    cloud.put(f"ml/{name}", content + content)
+    assert deliver(dropped("ml/ratings.csv")) == deliver(dropped(f"ml/{name}")) == []
     assert len(cloud.all_runs()) == len(cloud.clusters()) == 1
 
 

@@ -51,7 +51,7 @@ def folder(*names: str, uploading: frozenset[str] = frozenset(), empty: str = ""
         ("ml/ratings.csv/part-00000-5f2a.csv", "ml/"),
         ("ml/ratings/part-00000", "ml/"),
         ("ml/README.txt", None),
-        ("ml/links.csv", None),
+        ("ml/links.csv", "ml/"),
         ("ml/myratings.dat", None),
         ("ml/moviestore.csv", None),
         ("ml/movie.mp4", None),

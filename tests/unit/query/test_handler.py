@@ -27,6 +27,7 @@ def cold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test starts with an empty cache, like a cold start."""
     monkeypatch.setattr(query.reader, "_last", None)
     monkeypatch.setattr(query.reader, "_titles", None)
+    monkeypatch.setattr(query.reader, "_world_ids", None)
 
 
 def test_a_movie_with_the_id_zero_is_a_movie(cloud: Cloud) -> None:
@@ -54,6 +55,8 @@ def test_similar_titles_show_their_evidence_and_their_run(cloud: Cloud) -> None:
         "year": 1995,
         "genres": ["Drama"],
         "ratings": 30,
+        "imdb_id": None,
+        "tmdb_id": None,
         "score": 0.98,
         "strength": None,
         "co_raters": 12,

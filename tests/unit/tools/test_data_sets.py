@@ -198,7 +198,10 @@ def test_a_sample_is_generated_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("there", "taken"),
     [
-        (("tags.csv", "ratings.csv", "links.csv"), ["tags.csv", "ratings.csv", "movies.csv"]),
+        (
+            ("tags.csv", "ratings.csv", "links.csv"),
+            ["tags.csv", "links.csv", "ratings.csv", "movies.csv"],
+        ),
         (
             ("ratings.csv", "genome-tags.csv", "genome-scores.csv", "tags.csv"),
             ["tags.csv", "genome-scores.csv", "genome-tags.csv", "ratings.csv", "movies.csv"],
