@@ -38,6 +38,7 @@ BODIES = [
     "\ud800",
     '{"liked": [1], "liked": [2]}', '{"liked": [' + ",".join(["1"] * 5000) + "]}", "a" * 200_000,
     '{"liked": ["1"]}', '{"liked": [1e400]}', '{"liked": [-1]}', '{"liked": [true]}',
+    '{"liked": ["imdb:tt1", "tmdb:1"]}', '{"liked": ["tmdb:0000000001\\n"]}',
     '{"liked": {"$gt": 0}}', '{"__proto__": {"x": 1}}', '{"liked": [' + LONG + "]}",
 ]  # fmt: skip
 FOLDERS = [
@@ -80,8 +81,15 @@ def requests() -> list[dict[str, Any]]:
         made += [asked("/similar", parameters={"title": ["movie"], name: [odd]}) for odd in ODD]
         made.append(asked("/movies/1/similar", parameters={name: ["1"] * 500}))
     made += [asked("/movies", parameters={"title": [odd]}) for odd in ODD]
+    made += [asked(f"/movies/{kind}:{odd}") for odd in ODD for kind in ("imdb:tt", "tmdb")]
     kind = {"Content-Type": "application/json"}
     made += [asked("/recommendations", "POST", headers=kind, body=body) for body in BODIES]
+    for body in BODIES:
+        renamed = body and body.replace("liked", "movie_ids")
+        made.append(asked("/similar", "POST", headers=kind, body=renamed))
+    made += [asked(path, "POST", headers=kind, body=json.dumps({name: [odd, f"tmdb:{odd}"]}))
+             for path, name in (("/similar", "movie_ids"), ("/recommendations", "liked"))
+             for odd in ODD]  # fmt: skip
     made += [asked("/recommendations", "POST", headers={"Content-Type": odd}, body='{"liked": [1]}')
              for odd in ODD]  # fmt: skip
     made += [asked("/movies/1", headers={name: odd}) for odd in ODD
@@ -104,6 +112,7 @@ def test_no_request_breaks_the_api_or_learns_more_than_it_may(
 ) -> None:
     monkeypatch.setattr(query.reader, "_last", None)
     monkeypatch.setattr(query.reader, "_titles", None)
+    monkeypatch.setattr(query.reader, "_world_ids", None)
     finish_run(cloud, parts=[[movie_line(1, 2), movie_line(2, 1)]])
     refused = 0
     made = requests()

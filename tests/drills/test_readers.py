@@ -18,11 +18,15 @@ MOVIES = 4
 
 
 def parts_of(run: int) -> list[list[dict[str, Any]]]:
-    """A result in two parts, with the number of its run in all values that a response shows."""
+    """A result in two parts, with the number of its run in all values that a response shows.
+
+    An id elsewhere means another movie in each run.
+    """
     lines = [movie_line(id, *(other for other in range(1, MOVIES + 1) if other != id))
              for id in range(1, MOVIES + 1)]  # fmt: skip
     for line in lines:
         line["year"] = 1900 + run
+        line["tmdb_id"] = (line["movie_id"] + run) % MOVIES
         line["others"] = [other | {"year": 1900 + run} for other in line["others"]]
     return [lines[:2], lines[2:]]
 
@@ -34,17 +38,24 @@ def asks() -> list[tuple[int, dict[str, Any]]]:
         get("/movies/4"),
         get("/movies", title="movie"),
         get("/similar", title="movie 3"),
+        get("/movies/tmdb:1/similar"),
+        post("/similar", {"movie_ids": [1, "tmdb:2", 4]}),
         post("/recommendations", {"liked": [1, 4]}),
     ]
 
 
 def run_in(body: dict[str, Any]) -> int:
     """The number of the run in a response."""
-    named = [body.get("movie", body), *body.get("similar", []), *body.get("movies", []),
-             *body.get("recommendations", []), *body.get("did_you_mean", [])]  # fmt: skip
+    lists = [body, *body.get("movies", [])]
+    named = [each.get("movie", each) for each in lists]
+    named += [row for each in lists for row in each.get("similar", [])]
+    named += [*body.get("recommendations", []), *body.get("did_you_mean", [])]
     years = {each["year"] for each in named if "year" in each}
     run = int(body["run_id"][11:13])  # the minute in which it was made, see `finish_run`
     assert years == {1900 + run}, f"an answer of {body['run_id']} has movies of {years}"
+    for each in named:
+        if each.get("tmdb_id") is not None:
+            assert each["tmdb_id"] == (each["movie_id"] + run) % MOVIES
     return run
 
 
@@ -68,8 +79,9 @@ class Readers:
         """Send all requests twice: to a warm function and to a fresh one."""
         for is_new in (False, True):
             if is_new:
-                remembered = query.reader._last, query.reader._titles
-                query.reader._last = query.reader._titles = None
+                reader = query.reader
+                remembered = reader._last, reader._titles, reader._world_ids
+                reader._last = reader._titles = reader._world_ids = None
             for status, body in asks():
                 assert status == 200, body
                 run = run_in(body)
@@ -77,7 +89,7 @@ class Readers:
                 self.seen = run
                 self.answers += 1
             if is_new:
-                query.reader._last, query.reader._titles = remembered
+                reader._last, reader._titles, reader._world_ids = remembered
 
     def hand(self, _operation: str, _parameters: dict, carry_out: Callable[[], Any]) -> Any:
         """Look before and after each call to AWS."""
@@ -89,7 +101,7 @@ class Readers:
 
 @pytest.mark.drill(
     "Readers",
-    injected="five kinds of request, to a warm and to a fresh function, before and after each "
+    injected="seven kinds of request, to a warm and to a fresh function, before and after each "
     "AWS call of two and ten promotions and a rollback",
     promised="no error, no response that mixes two runs, no step back to an older run except "
     "by the rollback",
@@ -100,6 +112,7 @@ def test_at_every_moment_of_a_promotion_readers_see_one_run_and_no_older_one(
 ) -> None:
     monkeypatch.setattr(query.reader, "_last", None)
     monkeypatch.setattr(query.reader, "_titles", None)
+    monkeypatch.setattr(query.reader, "_world_ids", None)
     finish_run(cloud, 0, parts_of(0))
     readers = Readers()
     calls = 0

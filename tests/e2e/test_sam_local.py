@@ -569,6 +569,35 @@ def test_a_rerun_is_handed_to_the_launcher(stage: Stage) -> None:
         ("query-similar", {"movie": MOVIE, "limit": 5, "similar": [{"rank": 1, **NEIGHBOUR}]}),
         ("query-title", {"movie": MOVIE, "did_you_mean": [], "total": 1}),
         (
+            "query-many",
+            {
+                "run_id": RUN,
+                "movies": [
+                    {
+                        "movie_id": 1,
+                        "movie": MOVIE,
+                        "measure": "cosine",
+                        "total": 1,
+                        "matched": 1,
+                        "similar": [{"rank": 1, **NEIGHBOUR}],
+                        "reason": None,
+                    },
+                    *(
+                        {
+                            "movie_id": unknown,
+                            "movie": None,
+                            "measure": "cosine",
+                            "total": 0,
+                            "matched": 0,
+                            "similar": [],
+                            "reason": f"no movie {unknown} in run {RUN}",
+                        }
+                        for unknown in ("tmdb:863", 99)
+                    ),
+                ],
+            },
+        ),
+        (
             "query-recommendations",
             {
                 "run_id": RUN,
