@@ -176,6 +176,8 @@ EXAMPLES: dict[type, Struct] = {
                             tmdb_id=_MOVIE.tmdb_id,
                             score=_ROW.score,
                             strength=_ROW.strength,
+                            weight=1.0,
+                            share=1.0,
                         )
                     ],
                 )
@@ -202,7 +204,7 @@ EXAMPLES: dict[type, Struct] = {
             measure="cosine",
             measures=_MEASURES,
         ),
-        RecommendationRequest(liked=[3, "imdb:tt0058461"], disliked=[12], limit=5),
+        RecommendationRequest(liked=[3, "imdb:tt0058461"], weights=[2, 1], disliked=[12], limit=5),
         SimilarToManyRequest(movie_ids=[3, 999_999], limit=1, genre=("Mystery",)),
     )
 }

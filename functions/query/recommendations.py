@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from itertools import repeat
 from typing import Any
 
 import index_table
@@ -21,8 +23,10 @@ def recommend(
 ) -> Recommendations:
     """Titles similar to liked movies and not to disliked ones, the best first or reranked.
 
-    A title's score is the sum of its scores with the liked movies minus the sum of its scores with
-    the disliked ones. Titles with a score of zero or less are left out.
+    A title's score is the sum of its scores with the liked movies, each times the movie's weight
+    divided by the mean of the weights, minus the sum of its scores with the disliked ones. So only
+    the ratios of the weights matter, also beside disliked movies. Titles with a score of zero or
+    less are left out.
 
     Args:
         live: the live run.
@@ -45,21 +49,16 @@ def recommend(
     )
     if not liked:
         raise problems.not_found(f"none of the liked movies in run {live.run_id}")
+    weights = _weights(lines, request)
+    relative = _relative({line["movie_id"]: weights[line["movie_id"]] for line in liked})
     scores: dict[int, float] = defaultdict(float)
-    because: dict[int, list[Reason]] = defaultdict(list)
+    led_to: dict[int, list[tuple[float, Line, float]]] = defaultdict(list)
     titles: dict[int, dict[str, Any]] = {}
     for line, row in _neighbours(liked, measure):
         titles[row["movie_id"]] = row
-        scores[row["movie_id"]] += row["score"]
-        because[row["movie_id"]].append(
-            Reason(
-                movie_id=line["movie_id"],
-                title=line["title"],
-                **responses.world_ids(line),
-                score=row["score"],
-                strength=strength(live, measure, line, row["score"]),
-            )
-        )
+        weighted = relative[line["movie_id"]] * row["score"]
+        scores[row["movie_id"]] += weighted
+        led_to[row["movie_id"]].append((weighted, line, row["score"]))
     for _, row in _neighbours(disliked, measure):
         scores[row["movie_id"]] -= row["score"]
     requested = liked_by_id | disliked_by_id
@@ -69,6 +68,23 @@ def recommend(
     ordered = reranking.by_popularity(scored, request.popularity or 0)
     passes = filters.by_title(request, {genre for line in liked for genre in line["genres"]})
     matches = [row for row in ordered if passes(row)]
+
+    def because(title: Line) -> list[Reason]:
+        found = sorted(led_to[title["movie_id"]], key=lambda each: -each[0])
+        whole = sum(weighted for weighted, _, _ in found)
+        return [
+            Reason(
+                movie_id=line["movie_id"],
+                title=line["title"],
+                **responses.world_ids(line),
+                score=score,
+                strength=strength(live, measure, line, score),
+                weight=weights[line["movie_id"]],
+                share=round(weighted / whole, 4),
+            )
+            for weighted, line, score in found
+        ]
+
     page = reranking.diversified(matches, request.diversity or 0, request.limit)[: request.limit]
     return Recommendations(
         run_id=live.run_id,
@@ -77,8 +93,7 @@ def recommend(
         limit=request.limit,
         matched=len(matches),
         recommendations=[
-            _recommendation(rank, title, because[title["movie_id"]])
-            for rank, title in enumerate(page, start=1)
+            _recommendation(rank, title, because(title)) for rank, title in enumerate(page, start=1)
         ],
         unknown=_in_order(id for id, line in requested.items() if line is None),
         reason=None if matches else _empty_reason(live, liked, measure, len(ranked)),
@@ -89,9 +104,14 @@ def requested_ids(request: RecommendationRequest) -> list[int | str]:
     """The liked and the disliked movies, each id once.
 
     Raises:
-        ProblemError: 400, an id is both liked and disliked.
+        ProblemError: 400, an id is both liked and disliked, or not every liked one has a weight.
     """
     _check_apart(request.liked, request.disliked)
+    if request.weights and len(request.weights) != len(request.liked):
+        detail = f"{len(request.weights)} weights for {len(request.liked)} liked movies"
+        allowed = "one weight for each liked movie"
+        shown = ", ".join(map(str, request.weights))[:100]
+        raise problems.bad_request(InvalidParameter("weights", detail, allowed, shown))
     return list({*request.liked, *request.disliked})
 
 
@@ -101,6 +121,23 @@ def _check_apart(liked: Iterable[int | str], disliked: Iterable[int | str]) -> N
         raise problems.bad_request(
             InvalidParameter("disliked", "also liked", "ids that are not in liked", ids)
         )
+
+
+def _weights(
+    lines: Mapping[int | str, Line], request: RecommendationRequest
+) -> dict[int | str, float]:
+    """The weight of each liked movie; of one that comes twice, the first one."""
+    weights: dict[int | str, float] = {}
+    for id, weight in zip(request.liked, request.weights or repeat(1.0), strict=False):
+        weights.setdefault(_own_id(lines, id), weight)
+    return weights
+
+
+def _relative(weights: Mapping[int | str, float]) -> dict[int | str, float]:
+    """Weights divided by their mean; in decimals, because equal ones must give exactly 1."""
+    exact = {id: Decimal(str(weight)) for id, weight in weights.items()}
+    total = sum(exact.values())
+    return {id: float(weight * len(exact) / total) for id, weight in exact.items()}
 
 
 def _own_id(lines: Mapping[int | str, Line], id: int | str) -> int | str:
@@ -129,7 +166,7 @@ def _recommendation(rank: int, title: Line, because: list[Reason]) -> Recommenda
         genres=title["genres"],
         **responses.world_ids(title),
         score=title["score"],
-        because=sorted(because, key=lambda liked: -liked.score),
+        because=because,
     )
 
 

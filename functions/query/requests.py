@@ -193,6 +193,16 @@ class RecommendationRequest(Parameters, frozen=True, kw_only=True):
         list[MovieId],
         Meta(min_length=1, max_length=50, description="The liked movies", examples=[[1, 868]]),
     ]
+    weights: Annotated[
+        list[Annotated[float, Meta(ge=0.01, le=100)]],
+        Meta(
+            max_length=50,
+            description="How much each liked movie counts, in the order of `liked`: with `[2, 1]`"
+            " the first one counts twice as much as the second. Only their ratios matter; without"
+            " weights all count the same",
+            examples=[[2, 1]],
+        ),
+    ] = []
     disliked: Annotated[
         list[MovieId], Meta(max_length=40, description="The disliked movies", examples=[[12]])
     ] = []

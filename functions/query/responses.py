@@ -173,6 +173,14 @@ class Reason(Struct, frozen=True, kw_only=True):
         float, Meta(description="Score of the two movies by this response's `measure`")
     ]
     strength: Annotated[int | None, _STRENGTH]
+    weight: Annotated[float, Meta(description="Its weight in the request; 1 without weights")]
+    share: Annotated[
+        float,
+        Meta(
+            description="Its part in what the liked movies give this title, 0 to 1: its weighted"
+            " score divided by the sum of theirs"
+        ),
+    ]
 
 
 class Recommendation(Struct, frozen=True, kw_only=True):
@@ -187,10 +195,13 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     tmdb_id: TmdbId
     score: Annotated[
         float,
-        Meta(description="The sum of its scores with liked movies minus those with disliked ones"),
+        Meta(
+            description="The sum of its scores with liked movies, each times the movie's weight"
+            " divided by their mean, minus its scores with disliked ones"
+        ),
     ]
     because: Annotated[
-        list[Reason], Meta(description="The liked movies that led to it, best first")
+        list[Reason], Meta(description="The liked movies that led to it, the largest share first")
     ]
 
 

@@ -614,6 +614,8 @@ def test_a_rerun_is_handed_to_the_launcher(stage: Stage) -> None:
                                 "tmdb_id": 862,
                                 "score": 0.975,
                                 "strength": None,
+                                "weight": 1.0,
+                                "share": 1.0,
                             }
                         ],
                     }

@@ -322,6 +322,12 @@ def test_all_errors_of_a_request_are_reported_at_once() -> None:
         ('{"liked": [1], "exclude": 2}', "exclude", "2"),
         ('{"liked": [1], "genre": "War"}', "genre", "War"),
         ('{"liked": [1, 2], "disliked": [2, 3]}', "disliked", "2"),
+        ('{"liked": [1], "weights": [0]}', "weights", "0"),
+        ('{"liked": [1], "weights": [-1]}', "weights", "-1"),
+        ('{"liked": [1], "weights": [101]}', "weights", "101"),
+        ('{"liked": [1], "weights": {"1": 2}}', "weights", "{'1': 2}"),
+        ('{"liked": [1, 2], "weights": [2]}', "weights", "2.0"),
+        ('{"liked": [1], "weights": [2, 1]}', "weights", "2.0, 1.0"),
     ],
 )
 def test_a_bad_body_gets_the_field_that_is_wrong(

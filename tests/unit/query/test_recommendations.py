@@ -1,13 +1,17 @@
 """Titles to watch next: sums, differences and reasons, without AWS."""
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from query import recommendations
 from query.http.problems import ProblemError
 from query.requests import RecommendationRequest
+from query.responses import Recommendation
 from tests.builders.aws import movie_line
 from tests.unit.query.test_similar import LIVE as RUN
 
@@ -48,6 +52,120 @@ def test_each_row_names_the_liked_movies_that_led_to_it_best_first() -> None:
         (1, "Movie 1 (1995)"), (2, "Movie 2 (1995)")
     ]  # fmt: skip
     assert first.score == sum(why.score for why in first.because)
+
+
+def test_a_weight_multiplies_what_a_liked_movie_gives_and_because_says_how_much_that_is() -> None:
+    request = RecommendationRequest(liked=[2, 1], weights=[3, 1])  # their mean is 2
+    first, *others = recommendations.recommend(LIVE, LINES, request).recommendations
+    assert (first.movie_id, first.score) == (10, pytest.approx(1.5 * 0.98 + 0.5 * 0.99))
+    assert [(why.movie_id, why.score, why.weight, why.share) for why in first.because] == [
+        (2, 0.98, 3.0, round(1.5 * 0.98 / (1.5 * 0.98 + 0.5 * 0.99), 4)),
+        (1, 0.99, 1.0, round(0.5 * 0.99 / (1.5 * 0.98 + 0.5 * 0.99), 4)),
+    ]
+    assert [(row.movie_id, row.score) for row in others] == [
+        (12, pytest.approx(1.5 * 0.99)), (11, pytest.approx(0.5 * 0.98))
+    ]  # fmt: skip
+    assert [why.share for row in others for why in row.because] == [1, 1]
+
+
+def test_a_movie_that_is_liked_twice_counts_once_with_its_first_weight() -> None:
+    lines = LINES | {"tmdb:1": LINES[1]}
+
+    def recommended(liked: list[int | str], weights: list[float]) -> list[Recommendation]:
+        request = RecommendationRequest(liked=liked, weights=weights)
+        return recommendations.recommend(LIVE, lines, request).recommendations
+
+    once = recommended([1, 2], [2, 1])
+    assert recommended([1, 1, 2], [2, 9, 1]) == recommended(["tmdb:1", 2, 1], [2, 1, 9]) == once
+    assert recommended([1, 99, 2], [2, 50, 1]) == once, "a movie that the run lacks has no say"
+
+
+LIKED = st.lists(st.integers(1, 6), min_size=1, max_size=5, unique=True)
+WEIGHTS = st.lists(st.integers(1, 1000).map(lambda each: each / 100), min_size=6, max_size=6)
+# For each liked movie the score of each title, or none, in hundredths.
+GIVEN = st.lists(
+    st.dictionaries(st.integers(10, 20), st.integers(1, 500), max_size=8), min_size=6, max_size=6
+)
+
+
+def lines_of(given: list[dict[int, int]]) -> dict[int | str, dict[str, Any]]:
+    """The lines of the movies 1 to 6 with these neighbours."""
+    lines: dict[int | str, dict[str, Any]] = {}
+    for movie_id, scores in enumerate(given, start=1):
+        line = movie_line(movie_id, *scores)
+        rows = [[place, score / 100, 9, None] for place, score in enumerate(scores.values())]
+        lines[movie_id] = line | {"neighbours": {"cosine": rows}}
+    return lines
+
+
+def weighted(
+    given: list[dict[int, int]], liked: list[int], weights: list[float], **request: Any
+) -> list[Recommendation]:
+    """All recommendations with weights, which are given by movie id."""
+    asked = RecommendationRequest(
+        liked=list(liked), weights=[weights[id - 1] for id in liked] if weights else [], limit=50,
+        **request,
+    )  # fmt: skip
+    return recommendations.recommend(LIVE, lines_of(given), asked).recommendations
+
+
+@given(given=GIVEN, liked=LIKED, weight=st.sampled_from([0.01, 0.1, 0.3, 1, 3, 7.7, 100]))
+def test_equal_weights_are_the_same_as_none(
+    given: list[dict[int, int]], liked: list[int], weight: float
+) -> None:
+    without = weighted(given, liked, [])
+    equal = weighted(given, liked, [weight] * 6)
+    assert [(row.movie_id, row.score) for row in equal] == [
+        (row.movie_id, row.score) for row in without
+    ]
+    for one, other in zip(equal, without, strict=True):
+        assert [(why.movie_id, why.share) for why in one.because] == [
+            (why.movie_id, why.share) for why in other.because
+        ]
+
+
+@given(given=GIVEN, liked=LIKED, weights=WEIGHTS, factor=st.sampled_from([0.1, 0.5, 3, 7, 10]))
+def test_only_the_ratios_of_weights_matter_also_beside_disliked_movies(
+    given: list[dict[int, int]], liked: list[int], weights: list[float], factor: float
+) -> None:
+    scaled = [float(Decimal(str(weight)) * Decimal(str(factor))) for weight in weights]
+    disliked = [id for id in range(1, 7) if id not in liked]
+    one = weighted(given, liked, weights, disliked=disliked)
+    other = weighted(given, liked, scaled, disliked=disliked)
+    assert [(row.movie_id, row.score) for row in one] == [
+        (row.movie_id, row.score) for row in other
+    ]
+
+
+@given(given=GIVEN, liked=LIKED, weights=WEIGHTS, more=st.integers(1, 5000))
+def test_a_larger_weight_lowers_no_title_to_which_only_that_movie_leads(
+    given: list[dict[int, int]], liked: list[int], weights: list[float], more: int
+) -> None:
+    favourite, *others = liked
+    only = set(given[favourite - 1]).difference(*(given[id - 1] for id in others))
+    larger = [*weights]
+    larger[favourite - 1] += more / 100
+    before = {row.movie_id: row.rank for row in weighted(given, liked, weights)}
+    after = {row.movie_id: row.rank for row in weighted(given, liked, larger)}
+    assert before.keys() == after.keys()
+    assert all(after[id] <= before[id] for id in only)
+
+
+@given(given=GIVEN, liked=LIKED, weights=WEIGHTS)
+def test_shares_of_a_title_add_up_to_one_and_the_largest_comes_first(
+    given: list[dict[int, int]], liked: list[int], weights: list[float]
+) -> None:
+    for row in weighted(given, liked, weights):
+        shares = [why.share for why in row.because]
+        assert sum(shares) == pytest.approx(1, abs=1e-3)
+        assert shares == sorted(shares, reverse=True)
+
+
+def test_every_liked_movie_has_a_weight_or_none_has() -> None:
+    for weights in ([1.0], [1.0, 2.0, 3.0]):
+        with pytest.raises(ProblemError, match=f"weights: {len(weights)} weights for 2 liked"):
+            recommendations.requested_ids(RecommendationRequest(liked=[1, 2], weights=weights))
+    assert recommendations.requested_ids(RecommendationRequest(liked=[1, 2], weights=[1, 2]))
 
 
 def test_the_limit_shortens_the_rows_but_not_the_count_of_matches() -> None:
