@@ -237,8 +237,8 @@ def _deploy(access: Access, folder: Path, parameters: Sequence[str]) -> dict[str
 def _build(access: Access, folder: Path) -> Path:
     """Build the template with SAM CLI, unless that was done, and return the build's folder.
 
-    All functions have the same code. `deploy.yaml` is the built template with an archive of it, so
-    that SAM does not make the same archive for each function.
+    All functions have the same code. `deploy.yaml` is the built template with one archive of it;
+    SAM would make the same archive for each function.
     """
     build = BUILDS / _digest()
     if build.is_dir():
