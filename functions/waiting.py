@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from boto3.dynamodb.conditions import Key
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SHOWN_FOR = timedelta(days=14)  # after the folder's last change
 MAX_SHOWN = 50
 MAX_NAMED = 3  # names of which a sentence says something
+MAX_REQUESTS = 10  # for the records of all folders, a megabyte each: thousands of folders
 MAX_PAGES = 5  # maximum list requests per folder, a thousand keys each
 
 _KIND = re.compile(r"(rating|movie|tag)s?(?![a-z])")
@@ -263,14 +264,15 @@ def note_notice(table: "Table", prefix: str, now: datetime) -> None:
 
 
 def stored(table: "Table", limit: int | None = None) -> list[WaitingItem]:
-    """Return the waiting folders by name: as many as one request returns, at most `limit`."""
-    is_waiting = Key("pk").eq("WAITING")
-    response = (
-        table.query(KeyConditionExpression=is_waiting, Limit=limit)
-        if limit
-        else table.query(KeyConditionExpression=is_waiting)
+    """Return the waiting folders by name: as many as `MAX_REQUESTS` return, at most `limit`."""
+    # The client of a resource also accepts conditions; its type stubs do not show that.
+    paginator: Any = table.meta.client.get_paginator("query")
+    pages = paginator.paginate(
+        TableName=table.name,
+        KeyConditionExpression=Key("pk").eq("WAITING"),
+        PaginationConfig={"MaxItems": limit, "PageSize": limit},
     )
-    return cast("list[WaitingItem]", response["Items"])
+    return [item for page in islice(pages, MAX_REQUESTS) for item in page["Items"]]
 
 
 def prefix_of(item: WaitingItem) -> str:

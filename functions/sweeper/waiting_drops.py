@@ -6,6 +6,7 @@ again at a limited number of the recorded folders, and at incomplete ones that i
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import waiting
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MAX_LOOKS = 100  # at recorded folders, and at as many new ones, per sweep
+MAX_NOTICED = 1000  # folders in one notice, each a write; the next sweep sends a notice of the rest
 NOTICE_AFTER = timedelta(minutes=30)  # a large upload may take that long
 
 
@@ -52,9 +54,10 @@ def refresh(
 
 
 def overdue(runs_table: "Table", now: datetime) -> list[WaitingItem]:
-    """Return the folders that have waited for long and of which nobody got a notice."""
-    return [
+    """Return folders that have waited for long without a notice, a limited number."""
+    late = (
         item
         for item in waiting.stored(runs_table)
         if not item["noticed_at"] and now - parse_time(item["since"]) > NOTICE_AFTER
-    ]
+    )
+    return list(islice(late, MAX_NOTICED))

@@ -274,6 +274,40 @@ def test_each_sweep_looks_at_a_bounded_number_of_folders_and_in_turn_at_all(
     assert len(sent) == 1
 
 
+def test_folders_beyond_the_first_megabyte_of_records_are_seen_too(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, sent: list
+) -> None:
+    for number in range(8):
+        cloud.put(f"{number}/ratings.csv", RATINGS_CSV)
+        launch(f"{number}/ratings.csv")
+        cloud.runs.update_item(
+            Key={"pk": "WAITING", "sk": f"/{number}/"},
+            UpdateExpression="SET filler = :filler",
+            ExpressionAttributeValues={":filler": "x" * 300_000},
+        )
+    cloud.s3.delete_object(Bucket="datasets", Key="7/ratings.csv")
+    sweep(waiting_drops.NOTICE_AFTER + timedelta(minutes=1))
+    assert [message["Subject"] for message in sent] == ["similar-titles: WAITING 7 folders"]
+    assert [drop["folder"] for drop in shown()] == list("0123456")
+    monkeypatch.setattr(waiting, "MAX_REQUESTS", 1)
+    assert 0 < len(waiting.stored(cloud.runs)) < 7, "a sweep reads a bounded number of megabytes"
+
+
+def test_a_notice_is_of_a_bounded_number_of_folders_and_the_next_of_the_rest(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, sent: list
+) -> None:
+    monkeypatch.setattr(waiting_drops, "MAX_NOTICED", 3)
+    for number in range(5):
+        cloud.put(f"{number}/ratings.csv", RATINGS_CSV)
+        launch(f"{number}/ratings.csv")
+    for minutes in (1, 11, 21):
+        sweep(waiting_drops.NOTICE_AFTER + timedelta(minutes=minutes))
+    assert [message["Subject"] for message in sent] == [
+        "similar-titles: WAITING 3 folders",
+        "similar-titles: WAITING 2 folders",
+    ]
+
+
 def test_nothing_is_shown_for_ever(cloud: Cloud) -> None:
     cloud.put("ml/ratings.csv", RATINGS_CSV)
     launch("ml/ratings.csv")
