@@ -7,9 +7,10 @@ import socket
 import threading
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -458,26 +459,40 @@ def unreachable() -> Iterator[str]:
     yield address
 
 
+class BreaksOff(BaseRequestHandler):
+    """Sends a fifth of the body that it announces."""
+
+    def handle(self) -> None:
+        self.request.settimeout(1)  # a client that sends nothing must not hold up the end
+        with suppress(OSError):
+            self.request.recv(65_536)
+            self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n0123456789")
+
+
 @contextmanager
 def breaking_off() -> Iterator[str]:
-    """The address of a server that sends a fifth of the body it announces."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                with connection:
-                    connection.recv(65_536)
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n0123456789")
-
-        thread = threading.Thread(target=answer)
+    """The address of a server that breaks off its answers."""
+    with ThreadingTCPServer(("127.0.0.1", 0), BreaksOff) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_server_ends_with_its_test_even_if_that_fails() -> None:
+    before = set(threading.enumerate())
+
+    def fail(address: str) -> None:
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)):  # and sends nothing
+            raise AssertionError
+
+    with pytest.raises(AssertionError), breaking_off() as address:
+        fail(address)
+    assert set(threading.enumerate()) <= before
 
 
 FAST = PROMPT.merge(Config(connect_timeout=0.05, read_timeout=0.05))
