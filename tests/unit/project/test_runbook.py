@@ -1,13 +1,23 @@
 """The documents match the code: every alarm, reason and parameter has a row."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
+from itertools import product
 
 import pytest
+from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent
 
-from tests.builders.aws import template
-from tests.conftest import ROOT
+import emr_events
+import runs
+from emr_events import TRANSIENT
+from launcher import handler as launcher
+from sweeper import reconcile
+from tests.builders.aws import CONTEXT, Cloud, dropped, template
+from tests.conftest import ROOT, STACK, event
+from tests.unit.runs import test_reconcile
 
 CODE = sorted([*(ROOT / "functions").rglob("*.py"), *(ROOT / "spark").rglob("*.py")])
 # Errors whose messages operators see, as the reason of a run or as a refusal.
@@ -23,7 +33,12 @@ SHOWN = {
     "ReplacedError",
     "RunError",
 }
-FAILING = {"fail", "failed", "abandon"}  # kinds of Action and ClusterEvent that end a run
+SHOWN_ACTIONS = {
+    "terminate",
+    "fail",
+    "relaunch",
+    "abandon",
+}  # of the sweep: people see their reason
 
 
 def document(name: str) -> str:
@@ -54,14 +69,6 @@ def shown(node: ast.AST) -> list[ast.expr | None]:
                 for call in ast.walk(node)
                 if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__"
             ]
-        case ast.FunctionDef(name="describe" | "_termination_reason" | "_overdue_reason"):
-            return [each.value for each in ast.walk(node) if isinstance(each, ast.Return)]
-        case ast.Assign(targets=[ast.Name(id="reason")], value=message):
-            return [message]
-        case ast.Call(args=arguments) if any(
-            isinstance(each, ast.Constant) and each.value in FAILING for each in arguments
-        ):
-            return [each for each in arguments[2:] if fixed(each) not in FAILING]
     return []
 
 
@@ -77,14 +84,93 @@ def test_every_message_to_an_operator_is_in_the_runbook(message: str) -> None:
     assert message in document("runbook.md")
 
 
-def test_messages_of_every_part_of_the_pipeline_are_checked() -> None:
+def test_errors_of_every_part_of_the_pipeline_are_checked() -> None:
     assert {
         "bytes; the limit is 5 GiB",  # the launcher
-        "the launcher did not finish: drop the folder again",  # the sweep
-        "the step FAILED:",  # the monitor
         "is in the manifest but not in S3",  # the indexer
         "ratings: the sums would overflow",  # the job
     } <= set(messages())
+
+
+def rows(*headings: str) -> list[str]:
+    """The first cells of the tables below some headings of the runbook."""
+    text = (ROOT / "docs" / "runbook.md").read_text()
+    sections = {
+        part.partition("\n")[0]: part for part in re.split(r"^#+ ", text, flags=re.MULTILINE)
+    }
+    found = [row for name in headings
+             for row in re.findall(r"^\| (.*?) \|", sections[name], re.MULTILINE)]  # fmt: skip
+    return [row for row in found if "`" in row]
+
+
+def quotes(row: str, reason: str) -> bool:
+    """Whether a row of the runbook quotes a reason; `...` stands for the parts that vary."""
+    return any(
+        re.fullmatch(".*".join(map(re.escape, quoted.split("..."))), reason, re.DOTALL)
+        for quoted in re.findall(r"`([^`]+)`", row)
+    )
+
+
+def sweeps() -> Iterator[tuple[runs.Run | None, reconcile.Cluster | None, bool]]:
+    """Runs and their clusters as a sweep may find them, and whether there is a result."""
+    times = [timedelta(minutes=minutes) for minutes in (1, 31, 61, 421)]
+    clusters = [
+        test_reconcile.cluster(state, age, interactive, code, started_in)
+        for state in test_reconcile.STATES
+        for age in times
+        for interactive in (False, True)
+        for code in ("VALIDATION_ERROR", "INTERNAL_ERROR")
+        for started_in in (None, timedelta(0))
+    ]
+    found = [None] + [
+        test_reconcile.run(state, idle) | {"index_attempts": attempts}
+        for state in runs.State
+        for idle in times
+        for attempts in (0, reconcile.MAX_INDEX_ATTEMPTS)
+    ]
+    return product(found, [None, *clusters], (False, True))
+
+
+def test_every_reason_of_the_sweep_has_a_row_and_every_row_a_reason() -> None:
+    expected = rows("Failures found by the sweep", "Clusters that the sweep terminated")
+    expected += [row for row in rows("Failures while indexing") if "could not be indexed" in row]
+    reasons = {
+        reason
+        for run, cluster, has_result in sweeps()
+        for kind, reason in test_reconcile.decisions(run, cluster, has_result)
+        if kind in SHOWN_ACTIONS
+    }
+    for reason in sorted(reasons):
+        assert any(quotes(row, reason) for row in expected), reason
+    for row in expected:
+        assert any(quotes(row, reason) for reason in reasons), row
+
+
+@pytest.mark.parametrize("name", ["monitor-step-failed", "monitor-cluster-failed"])
+@pytest.mark.parametrize("code", [*sorted(TRANSIENT), "VALIDATION_ERROR", "STEP_FAILURE", "NEW"])
+def test_every_reason_of_emr_has_a_row(name: str, code: str) -> None:
+    sample = event(name)
+    if "stateChangeReason" in sample["detail"]:
+        reason = json.dumps({"code": code, "message": "the message of EMR"})
+        sample["detail"]["stateChangeReason"] = reason
+    parsed = emr_events.parse(EventBridgeEvent(sample), STACK)
+    assert parsed is not None
+    assert parsed.status == "failed"
+    expected = rows("Failures reported by EMR")
+    assert any(quotes(row, parsed.reason) for row in expected), parsed.reason
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [("", "has no line of data"), ("1,x,4.0,1\n" * 9, "sampled lines are malformed")],
+)
+def test_every_reason_of_the_samples_has_a_row(cloud: Cloud, lines: str, words: str) -> None:
+    cloud.put("ml/ratings.csv", "userId,movieId,rating,timestamp\n" + lines)
+    cloud.put("ml/movies.csv", "movieId,title,genres\n1,Heat (1995),Crime\n")
+    launcher.lambda_handler(dropped("ml/ratings.csv"), CONTEXT)
+    (run,) = cloud.all_runs()
+    (row,) = [row for row in rows("Before the cluster starts") if words in row]
+    assert quotes(row, run["reason"]), run["reason"]
 
 
 def test_every_alarm_is_in_the_runbook() -> None:
