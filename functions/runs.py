@@ -227,11 +227,21 @@ def claim(
     }
     if rerun_of:
         run["rerun_of"] = rerun_of
-    still_mine = "run_id = :failed" if failed else "attribute_not_exists(pk)"
+    try:
+        _put_claimed(table, run, failed)
+    except table.meta.client.exceptions.TransactionCanceledException as error:
+        if is_contention(error):
+            return run if _is_leased_by(table, run_id, owner) else None
+        raise
+    return run
+
+
+def _put_claimed(table: "Table", run: Run, failed: Run | None) -> None:
+    """Write a new run and claim its data set, which only the failed run may have claimed."""
     claim_item: Any = {
         "TableName": table.name,
-        "Item": {**_dataset_key(fingerprint), "run_id": run_id},
-        "ConditionExpression": still_mine,
+        "Item": {**_dataset_key(run["fingerprint"]), "run_id": run["run_id"]},
+        "ConditionExpression": "run_id = :failed" if failed else "attribute_not_exists(pk)",
     }
     if failed:
         claim_item["ExpressionAttributeValues"] = {":failed": failed["run_id"]}
@@ -240,15 +250,7 @@ def claim(
         "Item": run,
         "ConditionExpression": "attribute_not_exists(pk)",
     }
-    try:
-        table.meta.client.transact_write_items(
-            TransactItems=[{"Put": claim_item}, {"Put": run_item}]
-        )
-    except table.meta.client.exceptions.TransactionCanceledException as error:
-        if is_contention(error):
-            return run if _is_leased_by(table, run_id, owner) else None
-        raise
-    return run
+    table.meta.client.transact_write_items(TransactItems=[{"Put": claim_item}, {"Put": run_item}])
 
 
 def take_over(table: "Table", run: Run, now: datetime, lease: timedelta) -> bool:

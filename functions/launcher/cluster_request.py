@@ -194,15 +194,11 @@ def cluster_request(settings: ClusterSettings, run_id: str, ratings_bytes: int) 
     Raises:
         UnknownInstanceTypeError: the instance type is not in the table.
     """
-    name = cluster_name(settings.stack, run_id)
-    disk = disk_gib(ratings_bytes, settings.core_nodes)
-    applications = ["Spark"]
-    if settings.interactive:
-        applications += ["Livy", "JupyterEnterpriseGateway"]
+    interactive = ["Livy", "JupyterEnterpriseGateway"] if settings.interactive else []
     return {
-        "Name": name,
+        "Name": cluster_name(settings.stack, run_id),
         "ReleaseLabel": settings.release_label,
-        "Applications": [{"Name": application} for application in applications],
+        "Applications": [{"Name": application} for application in ["Spark", *interactive]],
         "LogUri": log_uri(settings, run_id),
         "ServiceRole": settings.service_role,
         "JobFlowRole": settings.instance_profile,
@@ -219,20 +215,7 @@ def cluster_request(settings: ClusterSettings, run_id: str, ratings_bytes: int) 
             {"Classification": name, "Properties": properties}
             for name, properties in ENCRYPTION.items()
         ],
-        "Instances": {
-            "InstanceGroups": [
-                _instance_group("MASTER", settings.instance_type, 1, "ON_DEMAND", DISK_GIB),
-                _instance_group(
-                    "CORE", settings.instance_type, settings.core_nodes, settings.core_market, disk
-                ),
-            ],
-            "Ec2SubnetId": settings.subnet,
-            "EmrManagedMasterSecurityGroup": settings.primary_group,
-            "EmrManagedSlaveSecurityGroup": settings.core_group,
-            "ServiceAccessSecurityGroup": settings.access_group,
-            "KeepJobFlowAliveWhenNoSteps": settings.interactive,
-            "TerminationProtected": False,
-        },
+        "Instances": _instances(settings, ratings_bytes),
         "AutoTerminationPolicy": {"IdleTimeout": 60 * settings.idle_minutes},
         "VisibleToAllUsers": True,
         "Tags": [
@@ -242,16 +225,36 @@ def cluster_request(settings: ClusterSettings, run_id: str, ratings_bytes: int) 
             {"Key": "similar-titles:run-id", "Value": run_id},
             {"Key": "project", "Value": settings.cost_tag},
         ],
-        "Steps": [
-            {
-                "Name": name,
-                "ActionOnFailure": "CONTINUE" if settings.interactive else "TERMINATE_CLUSTER",
-                "HadoopJarStep": {
-                    "Jar": "command-runner.jar",
-                    "Args": step_arguments(settings, run_id),
-                },
-            }
+        "Steps": [_step(settings, run_id)],
+    }
+
+
+def _instances(settings: ClusterSettings, ratings_bytes: int) -> dict[str, Any]:
+    disk = disk_gib(ratings_bytes, settings.core_nodes)
+    return {
+        "InstanceGroups": [
+            _instance_group("MASTER", settings.instance_type, 1, "ON_DEMAND", DISK_GIB),
+            _instance_group(
+                "CORE", settings.instance_type, settings.core_nodes, settings.core_market, disk
+            ),
         ],
+        "Ec2SubnetId": settings.subnet,
+        "EmrManagedMasterSecurityGroup": settings.primary_group,
+        "EmrManagedSlaveSecurityGroup": settings.core_group,
+        "ServiceAccessSecurityGroup": settings.access_group,
+        "KeepJobFlowAliveWhenNoSteps": settings.interactive,
+        "TerminationProtected": False,
+    }
+
+
+def _step(settings: ClusterSettings, run_id: str) -> dict[str, Any]:
+    return {
+        "Name": cluster_name(settings.stack, run_id),
+        "ActionOnFailure": "CONTINUE" if settings.interactive else "TERMINATE_CLUSTER",
+        "HadoopJarStep": {
+            "Jar": "command-runner.jar",
+            "Args": step_arguments(settings, run_id),
+        },
     }
 
 

@@ -69,6 +69,10 @@ settings = ClusterSettings(
 launcher = launch.Launcher(s3, emr, emr_once, runs_table, settings)
 
 
+# A launch: the fingerprints of its data set, and the function that carries it out.
+type Launch = tuple[tuple[str, ...], Callable[[], launch.Outcome]]
+
+
 class NotSettledError(Exception):
     """The folder's newest file is too young.
 
@@ -114,31 +118,11 @@ def handle(record: SQSRecord, event: dict[str, Any]) -> None:
         NotSettledError: the folder has changed too recently.
         launch.ThrottledError: EMR throttles the launch.
     """
-    start: Callable[[], launch.Outcome]
-    if run_id := event.get("rerun") or event.get("second_cluster") or event.get("resume"):
-        run = runs.get(runs_table, run_id)
-        if run is None:
-            logger.warning("unknown run", run_id=run_id)
-            return
-        fingerprints: tuple[str, ...] = (run["fingerprint"],)
-        if "rerun" in event:
-            requested_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
-            start = partial(launcher.rerun, run_id, requested_at)
-        elif "resume" in event:
-            start = partial(launcher.resume, run_id)
-        else:
-            start = partial(launcher.launch_second_cluster, run_id)
-    else:
-        created = S3EventBridgeNotificationEvent(event)
-        key = created.detail.object["key"]  # `.key` would decode what is not encoded
-        if waiting.folder_like(key) is None:
-            return
-        dropped_at = runs.parse_time(created.time)
-        folder = folder_to_launch(created.detail.bucket.name, key, dropped_at)
-        if folder is None:
-            return
-        fingerprints = fingerprints_of(dataset_files(folder))
-        start = partial(launcher.launch, folder, dropped_at)
+    run_id = event.get("rerun") or event.get("second_cluster") or event.get("resume")
+    found = launch_of_run(record, event, run_id) if run_id else launch_of_folder(event)
+    if found is None:
+        return
+    fingerprints, start = found
     try:
         outcome = start()
     except launch.ThrottledError:
@@ -159,6 +143,39 @@ def handle(record: SQSRecord, event: dict[str, Any]) -> None:
         # deleted now, nobody would resume the run.
         early = delay_seconds(attempts(record) - 1)
         raise LeasedError(f"run {outcome.run_id} has no cluster yet", min(left, early))
+
+
+def launch_of_run(record: SQSRecord, event: dict[str, Any], run_id: str) -> Launch | None:
+    """Return how to continue or repeat a run; None if there is no such run."""
+    run = runs.get(runs_table, run_id)
+    if run is None:
+        logger.warning("unknown run", run_id=run_id)
+        return None
+    start = partial(launcher.launch_second_cluster, run_id)
+    if "rerun" in event:
+        requested_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
+        start = partial(launcher.rerun, run_id, requested_at)
+    elif "resume" in event:
+        start = partial(launcher.resume, run_id)
+    return (run["fingerprint"],), start
+
+
+def launch_of_folder(event: dict[str, Any]) -> Launch | None:
+    """Return how to launch the folder of a dropped file; None if there is nothing to launch.
+
+    Raises:
+        NotSettledError: the folder has changed too recently.
+    """
+    created = S3EventBridgeNotificationEvent(event)
+    key = created.detail.object["key"]  # `.key` would decode what is not encoded
+    if waiting.folder_like(key) is None:
+        return None
+    dropped_at = runs.parse_time(created.time)
+    folder = folder_to_launch(created.detail.bucket.name, key, dropped_at)
+    if folder is None:
+        return None
+    start = partial(launcher.launch, folder, dropped_at)
+    return fingerprints_of(dataset_files(folder)), start
 
 
 def resume_later(error: launch.ThrottledError, failures: int) -> None:

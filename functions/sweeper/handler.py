@@ -6,7 +6,7 @@ missed.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +23,7 @@ import runs
 import waiting
 from clients import BOUNDED, SLOW
 from emr_events import ClusterEvent
-from runs import FINAL, ON_CLUSTER, State
+from runs import FINAL, ON_CLUSTER, Run, State
 from s3_keys import manifest_key, run_id_of_name
 from sweeper import lost_drops, waiting_drops
 from sweeper.reconcile import ALIVE, Action, Cluster, Limits, reconcile
@@ -61,14 +61,8 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
     alive = list(living_clusters())
     known = {run["run_id"] for run in unsettled}
     others = [runs.get(runs_table, each.run_id) for each in alive if each.run_id not in known]
-    described = {cluster.run_id for cluster in alive}
-    ended = [
-        describe(run["cluster_id"])
-        for run in open_runs
-        if run["state"] in ON_CLUSTER and "cluster_id" in run and run["run_id"] not in described
-    ]
     all_runs = [*unsettled, *(run for run in others if run)]
-    clusters = [*alive, *(cluster for cluster in ended if cluster)]
+    clusters = [*alive, *ended_clusters(open_runs, {cluster.run_id for cluster in alive})]
     open_ids = [run["run_id"] for run in open_runs]
     with_result = {run_id for run_id in open_ids if run_outcome.has_result(s3, bucket, run_id)}
     retained = {pointer.run_id, pointer.previous or ""} if pointer else set[str]()
@@ -76,9 +70,20 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
         if cluster.ended_at is not None:
             run_outcome.note_cost(runs_table, cluster.run_id, cluster.cluster_id, cluster.ended_at)
     metrics.add_metric("StraysEnded", MetricUnit.Count, 0)
+    actions = reconcile(all_runs, clusters, with_result, retained, now, limits)
+    failures = carry_out_all(actions, clusters, now)
+    look_at_drops(now)
+    if failures:
+        raise failures[0]  # the alarm on the function's errors reports it
+
+
+def carry_out_all(
+    actions: Iterable[Action], clusters: Iterable[Cluster], now: datetime
+) -> list[ClientError]:
+    """Carry out all actions that AWS allows; returns the errors of the others."""
     by_id = {cluster.cluster_id: cluster for cluster in clusters}
-    failures: list[Exception] = []
-    for action in reconcile(all_runs, clusters, with_result, retained, now, limits):
+    failures = []
+    for action in actions:
         logger.warning("sweeping", action=action.kind, run_id=action.run_id, reason=action.reason)
         try:
             if action.kind == "relaunch" and action.cluster_id:
@@ -89,9 +94,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
             # A cluster may be protected from termination; the other actions must not wait for it.
             logger.exception("not swept", action=action.kind, run_id=action.run_id)
             failures.append(error)
-    look_at_drops(now)
-    if failures:
-        raise failures[0]  # the alarm on the function's errors reports it
+    return failures
 
 
 def look_at_drops(now: datetime) -> None:
@@ -156,6 +159,18 @@ def living_clusters() -> Iterator[Cluster]:
         for item in page["Clusters"]:
             if run_id_of_name(item["Name"], stack) and (cluster := describe(item["Id"])):
                 yield cluster
+
+
+def ended_clusters(open_runs: Iterable[Run], alive: Collection[str]) -> Iterator[Cluster]:
+    """Yield the clusters of runs that should have a living one, but are not among these."""
+    for run in open_runs:
+        is_known = run["state"] in ON_CLUSTER and "cluster_id" in run
+        if (
+            is_known
+            and run["run_id"] not in alive
+            and (cluster := describe(run["cluster_id"])) is not None
+        ):
+            yield cluster
 
 
 def describe(cluster_id: str) -> Cluster | None:
