@@ -17,11 +17,13 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version
+from itertools import cycle, islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -204,42 +206,48 @@ def warm(cloud: Cloud) -> str:
         keys[1] = index_table.movie_key(RUN, id)
         request = {cloud.outputs["IndexTable"]: {"Keys": keys, "ConsistentRead": True}}
         found = timed(RequestItems=request)["Responses"].popitem()[1]
-        movie = index_table.from_item(next(item for item in found if "movie" in item))
+        packed = next(item for item in found if "movie" in item)["movie"]
+        movie = msgspec.json.decode(zlib.decompress(bytes(packed)))
         return {"statusCode": 200, "body": json.dumps(movie), "headers": {}}
 
-    handlers = {
-        "a bare handler that reads the same": (bare, {}),
-        "ten neighbours": (query.lambda_handler, {}),
-        "fifty, filtered": (
-            query.lambda_handler,
-            {"limit": ["50"], "genre": ["war"], "min_co_raters": ["100"], "measure": ["ease"]},
+    one = [f"/movies/{id}/similar" for id in range(1, 101)]
+    fifty = {"limit": ["50"], "genre": ["war"], "min_co_raters": ["100"], "measure": ["ease"]}
+    reordered = {"popularity": ["0.3"], "diversity": ["0.3"]}
+    ids = list(range(1, 101))
+    some = {"movie_ids": ids, "limit": 20, "genre": ["war"], "exclude": [7]}
+    requests: dict[str, tuple[Callable[..., Any], list[dict[str, Any]], int]] = {
+        "a bare handler that reads the same": (bare, [_event(path, {}) for path in one], 1),
+        "ten neighbours": (query.lambda_handler, [_event(path, {}) for path in one], 1),
+        "fifty, filtered": (query.lambda_handler, [_event(path, fifty) for path in one], 1),
+        "ten, reordered": (query.lambda_handler, [_event(path, reordered) for path in one], 1),
+        "POST /similar: ten of each of a hundred movies": (
+            query.lambda_handler, [_posted({"movie_ids": ids})], 2,
         ),
-        "ten, reordered": (query.lambda_handler, {"popularity": ["0.3"], "diversity": ["0.3"]}),
-    }
+        "twenty of each, filtered": (query.lambda_handler, [_posted(some)], 2),
+    }  # fmt: skip
     rows: Table = []
     with _quiet():
-        for handler, asked in handlers.values():  # warm
-            handler(_event("/movies/1/similar", asked), CONTEXT)
-        for what, (handler, asked) in handlers.items():
-            own, whole, reads = [], [], []
-            events = [_event(f"/movies/{id}/similar", asked) for id in range(1, 101)]
-            for number in range(TIMES):
-                event = events[number % len(events)]
+        for handler, events, _ in requests.values():  # warm
+            handler(events[0], CONTEXT)
+        for what, (handler, events, needed) in requests.items():
+            own, reads = [], []
+            for event in islice(cycle(events), TIMES // needed):
                 calls.clear()
                 began = time.perf_counter()
                 answer = handler(event, CONTEXT)
                 took = time.perf_counter() - began
-                if answer["statusCode"] != 200 or len(calls) != 1:
+                if answer["statusCode"] != 200 or len(calls) != needed:
                     raise RuntimeError(f"{len(calls)} reads, {answer}")
-                whole.append(took)
-                reads.append(calls[0])
-                own.append(took - calls[0])
+                reads.append(sum(calls))
+                own.append(took - sum(calls))
             rows.append((what, *_percentiles(own), *_percentiles(reads),
                          f"{statistics.median(own) / statistics.median(reads):.2f}"))  # fmt: skip
     return _section(
         "A warm answer",
         f"{TIMES:,} requests each, in the function's process. Own time is what passes outside the"
-        " call of DynamoDB, of which there is exactly one; 3 ms (p50) and 10 ms (p99) are allowed.",
+        " call of DynamoDB, of which there is exactly one; 3 ms (p50) and 10 ms (p99) are allowed."
+        " A hundred different movies need two calls, because one reads 99 beside the live pointer;"
+        f" {TIMES // 2:,} requests each, and 30 ms (p99) are allowed.",
         ("what", "own p50", "own p99", "DynamoDB p50", "p99", "own / DynamoDB"),
         rows,
     )
@@ -253,6 +261,11 @@ def _event(path: str, query: dict[str, list[str]]) -> dict[str, Any]:
         "pathParameters": parameters,
         "multiValueQueryStringParameters": query,
     }
+
+
+def _posted(body: dict[str, Any]) -> dict[str, Any]:
+    event = json.loads((ROOT / "events" / "query-many.json").read_text())
+    return event | {"body": json.dumps(body)}
 
 
 @contextmanager

@@ -8,17 +8,14 @@ import json
 import random
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import batched
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import msgspec
 from botocore.exceptions import ClientError
 
 from redelivery import PostponedError
-from spark.contracts.neighbour_lines import (
-    neighbours_of as neighbours_of,  # reads the neighbours of an item
-)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -34,6 +31,51 @@ LONGEST_PAUSE = 2.0
 THROTTLING_CODES = frozenset(
     {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
 )
+
+
+class _Line(TypedDict):
+    """A line of `neighbours/`, in which others and lists are JSON.
+
+    A field that is missing here would be skipped.
+    """
+
+    movie_id: int
+    title: str | None
+    year: int | None
+    genres: list[str]
+    ratings: int
+    series: NotRequired[str]
+    imdb_id: NotRequired[str]
+    tmdb_id: NotRequired[int]
+    tags: NotRequired[list[str]]
+    others: list[msgspec.Raw]
+    neighbours: dict[str, msgspec.Raw]
+
+
+_decode = msgspec.json.Decoder().decode
+_decode_line = msgspec.json.Decoder(_Line).decode
+
+
+class _Others:
+    """The movies that are neighbours in a line."""
+
+    def __init__(self, others: list[msgspec.Raw]) -> None:
+        self._others = others
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        """The movie at a place, as its rows name it."""
+        return _decode(self._others[place])
+
+
+class _Lists:
+    """The rows of a line by measure."""
+
+    def __init__(self, lists: Mapping[str, msgspec.Raw]) -> None:
+        self._lists = lists
+
+    def get(self, measure: str, default: Sequence[Any]) -> Sequence[Any]:
+        """The rows of a measure, or the default if the run does not have it."""
+        return _decode(self._lists[measure]) if measure in self._lists else default
 
 
 class BusyTableError(PostponedError):
@@ -63,8 +105,13 @@ def to_item(run_id: str, line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert an item back to the movie with its neighbours."""
-    return msgspec.json.decode(zlib.decompress(bytes(item["movie"])))  # twice as fast as json
+    """Convert an item back to the movie with its neighbours.
+
+    An answer needs one measure's rows and often few of their movies, so each of these is decoded
+    when `neighbours_of` asks for it.
+    """
+    line = _decode_line(zlib.decompress(bytes(item["movie"])))
+    return line | {"others": _Others(line["others"]), "neighbours": _Lists(line["neighbours"])}
 
 
 def write(table: "Table", run_id: str, lines: Iterable[Mapping[str, Any]]) -> None:

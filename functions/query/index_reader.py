@@ -1,5 +1,6 @@
 """Reads the live run: its movies from DynamoDB and its titles catalogue from S3."""
 
+import gc
 import math
 import random
 import time
@@ -126,6 +127,7 @@ class Reader:
             if self._world_ids is None or self._world_ids[0] != expected.run_id:
                 expected = self.require_live()
                 self._world_ids = expected.run_id, world_ids.load(self._titles_of(expected))
+                gc.freeze()  # as above: they stay
             known = self._world_ids[1]
         for id in ids:
             movie = known.movie_id(id) if known and isinstance(id, str) else id
@@ -147,6 +149,7 @@ class Reader:
         pointer = self.require_live()
         if self._titles is None or self._titles[0] != pointer.run_id:
             self._titles = pointer.run_id, title_search.load(self._titles_of(pointer))
+            gc.freeze()  # they stay until the next run: no need to search them for garbage
         return pointer, self._titles[1]
 
     def _titles_of(self, pointer: LivePointer) -> bytes:

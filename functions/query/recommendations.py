@@ -6,7 +6,6 @@ from decimal import Decimal
 from itertools import repeat
 from typing import Any
 
-import index_table
 from live_pointer import LivePointer
 from query import filters, reranking, responses, similar
 from query.http import problems
@@ -14,6 +13,7 @@ from query.http.problems import InvalidParameter
 from query.requests import RecommendationRequest
 from query.responses import Reason, Recommendation, Recommendations
 from query.strength import strength
+from spark.contracts import neighbour_lines
 
 type Line = Mapping[str, Any]
 
@@ -153,7 +153,7 @@ def _in_order(ids: Iterable[int | str]) -> list[int | str]:
 def _neighbours(lines: list[Line], measure: str) -> Iterator[tuple[Line, dict[str, Any]]]:
     """Each movie with each of its neighbours."""
     for line in lines:
-        for row in index_table.neighbours_of(line, measure):
+        for row in neighbour_lines.neighbours_of(line, measure):
             yield line, row
 
 
@@ -174,6 +174,6 @@ def _empty_reason(live: LivePointer, liked: list[Line], measure: str, ranked: in
     """Why there are no recommendations."""
     if ranked:
         return f"none of the {ranked} titles to recommend passes the filters"
-    if len(liked) == 1 and not index_table.neighbours_of(liked[0], measure):
+    if len(liked) == 1 and not neighbour_lines.neighbours_of(liked[0], measure):
         return similar.no_neighbours_reason(live, liked[0], measure)
     return "every neighbour of the liked movies is in the request or closer to the disliked ones"

@@ -23,7 +23,11 @@ type RequestedId = Annotated[int | str, Meta(description="The requested id")]
 _AS_NUMBERS = json.Encoder(decimal_format="number")  # DynamoDB's numbers are decimals
 
 
-class Movie(Struct, frozen=True, kw_only=True):
+# Values of classes with `gc=False` are not searched for garbage, because they are in no cycle: a
+# response may have thousands of them.
+
+
+class Movie(Struct, frozen=True, kw_only=True, gc=False):
     """A movie of the data set."""
 
     movie_id: int
@@ -58,7 +62,7 @@ class Movies(Struct, frozen=True, kw_only=True):
     note: Note = None
 
 
-class Why(Struct, frozen=True, kw_only=True):
+class Why(Struct, frozen=True, kw_only=True, gc=False):
     """What a movie and its neighbour share."""
 
     sentence: Annotated[str, Meta(description="All of this in a sentence")]
@@ -78,7 +82,7 @@ class Why(Struct, frozen=True, kw_only=True):
     ]
 
 
-class SimilarTitle(Struct, frozen=True, kw_only=True):
+class SimilarTitle(Struct, frozen=True, kw_only=True, gc=False):
     """A neighbour of a movie."""
 
     rank: Annotated[int, Meta(description="Its position among all matches")]
@@ -138,7 +142,7 @@ class SimilarByTitle(SimilarTitles, frozen=True, kw_only=True):
     note: Note = None
 
 
-class SimilarToOne(Struct, frozen=True, kw_only=True):
+class SimilarToOne(Struct, frozen=True, kw_only=True, gc=False):
     """One of several movies with its neighbours, the most similar first."""
 
     movie_id: RequestedId

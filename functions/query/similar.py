@@ -24,6 +24,7 @@ from query.responses import (
 from query.strength import strength
 from query.title_search import Hit
 from query.why import why
+from spark.contracts import neighbour_lines
 
 type Row = Mapping[str, Any]
 
@@ -32,6 +33,9 @@ COLD_START_MEASURE = "hybrid"
 # In a response for several movies. Lambda sends at most 6 MB, so a row may have 3 kB; typical rows
 # have less than 1 kB.
 MAX_ROWS = 2_000
+# The fields of a query that do not choose among the neighbours by their measure.
+_PAGING = {"movie_id", "movie_ids", "title", "year", "limit", "offset", "measure"}
+_CHOICES = frozenset(NeighbourQuery.__struct_fields__) - _PAGING
 
 
 def similar_titles(live: LivePointer, line: Row, query: NeighbourQuery) -> SimilarTitles:
@@ -122,16 +126,12 @@ def _similar_to_one(
 ) -> SimilarToOne:
     measure = resolve_measure(live, query.measure)
     _check_years(query)
-    neighbours = index_table.neighbours_of(line, measure)
-    if not neighbours and query.measure is UNSET:
-        by_content = index_table.neighbours_of(line, COLD_START_MEASURE)
-        measure, neighbours = (COLD_START_MEASURE, by_content) if by_content else (measure, [])
-    ordered = reranking.by_popularity(neighbours, query.popularity or 0)
-    passes = filters.by_title(query, line["genres"])
-    matches = [row for row in ordered if passes(row) and _passes(row, query)]
-    end = query.offset + query.limit
-    page = reranking.diversified(matches, query.diversity or 0, end)[query.offset : end]
-    total, matched = len(neighbours), len(matches)
+    rows = neighbour_lines.rows_of(line, measure)
+    if not rows and query.measure is UNSET:
+        by_content = neighbour_lines.rows_of(line, COLD_START_MEASURE)
+        measure, rows = (COLD_START_MEASURE, by_content) if by_content else (measure, ())
+    matched, page = _page(line, rows, query)
+    total = len(rows)
     return SimilarToOne(
         movie_id=requested,
         movie=responses.movie(line),
@@ -146,6 +146,30 @@ def _similar_to_one(
     )
 
 
+def _page(line: Row, rows: Sequence[Any], query: NeighbourQuery) -> tuple[int, list[Row]]:
+    """How many neighbours match, and those of the page.
+
+    Args:
+        line: the movie's line of `neighbours/`.
+        rows: of the measure in this line.
+        query: filters, order and page.
+    """
+    end = query.offset + query.limit
+    if not _chooses(query):  # saves reading the titles of the other pages
+        return len(rows), [neighbour_lines.neighbour(line, row) for row in rows[query.offset : end]]
+    neighbours = [neighbour_lines.neighbour(line, row) for row in rows]
+    ordered = reranking.by_popularity(neighbours, query.popularity or 0)
+    passes = filters.by_title(query, line["genres"])
+    matches = [row for row in ordered if passes(row) and _passes(row, query)]
+    page = reranking.diversified(matches, query.diversity or 0, end)[query.offset : end]
+    return len(matches), page
+
+
+def _chooses(query: NeighbourQuery) -> bool:
+    """Whether a query leaves out neighbours or changes their order."""
+    return any(getattr(query, name) not in (UNSET, ()) for name in _CHOICES)
+
+
 def _similar_title(live: LivePointer, measure: str, line: Row, rank: int, row: Row) -> SimilarTitle:
     """A row of a page."""
     return SimilarTitle(
@@ -155,7 +179,8 @@ def _similar_title(live: LivePointer, measure: str, line: Row, rank: int, row: R
         year=row["year"],
         genres=row["genres"],
         ratings=row.get("ratings"),
-        **responses.world_ids(row),
+        imdb_id=row.get("imdb_id"),
+        tmdb_id=row.get("tmdb_id"),
         score=row["score"],
         strength=strength(live, measure, line, row["score"]),
         co_raters=row["co_raters"],

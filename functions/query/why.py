@@ -1,6 +1,7 @@
 """Why a title is similar to a movie: what they share, as data and in a sentence."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from live_pointer import LivePointer
@@ -77,6 +78,7 @@ def _listed(words: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+@lru_cache(maxsize=128)  # a data set has about twenty
 def _adjective(genre: str) -> str:
     """A genre as it stands before `movies`: `crime`, `children's`, `IMAX`."""
     if genre.isupper() or " " in genre:

@@ -1,5 +1,8 @@
 """Runs that the indexer has indexed, and what it left behind."""
 
+import json
+import zlib
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -48,6 +51,11 @@ def finish_run(
     deliver(manifest_written(run_id))
     drain(cloud)
     return run_id
+
+
+def line_in(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The line of `neighbours/` that an item of the index holds."""
+    return json.loads(zlib.decompress(bytes(item["movie"])))
 
 
 def state_of(cloud: Cloud, run_id: str) -> str:

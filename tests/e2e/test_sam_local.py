@@ -34,6 +34,7 @@ from local.up import HOST_FOR_CONTAINERS, for_containers
 from runs import Run, State
 from s3_keys import failure_key, manifest_key, run_prefix
 from spark.contracts.manifest import Manifest, Part
+from tests.builders.indexed import line_in
 from tests.builders.world import LIMIT_SECONDS, World
 from tests.conftest import ROOT
 from tests.e2e import rie
@@ -475,7 +476,7 @@ def test_the_last_part_makes_a_run_live(stage: Stage) -> None:
     assert stage.run["state"] == "LIVE"
     assert stage.live["run_id"] == RUN
     item = stage.index.get_item(Key=index_table.movie_key(RUN, 1))["Item"]
-    assert index_table.from_item(item) == LINE
+    assert line_in(item) == LINE
 
 
 def test_a_step_that_runs_moves_its_run(stage: Stage) -> None:

@@ -1,8 +1,11 @@
 """The API: its responses, and that it never mixes runs or returns to an older one."""
 
 import base64
+import gc
 import gzip
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -16,7 +19,7 @@ from query import similar
 from tests.builders.aws import CONTEXT, Cloud, movie_line
 from tests.builders.indexed import finish_run
 from tests.builders.requests import ask, event_of, get, post
-from tests.conftest import event
+from tests.conftest import ROOT, event
 
 LAMBDA_BYTES = 6_291_556  # of a response
 PARTS = [[movie_line(1, 2, 3), movie_line(2, 1), movie_line(3, ratings=7)]]
@@ -28,6 +31,24 @@ def cold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query.reader, "_last", None)
     monkeypatch.setattr(query.reader, "_titles", None)
     monkeypatch.setattr(query.reader, "_world_ids", None)
+
+
+def test_what_lives_as_long_as_the_function_is_not_searched_for_garbage(cloud: Cloud) -> None:
+    program = "import query.handler, gc; print(gc.get_freeze_count(), len(gc.get_objects()))"
+    started = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT / "functions", capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    frozen, left = map(int, started.stdout.split())
+    assert frozen > 50 * left
+    finish_run(cloud, parts=PARTS)
+    for path, parameters in (("/movies", {"title": "movie"}), ("/movies/tmdb:1", {})):
+        gc.unfreeze()
+        get(path, **parameters)
+        assert gc.get_freeze_count() > 0
+        gc.unfreeze()
+        get(path, **parameters)
+        assert gc.get_freeze_count() == 0, "titles are read once"
 
 
 def test_a_movie_with_the_id_zero_is_a_movie(cloud: Cloud) -> None:

@@ -32,7 +32,7 @@ from query import index_reader
 from query.http.problems import ProblemError
 from query.index_reader import DEADLINE, LIVE, Reader
 from tests.builders.aws import Cloud, movie_line, template
-from tests.builders.indexed import finish_run, start_run
+from tests.builders.indexed import finish_run, line_in, start_run
 from tests.builders.requests import ask, post
 from tests.conftest import Observed
 from tests.unit.query.test_handler import cold  # noqa: F401
@@ -145,6 +145,11 @@ def lines_of(run: int, ids: Collection[int]) -> dict[int, dict[str, Any]]:
     return {id: movie_line(id) | {"year": run} for id in MOVIES[run] & set(ids)}
 
 
+def lines_in(items: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """The lines that items hold."""
+    return {id: line_in(item) for id, item in items.items()}
+
+
 @settings(max_examples=300)
 @given(ids=SOME_IDS, answered=st.lists(POSITIONS, max_size=12))
 def test_parts_of_an_answer_are_put_together_whatever_the_parts(
@@ -153,8 +158,8 @@ def test_parts_of_an_answer_are_put_together_whatever_the_parts(
     table = Table(answered)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index_reader, "time", Clock())
-        pointer, lines = reader_of(table).movies(ids)
-    assert (pointer.run_id, lines) == (RUNS[0], lines_of(0, ids))
+        pointer, items = reader_of(table).items(ids)
+    assert (pointer.run_id, lines_in(items)) == (RUNS[0], lines_of(0, ids))
     for before, after in zip(table.calls, table.calls[1:], strict=False):
         assert set(after) <= set(before), "keys that were read are not read again"
 
@@ -175,10 +180,10 @@ def test_parts_of_an_answer_come_from_one_run_that_was_live_meanwhile(
     table = Table(answered, promoted)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index_reader, "time", Clock())
-        pointer, lines = reader_of(table, last).movies(ids)
+        pointer, items = reader_of(table, last).items(ids)
     run = RUNS.index(pointer.run_id)
     assert run in table.were_live
-    assert lines == lines_of(run, ids)
+    assert lines_in(items) == lines_of(run, ids)
 
 
 def test_only_unprocessed_keys_are_read_again(clock: Clock) -> None:

@@ -1,5 +1,6 @@
 """A page of neighbours: measures, filters, links and reasons, without AWS."""
 
+import json
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, to_builtins
 
+import index_table
 from live_pointer import LivePointer
 from query import similar
 from query.http import validation
@@ -156,6 +158,45 @@ def test_filters_add_nothing_keep_the_order_and_commute(
         assert folded["all_genres"] <= genres[id]
         assert not wanted.get("same_genre") or genres[id] & {each.casefold() for each in mine}
         assert id not in wanted.get("exclude", ())
+
+
+@given(
+    about=ABOUT,
+    wanted=FILTERS,
+    page=st.fixed_dictionaries(
+        {"limit": st.integers(1, 9), "offset": st.integers(0, 9)},
+        optional={"popularity": st.floats(0, 1), "diversity": st.floats(0, 1)},
+    ),
+)
+def test_an_item_is_answered_like_the_line_in_it(
+    about: list[tuple[list[str], int | None]], wanted: dict[str, Any], page: dict[str, Any]
+) -> None:
+    line = line_about(["Crime"], about) | {"series": "S", "tags": ["noir"], "imdb_id": "tt0000001"}
+    for other in line["others"][::2]:
+        other |= {"series": "S", "tags": ["noir"], "tmdb_id": other["movie_id"]}
+    read = index_table.from_item(index_table.to_item("run", line))
+    asked = SimilarQuery(movie_id=1, **wanted, **page)
+    assert similar.similar_titles(LIVE, read, asked) == similar.similar_titles(LIVE, line, asked)
+
+
+def test_a_page_reads_only_its_own_titles_unless_a_filter_must_see_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = line_about([], [(["Crime"], 1995)] * 50)
+    read = index_table.from_item(index_table.to_item("run", line))
+    decoded: list[bytes] = []
+
+    def decode(text: Any) -> Any:
+        decoded.append(bytes(text))
+        return json.loads(bytes(text))
+
+    monkeypatch.setattr(index_table, "_decode", decode)
+    for query, count in [({"limit": 5}, 5), ({"limit": 5, "offset": 48}, 2),
+                         ({"limit": 5, "genre": ("Crime",)}, 50)]:  # fmt: skip
+        decoded.clear()
+        found = similar.similar_titles(LIVE, read, SimilarQuery(movie_id=1, **query)).similar
+        assert len(found) == min(5, count)
+        assert sum(text.startswith(b"{") for text in decoded) == count
 
 
 RATINGS = {2: 100, 3: 400, 4: 200, 5: 50}

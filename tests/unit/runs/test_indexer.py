@@ -13,7 +13,16 @@ import runs
 from indexer import handler as indexer
 from spark.contracts.strength import Curve
 from tests.builders.aws import Cloud, manifest_written, messages, movie_line, quality
-from tests.builders.indexed import PARTS, deliver, drain, finish_run, movies_of, start_run, state_of
+from tests.builders.indexed import (
+    PARTS,
+    deliver,
+    drain,
+    finish_run,
+    line_in,
+    movies_of,
+    start_run,
+    state_of,
+)
 from tests.conftest import event
 from tests.unit.dynalite import database  # noqa: F401
 
@@ -27,7 +36,7 @@ def test_a_finished_run_goes_live_with_every_movie(cloud: Cloud) -> None:
     assert (pointer.run_id, pointer.users) == (run_id, 20)
     assert movies_of(cloud, run_id) == [1, 2, 3]
     item = cloud.index.get_item(Key=index_table.movie_key(run_id, 1))["Item"]
-    assert index_table.from_item(item) == PARTS[0][0]
+    assert line_in(item) == PARTS[0][0]
 
 
 def test_a_pointer_of_an_earlier_version_does_not_say_how_many_users_there_are(

@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,14 +83,20 @@ def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
     assert forty["neighbours"] == {"cosine": [], "hybrid": [[0, 0.5, 7, None]], "ease": []}
 
 
+def about_in(line: dict[str, Any]) -> dict[str, Any]:
+    """What a line says of its movie."""
+    return {name: line[name] for name in line if name not in ("others", "neighbours")}
+
+
 def test_a_movie_and_its_neighbours_carry_their_series_and_their_most_telling_tags(
     tmp_path: Path,
 ) -> None:
     lines = ["1::Godfather, The (1972)::Crime", "2::Godfather: Part II, The (1974)::Crime",
              "3::Heat (1995)::Crime"]  # fmt: skip
     listed = [parse_movie(line, FORMATS[0].movies_layout) for line in lines]
-    plain = catalogue(listed, np.array([1, 2], np.int32), np.array([9, 7]))
-    everything = with_tags(plain, [["mafia", 'a "classic"'], [], list("abcdefg")])
+    links = {1: {"imdb_id": "tt0068646", "tmdb_id": 238}}
+    linked = catalogue(listed, np.array([1, 2], np.int32), np.array([9, 7]), links)
+    everything = with_tags(linked, [["mafia", 'a "classic"'], [], list("abcdefg")])
     rows = {"cosine": best((1, 2, 0.9, 5, 0.9), (1, 3, 0.8, 5, 0.8))}
     part = write_part(rows, 0, everything, np.array([1]), str(tmp_path))
     first, *_ = map(json.loads, gzip.decompress((tmp_path / part.name).read_bytes()).splitlines())
@@ -100,6 +107,8 @@ def test_a_movie_and_its_neighbours_carry_their_series_and_their_most_telling_ta
         {"movie_id": 3, "title": "Heat (1995)", "year": 1995, "genres": ["Crime"],
          "tags": ["a", "b", "c", "d", "e"], "ratings": 0},
     ]  # fmt: skip
+    item = index_table.to_item("run", first)
+    assert index_table.from_item(item).items() >= about_in(first).items(), "the API reads them all"
     assert neighbours_of(first, "cosine")[0] == first["others"][0] | {
         "score": 0.9, "co_raters": 5, "cosine": 0.9,
     }  # fmt: skip
