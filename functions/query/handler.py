@@ -289,6 +289,6 @@ def _search(query: SearchQuery | SimilarByTitleQuery, limit: int) -> tuple[LiveP
     return live, hits
 
 
-# What is imported by now lives as long as the function. Requests are the slower by tens of
-# milliseconds in which the garbage collector walks through all of it.
+# What is imported by now lives as long as the function. If the garbage collector walked through all
+# of it now and then, that would add tens of milliseconds to a request.
 gc.freeze()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, get_type_hints
+from urllib.parse import unquote
 
 import msgspec
 from aws_lambda_powertools import Logger
@@ -211,7 +212,8 @@ def _redirect_without_slash(request: Request) -> Response:
 
 def _parse(route: Route, values: Mapping[str, str], request: Request) -> Struct:
     """The parameters of a request."""
-    path = {name: [value] for name, value in values.items()}
+    # Decoded only now, when the route is found: an encoded slash ends no part of a path.
+    path = {name: [unquote(value)] for name, value in values.items()}
     if issubclass(route.response_model, RawResponse):
         return validation.parse_parameters(route.request_model, path)
     if route.method == "GET":

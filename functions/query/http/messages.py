@@ -32,7 +32,7 @@ class Request(APIGatewayProxyEvent):
         An event's `path` includes a custom domain's base path, and the stage if the mapping names
         none; `resource` never does. So the path is the resource with its parameters filled in.
         They are used as they come: sources disagree on whether API Gateway decodes them,
-        our paths need no encoding, and decoding here would turn `%252F` into a slash.
+        our routes need no encoding, and decoding here would turn `%252F` into a slash.
         """
         resource, values = self.get("resource") or "", self.path_parameters
         names = re.findall(r"{(\w+)\+?}", resource)

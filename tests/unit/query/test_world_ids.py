@@ -84,7 +84,7 @@ def test_a_run_of_an_earlier_version_has_no_such_ids_and_is_read(cloud: Cloud) -
 @pytest.mark.parametrize(
     ("id", "movie_id"),
     [("imdb:tt0114709", 1), ("imdb:tt114709", 1), ("tmdb:862", 1), ("tmdb:15602", 3),
-     ("imdb:tt0113497", 2)],
+     ("imdb:tt0113497", 2), ("imdb%3Att0113497", 2), ("tmdb%3a862", 1)],
 )  # fmt: skip
 def test_a_path_names_a_movie_by_its_id_elsewhere(cloud: Cloud, id: str, movie_id: int) -> None:
     finish_run(cloud, parts=[LINES])
