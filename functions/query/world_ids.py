@@ -29,14 +29,15 @@ class WorldIds:
     """The movies of one run by their ids elsewhere.
 
     Attributes:
-        movies: movie ids, by the id as `normalised` returns it.
+        movies: movie ids, by `imdb` or `tmdb` and the number there.
     """
 
-    movies: Mapping[tuple[str, int], int]
+    movies: Mapping[str, Mapping[int, int]]
 
     def movie_id(self, id: str) -> int | None:
         """The movie of an id such as `imdb:tt0114709`; None if the run does not know it."""
-        return self.movies.get(normalised(id))
+        catalogue, number = normalised(id)
+        return self.movies[catalogue].get(number)
 
 
 def load(blob: bytes) -> WorldIds:
@@ -49,8 +50,10 @@ def load(blob: bytes) -> WorldIds:
     movies = [read(line) for line in gzip.decompress(blob).splitlines() if line]
     movies.sort(key=lambda each: (each.ratings, -each.movie_id))
     return WorldIds(
-        {("imdb", int(each.imdb_id[2:])): each.movie_id for each in movies if each.imdb_id}
-        | {("tmdb", each.tmdb_id): each.movie_id for each in movies if each.tmdb_id is not None}
+        {
+            "imdb": {int(each.imdb_id[2:]): each.movie_id for each in movies if each.imdb_id},
+            "tmdb": {each.tmdb_id: each.movie_id for each in movies if each.tmdb_id is not None},
+        }
     )
 
 
