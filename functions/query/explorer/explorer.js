@@ -6,6 +6,9 @@ const LOCALE = "en-GB";
 const PAGE = 50; // the API's largest page
 const FIRST = 20; // rows shown at first
 const SUGGESTIONS = 8;
+const WELL_KNOWN = "the"; // the most rated titles with this word are the examples of the first view
+const EXAMPLES = 8;
+const FEATURED = 10; // neighbours on the first view
 const TRAIL = 5; // movies on the path to the current one
 const TYPING = 120; // milliseconds without a key stroke before suggestions are fetched
 const SOON = 5_000; // milliseconds before an unfinished run is fetched again
@@ -47,10 +50,10 @@ async function ask(address, { fresh = false, signal } = {}) {
   throw new Failure(response.status, invalid?.join("; ") ?? body?.detail ?? body?.message ?? response.statusText);
 }
 
-/** Responses that all come from the live run, even while another run goes live. */
-async function fetchFromOneRun(addresses) {
+/** The responses of `fetchAll(fresh)`, all from the live run, even while another run goes live. */
+async function fromOneRun(fetchAll) {
   for (const fresh of [false, true, true]) { // the browser may have cached a response of an earlier run
-    const responses = await Promise.all(addresses.map((address) => ask(address, { fresh })));
+    const responses = await fetchAll(fresh);
     const runs = new Set(responses.map((response) => response.run_id));
     if (!fresh && live) runs.add(live.run_id);
     if (runs.size === 1) return responses;
@@ -58,9 +61,12 @@ async function fetchFromOneRun(addresses) {
   throw new Failure(503, "another run is going live");
 }
 
+const fetchFromOneRun = (addresses) =>
+  fromOneRun((fresh) => Promise.all(addresses.map((address) => ask(address, { fresh }))));
+
 // ---- Addresses ---------------------------------------------------------------------------------
 
-const EMPTY_VIEW = { movie: "", measure: "", beside: "", genres: [], from: "", to: "" };
+const EMPTY_VIEW = { movie: "", measure: "", beside: "", genres: [], from: "", to: "", popularity: "", diversity: "" };
 
 function viewOf(search) {
   const query = new URLSearchParams(search);
@@ -71,6 +77,8 @@ function viewOf(search) {
     genres: query.getAll("genre"),
     from: query.get("year_from") ?? "",
     to: query.get("year_to") ?? "",
+    popularity: query.get("popularity") ?? "",
+    diversity: query.get("diversity") ?? "",
   };
 }
 
@@ -84,18 +92,23 @@ const filtersOf = (view) => [
   ["year_to", view.to],
 ];
 
+const orderOf = (view) => ["popularity", "diversity"].map((name) => [name, view[name]]);
+
 const isFiltered = (view) => queryOf(filtersOf(view)) !== "";
+const isReordered = (view) => queryOf(orderOf(view)) !== "";
 
 function addressOf(view) {
   const named = ["movie", "measure", "beside"].map((name) => [name, view[name]]);
-  const query = queryOf([...named, ...filtersOf(view)]);
+  const query = queryOf([...named, ...filtersOf(view), ...orderOf(view)]);
   return query ? `?${query}` : location.pathname;
 }
 
-function similarAddress(view, measure, filters, offset = 0) {
+function similarAddress(view, measure, options, offset = 0) {
   const page = [["measure", measure], ["limit", PAGE], ["offset", offset || ""]];
-  return `movies/${view.movie}/similar?${queryOf([...page, ...filters])}`;
+  return `movies/${view.movie}/similar?${queryOf([...page, ...options])}`;
 }
+
+const searchAddress = (title, limit) => `movies?${queryOf([["title", title], ["limit", limit]])}`;
 
 // ---- Words -------------------------------------------------------------------------------------
 
@@ -109,13 +122,16 @@ function nameOf({ title, movie_id: id }) {
 
 const labelOf = (measure) => MEASURES[measure]?.[0] ?? measure;
 const counted = (count, one, many) => `${number.format(count)} ${count === 1 ? one : many}`;
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+const sentence = (text) => text && text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 
 function filtersInWords(view) {
   const years = view.from && view.to ? `${view.from}–${view.to}` : "";
   const open = view.from ? `from ${view.from}` : view.to && `to ${view.to}`;
   return [...view.genres, years || open].filter(Boolean).join(", ");
 }
+
+const orderInWords = (view) =>
+  [view.popularity && "rarer ones first", view.diversity && "more varied"].filter(Boolean).join(", ");
 
 // ---- Elements ----------------------------------------------------------------------------------
 
@@ -163,8 +179,8 @@ function trailToNext() {
   return [...trailOf(), { movie: String(shown.movie_id), name: nameOf(shown) }].slice(-TRAIL);
 }
 
-function travel(view, trail) {
-  history.pushState({ trail }, "", addressOf(view));
+function travel(view, trail, note) {
+  history.pushState({ trail, note }, "", addressOf(view));
   scrollTo(0, 0);
   return show({ focus: "heading" });
 }
@@ -176,8 +192,8 @@ function change(changes) {
   return show();
 }
 
-function goTo(movie) {
-  return travel({ ...viewOf(location.search), movie: String(movie.movie_id) }, trailToNext());
+function goTo(movie, note) {
+  return travel({ ...viewOf(location.search), movie: String(movie.movie_id) }, trailToNext(), note);
 }
 
 /** Draw the view of the address; `focus` is "heading", or the id of the movie to focus in the list. */
@@ -205,23 +221,68 @@ function only(id, title, isWide = false) {
   for (const each of ["welcome", "problem", "key", "movie"]) $(each).hidden = each !== id;
   document.body.classList.toggle("wide", isWide);
   document.title = title;
-  if (id !== "movie") shown = null;
+  if (id !== "movie") {
+    shown = null;
+    $("lists").replaceChildren();
+  }
+  if (id !== "welcome") $("featured").replaceChildren();
   isWaiting = false;
 }
 
 // ---- Welcome and problems ------------------------------------------------------------------------
 
+/** Examples from the data set, and the neighbours of the best known one. */
 async function welcome(view) {
-  const [{ movies }] = await fetchFromOneRun([`movies?${queryOf([["title", "the"], ["limit", SUGGESTIONS]])}`]);
+  const [{ movies }, answer] = await fromOneRun(async (fresh) => {
+    const found = await ask(searchAddress(WELL_KNOWN, PAGE), { fresh });
+    const best = byRatings(found.movies)[0];
+    if (!best) return [found];
+    return [found, await ask(similarAddress({ ...view, movie: best.movie_id }, view.measure, []), { fresh })];
+  });
+  const others = byRatings(movies).slice(1);
   return () => {
     only("welcome", "Similar titles");
-    $("popular-heading").hidden = movies.length === 0;
-    $("popular").replaceChildren(...movies.map((each) => {
+    $("popular-heading").hidden = others.length === 0;
+    $("popular").replaceChildren(...balanced(others, EXAMPLES).map((each) => {
       const there = { ...view, movie: String(each.movie_id) };
       return element("li", null, linkTo(there, [], span("", nameOf(each)), " ", yearOf(each)));
     }));
-    if (matchMedia("(pointer: fine)").matches) $("title").focus();
+    $("featured").replaceChildren(...(answer ? drawFeatured(view, answer) : []));
+    if (matchMedia("(pointer: fine)").matches) $("title").focus({ preventScroll: true });
   };
+}
+
+const byRatings = (movies) => [...movies].sort((a, b) => b.ratings - a.ratings);
+
+/** Titles of many genres and decades: each next one has those that came least often before. */
+function balanced(movies, count) {
+  const seen = new Map();
+  const kindsOf = ({ genres, year }) => [...genres.slice(0, 3), year && Math.floor(year / 10)];
+  const familiarity = (movie) => {
+    const kinds = kindsOf(movie);
+    return kinds.reduce((sum, kind) => sum + (seen.get(kind) ?? 0), 0) / kinds.length;
+  };
+  const left = [...movies];
+  const chosen = [];
+  while (left.length && chosen.length < count) {
+    const next = left.reduce((best, each) => (familiarity(each) < familiarity(best) ? each : best));
+    left.splice(left.indexOf(next), 1);
+    chosen.push(next);
+    for (const kind of kindsOf(next)) seen.set(kind, (seen.get(kind) ?? 0) + 1);
+  }
+  return chosen;
+}
+
+/** A movie's first neighbours, with a link to all of them. */
+function drawFeatured(view, { movie: about, similar }) {
+  if (similar.length === 0) return [];
+  const there = { ...view, movie: String(about.movie_id) };
+  const rows = similar.slice(0, FEATURED).map((row) => drawRow(view, row, scaleOf(similar)));
+  return [
+    element("h2", { id: "featured-heading" }, `Similar to ${nameOf(about)}`),
+    element("ol", { class: "rows", role: "list", "aria-labelledby": "featured-heading" }, ...rows),
+    element("p", { class: "more" }, linkTo(there, [], `All titles similar to ${nameOf(about)}`)),
+  ];
 }
 
 function problem(view, error) {
@@ -273,8 +334,7 @@ $("key").addEventListener("submit", (event) => {
 async function movie(view) {
   if (!/^\d+$/.test(view.movie)) throw new Failure(404, "ids are numbers");
   const measures = view.beside ? [view.measure, view.beside] : [view.measure];
-  const filters = filtersOf(view);
-  const wanted = isFiltered(view) ? [[], filters] : [[]];
+  const wanted = isFiltered(view) || isReordered(view) ? [[], [...filtersOf(view), ...orderOf(view)]] : [[]];
   const answers = await fetchFromOneRun(
     measures.flatMap((measure) => wanted.map((each) => similarAddress(view, measure, each))),
   );
@@ -297,6 +357,8 @@ function drawMovie(view, lists) {
   $("name").textContent = nameOf(about);
   const facts = [about.year, about.genres.join(", "), `rated by ${counted(about.ratings, "user", "users")}`];
   $("facts").textContent = facts.filter((fact) => fact !== null && fact !== "").join(" · ");
+  $("note").textContent = sentence(history.state?.note ?? "");
+  $("note").hidden = !history.state?.note;
   drawControls(view, lists);
   if (isNew) openFilters(false);
   drawLists(view, lists);
@@ -332,9 +394,13 @@ function drawControls(view, lists) {
   for (const box of $("genres").querySelectorAll("input")) box.checked = view.genres.includes(box.value);
   $("year-from").value = view.from;
   $("year-to").value = view.to;
-  const words = filtersInWords(view);
+  for (const name of ["popularity", "diversity"]) {
+    $(name).value = view[name] || "0";
+    showShare(name);
+  }
+  const words = [filtersInWords(view), orderInWords(view)].filter(Boolean).join(", ");
   $("filter").classList.toggle("active", words !== "");
-  $("filter").textContent = words ? `Filter: ${words}` : "Filter";
+  $("filter").textContent = words ? `${isFiltered(view) ? "Filter" : "Order"}: ${words}` : "Filter and order";
   $("clear").hidden = words === "";
 }
 
@@ -357,7 +423,7 @@ function summaryOf(view, lists, ranks) {
   const { total, matched } = lists[0].answer;
   if (total && !matched) return "Nothing matches the filters";
   if (isFiltered(view)) return `${number.format(matched)} of ${counted(total, "similar title", "similar titles")} match the filters`;
-  return total ? `${counted(total, "title", "titles")}, the most similar first` : "";
+  return total ? `${counted(total, "title", "titles")}, ${orderInWords(view) || "the most similar first"}` : "";
 }
 
 function drawList(view, list, also, redraw) {
@@ -394,7 +460,8 @@ function drawList(view, list, also, redraw) {
 /** Show all loaded rows or, if they are already shown, load the next ones. */
 async function loadMore(view, list, count) {
   if (count === list.rows.length) {
-    const next = await ask(similarAddress(view, list.answer.measure, filtersOf(view), count));
+    const options = [...filtersOf(view), ...orderOf(view)];
+    const next = await ask(similarAddress(view, list.answer.measure, options, count));
     if (next.run_id !== list.answer.run_id) return show();
     list.rows = [...list.rows, ...next.similar];
   }
@@ -478,10 +545,23 @@ for (const input of [$("year-from"), $("year-to")]) {
   });
 }
 
+/** Show the position of a slider, also to screen readers. */
+function showShare(name) {
+  const share = Number($(name).value);
+  const words = share ? `${Math.round(share * 100)} %` : "off";
+  $(name).setAttribute("aria-valuetext", words);
+  $(`${name}-shown`).textContent = words;
+}
+
+for (const name of ["popularity", "diversity"]) {
+  $(name).addEventListener("input", () => showShare(name));
+  $(name).addEventListener("change", () => change({ [name]: $(name).value === "0" ? "" : $(name).value }));
+}
+
 function clearFilters() {
   $("year-to").setCustomValidity("");
   $("filter").focus(); // the pressed button disappears
-  change({ genres: [], from: "", to: "" });
+  change({ genres: [], from: "", to: "", popularity: "", diversity: "" });
 }
 
 function openFilters(isOpen) {
@@ -496,7 +576,8 @@ $("controls").addEventListener("submit", (event) => event.preventDefault());
 // ---- Search: a combobox with a list, as in the ARIA Authoring Practices --------------------------
 
 const input = $("title");
-let suggestions = { title: null, movies: [] }; // the movies found for a title
+const NONE = { title: null, movies: [], note: null };
+let suggestions = NONE; // the movies found for a title, and a note on the first one
 let active = -1; // the position of the marked suggestion
 let typing; // timer
 let pending = new AbortController();
@@ -508,8 +589,8 @@ async function suggest() {
   if (title === "") return clearSuggestions();
   pending = new AbortController();
   try {
-    const { movies } = await ask(`movies?${queryOf([["title", title], ["limit", SUGGESTIONS]])}`, pending);
-    suggestions = { title, movies };
+    const { movies, note } = await ask(searchAddress(title, SUGGESTIONS), pending);
+    suggestions = { title, movies, note };
     drawSuggestions();
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -520,11 +601,12 @@ async function suggest() {
 }
 
 function drawSuggestions() {
-  const { title, movies } = suggestions;
+  const { title, movies, note } = suggestions;
   $("suggestions").replaceChildren(...movies.map((each, place) => {
     const made = element("li", { role: "option", id: `suggestion-${place}`, "aria-selected": "false" },
-      span("", nameOf(each)), " ", yearOf(each), " ", span("count", counted(each.ratings, "rating", "ratings")));
-    made.addEventListener("click", () => choose(each));
+      span("", nameOf(each)), " ", yearOf(each), " ", span("count", counted(each.ratings, "rating", "ratings")),
+      note && place === 0 ? span("note", sentence(note)) : "");
+    made.addEventListener("click", () => choose(place));
     return made;
   }));
   open(movies.length > 0);
@@ -550,23 +632,24 @@ function mark(place) {
 function clearSuggestions() {
   clearTimeout(typing);
   pending.abort();
-  suggestions = { title: null, movies: [] };
+  suggestions = NONE;
   $("found").textContent = "";
   open(false);
 }
 
-function choose(movie) {
+function choose(place) {
+  const { movies, note } = suggestions;
   input.value = "";
   clearSuggestions();
   input.blur();
-  goTo(movie);
+  goTo(movies[place], place === 0 ? note : null);
 }
 
 /** Choose the marked suggestion, or the best match of the field's text. */
 async function chooseBest() {
-  if (active >= 0) return choose(suggestions.movies[active]);
+  if (active >= 0) return choose(active);
   if (suggestions.title !== input.value.trim()) await suggest();
-  if (suggestions.movies.length) choose(suggestions.movies[0]);
+  if (suggestions.movies.length) choose(0);
 }
 
 input.addEventListener("input", () => {
