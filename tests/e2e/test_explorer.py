@@ -356,7 +356,7 @@ def test_a_row_has_rank_title_year_genres_reason_score_and_co_raters(tab: Tab) -
     texts = re.sub(r"\s+", " ", rows.nth(4).inner_text())
     assert texts == (
         "5 Film 6 1980 Comedy, Crime 36 people rated both, 4.9 times as many as chance."
-        " 0.9950 36 rated both"
+        " Evidence 0.9950 36 rated both"
     )
     expect(rows.nth(3).locator(".why")).to_have_text(
         "Both are drama movies of the 1990s; 37 people rated both, 5.0 times as many as chance."
@@ -368,6 +368,113 @@ def test_a_row_has_rank_title_year_genres_reason_score_and_co_raters(tab: Tab) -
     tab.page.get_by_role("button", name="Show 10 more").click()
     expect(rows).to_have_count(30)
     expect(rows.nth(20).get_by_role("link")).to_be_focused()
+
+
+def test_a_row_gives_its_evidence_on_demand(tab: Tab) -> None:
+    tab.open("?movie=1&measure=jaccard")
+    row = tab.page.locator(".rows li").filter(has_text="Film 31")
+    facts = row.locator("dl")
+    expect(facts).to_be_hidden()
+    row.get_by_text("Evidence").click()
+    expect(tab.heading()).to_have_text("Similar to The Matrix")  # the row's link did not open
+    # 11 who rated both are 11 * 678 / (100 * 20) = 3.729 times chance.
+    assert facts.inner_text().split("\n") == [
+        *("Genres of both", "Drama", "Decade of both", "1990s"),
+        *("Rated it", "20 users", "Rated both", "11 users"),
+        *("Against chance", "3.729 times as many rated both"),
+        *("Score by Jaccard", "0.5", "Cosine", facts.locator("dd").last.inner_text()),
+    ]
+    tab.page.get_by_role("button", name="Like Film 31", exact=True).click()
+    expect(facts).to_be_visible()
+
+
+def test_a_recommendation_gives_what_each_title_adds(tab: Tab) -> None:
+    tab.open("?liked=2,4&disliked=5")
+    row = tab.page.locator(".rows li").filter(has_text="The Matrix")
+    row.get_by_text("Evidence").click()
+    expect(row.locator("dt")).to_have_text(["Film 2", "Film 4", "Titles you do not like", "Score"])
+    expect(row.locator("dd").nth(1)).to_have_text("adds 0.96")
+    expect(row.locator("dd").nth(2)).to_have_text("take away 0.96")
+
+
+def test_titles_that_a_person_likes_lead_to_recommendations(tab: Tab) -> None:
+    tab.open("?movie=2")
+    expect(tab.page.locator("#taste")).to_be_hidden()
+    like = tab.page.get_by_role("button", name="I like it")
+    like.click()
+    expect(like).to_have_attribute("aria-pressed", "true")
+    expect(like).to_be_focused()
+    assert tab.query() == {"movie": ["2"], "liked": ["2"]}
+    tab.page.get_by_role("link", name="Your taste: 1").click()
+    expect(tab.heading()).to_have_text("Recommended for you")
+    rows = tab.page.locator(".rows li")
+    expect(rows.locator(".why")).to_have_text(["Because you like Film 2."] * 2)
+    rows.last.get_by_role("button", name="Dislike").click()
+    expect(tab.page.get_by_role("heading", name="Not for you")).to_be_visible()
+    expect(rows).to_have_count(1)
+    tab.page.go_back()
+    expect(rows).to_have_count(2)
+    tab.page.get_by_role("button", name="Remove all").click()
+    expect(tab.heading()).to_have_text("Find movies like one you know")
+    assert tab.query() == {}
+
+
+def test_a_taste_is_shared_by_its_address(tab: Tab, new_tab: Callable[..., Tab]) -> None:
+    tab.open("?liked=2,4")
+    expect(tab.page.locator(".rows li")).to_have_count(2)
+    first = tab.page.locator(".rows li").first
+    expect(first).to_contain_text("The Matrix")
+    expect(first.locator(".why")).to_have_text("Because you like Film 2 and Film 4.")
+    # Two of its raters' lists have The Matrix as well, and take away more than the others add.
+    tab.open("?liked=2,4&disliked=5,6,7")
+    expect(tab.page.locator(".rows li")).to_have_count(1)
+    shared = tab.titles()
+    tab.page.reload()
+    tab.settle()
+    assert tab.titles() == shared
+    other = new_tab()
+    other.page.goto(tab.page.url)
+    other.settle()
+    assert other.titles() == shared
+    expect(other.page.locator("#basket li")).to_have_text(
+        [f"Film {n} {1980 + n % 2 * 10}\u00d7" for n in (2, 4, 5, 6, 7)]
+    )
+    other.page.get_by_role("button", name="Remove Film 6").click()
+    expect(other.page.locator("#basket li")).to_have_count(4)
+    assert other.query() == {"liked": ["2,4"], "disliked": ["5,7"]}
+
+
+def test_marking_a_title_keeps_the_list_as_it_is(tab: Tab) -> None:
+    tab.open("?movie=1")
+    tab.page.get_by_role("button", name="Show 10 more").click()
+    rows = tab.page.locator(".rows li")
+    expect(rows).to_have_count(30)
+    before = len(tab.requested)
+    dislike = tab.page.get_by_role("button", name="Dislike Film 26", exact=True)
+    dislike.click()
+    expect(dislike).to_have_attribute("aria-pressed", "true")
+    expect(dislike).to_be_focused()
+    expect(rows).to_have_count(30)
+    assert tab.query() == {"movie": ["1"], "disliked": ["26"]}
+    assert len(tab.requested) == before
+    tab.page.get_by_role("link", name="Film 2", exact=True).click()
+    expect(tab.heading()).to_have_text("Similar to Film 2")
+    assert tab.query() == {"movie": ["2"], "disliked": ["26"]}
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("?disliked=5", "No recommendations: like at least one title."),
+        ("?liked=2,999", "The live run does not have 1 title of this address: 999."),
+        ("?liked=999", "None of the liked movies"),
+        ("?liked=2&disliked=2", "also liked"),
+        ("?liked=matrix", "ids of movies"),
+    ],
+)
+def test_a_taste_that_cannot_be_followed_says_why(tab: Tab, query: str, text: str) -> None:
+    tab.open(query)
+    expect(tab.page.locator("main")).to_contain_text(text, ignore_case=True)
 
 
 def test_two_measures_appear_side_by_side_with_the_titles_they_share(tab: Tab) -> None:
@@ -594,7 +701,13 @@ def test_the_page_asks_for_the_key_of_an_api_that_requires_one(tab: Tab, key: st
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    "query", ["", "?movie=1&measure=cosine&beside=jaccard&genre=Drama", "?movie=99999"]
+    "query",
+    [
+        "",
+        "?movie=1&measure=cosine&beside=jaccard&genre=Drama",
+        "?movie=99999",
+        "?liked=2,4&disliked=5",
+    ],
 )
 def test_the_page_is_accessible(
     new_tab: Callable[..., Tab],
@@ -608,6 +721,8 @@ def test_the_page_is_accessible(
     if "genre" in query:
         tab.page.get_by_role("button", name="Filter").click()
         tab.page.locator("#run summary").click()
+    elif "liked" in query:
+        tab.page.get_by_text("Evidence").first.click()
     elif not query:
         tab.page.get_by_role("combobox").press_sequentially("film")
         tab.page.get_by_role("combobox").press("ArrowDown")
@@ -619,7 +734,9 @@ def test_the_page_is_accessible(
 
 
 @pytest.mark.parametrize("width", [320, 390])
-@pytest.mark.parametrize("query", ["", "?movie=1&measure=cosine&beside=jaccard"])
+@pytest.mark.parametrize(
+    "query", ["", "?movie=1&measure=cosine&beside=jaccard", "?liked=2,4&disliked=5"]
+)
 def test_a_phone_needs_no_horizontal_scrolling(
     new_tab: Callable[..., Tab],
     run_id: str,  # noqa: ARG001
@@ -631,6 +748,7 @@ def test_a_phone_needs_no_horizontal_scrolling(
     expect(tab.page.locator("#run")).to_be_visible()
     if query:
         tab.page.get_by_role("button", name="Filter").click()
+        tab.page.get_by_text("Evidence").first.click()
     assert tab.page.evaluate("document.documentElement.scrollWidth") == width
 
 

@@ -1,7 +1,7 @@
 """The explorer: the page at `/`, one file with its style and its script inline.
 
-It is made from explorer.html, .css and .js. A strict CSP allows only its own script and style, and
-requests to this API only; it forbids turning text into HTML.
+It is made from explorer.html, explorer.css and the scripts. A strict CSP allows only its own script
+and style, and requests to this API only; it forbids turning text into HTML.
 """
 
 import base64
@@ -15,14 +15,15 @@ from runs import State
 from spark.contracts.measures import WORDS
 
 _FOLDER = Path(__file__).parent
+# One module, in this order: explorer.js has what the others use, window.js starts the page.
+_SCRIPTS = ("explorer", "taste", "search", "live_run", "window")
 
 
 @cache
 def page() -> RawResponse:
     """The page, read from disk once."""
-    html, style, script = (
-        (_FOLDER / f"explorer.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
-    )
+    html, style = _read("explorer.html"), _read("explorer.css")
+    script = "\n".join(_read(f"{name}.js") for name in _SCRIPTS)
     script = _inline(script, "/*IN_PROGRESS*/ []", json.dumps([s for s in State if not s.is_final]))
     script = _inline(script, "/*MEASURES*/ {}", json.dumps(WORDS))
     html = _inline(html, '<link rel="stylesheet" href="explorer.css">', f"<style>{style}</style>")
@@ -49,6 +50,11 @@ def page() -> RawResponse:
         "Referrer-Policy": "no-referrer",
     }
     return RawResponse("text/html; charset=utf-8", html.encode(), headers)
+
+
+def _read(name: str) -> str:
+    """A file of this folder."""
+    return (_FOLDER / name).read_text(encoding="utf-8")
 
 
 def _inline(text: str, reference: str, content: str) -> str:

@@ -13,6 +13,7 @@ const TRAIL = 5; // movies on the path to the current one
 const TYPING = 120; // milliseconds without a key stroke before suggestions are fetched
 const SOON = 5_000; // milliseconds before an unfinished run is fetched again
 const KEY = "api-key";
+const STRENGTH = "0 is chance; at 50 the odds that people who like the one like the other are twice as high, at 90 ten times.";
 // explorer/__init__.py fills in the project's own lists.
 const IN_PROGRESS = new Set(/*IN_PROGRESS*/ []);
 const MEASURES = /*MEASURES*/ {};
@@ -35,12 +36,15 @@ class Failure extends Error {
   }
 }
 
-async function ask(address, { fresh = false, signal } = {}) {
+/** The API's response to a GET or, if there is a body, to a POST. */
+async function ask(address, { fresh = false, signal, body: sent } = {}) {
   const key = sessionStorage.getItem(KEY);
   const headers = { Accept: "application/json", ...(key && { "x-api-key": key }) };
+  const post = sent && { method: "POST", body: JSON.stringify(sent) };
+  if (sent) headers["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(ROOT + address, { headers, signal, cache: fresh ? "no-cache" : "default" });
+    response = await fetch(ROOT + address, { headers, signal, ...post, cache: fresh ? "no-cache" : "default" });
   } catch (error) {
     throw signal?.aborted ? error : new Failure(0, "no response");
   }
@@ -66,10 +70,13 @@ const fetchFromOneRun = (addresses) =>
 
 // ---- Addresses ---------------------------------------------------------------------------------
 
-const EMPTY_VIEW = { movie: "", measure: "", beside: "", genres: [], from: "", to: "", popularity: "", diversity: "" };
+const EMPTY_VIEW = {
+  movie: "", measure: "", beside: "", genres: [], from: "", to: "", popularity: "", diversity: "", liked: [], disliked: [],
+};
 
 function viewOf(search) {
   const query = new URLSearchParams(search);
+  const ids = (name) => [...new Set((query.get(name) ?? "").split(",").filter(Boolean))];
   return {
     movie: query.get("movie") ?? "",
     measure: query.get("measure") ?? "",
@@ -79,6 +86,8 @@ function viewOf(search) {
     to: query.get("year_to") ?? "",
     popularity: query.get("popularity") ?? "",
     diversity: query.get("diversity") ?? "",
+    liked: ids("liked"),
+    disliked: ids("disliked"),
   };
 }
 
@@ -99,7 +108,7 @@ const isReordered = (view) => queryOf(orderOf(view)) !== "";
 
 function addressOf(view) {
   const named = ["movie", "measure", "beside"].map((name) => [name, view[name]]);
-  const query = queryOf([...named, ...filtersOf(view), ...orderOf(view)]);
+  const query = queryOf([...named, ...filtersOf(view), ...orderOf(view), ...tasteOf(view)]).replaceAll("%2C", ",");
   return query ? `?${query}` : location.pathname;
 }
 
@@ -145,6 +154,14 @@ function element(name, attributes, ...children) {
 const span = (kind, text) => element("span", { class: kind }, text);
 const yearOf = (movie) => (movie.year === null ? "" : span("year", String(movie.year)));
 
+/** An element of a drawing. */
+function drawing(name, attributes, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
 function button(text, action, kind) {
   const made = element("button", { type: "button", ...(kind && { class: kind }) }, text);
   made.addEventListener("click", action);
@@ -170,6 +187,7 @@ let shown = null; // the current movie
 let isWaiting = false; // for the first run to go live
 let turn = 0; // the number of the latest view
 let nextFocus = null; // kept if a later view replaces one that is not drawn yet
+let drawn = () => {}; // draws the latest view again, with the settings of the address
 
 const trailOf = () => history.state?.trail ?? [];
 
@@ -204,18 +222,41 @@ async function show({ focus } = {}) {
   $("main").setAttribute("aria-busy", "true");
   let draw;
   try {
-    draw = await (view.movie === "" ? welcome(view) : movie(view));
+    draw = await fetchView(view);
   } catch (error) {
     draw = problem(view, error);
   }
   if (mine !== turn) return;
-  draw();
+  drawn = () => draw(viewOf(location.search));
+  redraw();
   $("main").removeAttribute("aria-busy");
   const from = nextFocus && document.querySelector(`.rows a[data-movie="${CSS.escape(nextFocus)}"]`);
   if (from) from.focus();
-  else if (nextFocus) document.querySelector("main > :is(section, article, form):not([hidden]) h1")?.focus();
+  else if (nextFocus) heading()?.focus();
   nextFocus = null;
 }
+
+function fetchView(view) {
+  if (view.movie !== "") return movie(view);
+  return hasTaste(view) ? taste(view) : welcome(view);
+}
+
+/** Draw the view again from the data that it has. The focus stays, if its element is still there. */
+function redraw() {
+  const kept = document.activeElement?.dataset.keep;
+  const opened = [...document.querySelectorAll("main details[open] > [data-keep]")].map((each) => each.dataset.keep);
+  drawTop(viewOf(location.search));
+  drawn();
+  for (const key of opened) {
+    const again = document.querySelector(`details > [data-keep="${CSS.escape(key)}"]`);
+    if (again) again.parentElement.open = true;
+  }
+  if (!kept || nextFocus) return;
+  const again = document.querySelector(`[data-keep="${CSS.escape(kept)}"]`);
+  (again ?? heading())?.focus({ preventScroll: true });
+}
+
+const heading = () => document.querySelector("main > :is(section, article, form):not([hidden]) h1");
 
 function only(id, title, isWide = false) {
   for (const each of ["welcome", "problem", "key", "movie"]) $(each).hidden = each !== id;
@@ -240,7 +281,8 @@ async function welcome(view) {
     return [found, await ask(similarAddress({ ...view, movie: best.movie_id }, view.measure, []), { fresh })];
   });
   const others = byRatings(movies).slice(1);
-  return () => {
+  const isFirst = document.activeElement === document.body;
+  return (view) => {
     only("welcome", "Similar titles");
     $("popular-heading").hidden = others.length === 0;
     $("popular").replaceChildren(...balanced(others, EXAMPLES).map((each) => {
@@ -248,7 +290,7 @@ async function welcome(view) {
       return element("li", null, linkTo(there, [], span("", nameOf(each)), " ", yearOf(each)));
     }));
     $("featured").replaceChildren(...(answer ? drawFeatured(view, answer) : []));
-    if (matchMedia("(pointer: fine)").matches) $("title").focus({ preventScroll: true });
+    if (isFirst && matchMedia("(pointer: fine)").matches) $("title").focus({ preventScroll: true });
   };
 }
 
@@ -274,10 +316,10 @@ function balanced(movies, count) {
 }
 
 /** A movie's first neighbours, with a link to all of them. */
-function drawFeatured(view, { movie: about, similar }) {
+function drawFeatured(view, { movie: about, measure, similar }) {
   if (similar.length === 0) return [];
   const there = { ...view, movie: String(about.movie_id) };
-  const rows = similar.slice(0, FEATURED).map((row) => drawRow(view, row, scaleOf(similar)));
+  const rows = similar.slice(0, FEATURED).map((row) => drawRow(view, row, { measure, scale: scaleOf(similar) }));
   return [
     element("h2", { id: "featured-heading" }, `Similar to ${nameOf(about)}`),
     element("ol", { class: "rows", role: "list", "aria-labelledby": "featured-heading" }, ...rows),
@@ -290,12 +332,13 @@ function problem(view, error) {
   if (!(error instanceof Failure)) console.error(error);
   const again = () => button("Try again", () => show({ focus: "heading" }), "primary");
   const bare = { ...EMPTY_VIEW, movie: view.movie };
+  const start = () => linkTo(bare, [], view.movie ? "Show the movie without measure and filters" : "Start again");
   const search = () => button("Search for a title", () => $("title").focus(), "primary");
   const [title, text, ...actions] = {
     0: ["The API does not answer", "Your connection may be interrupted.", again],
     400: ["This address is invalid", sentence(error.message),
-      ...(addressOf(bare) === addressOf(view) ? [] : [() => linkTo(bare, [], "Show the movie without measure and filters")])],
-    404: ["Movie not found",
+      ...(addressOf(bare) === addressOf(view) ? [] : [start])],
+    404: view.movie === "" ? ["Movies not found", sentence(error.message), start] : ["Movie not found",
       `The live run has no movie ${view.movie}. Another data set, with other ids, may have gone live since this address was created.`, search],
     429: ["Too many requests", "The API limits their number. Wait a moment.", again],
     503: live ? ["The index is busy", sentence(error.message), again]
@@ -344,7 +387,7 @@ async function movie(view) {
     return { whole, answer, rows: answer.similar, scale: scaleOf(whole.similar) };
   });
   if (lists[0].answer.measure === lists[1]?.answer.measure) lists.pop(); // one by its name, one as the default
-  return () => drawMovie(view, lists);
+  return (view) => drawMovie(view, lists);
 }
 
 function drawMovie(view, lists) {
@@ -354,7 +397,10 @@ function drawMovie(view, lists) {
   shown = about;
   $("trail").replaceChildren(...trailOf().map(({ movie: id, name }, place, trail) =>
     element("li", null, linkTo({ ...view, movie: id }, trail.slice(0, place), name))));
+  $("before").textContent = "Similar to";
   $("name").textContent = nameOf(about);
+  $("marks").replaceChildren(...drawMarks(view, about, { liked: "I like it", disliked: "Not for me" }));
+  $("basket").hidden = true;
   const facts = [about.year, about.genres.join(", "), `rated by ${counted(about.ratings, "user", "users")}`];
   $("facts").textContent = facts.filter((fact) => fact !== null && fact !== "").join(" · ");
   $("note").textContent = sentence(history.state?.note ?? "");
@@ -371,7 +417,8 @@ function drawControls(view, lists) {
   const option = (measure, chosen) =>
     element("option", { value: measure, ...(measure === chosen && { selected: "" }) }, labelOf(measure));
   $("measure").replaceChildren(...measures.map((measure) => option(measure, first)));
-  const others = measures.filter((measure) => measure !== first);
+  const others = view.movie ? measures.filter((measure) => measure !== first) : [];
+  $("years").hidden = !view.movie;
   $("beside").replaceChildren(
     element("option", { value: "" }, "nothing"),
     ...others.map((measure) => option(measure, second)),
@@ -422,9 +469,12 @@ function summaryOf(view, lists, ranks) {
   }
   const { total, matched } = lists[0].answer;
   if (total && !matched) return "Nothing matches the filters";
-  if (isFiltered(view)) return `${number.format(matched)} of ${counted(total, "similar title", "similar titles")} match the filters`;
-  return total ? `${counted(total, "title", "titles")}, ${orderInWords(view) || "the most similar first"}` : "";
+  if (isFiltered(view)) return `${number.format(matched)} of ${countedTitles(view, total)} match the filters`;
+  return total ? `${counted(total, "title", "titles")}, ${orderInWords(view) || (view.movie ? "the most similar first" : "the best first")}` : "";
 }
+
+const countedTitles = (view, count) =>
+  view.movie ? counted(count, "similar title", "similar titles") : counted(count, "recommended title", "recommended titles");
 
 function drawList(view, list, also, redraw) {
   const { measure, matched } = list.answer;
@@ -438,7 +488,7 @@ function drawList(view, list, also, redraw) {
   ];
   if (count === 0) parts.push(drawNone(view, list));
   else {
-    const rows = list.rows.slice(0, count).map((row) => drawRow(view, row, list.scale, also));
+    const rows = list.rows.slice(0, count).map((row) => drawRow(view, row, { measure, scale: list.scale, also }));
     parts.push(element("ol", { class: "rows", role: "list" }, ...rows));
   }
   if (count < matched) {
@@ -468,29 +518,61 @@ async function loadMore(view, list, count) {
   list.count = list.rows.length;
 }
 
-function drawRow(view, row, scale, also) {
+function drawRow(view, row, { measure, scale, also }) {
   const link = linkTo({ ...view, movie: String(row.movie_id) }, trailToNext(), nameOf(row));
   link.dataset.movie = row.movie_id;
   const bar = element("i");
   bar.style.setProperty("--share", String(shareOf(row.score, scale)));
   const rank = also?.ranks.get(row.movie_id);
-  const evidence = row.based_on === "content" ? "similar content" : `${number.format(row.co_raters)} rated both`;
   const exact = element("span", { class: "score", title: String(row.score) }, score.format(row.score));
   return element("li", null,
     span("rank", String(row.rank)),
     element("div", null,
       link, " ", yearOf(row), rank ? span("also", `#${rank} by ${also.label}`) : "",
       element("div", { class: "genres" }, row.genres.join(", ")),
-      element("p", { class: "why" }, row.why.sentence)),
+      element("p", { class: "why" }, row.because ? becauseOf(row) : row.why.sentence),
+      drawEvidence(row, row.because ? factsOfBecause(row) : factsOfWhy(row, measure))),
     element("div", { class: "measured" },
-      element("div", { class: "bar", "aria-hidden": "true" }, bar), exact, span("evidence", evidence), strengthOf(row)));
+      element("div", { class: "bar", "aria-hidden": "true" }, bar), exact, evidenceOf(row), strengthOf(row)),
+    element("div", { class: "marks" }, ...drawMarks(view, row)));
+}
+
+function evidenceOf(row) {
+  if (row.because) return "";
+  return span("evidence", row.based_on === "content" ? "similar content" : `${number.format(row.co_raters)} rated both`);
+}
+
+/** All that led to a row, for those who want to know; `facts` are names with values. */
+function drawEvidence(row, facts) {
+  const summary = element("summary", { "aria-label": `Evidence for ${nameOf(row)}` }, "Evidence");
+  summary.dataset.keep = `evidence-${row.movie_id}`;
+  return element("details", { class: "proof" }, summary, definitions(facts));
+}
+
+const definitions = (facts) =>
+  element("dl", null, ...facts.flatMap(([name, value]) => [element("dt", null, name), element("dd", null, value)]));
+
+/** What a movie and its neighbour share, and the figures behind the score. */
+function factsOfWhy({ why, ratings, score: exact, cosine, strength }, measure) {
+  const facts = [
+    ["Series", why.series],
+    ["Genres of both", why.genres.join(", ")],
+    ["Tags of both", why.tags.join(", ")],
+    ["Decade of both", why.decade === null ? null : `${why.decade}s`],
+    ["Rated it", ratings === null ? null : counted(ratings, "user", "users")],
+    ["Rated both", counted(why.co_raters, "user", "users")],
+    ["Against chance", why.lift === null ? null : `${edge.format(why.lift)} times as many rated both`],
+    [`Score by ${labelOf(measure)}`, String(exact)],
+    ["Cosine", measure === "cosine" || cosine === null ? null : String(cosine)],
+    ["Strength", strength === null ? null : `${strength} of 100. ${STRENGTH}`],
+  ];
+  return facts.filter(([, value]) => value);
 }
 
 /** What the score means, from 0 to 100; nothing if the run does not know. */
 function strengthOf(row) {
-  if (row.strength === null) return "";
-  const title = "Strength, 0 to 100: 0 is chance; 50 twice, 90 ten times the odds that who likes the one likes the other";
-  return element("span", { class: "strength", title }, `strength ${row.strength}`);
+  if (row.strength == null) return "";
+  return element("span", { class: "strength", title: STRENGTH }, `strength ${row.strength}`);
 }
 
 /** The range of the bars: if scores are close, it starts a little below the lowest one. */
@@ -508,12 +590,12 @@ function drawNone(view, { answer, whole }) {
   const made = element("div", { class: "none" });
   if (whole.total > 0) {
     made.append(
-      element("p", null, `None of its ${counted(whole.total, "similar title", "similar titles")} matches the filters.`),
+      element("p", null, `None of the ${countedTitles(view, whole.total)} matches the filters.`),
       element("p", null, button("Clear filters", clearFilters)),
     );
     return made;
   }
-  made.append(element("p", null, `No similar titles: ${sentence(answer.reason ?? "no other movie is similar").replace(/^[A-Z]/, (letter) => letter.toLowerCase())}`));
+  made.append(element("p", null, `No ${view.movie ? "similar titles" : "recommendations"}: ${sentence(answer.reason ?? "no other movie is similar").replace(/^[A-Z]/, (letter) => letter.toLowerCase())}`));
   const others = answer.measures.filter((measure) => measure !== answer.measure);
   if (others.length) {
     const links = others.flatMap((measure) => [", ", linkTo({ ...view, measure, beside: "" }, trailOf(), labelOf(measure))]);
@@ -572,175 +654,3 @@ function openFilters(isOpen) {
 $("filter").addEventListener("click", () => openFilters($("filters").hidden));
 $("clear").addEventListener("click", clearFilters);
 $("controls").addEventListener("submit", (event) => event.preventDefault());
-
-// ---- Search: a combobox with a list, as in the ARIA Authoring Practices --------------------------
-
-const input = $("title");
-const NONE = { title: null, movies: [], note: null };
-let suggestions = NONE; // the movies found for a title, and a note on the first one
-let active = -1; // the position of the marked suggestion
-let typing; // timer
-let pending = new AbortController();
-
-async function suggest() {
-  clearTimeout(typing);
-  pending.abort();
-  const title = input.value.trim();
-  if (title === "") return clearSuggestions();
-  pending = new AbortController();
-  try {
-    const { movies, note } = await ask(searchAddress(title, SUGGESTIONS), pending);
-    suggestions = { title, movies, note };
-    drawSuggestions();
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    clearSuggestions();
-    if (error.status === 403 || error.status === 401) askForKey();
-    else $("found").textContent = error.status === 503 ? "No run is live yet." : "The API does not answer; try again.";
-  }
-}
-
-function drawSuggestions() {
-  const { title, movies, note } = suggestions;
-  $("suggestions").replaceChildren(...movies.map((each, place) => {
-    const made = element("li", { role: "option", id: `suggestion-${place}`, "aria-selected": "false" },
-      span("", nameOf(each)), " ", yearOf(each), " ", span("count", counted(each.ratings, "rating", "ratings")),
-      note && place === 0 ? span("note", sentence(note)) : "");
-    made.addEventListener("click", () => choose(place));
-    return made;
-  }));
-  open(movies.length > 0);
-  $("found").textContent = movies.length
-    ? `${counted(movies.length, "movie", "movies")}; use the arrow keys to choose`
-    : `No title matches “${title}”. Try fewer letters.`;
-}
-
-function open(isOpen) {
-  $("suggestions").hidden = !isOpen;
-  input.setAttribute("aria-expanded", String(isOpen));
-  mark(-1);
-}
-
-function mark(place) {
-  active = place;
-  [...$("suggestions").children].forEach((each, index) => each.setAttribute("aria-selected", String(index === place)));
-  if (place < 0) return input.removeAttribute("aria-activedescendant");
-  input.setAttribute("aria-activedescendant", `suggestion-${place}`);
-  $(`suggestion-${place}`).scrollIntoView({ block: "nearest" });
-}
-
-function clearSuggestions() {
-  clearTimeout(typing);
-  pending.abort();
-  suggestions = NONE;
-  $("found").textContent = "";
-  open(false);
-}
-
-function choose(place) {
-  const { movies, note } = suggestions;
-  input.value = "";
-  clearSuggestions();
-  input.blur();
-  goTo(movies[place], place === 0 ? note : null);
-}
-
-/** Choose the marked suggestion, or the best match of the field's text. */
-async function chooseBest() {
-  if (active >= 0) return choose(active);
-  if (suggestions.title !== input.value.trim()) await suggest();
-  if (suggestions.movies.length) choose(0);
-}
-
-input.addEventListener("input", () => {
-  clearTimeout(typing);
-  typing = setTimeout(suggest, TYPING);
-});
-
-input.addEventListener("keydown", async (event) => {
-  if (event.isComposing) return;
-  const count = suggestions.movies.length;
-  const isOpen = !$("suggestions").hidden;
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (step && isOpen) {
-    // After the last suggestion, and before the first one, comes the field itself.
-    mark(((active + 1 + step + count + 1) % (count + 1)) - 1);
-  } else if (step) await suggest();
-  else if (event.key === "Escape" && isOpen) open(false);
-  else if (event.key === "Escape") {
-    input.value = "";
-    clearSuggestions();
-  } else return;
-  event.preventDefault();
-});
-
-input.addEventListener("blur", () => open(false));
-$("suggestions").addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus in the field
-$("search").addEventListener("submit", (event) => {
-  event.preventDefault();
-  chooseBest();
-});
-
-// ---- The live run ------------------------------------------------------------------------------
-
-let polling; // timer
-
-/** Fetch the live run; if it has changed, draw the view again from the new one. */
-async function refreshRun() {
-  clearTimeout(polling);
-  const before = live?.run_id;
-  let latest;
-  try {
-    latest = await ask("runs?limit=5", { fresh: true });
-    const id = latest.live_run_id;
-    live = id && (latest.runs.find((run) => run.run_id === id) ?? (await ask(`runs/${id}`, { fresh: true })));
-  } catch {
-    return; // requests for titles show the error
-  }
-  drawRun(latest.runs[0]);
-  const newest = latest.runs[0];
-  if (!live || IN_PROGRESS.has(newest?.state)) polling = setTimeout(refreshRun, SOON);
-  if (live && live.run_id !== before && (before || isWaiting)) show();
-}
-
-function drawRun(newest) {
-  $("run").hidden = false;
-  $("run-dot").classList.toggle("none", !live);
-  const { counts, folder, timeline, state, run_id: id } = live ?? {};
-  const since = live && new Date(timeline.LIVE ?? live.updated_at);
-  $("run-line").replaceChildren(
-    ...(live ? [folder, span("size", counts ? ` · ${counted(counts.ratings, "rating", "ratings")}` : ""), ` · ${day.format(since)}`] : ["No run is live yet"]),
-  );
-  const facts = live
-    ? [["Data set", folder], ["State", state], ["Live since", moment.format(since)],
-      ...["ratings", "users", "movies", "pairs"].filter((name) => counts?.[name] !== undefined)
-        .map((name) => [name.charAt(0).toUpperCase() + name.slice(1), number.format(counts[name])]),
-      ["Run", id]]
-    : [];
-  $("run-facts").replaceChildren(...facts.flatMap(([name, value]) => [element("dt", null, name), element("dd", null, value)]));
-  const isOther = newest && newest.run_id !== id;
-  const isComing = isOther && IN_PROGRESS.has(newest.state);
-  const hasFailed = isOther && newest.state === "FAILED";
-  $("run-coming").hidden = !(isComing || hasFailed);
-  $("run-coming").textContent = isComing
-    ? `A run of ${newest.folder} is in progress: ${newest.state} since ${moment.format(new Date(newest.updated_at))}.`
-    : hasFailed ? `The latest run, of ${newest.folder}, failed: ${sentence(newest.reason ?? "unknown reason")}` : "";
-}
-
-// ---- The window --------------------------------------------------------------------------------
-
-document.addEventListener("click", (event) => {
-  if (!$("run").contains(event.target)) $("run").open = false;
-});
-$("run").addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
-  $("run").open = false;
-  $("run").querySelector("summary").focus();
-});
-$("docs").href = `${ROOT}docs`;
-$("home").addEventListener("click", (event) => follow(event, EMPTY_VIEW, []));
-addEventListener("popstate", () => show({ focus: shown ? String(shown.movie_id) : "heading" }));
-document.addEventListener("visibilitychange", () => document.hidden || refreshRun());
-
-refreshRun();
-show();

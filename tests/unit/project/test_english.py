@@ -25,7 +25,7 @@ CHECKED = [
     "docs/runbook.md",
     "docs/decisions/*.md",
     "functions/**/*.py",
-    "functions/query/explorer/explorer.*",
+    "functions/query/explorer/*.[hcj]*",
     "cli/*.py",
     "local/**/*.py",
     "tools/*.py",
