@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
+import msgspec
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Route, expect
@@ -17,6 +18,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request,
 import runs
 from local.cloud import Cloud
 from pictures.browser import NoBrowserError, browser
+from query import responses
 from runs import State
 from tests.builders.aws import Cloud as Account
 from tests.builders.world import World
@@ -29,11 +31,12 @@ MATRIX, NEIGHBOUR, RARE, LONELY = 1, 2, 40, 41
 MEASURES = {"cosine": {}, "jaccard": {}, "hybrid": {}}
 COUNTS = {"ratings": 12_345, "users": 678, "movies": 42, "pairs": 99}
 
+SERIES = "Saga"
+IN_SERIES = (10, 12, 14)
 FEW_RATINGS = 20  # of the neighbour that is least rated
 LEAST_RATED = 31
-RATINGS = (
-    50  # of the other neighbours; so 36 who rated both are 36 · 678 / (100 · 50) = 4.9 times chance
-)
+# Of the other neighbours; so 36 who rated both are 36 * 678 / (100 * 50) = 4.9 times chance.
+RATINGS = 50
 
 # Eight dramas of the same decade, and a western of another one, which is rated least.
 EXAMPLES: dict[int, dict[str, Any]] = {
@@ -51,7 +54,8 @@ def about(movie_id: int) -> Line:
         return {"movie_id": movie_id} | EXAMPLES[movie_id]
     title, year = titled.get(movie_id, (f"Film {movie_id} ({year})", year))
     genres = ["Drama"] if movie_id % 2 else ["Comedy", "Crime"]
-    return {"movie_id": movie_id, "title": title, "year": year, "genres": genres}
+    series = {"series": SERIES} if movie_id in IN_SERIES else {}
+    return {"movie_id": movie_id, "title": title, "year": year, "genres": genres} | series
 
 
 def line(
@@ -80,11 +84,17 @@ def lines(best: float) -> list[Line]:
     return [
         line(MATRIX, 100, cosine=cosine, jaccard=jaccard),
         line(NEIGHBOUR, 60, cosine=back),
-        *(line(movie_id, 50, cosine=[(MATRIX, 0.96, 20, 0.96)]) for movie_id in range(3, 32)),
+        *(line(movie_id, 50, cosine=own_neighbours(movie_id)) for movie_id in range(3, 32)),
         line(RARE, 7, hybrid=[(MATRIX, 0.75, 0, None)]),
         line(LONELY, 7),
         *(line(movie_id, 90 - movie_id) for movie_id in EXAMPLES),
     ]
+
+
+def own_neighbours(movie_id: int) -> list[tuple[int, float, int, float | None]]:
+    """The Matrix, and the others of a movie's series."""
+    others = [other for other in IN_SERIES if other != movie_id] if movie_id in IN_SERIES else []
+    return [(MATRIX, 0.96, 20, 0.96), *((other, 0.955, 15, 0.955) for other in others)]
 
 
 def publish(world: World, best: float = 0.999) -> str:
@@ -665,6 +675,139 @@ def test_the_page_shows_the_live_run_and_switches_to_a_new_one(
     expect(tab.page.locator(".rows li").first).to_contain_text("0.9980")
 
 
+def test_titles_of_a_series_fold_into_one_row_that_opens(tab: Tab) -> None:
+    tab.open("?movie=1")
+    rows = tab.page.locator(".lists > section > .rows > li")
+    expect(rows).to_have_count(20)
+    tab.page.get_by_role("button", name="Fold series").click()
+    first = rows.filter(has_text="Film 10")
+    expect(first).to_contain_text("2 more of the series Saga")
+    expect(tab.page.get_by_role("link", name="Film 12", exact=True)).to_be_hidden()
+    assert tab.query() == {"movie": ["1"], "fold": ["series"]}
+    tab.page.get_by_role("button", name="Show 8 more").click()
+    expect(rows).to_have_count(28)
+    first.get_by_text("2 more of the series Saga").click()
+    expect(first.locator(".rows a")).to_have_text(["Film 12", "Film 14"])
+    tab.page.go_back()
+    expect(rows).to_have_count(20)
+    expect(tab.page.get_by_role("link", name="Film 12", exact=True)).to_be_visible()
+
+
+def test_recommendations_fold_series_too(tab: Tab) -> None:
+    tab.open("?liked=1&fold=series")
+    row = tab.page.locator(".lists > section > .rows > li").filter(has_text="Film 10")
+    expect(row).to_contain_text("2 more of the series Saga")
+
+
+def test_operators_see_the_runs_and_what_changed_from_one_to_the_next(
+    tab: Tab, world: World
+) -> None:
+    first, second = publish(world, best=0.998), publish(world, best=0.998)
+    tab.open(f"?view=runs&run={first}")
+    expect(tab.heading()).to_have_text("Runs")
+    run = tab.page.locator("#runs-list details").filter(has_text=first).last
+    expect(run.get_by_role("list", name="Timeline").locator("strong")).to_have_text(
+        ["CHECKING", "LAUNCHING", "STARTING", "RUNNING", "INDEXING", "LIVE", "SUPERSEDED"]
+    )
+    later = tab.page.locator("#runs-list details").first
+    later.locator("summary").click()
+    expect(later).to_contain_text(f"Before{first}")
+    expect(later).to_contain_text("Lists of both31, 31 of them unchanged")
+    assert tab.query() == {"view": ["runs"], "run": [second]}
+    tab.page.reload()
+    expect(later.get_by_role("list", name="Timeline")).to_be_visible()
+    tab.page.get_by_role("combobox").press_sequentially("the matrix")
+    tab.page.keyboard.press("Enter")
+    expect(tab.heading()).to_have_text("Similar to The Matrix")
+    assert tab.query() == {"movie": ["1"]}
+    tab.page.go_back()
+    expect(tab.heading()).to_have_text("Runs")
+    expect(later.get_by_role("list", name="Timeline")).to_be_visible()
+    tab.page.get_by_role("link", name="Similar titles").click()
+    expect(tab.heading()).to_have_text("Find movies like one you know")
+    tab.page.get_by_role("contentinfo").get_by_role("link", name="the runs").click()
+    expect(tab.heading()).to_have_text("Runs")
+
+
+def test_operators_see_folders_that_wait(tab: Tab, world: World) -> None:
+    world.drop("half", {"movies.csv": "movieId,title,genres\n1,One (1999),Drama\n"})
+    world.wait_until(lambda: bool(world.cloud.get("/runs")[1]["waiting"]), "a waiting folder")
+    tab.open("?view=runs")
+    waiting = tab.page.get_by_role("list", name="Folders without a run").get_by_role("listitem")
+    expect(waiting).to_contain_text("half ratings.csv is missing: upload it into the same folder.")
+    world.cloud.client("s3").delete_object(
+        Bucket=world.cloud.outputs["DatasetsBucket"], Key="half/movies.csv"
+    )
+
+
+HELD_BACK = responses.Run(
+    run_id="20261127T120000000Z-00000000",
+    folder="damaged",
+    state="FAILED",
+    reason="rejected lines: too many",
+    attempt=1,
+    created_at="2026-11-27T12:00:00.000Z",
+    updated_at="2026-11-27T12:03:10.000Z",
+    timeline={
+        "FAILED": "2026-11-27T12:03:10.000Z",
+        "LAUNCHING": "2026-11-27T12:00:00.000Z",
+        "RUNNING": "2026-11-27T12:01:05.000Z",
+    },
+    actual_cost=responses.Cost(node_hours=0.25, usd=0.5, priced_at="2026-01"),
+    counts={"ratings": 900, "movies_with_neighbours": 12},
+    rejects={"ratings.csv": responses.Rejects(lines=1000, rejected=100, kinds={"stars": 100})},
+    rejects_uri="s3://results/rejects/",
+    quality=responses.RunQuality(
+        measure="ease",
+        users=500,
+        recall=0.35,
+        popularity_recall=0.175,
+        lift=2.0,
+        lift_error=0.09,
+        popularity_share=0.42,
+    ),
+    held_back=True,
+)
+
+
+def show_runs(tab: Tab, *shown: responses.Run) -> None:
+    """Show these runs instead of those of the API."""
+    body = responses.Runs(live_run_id=None, runs=list(shown), waiting=[])
+    tab.page.route("**/runs?*limit*", lambda route: route.fulfill(body=msgspec.json.encode(body)))
+
+
+def test_a_run_shows_its_times_quality_rejected_lines_and_cost(tab: Tab) -> None:
+    show_runs(tab, HELD_BACK)
+    tab.open("?view=runs")
+    run = tab.page.locator("#runs-list details")
+    expect(run.locator("summary")).to_contain_text("HELD BACK")
+    expect(run.get_by_role("list", name="Timeline").get_by_role("listitem")).to_have_text(
+        [
+            re.compile(r"LAUNCHING .* for 1 min 5 s"),
+            re.compile(r"RUNNING .* for 2 min 5 s"),
+            re.compile(r"FAILED \S+$"),
+        ]
+    )
+    widths = [bar.bounding_box() for bar in run.locator(".timeline i").all()]
+    assert widths[0]
+    assert widths[1]
+    assert widths[1]["width"] / widths[0]["width"] == pytest.approx(125 / 65, rel=0.05)
+    for fact in (
+        "Rejected lines: too many.",
+        "0.35; the most rated movies 0.175",
+        "2 \u00b1 0.09",
+        "100 of 1,000 lines: stars 100",
+        "0.5 USD, 0.25 node-hours, prices of 2026-01",
+        "Movies with neighbours12",
+    ):
+        expect(run).to_contain_text(fact)
+
+
+def test_a_run_that_does_not_exist_says_so(tab: Tab) -> None:
+    tab.open("?view=runs&run=none")
+    expect(tab.heading()).to_have_text("Run not found")
+
+
 @pytest.fixture
 def key(cloud: Cloud, run_id: str) -> Iterator[str]:  # noqa: ARG001
     """An API key, which every route except the pages requires during the test."""
@@ -707,6 +850,8 @@ def test_the_page_asks_for_the_key_of_an_api_that_requires_one(tab: Tab, key: st
         "?movie=1&measure=cosine&beside=jaccard&genre=Drama",
         "?movie=99999",
         "?liked=2,4&disliked=5",
+        "?movie=1&fold=series",
+        "?view=runs",
     ],
 )
 def test_the_page_is_accessible(
@@ -721,6 +866,10 @@ def test_the_page_is_accessible(
     if "genre" in query:
         tab.page.get_by_role("button", name="Filter").click()
         tab.page.locator("#run summary").click()
+    elif "fold" in query:
+        tab.page.get_by_text("2 more of the series Saga").click()
+    elif "runs" in query:
+        expect(tab.page.locator("#runs-list details").first).to_be_visible()
     elif "liked" in query:
         tab.page.get_by_text("Evidence").first.click()
     elif not query:
@@ -735,7 +884,8 @@ def test_the_page_is_accessible(
 
 @pytest.mark.parametrize("width", [320, 390])
 @pytest.mark.parametrize(
-    "query", ["", "?movie=1&measure=cosine&beside=jaccard", "?liked=2,4&disliked=5"]
+    "query",
+    ["", "?movie=1&measure=cosine&beside=jaccard", "?liked=2,4&disliked=5", "?view=runs"],
 )
 def test_a_phone_needs_no_horizontal_scrolling(
     new_tab: Callable[..., Tab],
@@ -746,7 +896,9 @@ def test_a_phone_needs_no_horizontal_scrolling(
     tab = new_tab(viewport={"width": width, "height": 700}, has_touch=True)
     tab.open(query)
     expect(tab.page.locator("#run")).to_be_visible()
-    if query:
+    if "runs" in query:
+        tab.page.locator("#runs-list summary").last.click()
+    elif query:
         tab.page.get_by_role("button", name="Filter").click()
         tab.page.get_by_text("Evidence").first.click()
     assert tab.page.evaluate("document.documentElement.scrollWidth") == width

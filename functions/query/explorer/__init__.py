@@ -16,7 +16,7 @@ from spark.contracts.measures import WORDS
 
 _FOLDER = Path(__file__).parent
 # One module, in this order: explorer.js has what the others use, window.js starts the page.
-_SCRIPTS = ("explorer", "taste", "search", "live_run", "window")
+_SCRIPTS = ("explorer", "taste", "runs", "search", "live_run", "window")
 
 
 @cache
@@ -25,6 +25,7 @@ def page() -> RawResponse:
     html, style = _read("explorer.html"), _read("explorer.css")
     script = "\n".join(_read(f"{name}.js") for name in _SCRIPTS)
     script = _inline(script, "/*IN_PROGRESS*/ []", json.dumps([s for s in State if not s.is_final]))
+    script = _inline(script, "/*STATES*/ {}", json.dumps({state: state.label for state in State}))
     script = _inline(script, "/*MEASURES*/ {}", json.dumps(WORDS))
     html = _inline(html, '<link rel="stylesheet" href="explorer.css">', f"<style>{style}</style>")
     html = _inline(

@@ -6,6 +6,7 @@ const LOCALE = "en-GB";
 const PAGE = 50; // the API's largest page
 const FIRST = 20; // rows shown at first
 const SUGGESTIONS = 8;
+const MANY_ROWS = 1_000; // of the neighbours of several movies; the API allows twice this number
 const WELL_KNOWN = "the"; // the most rated titles with this word are the examples of the first view
 const EXAMPLES = 8;
 const FEATURED = 10; // neighbours on the first view
@@ -16,6 +17,7 @@ const KEY = "api-key";
 const STRENGTH = "0 is chance; at 50 the odds that people who like the one like the other are twice as high, at 90 ten times.";
 // explorer/__init__.py fills in the project's own lists.
 const IN_PROGRESS = new Set(/*IN_PROGRESS*/ []);
+const STATES = /*STATES*/ {};
 const MEASURES = /*MEASURES*/ {};
 
 const $ = (id) => document.getElementById(id);
@@ -72,6 +74,9 @@ const fetchFromOneRun = (addresses) =>
 
 const EMPTY_VIEW = {
   movie: "", measure: "", beside: "", genres: [], from: "", to: "", popularity: "", diversity: "", liked: [], disliked: [],
+  view: "", // "runs"; otherwise a movie, a taste or the welcome, by what else is set
+  run: "", // the one that is open
+  fold: "", // "series": one row for the titles of a series
 };
 
 function viewOf(search) {
@@ -88,6 +93,9 @@ function viewOf(search) {
     diversity: query.get("diversity") ?? "",
     liked: ids("liked"),
     disliked: ids("disliked"),
+    view: query.get("view") ?? "",
+    run: query.get("run") ?? "",
+    fold: query.get("fold") ?? "",
   };
 }
 
@@ -107,7 +115,7 @@ const isFiltered = (view) => queryOf(filtersOf(view)) !== "";
 const isReordered = (view) => queryOf(orderOf(view)) !== "";
 
 function addressOf(view) {
-  const named = ["movie", "measure", "beside"].map((name) => [name, view[name]]);
+  const named = ["view", "run", "movie", "measure", "beside", "fold"].map((name) => [name, view[name]]);
   const query = queryOf([...named, ...filtersOf(view), ...orderOf(view), ...tasteOf(view)]).replaceAll("%2C", ",");
   return query ? `?${query}` : location.pathname;
 }
@@ -131,7 +139,8 @@ function nameOf({ title, movie_id: id }) {
 
 const labelOf = (measure) => MEASURES[measure]?.[0] ?? measure;
 const counted = (count, one, many) => `${number.format(count)} ${count === 1 ? one : many}`;
-const sentence = (text) => text && text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+const ended = (text) => text + (/[.!?]$/.test(text) ? "" : ".");
+const sentence = (text) => text && ended(text.charAt(0).toUpperCase() + text.slice(1));
 
 function filtersInWords(view) {
   const years = view.from && view.to ? `${view.from}–${view.to}` : "";
@@ -211,7 +220,8 @@ function change(changes) {
 }
 
 function goTo(movie, note) {
-  return travel({ ...viewOf(location.search), movie: String(movie.movie_id) }, trailToNext(), note);
+  const view = { ...viewOf(location.search), view: "", run: "" };
+  return travel({ ...view, movie: String(movie.movie_id) }, trailToNext(), note);
 }
 
 /** Draw the view of the address; `focus` is "heading", or the id of the movie to focus in the list. */
@@ -237,6 +247,7 @@ async function show({ focus } = {}) {
 }
 
 function fetchView(view) {
+  if (view.view === "runs") return runs(view);
   if (view.movie !== "") return movie(view);
   return hasTaste(view) ? taste(view) : welcome(view);
 }
@@ -259,7 +270,7 @@ function redraw() {
 const heading = () => document.querySelector("main > :is(section, article, form):not([hidden]) h1");
 
 function only(id, title, isWide = false) {
-  for (const each of ["welcome", "problem", "key", "movie"]) $(each).hidden = each !== id;
+  for (const each of ["welcome", "problem", "key", "movie", "runs"]) $(each).hidden = each !== id;
   document.body.classList.toggle("wide", isWide);
   document.title = title;
   if (id !== "movie") {
@@ -338,7 +349,8 @@ function problem(view, error) {
     0: ["The API does not answer", "Your connection may be interrupted.", again],
     400: ["This address is invalid", sentence(error.message),
       ...(addressOf(bare) === addressOf(view) ? [] : [start])],
-    404: view.movie === "" ? ["Movies not found", sentence(error.message), start] : ["Movie not found",
+    404: view.view === "runs" ? ["Run not found", sentence(error.message), start]
+      : view.movie === "" ? ["Movies not found", sentence(error.message), start] : ["Movie not found",
       `The live run has no movie ${view.movie}. Another data set, with other ids, may have gone live since this address was created.`, search],
     429: ["Too many requests", "The API limits their number. Wait a moment.", again],
     503: live ? ["The index is busy", sentence(error.message), again]
@@ -387,6 +399,7 @@ async function movie(view) {
     return { whole, answer, rows: answer.similar, scale: scaleOf(whole.similar) };
   });
   if (lists[0].answer.measure === lists[1]?.answer.measure) lists.pop(); // one by its name, one as the default
+  if (view.fold) await findSeries(lists);
   return (view) => drawMovie(view, lists);
 }
 
@@ -445,6 +458,8 @@ function drawControls(view, lists) {
     $(name).value = view[name] || "0";
     showShare(name);
   }
+  $("fold").setAttribute("aria-pressed", String(view.fold !== ""));
+  $("fold").textContent = view.fold ? "Series folded" : "Fold series";
   const words = [filtersInWords(view), orderInWords(view)].filter(Boolean).join(", ");
   $("filter").classList.toggle("active", words !== "");
   $("filter").textContent = words ? `${isFiltered(view) ? "Filter" : "Order"}: ${words}` : "Filter and order";
@@ -476,9 +491,10 @@ function summaryOf(view, lists, ranks) {
 const countedTitles = (view, count) =>
   view.movie ? counted(count, "similar title", "similar titles") : counted(count, "recommended title", "recommended titles");
 
-function drawList(view, list, also, redraw) {
+function drawList(view, list, also, again) {
   const { measure, matched } = list.answer;
-  const count = Math.min(list.count ?? FIRST, list.rows.length);
+  const groups = groupsOf(list);
+  const count = Math.min(list.count ?? FIRST, groups.length);
   const id = `list-${measure}`;
   const scale = count && list.scale.from > 0 ? span("scale", `Bars start at ${edge.format(list.scale.from)}.`) : "";
   const parts = [
@@ -488,16 +504,17 @@ function drawList(view, list, also, redraw) {
   ];
   if (count === 0) parts.push(drawNone(view, list));
   else {
-    const rows = list.rows.slice(0, count).map((row) => drawRow(view, row, { measure, scale: list.scale, also }));
+    const draw = (row) => drawRow(view, row, { measure, scale: list.scale, also });
+    const rows = groups.slice(0, count).map((group) => drawGroup(group, draw));
     parts.push(element("ol", { class: "rows", role: "list" }, ...rows));
   }
-  if (count < matched) {
-    const more = button(count < list.rows.length ? `Show ${number.format(list.rows.length - count)} more` : "Show more", async () => {
+  if (count < groups.length || list.rows.length < matched) {
+    const more = button(count < groups.length ? `Show ${number.format(groups.length - count)} more` : "Show more", async () => {
       more.disabled = true;
       try {
-        await loadMore(view, list, count);
-        redraw();
-        document.querySelector(`#${CSS.escape(id)}`).closest("section").querySelectorAll(".rows a")[count]?.focus();
+        await loadMore(view, list, count === groups.length);
+        again();
+        document.querySelector(`#${CSS.escape(id)}`).closest("section").querySelectorAll(".rows:not(.rows .rows) > li > div > a")[count]?.focus();
       } catch (error) {
         problem(view, error)();
       }
@@ -508,14 +525,51 @@ function drawList(view, list, also, redraw) {
 }
 
 /** Show all loaded rows or, if they are already shown, load the next ones. */
-async function loadMore(view, list, count) {
-  if (count === list.rows.length) {
+async function loadMore(view, list, isAllShown) {
+  if (isAllShown) {
     const options = [...filtersOf(view), ...orderOf(view)];
-    const next = await ask(similarAddress(view, list.answer.measure, options, count));
+    const next = await ask(similarAddress(view, list.answer.measure, options, list.rows.length));
     if (next.run_id !== list.answer.run_id) return show();
     list.rows = [...list.rows, ...next.similar];
   }
   list.count = list.rows.length;
+}
+
+/** Find out which rows are of one series: a row of each movie says so if it is of the same series. */
+async function findSeries(lists) {
+  const ids = [...new Set(lists.flatMap((list) => list.rows).map((row) => row.movie_id))];
+  if (ids.length === 0) return;
+  const limit = Math.floor(MANY_ROWS / ids.length);
+  const many = await ask("similar", { body: { movie_ids: ids, limit: Math.min(limit, FIRST) } });
+  const series = new Map(lists.flatMap((list) => list.rows).map((row) => [row.movie_id, row.why?.series]));
+  for (const { movie_id: id, similar } of many.movies) {
+    for (const { movie_id: other, why } of similar.filter((row) => row.why.series)) {
+      series.set(id, why.series);
+      series.set(other, why.series);
+    }
+  }
+  for (const list of lists) list.series = series;
+}
+
+/** The rows, with those of a series that has come before under its first one. */
+function groupsOf({ rows, series }) {
+  const groups = new Map();
+  for (const row of rows) {
+    const name = series?.get(row.movie_id);
+    const key = name ?? row;
+    if (groups.has(key)) groups.get(key).more.push(row);
+    else groups.set(key, { row, name, more: [] });
+  }
+  return [...groups.values()];
+}
+
+function drawGroup({ row, name, more }, draw) {
+  const made = draw(row);
+  if (more.length === 0) return made;
+  const summary = element("summary", null, `${number.format(more.length)} more of the series ${name}`);
+  summary.dataset.keep = `series-${name}`;
+  made.append(element("details", { class: "proof series" }, summary, element("ol", { class: "rows", role: "list" }, ...more.map(draw))));
+  return made;
 }
 
 function drawRow(view, row, { measure, scale, also }) {
@@ -645,6 +699,8 @@ function clearFilters() {
   $("filter").focus(); // the pressed button disappears
   change({ genres: [], from: "", to: "", popularity: "", diversity: "" });
 }
+
+$("fold").addEventListener("click", () => change({ fold: viewOf(location.search).fold ? "" : "series" }));
 
 function openFilters(isOpen) {
   $("filters").hidden = !isOpen;

@@ -1,6 +1,7 @@
 // ---- The live run ------------------------------------------------------------------------------
 
 let polling; // timer
+let wasInProgress = false;
 
 /** Fetch the live run; if it has changed, draw the view again from the new one. */
 async function refreshRun() {
@@ -17,7 +18,10 @@ async function refreshRun() {
   drawRun(latest.runs[0]);
   const newest = latest.runs[0];
   if (!live || IN_PROGRESS.has(newest?.state)) polling = setTimeout(refreshRun, SOON);
-  if (live && live.run_id !== before && (before || isWaiting)) show();
+  const isInProgress = IN_PROGRESS.has(newest?.state);
+  const isOpen = viewOf(location.search).view === "runs" && (isInProgress || wasInProgress);
+  wasInProgress = isInProgress;
+  if (isOpen || (live && live.run_id !== before && (before || isWaiting))) show();
 }
 
 function drawRun(newest) {

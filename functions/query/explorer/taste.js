@@ -62,6 +62,7 @@ async function taste(address) {
   const [whole, answer] = [answers[0] ?? nothing, answers.at(-1) ?? nothing].map(asList);
   const lists = [{ whole: { ...whole, total: whole.matched }, answer: { ...answer, total: whole.matched },
     rows: answer.similar, scale: { from: 0, to: whole.similar[0]?.score ?? 1 } }];
+  if (view.fold) await findSeries(lists);
   return (current) => drawTaste({ ...view, liked: current.liked, disliked: current.disliked }, known.movies, lists);
 }
 
@@ -121,7 +122,7 @@ function factsOfBecause({ because, score: exact }) {
     [nameOf(each), `adds ${String(each.score)}${each.strength === null ? "" : `, strength ${each.strength}`}`]);
   const less = because.reduce((sum, each) => sum + each.score, 0) - exact;
   const disliked = less > 1e-9 ? [["Titles you do not like", `take away ${edge.format(less)}`]] : [];
-  return [...parts, ...disliked, ["Score", String(exact)]];
+  return [...parts, ...disliked, ["Score", String(Number(exact.toPrecision(12)))]];
 }
 
 /** `Because you like The Matrix and Alien.` */
