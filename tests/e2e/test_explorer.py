@@ -699,6 +699,77 @@ def test_recommendations_fold_series_too(tab: Tab) -> None:
     expect(row).to_contain_text("2 more of the series Saga")
 
 
+def test_the_map_of_a_title_can_be_walked(tab: Tab) -> None:
+    tab.open("?movie=1")
+    tab.page.get_by_role("button", name="Map").click()
+    map_ = tab.page.get_by_role("group", name="Map of The Matrix")
+    # The twelve nearest, and the title itself in the middle.
+    expect(map_.get_by_role("link")).to_have_count(13)
+    expect(map_.get_by_role("link", name="The Matrix, in the middle")).to_be_visible()
+    assert tab.query() == {"movie": ["1"], "view": ["map"]}
+    map_.get_by_role("link", name="Film 2, 1980, number 1").click()
+    tab.settle()
+    expect(tab.heading()).to_have_text("Similar to Film 2")
+    walked = tab.page.get_by_role("group", name="Map of Film 2")
+    expect(walked.get_by_role("link")).to_have_count(3)
+    expect(walked.get_by_role("link", name="Film 2, in the middle")).to_be_focused()
+    assert tab.query() == {"movie": ["2"], "view": ["map"]}
+    tab.page.go_back()
+    expect(map_.get_by_role("link", name="Film 2, 1980, number 1")).to_be_focused()
+    tab.page.get_by_role("button", name="Map").click()
+    expect(tab.page.locator(".rows li")).to_have_count(20)
+
+
+def test_the_map_joins_neighbours_that_are_similar_to_each_other(tab: Tab) -> None:
+    tab.open("?movie=1&view=map")
+    # Films 2 and 3, and those of the series: 10 and 12; 14 is not among the first twelve.
+    expect(tab.page.locator(".chord")).to_have_count(2)
+    expect(tab.page.locator(".spoke")).to_have_count(12)
+    expect(tab.page.get_by_role("link", name="Film 10, 1980")).to_have_accessible_name(
+        re.compile(r"^Film 10, 1980, number 9\. Also similar to Film 12\. 32 people rated both")
+    )
+    tab.page.get_by_text("The map as a list").click()
+    items = tab.page.locator(".as-text li")
+    expect(items).to_have_count(12)
+    expect(items.nth(10)).to_contain_text("Also similar to Film 10.")
+
+
+def test_the_arrow_keys_walk_the_map(tab: Tab) -> None:
+    tab.open("?movie=1&view=map")
+    nodes = tab.page.locator(".node")
+    tab.page.locator(".node.centre").focus()
+
+    def middle(node: Locator) -> tuple[float, float]:
+        box = node.locator("circle").bounding_box()
+        assert box
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    for key, axis, sign in (
+        ("ArrowRight", 0, 1),
+        ("ArrowLeft", 0, -1),
+        ("ArrowUp", 1, -1),
+        ("ArrowDown", 1, 1),
+    ):
+        before = middle(tab.page.locator(".node:focus"))
+        tab.page.keyboard.press(key)
+        after = middle(tab.page.locator(".node:focus"))
+        assert (after[axis] - before[axis]) * sign > 0, key
+    tab.page.locator(".node.centre").focus()
+    tab.page.keyboard.press("ArrowUp")
+    movie = tab.page.locator(".node:focus").get_attribute("data-movie")
+    tab.page.keyboard.press("Enter")
+    expect(tab.heading()).to_have_text(f"Similar to Film {movie}")
+    expect(nodes.first).to_be_focused()
+
+
+def test_the_map_is_still_for_those_who_want_less_motion(new_tab: Callable[..., Tab]) -> None:
+    moving = "getComputedStyle(document.querySelector('.node')).animationName"
+    for motion, expected in (("no-preference", "appear"), ("reduce", "none")):
+        tab = new_tab(reduced_motion=motion)
+        tab.open("?movie=1&view=map")
+        assert tab.page.evaluate(moving) == expected
+
+
 def test_operators_see_the_runs_and_what_changed_from_one_to_the_next(
     tab: Tab, world: World
 ) -> None:
@@ -806,6 +877,8 @@ def test_a_run_shows_its_times_quality_rejected_lines_and_cost(tab: Tab) -> None
 def test_a_run_that_does_not_exist_says_so(tab: Tab) -> None:
     tab.open("?view=runs&run=none")
     expect(tab.heading()).to_have_text("Run not found")
+    tab.page.get_by_role("link", name="Show the latest runs").click()
+    expect(tab.heading()).to_have_text("Runs")
 
 
 @pytest.fixture
@@ -851,6 +924,7 @@ def test_the_page_asks_for_the_key_of_an_api_that_requires_one(tab: Tab, key: st
         "?movie=99999",
         "?liked=2,4&disliked=5",
         "?movie=1&fold=series",
+        "?movie=1&view=map",
         "?view=runs",
     ],
 )
@@ -866,6 +940,8 @@ def test_the_page_is_accessible(
     if "genre" in query:
         tab.page.get_by_role("button", name="Filter").click()
         tab.page.locator("#run summary").click()
+    elif "map" in query:
+        tab.page.get_by_text("The map as a list").click()
     elif "fold" in query:
         tab.page.get_by_text("2 more of the series Saga").click()
     elif "runs" in query:
@@ -885,7 +961,13 @@ def test_the_page_is_accessible(
 @pytest.mark.parametrize("width", [320, 390])
 @pytest.mark.parametrize(
     "query",
-    ["", "?movie=1&measure=cosine&beside=jaccard", "?liked=2,4&disliked=5", "?view=runs"],
+    [
+        "",
+        "?movie=1&measure=cosine&beside=jaccard",
+        "?liked=2,4&disliked=5",
+        "?movie=1&view=map",
+        "?view=runs",
+    ],
 )
 def test_a_phone_needs_no_horizontal_scrolling(
     new_tab: Callable[..., Tab],
@@ -900,7 +982,7 @@ def test_a_phone_needs_no_horizontal_scrolling(
         tab.page.locator("#runs-list summary").last.click()
     elif query:
         tab.page.get_by_role("button", name="Filter").click()
-        tab.page.get_by_text("Evidence").first.click()
+        tab.page.get_by_text("map as a list" if "map" in query else "Evidence").first.click()
     assert tab.page.evaluate("document.documentElement.scrollWidth") == width
 
 

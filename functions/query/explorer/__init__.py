@@ -16,7 +16,7 @@ from spark.contracts.measures import WORDS
 
 _FOLDER = Path(__file__).parent
 # One module, in this order: explorer.js has what the others use, window.js starts the page.
-_SCRIPTS = ("explorer", "taste", "runs", "search", "live_run", "window")
+_SCRIPTS = ("explorer", "taste", "map", "runs", "search", "live_run", "window")
 
 
 @cache

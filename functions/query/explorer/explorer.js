@@ -74,7 +74,7 @@ const fetchFromOneRun = (addresses) =>
 
 const EMPTY_VIEW = {
   movie: "", measure: "", beside: "", genres: [], from: "", to: "", popularity: "", diversity: "", liked: [], disliked: [],
-  view: "", // "runs"; otherwise a movie, a taste or the welcome, by what else is set
+  view: "", // "runs", or "map" of a movie; otherwise a list, a taste or the welcome, by what else is set
   run: "", // the one that is open
   fold: "", // "series": one row for the titles of a series
 };
@@ -184,10 +184,10 @@ function linkTo(view, trail, ...children) {
   return made;
 }
 
-function follow(event, view, trail) {
+function follow(event, view, trail, settings) {
   if (event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
-  travel(view, trail);
+  travel(view, trail, settings);
 }
 
 // ---- Navigation ----------------------------------------------------------------------------------
@@ -206,10 +206,10 @@ function trailToNext() {
   return [...trailOf(), { movie: String(shown.movie_id), name: nameOf(shown) }].slice(-TRAIL);
 }
 
-function travel(view, trail, note) {
+function travel(view, trail, { note, focus = "heading" } = {}) {
   history.pushState({ trail, note }, "", addressOf(view));
-  scrollTo(0, 0);
-  return show({ focus: "heading" });
+  if (focus === "heading") scrollTo(0, 0);
+  return show({ focus });
 }
 
 /** Show the same movie with other settings. */
@@ -220,11 +220,12 @@ function change(changes) {
 }
 
 function goTo(movie, note) {
-  const view = { ...viewOf(location.search), view: "", run: "" };
-  return travel({ ...view, movie: String(movie.movie_id) }, trailToNext(), note);
+  const view = viewOf(location.search);
+  const there = { ...view, movie: String(movie.movie_id), view: view.view === "map" ? "map" : "", run: "" };
+  return travel(there, trailToNext(), { note });
 }
 
-/** Draw the view of the address; `focus` is "heading", or the id of the movie to focus in the list. */
+/** Draw the view of the address; `focus` is "heading", or the id of the movie to focus in the list or the map. */
 async function show({ focus } = {}) {
   const mine = ++turn;
   nextFocus = focus ?? nextFocus;
@@ -240,7 +241,7 @@ async function show({ focus } = {}) {
   drawn = () => draw(viewOf(location.search));
   redraw();
   $("main").removeAttribute("aria-busy");
-  const from = nextFocus && document.querySelector(`.rows a[data-movie="${CSS.escape(nextFocus)}"]`);
+  const from = nextFocus && document.querySelector(`:is(.rows, .map) a[data-movie="${CSS.escape(nextFocus)}"]`);
   if (from) from.focus();
   else if (nextFocus) heading()?.focus();
   nextFocus = null;
@@ -291,7 +292,8 @@ async function welcome(view) {
     if (!best) return [found];
     return [found, await ask(similarAddress({ ...view, movie: best.movie_id }, view.measure, []), { fresh })];
   });
-  const others = byRatings(movies).slice(1);
+  const near = new Set(answer?.similar.slice(0, FEATURED).map((row) => row.movie_id));
+  const others = byRatings(movies).slice(1).filter((each) => !near.has(each.movie_id));
   const isFirst = document.activeElement === document.body;
   return (view) => {
     only("welcome", "Similar titles");
@@ -342,14 +344,15 @@ function problem(view, error) {
   if (error.status === 401 || error.status === 403) return askForKey;
   if (!(error instanceof Failure)) console.error(error);
   const again = () => button("Try again", () => show({ focus: "heading" }), "primary");
-  const bare = { ...EMPTY_VIEW, movie: view.movie };
-  const start = () => linkTo(bare, [], view.movie ? "Show the movie without measure and filters" : "Start again");
+  const isRuns = view.view === "runs";
+  const bare = { ...EMPTY_VIEW, movie: view.movie, view: isRuns ? "runs" : "" };
+  const start = () => linkTo(bare, [], isRuns ? "Show the latest runs" : view.movie ? "Show the movie without measure and filters" : "Start again");
   const search = () => button("Search for a title", () => $("title").focus(), "primary");
   const [title, text, ...actions] = {
     0: ["The API does not answer", "Your connection may be interrupted.", again],
     400: ["This address is invalid", sentence(error.message),
       ...(addressOf(bare) === addressOf(view) ? [] : [start])],
-    404: view.view === "runs" ? ["Run not found", sentence(error.message), start]
+    404: isRuns ? ["Run not found", sentence(error.message), start]
       : view.movie === "" ? ["Movies not found", sentence(error.message), start] : ["Movie not found",
       `The live run has no movie ${view.movie}. Another data set, with other ids, may have gone live since this address was created.`, search],
     429: ["Too many requests", "The API limits their number. Wait a moment.", again],
@@ -388,7 +391,8 @@ $("key").addEventListener("submit", (event) => {
 /** Fetch the lists of neighbours: `whole` without filters, `answer` with them, `rows` loaded so far. */
 async function movie(view) {
   if (!/^\d+$/.test(view.movie)) throw new Failure(404, "ids are numbers");
-  const measures = view.beside ? [view.measure, view.beside] : [view.measure];
+  const isMap = view.view === "map";
+  const measures = view.beside && !isMap ? [view.measure, view.beside] : [view.measure];
   const wanted = isFiltered(view) || isReordered(view) ? [[], [...filtersOf(view), ...orderOf(view)]] : [[]];
   const answers = await fetchFromOneRun(
     measures.flatMap((measure) => wanted.map((each) => similarAddress(view, measure, each))),
@@ -399,14 +403,16 @@ async function movie(view) {
     return { whole, answer, rows: answer.similar, scale: scaleOf(whole.similar) };
   });
   if (lists[0].answer.measure === lists[1]?.answer.measure) lists.pop(); // one by its name, one as the default
-  if (view.fold) await findSeries(lists);
-  return (view) => drawMovie(view, lists);
+  if (view.fold && !isMap) await findSeries(lists);
+  const links = isMap && lists[0].rows.length ? await linksAmong(lists[0]) : null;
+  return (current) => drawMovie(current, lists, links);
 }
 
-function drawMovie(view, lists) {
+/** Draw its lists or, if there are links among the neighbours, its map. */
+function drawMovie(view, lists, links) {
   const { movie: about, run_id: runId } = lists[0].answer;
   const isNew = shown?.movie_id !== about.movie_id;
-  only("movie", `Similar to ${nameOf(about)}`, lists.length > 1);
+  only("movie", `Similar to ${nameOf(about)}`, lists.length > 1 || links !== null);
   shown = about;
   $("trail").replaceChildren(...trailOf().map(({ movie: id, name }, place, trail) =>
     element("li", null, linkTo({ ...view, movie: id }, trail.slice(0, place), name))));
@@ -420,7 +426,8 @@ function drawMovie(view, lists) {
   $("note").hidden = !history.state?.note;
   drawControls(view, lists);
   if (isNew) openFilters(false);
-  drawLists(view, lists);
+  if (links) drawMap(view, lists[0], links);
+  else drawLists(view, lists);
   if (live && live.run_id !== runId) refreshRun();
 }
 
@@ -436,7 +443,11 @@ function drawControls(view, lists) {
     element("option", { value: "" }, "nothing"),
     ...others.map((measure) => option(measure, second)),
   );
-  $("beside").parentElement.hidden = others.length === 0;
+  const isMap = view.movie !== "" && view.view === "map";
+  $("beside").parentElement.hidden = others.length === 0 || isMap;
+  $("as-map").hidden = !view.movie;
+  $("as-map").setAttribute("aria-pressed", String(isMap));
+  $("fold").hidden = isMap;
 
   const movies = new Map(lists.flatMap((list) => list.whole.similar).map((row) => [row.movie_id, row]));
   const counts = new Map(view.genres.map((genre) => [genre, 0]));
@@ -700,6 +711,7 @@ function clearFilters() {
   change({ genres: [], from: "", to: "", popularity: "", diversity: "" });
 }
 
+$("as-map").addEventListener("click", () => change({ view: viewOf(location.search).view === "map" ? "" : "map" }));
 $("fold").addEventListener("click", () => change({ fold: viewOf(location.search).fold ? "" : "series" }));
 
 function openFilters(isOpen) {
