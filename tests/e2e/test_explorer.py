@@ -429,6 +429,16 @@ def test_titles_that_a_person_likes_lead_to_recommendations(tab: Tab) -> None:
     assert tab.query() == {}
 
 
+def test_the_first_view_is_enough_to_get_recommendations(tab: Tab) -> None:
+    tab.open()
+    tab.page.get_by_role("button", name="Like Film 2", exact=True).click()
+    expect(tab.heading()).to_have_text("Recommended for you")
+    expect(tab.heading()).to_be_focused()
+    assert tab.query() == {"liked": ["2"]}
+    tab.page.get_by_role("button", name="Remove Film 2").click()
+    expect(tab.heading()).to_have_text("Find movies like one you know")
+
+
 def test_a_taste_is_shared_by_its_address(tab: Tab, new_tab: Callable[..., Tab]) -> None:
     tab.open("?liked=2,4")
     expect(tab.page.locator(".rows li")).to_have_count(2)
@@ -732,6 +742,7 @@ def test_the_map_joins_neighbours_that_are_similar_to_each_other(tab: Tab) -> No
     items = tab.page.locator(".as-text li")
     expect(items).to_have_count(12)
     expect(items.nth(10)).to_contain_text("Also similar to Film 10.")
+    expect(items.nth(1)).to_contain_text("Also similar to Film 2.")  # which Film 3 does not list
 
 
 def test_the_arrow_keys_walk_the_map(tab: Tab) -> None:

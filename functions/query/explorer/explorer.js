@@ -552,6 +552,7 @@ async function findSeries(lists) {
   if (ids.length === 0) return;
   const limit = Math.floor(MANY_ROWS / ids.length);
   const many = await ask("similar", { body: { movie_ids: ids, limit: Math.min(limit, FIRST) } });
+  if (many.run_id !== lists[0].answer.run_id) return; // another run went live; its ids may mean other movies
   const series = new Map(lists.flatMap((list) => list.rows).map((row) => [row.movie_id, row.why?.series]));
   for (const { movie_id: id, similar } of many.movies) {
     for (const { movie_id: other, why } of similar.filter((row) => row.why.series)) {

@@ -16,7 +16,8 @@ function toggleMark(id, kind) {
   for (const each of Object.keys(MOST)) marks[each] = view[each].filter((other) => other !== id);
   if (!view[kind].includes(id)) marks[kind] = [...marks[kind], id].slice(-MOST[kind]);
   history.pushState(history.state, "", addressOf({ ...view, ...marks }));
-  return view.movie === "" && hasTaste(view) ? show() : redraw();
+  if (view.movie !== "") return redraw();
+  return show(hasTaste(view) ? {} : { focus: "heading" }); // the first mark leads to the recommendations
 }
 
 /** The buttons that mark a movie; with words beside their icons if there is room. */
