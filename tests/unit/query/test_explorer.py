@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 from query import explorer
 
@@ -62,6 +63,15 @@ def test_the_page_refers_only_to_itself_and_to_the_api_below_it() -> None:
         "docs"
     ]
     assert set(re.findall(r"https?://[^'\"`\s]+", HTML)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_the_page_has_every_script_of_its_folder() -> None:
+    sections = [
+        path.read_text(encoding="utf-8").splitlines()[0]
+        for path in Path(explorer.__file__).parent.glob("*.js")
+    ]
+    assert len(sections) > 1
+    assert all(HTML.count(f"{line}\n") == 1 for line in sections)
 
 
 def test_every_element_id_in_the_script_exists_exactly_once() -> None:
