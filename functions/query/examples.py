@@ -1,6 +1,5 @@
 """One example of each response, JSON body and error, for the OpenAPI document."""
 
-from http import HTTPStatus
 from typing import Any
 
 from msgspec import Struct
@@ -215,18 +214,12 @@ PROBLEMS: dict[int, Problem] = {
             InvalidParameter("limit", "Expected int <= 50", "an integer from 1 to 50", "99")
         ),
         problems.not_found(f"none of the liked movies in run {_RUN_ID}"),
-        ProblemError(HTTPStatus.FORBIDDEN, "x-api-key must be this API's key"),
-        ProblemError(HTTPStatus.METHOD_NOT_ALLOWED, "PUT is not allowed; allowed: OPTIONS, POST"),
-        ProblemError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body has 70000 bytes; the limit is 65536"
-        ),
-        ProblemError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body is text/csv; it must be application/json"
-        ),
-        ProblemError(
-            HTTPStatus.TOO_MANY_REQUESTS, "too many requests per second; try again in a second"
-        ),
-        ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "something went wrong; it has been logged"),
+        ProblemError(403, "x-api-key must be this API's key"),
+        ProblemError(405, "PUT is not allowed; allowed: OPTIONS, POST"),
+        ProblemError(413, "the body has 70000 bytes; the limit is 65536"),
+        ProblemError(415, "the body is text/csv; it must be application/json"),
+        ProblemError(429, "too many requests per second; try again in a second"),
+        ProblemError(500, "something went wrong; it has been logged"),
         problems.unavailable("the service is busy; try again"),
     )
 }

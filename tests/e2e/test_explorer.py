@@ -35,7 +35,7 @@ SERIES = "Saga"
 IN_SERIES = (10, 12, 14)
 FEW_RATINGS = 20  # of the neighbour that is least rated
 LEAST_RATED = 31
-# Of the other neighbours; so 36 who rated both are 36 * 678 / (100 * 50) = 4.9 times chance.
+# Each other neighbour has as many: 36 who rated both are 36 * 678 / (100 * 50) = 4.9 times chance.
 RATINGS = 50
 
 # Eight dramas of the same decade, and a western of another one, which is rated least.

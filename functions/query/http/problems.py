@@ -51,13 +51,13 @@ class ProblemError(Exception):
 
     def __init__(
         self,
-        status: HTTPStatus,
+        status: int,
         detail: str,
         headers: Mapping[str, str] | None = None,
         errors: list[InvalidParameter] | None = None,
     ) -> None:
         super().__init__(detail)
-        self.status = status
+        self.status = HTTPStatus(status)
         self.headers = headers or {}
         self.errors = errors or []
 
