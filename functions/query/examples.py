@@ -59,6 +59,7 @@ _ROW = SimilarTitle(
     ratings=48,
     imdb_id="tt0030341",
     tmdb_id=43864,
+    series=None,
     score=0.9974288827431252,
     strength=41,
     co_raters=10,
@@ -166,6 +167,7 @@ EXAMPLES: dict[type, Struct] = {
                     genres=["Mystery"],
                     imdb_id=_ROW.imdb_id,
                     tmdb_id=_ROW.tmdb_id,
+                    series=_ROW.series,
                     score=_ROW.score,
                     because=[
                         Reason(

@@ -165,6 +165,7 @@ def _recommendation(rank: int, title: Line, because: list[Reason]) -> Recommenda
         year=title["year"],
         genres=title["genres"],
         **responses.world_ids(title),
+        series=title.get("series"),
         score=title["score"],
         because=because,
     )

@@ -18,6 +18,9 @@ type ImdbId = Annotated[
 type TmdbId = Annotated[
     int | None, Meta(description="Its id at TMDB; null if the data set has none")
 ]
+type Series = Annotated[
+    str | None, Meta(description="The series that it is of; null if it is of none")
+]
 type RequestedId = Annotated[int | str, Meta(description="The requested id")]
 
 _AS_NUMBERS = json.Encoder(decimal_format="number")  # DynamoDB's numbers are decimals
@@ -96,6 +99,7 @@ class SimilarTitle(Struct, frozen=True, kw_only=True, gc=False):
     ]
     imdb_id: ImdbId
     tmdb_id: TmdbId
+    series: Series
     score: Annotated[float, Meta(description="By this response's `measure`")]
     strength: Annotated[int | None, _STRENGTH]
     co_raters: Annotated[int, Meta(description="The number of users who rated both movies")]
@@ -197,6 +201,7 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     genres: list[str]
     imdb_id: ImdbId
     tmdb_id: TmdbId
+    series: Series
     score: Annotated[
         float,
         Meta(

@@ -181,6 +181,7 @@ def _similar_title(live: LivePointer, measure: str, line: Row, rank: int, row: R
         ratings=row.get("ratings"),
         imdb_id=row.get("imdb_id"),
         tmdb_id=row.get("tmdb_id"),
+        series=row.get("series"),
         score=row["score"],
         strength=strength(live, measure, line, row["score"]),
         co_raters=row["co_raters"],

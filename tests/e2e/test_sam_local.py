@@ -71,6 +71,7 @@ OTHER = {
     "genres": ["Animation"],
     "imdb_id": "tt0120363",
     "tmdb_id": 863,
+    "series": "Toy Story",
 }
 EVIDENCE = {"co_raters": 17, "cosine": 0.975, "based_on": "ratings"}
 WHY = {

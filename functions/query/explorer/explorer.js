@@ -6,7 +6,6 @@ const LOCALE = "en-GB";
 const PAGE = 50; // the API's largest page
 const FIRST = 20; // rows shown at first
 const SUGGESTIONS = 8;
-const MANY_ROWS = 1_000; // of the neighbours of several movies; the API allows twice this number
 const WELL_KNOWN = "the"; // the most rated titles with this word are the examples of the first view
 const EXAMPLES = 8;
 const FEATURED = 10; // neighbours on the first view
@@ -403,7 +402,6 @@ async function movie(view) {
     return { whole, answer, rows: answer.similar, scale: scaleOf(whole.similar) };
   });
   if (lists[0].answer.measure === lists[1]?.answer.measure) lists.pop(); // one by its name, one as the default
-  if (view.fold && !isMap) await findSeries(lists);
   const links = isMap && lists[0].rows.length ? await linksAmong(lists[0]) : null;
   return (current) => drawMovie(current, lists, links);
 }
@@ -504,7 +502,7 @@ const countedTitles = (view, count) =>
 
 function drawList(view, list, also, again) {
   const { measure, matched } = list.answer;
-  const groups = groupsOf(list);
+  const groups = groupsOf(list.rows, view.fold !== "");
   const count = Math.min(list.count ?? FIRST, groups.length);
   const id = `list-${measure}`;
   const scale = count && list.scale.from > 0 ? span("scale", `Bars start at ${edge.format(list.scale.from)}.`) : "";
@@ -546,31 +544,13 @@ async function loadMore(view, list, isAllShown) {
   list.count = list.rows.length;
 }
 
-/** Find out which rows are of one series: a row of each movie says so if it is of the same series. */
-async function findSeries(lists) {
-  const ids = [...new Set(lists.flatMap((list) => list.rows).map((row) => row.movie_id))];
-  if (ids.length === 0) return;
-  const limit = Math.floor(MANY_ROWS / ids.length);
-  const many = await ask("similar", { body: { movie_ids: ids, limit: Math.min(limit, FIRST) } });
-  if (many.run_id !== lists[0].answer.run_id) return; // another run went live; its ids may mean other movies
-  const series = new Map(lists.flatMap((list) => list.rows).map((row) => [row.movie_id, row.why?.series]));
-  for (const { movie_id: id, similar } of many.movies) {
-    for (const { movie_id: other, why } of similar.filter((row) => row.why.series)) {
-      series.set(id, why.series);
-      series.set(other, why.series);
-    }
-  }
-  for (const list of lists) list.series = series;
-}
-
-/** The rows, with those of a series that has come before under its first one. */
-function groupsOf({ rows, series }) {
+/** The rows; if series are folded, those of a series that has come before are under its first one. */
+function groupsOf(rows, isFolded) {
   const groups = new Map();
   for (const row of rows) {
-    const name = series?.get(row.movie_id);
-    const key = name ?? row;
+    const key = (isFolded && row.series) || row;
     if (groups.has(key)) groups.get(key).more.push(row);
-    else groups.set(key, { row, name, more: [] });
+    else groups.set(key, { row, name: row.series, more: [] });
   }
   return [...groups.values()];
 }

@@ -63,7 +63,6 @@ async function taste(address) {
   const [whole, answer] = [answers[0] ?? nothing, answers.at(-1) ?? nothing].map(asList);
   const lists = [{ whole: { ...whole, total: whole.matched }, answer: { ...answer, total: whole.matched },
     rows: answer.similar, scale: { from: 0, to: whole.similar[0]?.score ?? 1 } }];
-  if (view.fold) await findSeries(lists);
   return (current) => drawTaste({ ...view, liked: current.liked, disliked: current.disliked }, known.movies, lists);
 }
 

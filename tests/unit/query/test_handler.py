@@ -78,6 +78,7 @@ def test_similar_titles_show_their_evidence_and_their_run(cloud: Cloud) -> None:
         "ratings": 30,
         "imdb_id": None,
         "tmdb_id": None,
+        "series": None,
         "score": 0.98,
         "strength": None,
         "co_raters": 12,

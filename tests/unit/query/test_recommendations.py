@@ -54,6 +54,13 @@ def test_each_row_names_the_liked_movies_that_led_to_it_best_first() -> None:
     assert first.score == sum(why.score for why in first.because)
 
 
+def test_each_row_names_its_series() -> None:
+    line = movie_line(1, 10, 11)
+    line["others"][1]["series"] = "S"
+    answer = recommendations.recommend(LIVE, {1: line}, RecommendationRequest(liked=[1]))
+    assert [row.series for row in answer.recommendations] == [None, "S"]
+
+
 def test_a_weight_multiplies_what_a_liked_movie_gives_and_because_says_how_much_that_is() -> None:
     request = RecommendationRequest(liked=[2, 1], weights=[3, 1])  # their mean is 2
     first, *others = recommendations.recommend(LIVE, LINES, request).recommendations

@@ -179,6 +179,13 @@ def test_an_item_is_answered_like_the_line_in_it(
     assert similar.similar_titles(LIVE, read, asked) == similar.similar_titles(LIVE, line, asked)
 
 
+def test_a_row_names_its_series_whether_the_movie_is_of_it_or_not() -> None:
+    line = line_about(["Crime"], [(["Crime"], 1995)] * 3) | {"series": "S"}
+    line["others"][0]["series"], line["others"][1]["series"] = "S", "T"
+    rows = similar.similar_titles(LIVE, line, SimilarQuery(movie_id=1)).similar
+    assert [(row.series, row.why.series) for row in rows] == [("S", "S"), ("T", None), (None, None)]
+
+
 def test_a_page_reads_only_its_own_titles_unless_a_filter_must_see_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
