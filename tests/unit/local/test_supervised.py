@@ -75,11 +75,15 @@ def test_nothing_is_left_however_the_program_is_killed(
     folder: Path, number: signal.Signals
 ) -> None:
     program = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder), FAMILY], stderr=subprocess.DEVNULL, cwd=ROOT
+        [sys.executable, "-c", PROGRAM, str(folder), FAMILY],
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+        # The tests themselves may run in the background, where a shell ignores it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     pids = family(folder)
     program.send_signal(number)
-    program.wait()
+    program.wait(LIMIT_SECONDS)
     wait_for(lambda: not any(is_alive(pid) for pid in pids) and not folder.exists())
 
 
