@@ -89,7 +89,7 @@ check: setup types ## check with ruff and mypy, and run the unit tests on all co
 
 test: setup ## run all tests
 	@$(BIN)/python -m pytest -q -n auto tests/unit
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/unit
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/unit
 
 test-yarn: setup ## run the step on a real YARN, as EMR submits it; needs Linux, Maven and a JDK 17
 	@$(BIN)/python -m pytest -m yarn tests/yarn

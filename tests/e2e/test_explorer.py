@@ -685,6 +685,19 @@ def test_the_page_shows_the_live_run_and_switches_to_a_new_one(
     expect(tab.page.locator(".rows li").first).to_contain_text("0.9980")
 
 
+def test_until_its_first_answer_the_page_says_that_it_loads(tab: Tab) -> None:
+    asked: list[Route] = []
+    tab.page.route("**/similar?*", lambda route: asked.append(route))  # not answered yet
+    tab.page.goto(f"{tab.url}?movie=1")
+    says = "getComputedStyle(document.querySelector('main'), '::before').content"
+    tab.page.wait_for_function(f"{says} === '\"Loading…\"'")
+    expect(tab.page.locator("main h1:visible")).to_have_count(0)
+    for route in asked:
+        route.continue_()
+    tab.settle()
+    assert tab.page.evaluate(says) == "none"
+
+
 def test_titles_of_a_series_fold_into_one_row_that_opens(tab: Tab) -> None:
     tab.open("?movie=1")
     rows = tab.page.locator(".lists > section > .rows > li")
