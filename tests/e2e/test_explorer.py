@@ -702,6 +702,7 @@ def test_titles_of_a_series_fold_into_one_row_that_opens(tab: Tab) -> None:
     tab.open("?movie=1")
     rows = tab.page.locator(".lists > section > .rows > li")
     expect(rows).to_have_count(20)
+    expect(tab.page.get_by_role("link", name="Film 12", exact=True)).to_be_visible()
     tab.page.get_by_role("button", name="Fold series").click()
     first = rows.filter(has_text="Film 10")
     expect(first).to_contain_text("2 more of the series Saga")
