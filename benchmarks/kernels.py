@@ -35,7 +35,6 @@ def packed_kernel(table: Table) -> float:
     starts = np.append(np.flatnonzero(np.append(True, users[1:] != users[:-1])), users.size)
     lengths, parts = split_by_block(starts, movies, halves, blocks)
     cells, lock = list(blocks.cells), Lock()
-    kernel.warm_up()
 
     def work() -> None:
         while True:
@@ -66,7 +65,6 @@ def _sweep_seconds() -> float:
 
     Each batch of ratings that a cell adds sweeps the sums of its row movies.
     """
-    kernel.warm_up()
     every = np.arange(BLOCK_MOVIES, dtype=np.uint16) << HALVES_BITS | 1
     rows = np.array([every.size], np.uint16), every.astype(np.uint16)
     columns = np.ones(1, np.uint16), np.ones(1, np.uint16)

@@ -33,7 +33,6 @@ from spark.measures.blend import CANDIDATES, by_ratings
 from spark.measures.registry import full_cosine, pair_measures
 from spark.output.results import SCRATCH
 from spark.progress import Stages
-from spark.runtime.compiled_code import compiled
 from spark.self_evaluation.held_out import (
     HeldOutRatings,
     are_held_out,
@@ -154,8 +153,6 @@ def _ease_count(settings: JobSettings) -> int:
 def _prepare_ease() -> None:
     """Import what EASE needs while the cells are summed up; the driver has no other work then."""
     from spark.measures import ease  # noqa: F401
-
-    compiled("spark.engine.ranking")
 
 
 def _plan(context: SparkContext, ratings: Ratings, settings: JobSettings) -> tuple[CellPlan, int]:

@@ -1,8 +1,9 @@
-"""Builds the job archive, which carries the job's native dependencies to a cluster's nodes.
+"""Builds the job archive, which carries the job's native code to a cluster's nodes.
 
-The archive contains the packages that requirements/job.txt locks, for Linux on x86-64 and Python
-3.13. It depends on nothing else: the same lock gives the same archive. `spark/environment.sha256`
-names the archive that this commit's job needs, by the SHA-256 of a tar of the installed packages.
+The archive contains the packages that requirements/job.txt locks and the job's compiled loops, for
+Linux on x86-64 and Python 3.13. It depends on nothing else: the same lock and the same C files give
+the same archive. `spark/environment.sha256` names the archive that this commit's job needs, by the
+SHA-256 of a tar of its files.
 
 The archive also contains the modules' bytecode, because nodes cannot write bytecode to the folder
 into which YARN unpacks an archive, and every Python process would compile all its imports. The
@@ -26,6 +27,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3_keys import environment_key
+from spark.runtime import native
 from tools.command_line import HELP_OPTIONS, errors_as_exit_status, module_examples
 from tools.paths import ROOT
 
@@ -63,8 +65,9 @@ def ensure_archive() -> Path:
         built = build()
         if built != path:
             raise ArchiveError(
-                f"requirements/job.txt gives {built.name}, but spark/environment.sha256 names "
-                f"{path.name}: run `make lock` and commit both files"
+                f"requirements/job.txt and the C files of spark/ give {built.name}, but "
+                f"spark/environment.sha256 names {path.name}: run `python -m tools.job_archive "
+                "--adopt`, or `make lock`, and commit what it changes"
             )
     return path
 
@@ -76,6 +79,7 @@ def build() -> Path:
         target = Path(scratch) / "environment"
         install(target)
         prune(target)
+        native.build(target / native.LIBRARY, native.CLUSTER)
         packed = Path(scratch) / "environment.tar"
         pack(target, packed)
         with packed.open("rb") as content:
@@ -189,10 +193,10 @@ def _files(folder: Path) -> list[Path]:
     ),
 )
 @click.option("--upload", "stack", metavar="STACK", help="Put it into the stack's results bucket.")
-@click.option("--adopt", is_flag=True, help="Lock the archive that requirements/job.txt gives now.")
-@errors_as_exit_status(ArchiveError)
+@click.option("--adopt", is_flag=True, help="Lock the archive that this tree gives now.")
+@errors_as_exit_status(ArchiveError, native.NativeCodeError)
 def main(stack: str | None, adopt: bool) -> None:
-    """Build the archive of the job's native dependencies into build/."""
+    """Build the archive of the job's native code into build/."""
     if adopt:
         path = build()
         sha256 = path.name.removeprefix("environment-").removesuffix(".tar.gz")

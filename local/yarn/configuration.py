@@ -162,7 +162,6 @@ def _yarn(access: Access, metadata: InstanceMetadata) -> dict[str, str]:
     environment = {  # a container does not inherit its NodeManager's environment
         "AWS_ENDPOINT_URL": access.endpoint,
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.endpoint,
-        "NUMBA_DEBUG_CACHE": "1",  # logs what is compiled, and where it is cached
     }
     return {
         "yarn.resourcemanager.hostname": LOOPBACK,

@@ -6,18 +6,17 @@ ratings: those arrive as a stream. kernel.py has the arithmetic.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from spark.engine import kernel, ranking
 from spark.engine.blocks import Blocks, CellRatings, cell_name
 from spark.engine.pair_sums import NO_STORE, PairSumStore
 from spark.engine.pairs import PairMeasure, Pairs
 from spark.engine.top_k import NeighbourLists, sorted_lists
 from spark.parquet import write_parquet
-from spark.runtime.compiled_code import compile_ahead, compiled
 
 # Ratings that a cell adds at once: more would not stay in a cache, fewer sweep the sums more often.
 BATCH_BYTES = 2**22
@@ -141,9 +140,6 @@ def compute_cell(
         ratings: its ratings.
         plan: what to do.
     """
-    kernel = compiled("spark.engine.kernel")
-    if plan.thresholds.measures:
-        compile_ahead("spark.engine.ranking")
     held_out: list[CellRatings] = []
 
     def others() -> Iterator[CellRatings]:
@@ -154,16 +150,16 @@ def compute_cell(
                 yield each
 
     blocks, (i, j) = plan.blocks, plan.blocks.cells[cell]
-    sums = sum_up(kernel, others(), blocks, cell)
+    sums = sum_up(others(), blocks, cell)
     if plan.hold_out and sums is not None:
-        yield from hold_out_lists(kernel, sums, cell, plan.hold_out)
+        yield from hold_out_lists(sums, cell, plan.hold_out)
     if held_out:
-        sums = sum_up(kernel, iter(held_out), blocks, cell, sums)
+        sums = sum_up(iter(held_out), blocks, cell, sums)
     if sums is None:
         return
     movies = movies_of(blocks, i, j)
     best = kernel.empty_top_k(movies.all.size, plan.thresholds.neighbours)
-    pairs = passing_pairs(kernel, sums, movies, plan.thresholds, best)
+    pairs = passing_pairs(sums, movies, plan.thresholds, best)
     if plan.output:
         uri = f"{plan.output}/{cell_name(i, j)}.parquet"
         yield PairCount(write_parquet(pairs, PAIRS, uri))
@@ -177,7 +173,6 @@ def compute_cell(
 
 
 def sum_up(
-    kernel: ModuleType,
     ratings: Iterator[CellRatings],
     blocks: Blocks,
     cell: int,
@@ -188,9 +183,9 @@ def sum_up(
     for batch in _batches(ratings):
         if sums is None:
             sums = np.zeros((blocks.ids_of(i).size, 4, blocks.ids_of(j).size), np.int32)
-        arrays = [np.frombuffer(each, np.uint16) for each in batch]
-        rows, columns = arrays[:2], arrays[:2] if i == j else arrays[2:]
-        kernel.add_pairs(*rows, *columns, i == j, sums)
+        row_lengths, row_entries, *columns = (np.frombuffer(each, np.uint16) for each in batch)
+        lengths, entries = (row_lengths, row_entries) if i == j else columns
+        kernel.add_pairs(row_lengths, row_entries, lengths, entries, i == j, sums)
     return sums
 
 
@@ -208,14 +203,12 @@ def _batches(ratings: Iterator[CellRatings]) -> Iterator[CellRatings]:
         yield CellRatings(*map(b"".join, zip(*waiting, strict=True)))
 
 
-def hold_out_lists(
-    kernel: ModuleType, sums: np.ndarray, cell: int, hold_out: HoldOutPass
-) -> Iterator[CellLists]:
+def hold_out_lists(sums: np.ndarray, cell: int, hold_out: HoldOutPass) -> Iterator[CellLists]:
     """The lists that a hold-out pass needs from a cell."""
     movies = movies_of(hold_out.blocks, *hold_out.blocks.cells[cell])
     best = kernel.empty_top_k(movies.all.size, hold_out.thresholds.neighbours)
-    for _ in passing_pairs(kernel, sums, movies, hold_out.thresholds, best):
-        pass  # only `best` is needed
+    least = hold_out.thresholds.min_co_raters, hold_out.thresholds.min_score
+    kernel.offer_pairs(sums, movies.rows, movies.columns, least, best, movies.first_column)
     by_cosine = "cosine", sorted_lists(movies.all, best)
     others = rank_by_measures(sums, hold_out.blocks, cell, hold_out.thresholds)
     for name, lists in (by_cosine, *others):
@@ -223,11 +216,10 @@ def hold_out_lists(
 
 
 def passing_pairs(
-    kernel: ModuleType,
     sums: np.ndarray,
     movies: CellMovies,
     thresholds: Thresholds,
-    best: tuple[np.ndarray, ...],
+    best: kernel.TopK,
 ) -> Iterator[pa.RecordBatch]:
     """The pairs of a cell that pass the thresholds; each is also offered to `best`."""
     least = thresholds.min_co_raters, thresholds.min_score
@@ -259,7 +251,6 @@ def rank_by_measures(
     """
     if not thresholds.measures:
         return
-    kernel, ranking = compiled("spark.engine.kernel"), compiled("spark.engine.ranking")
     i, j = blocks.cells[cell]
     movies = movies_of(blocks, i, j)
     bests = {
@@ -300,7 +291,6 @@ def _tiles(
     ]
     for row, column in sorted(starts, key=lambda start: (start[0] != start[1], min(start))):
         down, right = slice(row, row + TILE_MOVIES), slice(column, column + TILE_MOVIES)
-        # Always contiguous, because numba compiles a version for each memory layout.
-        tile = np.ascontiguousarray(sums[down, :, right])
+        tile = sums[down, :, right]
         of = ((each[0][down], each[1][:, right]) for each in (raters, squares))
         yield row, column, tile, Pairs(*np.moveaxis(tile, 1, 0), *of)

@@ -1,6 +1,6 @@
 """The arithmetic of co-rated similarity: exact sums over co-raters, thresholds, best neighbours.
 
-Imports no Spark. Everything is an integer until the score, and exact.
+The loops are in kernel.c. Imports no Spark. Everything is an integer until the score, and exact.
 
 **What is counted.** A rating is h half stars, h = 2r in 1..10. For two movies i, j and the users
 who rated both: n, X = Σ h_i h_j, A = Σ h_i², B = Σ h_j². Then Σxy = X/4, Σxx = A/4, Σyy = B/4, and
@@ -27,17 +27,17 @@ cleared. The sums are 32 bits wide: enough for MAX_RATERS co-raters (100·n < 2�
 all; beside them a sweep over the columns for each row movie and 1310 raters.
 """
 
+from ctypes import Structure, byref, c_bool, c_double, c_int32, c_int64, c_void_p
+from typing import Any, NamedTuple
+
 import numpy as np
-from numba import njit
 
 from spark.engine.entries import HALVES_BITS, MAX_HALVES
+from spark.runtime.native import array_of, function
 
 FLUSH = 1310
 
-# Typed, because numba turns uint64 and a plain integer into int64, and that into a float.
-_BITS, _HALVES = np.uint16(HALVES_BITS), np.uint16((1 << HALVES_BITS) - 1)
-_XY, _XX, _YY = np.uint64(11), np.uint64(28), np.uint64(45)
-_COUNT, _SUM = np.uint64((1 << 11) - 1), np.uint64((1 << 17) - 1)
+_XY, _XX, _YY = np.uint64(11), np.uint64(28), np.uint64(45)  # where the fields begin
 
 
 def _words() -> np.ndarray:
@@ -50,19 +50,70 @@ def _words() -> np.ndarray:
 WORDS = _words()
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _flush(words, sums):
-    """Unpack the accumulators of one row movie into its sums and clear them."""
-    for j in range(words.size):
-        word = words[j]
-        words[j] = 0
-        sums[0, j] += np.int32(word & _COUNT)
-        sums[1, j] += np.int32((word >> _XY) & _SUM)
-        sums[2, j] += np.int32((word >> _XX) & _SUM)
-        sums[3, j] += np.int32(word >> _YY)
+class TopK(NamedTuple):
+    """The best neighbours of some movies so far.
+
+    There is room for twice as many as are kept. When it is full, the better half stays. So most
+    offers cost one comparison, and one that is stored costs its share of a selection.
+
+    Attributes:
+        sizes: int32 [movies], how many neighbours there are.
+        least: float64 [movies], the score below which a movie takes none.
+        scores: float64 [movies, room].
+        co_raters: int32 [movies, room].
+        ids: int32 [movies, room].
+        cosines: float64 [movies, room].
+    """
+
+    sizes: np.ndarray
+    least: np.ndarray
+    scores: np.ndarray
+    co_raters: np.ndarray
+    ids: np.ndarray
+    cosines: np.ndarray
 
 
-def add_pairs(row_lengths, row_entries, column_lengths, column_entries, same, sums):
+class _TopK(Structure):
+    """TopK of top_k.h."""
+
+    _fields_ = (("room", c_int64), *((name, c_void_p) for name in TopK._fields))
+
+
+def pointer(best: TopK) -> Any:
+    """The argument for a C function that takes a TopK."""
+    return byref(_TopK(best.scores.shape[1], *(each.ctypes.data for each in best)))
+
+
+_ints, _doubles, _lengths = array_of(np.int32), array_of(np.float64), array_of(np.uint16)
+_words_, _places, _indices = array_of(np.uint64), array_of(np.int64), array_of(np.uint32)
+_bytes = array_of(np.uint8)
+
+_find_visits = function(
+    "find_visits",
+    *(_lengths, c_int64, _lengths, _places, c_bool, _places, _indices, _indices, _bytes),
+)
+_visit = function(
+    "visit",
+    *(_places, c_int64, _indices, _indices, _bytes, _lengths, _words_, _words_, c_int64, _ints),
+)
+_keep_pairs = function(
+    "keep_pairs",
+    *(_ints, _ints, c_int64, _ints, c_int64, c_int32, c_double, c_int64, _ints, _doubles),
+    *(c_int64, c_void_p, c_int64, _places),
+    returns=c_int64,
+)
+_offer_all = function("offer_all", c_void_p, _places, c_int64, _doubles, _ints, _ints, _doubles)
+_sort_best_first = function("sort_best_first", c_void_p, c_int64)
+
+
+def add_pairs(
+    row_lengths: np.ndarray,
+    row_entries: np.ndarray,
+    column_lengths: np.ndarray,
+    column_entries: np.ndarray,
+    same: bool,
+    sums: np.ndarray,
+) -> None:
     """Add the co-ratings of some users to the sums of a cell.
 
     Args:
@@ -73,154 +124,31 @@ def add_pairs(row_lengths, row_entries, column_lengths, column_entries, same, su
         same: whether both blocks are the same; then only columns after the row's movie count.
         sums: n, X, A, B as int32 [row movies, 4, column movies]; added to.
     """
-    # NumPy makes the arrays: an allocation in numba costs half a second to compile.
+    rows, _, columns = sums.shape
     column_starts = np.append(0, np.cumsum(column_lengths, dtype=np.int64))
-    raters = np.bincount(row_entries >> HALVES_BITS, minlength=sums.shape[0])
-    visits = (
-        np.cumsum(raters) - raters,
-        np.empty(row_entries.size, np.uint32),
-        np.empty(row_entries.size, np.uint32),
-        np.empty(row_entries.size, np.uint8),
+    raters = np.bincount(row_entries >> HALVES_BITS, minlength=rows)
+    ends = np.cumsum(raters) - raters
+    first, last = np.empty((2, row_entries.size), np.uint32)
+    rating = np.empty(row_entries.size, np.uint8)
+    _find_visits(
+        *(row_lengths, row_lengths.size, row_entries, column_starts, same),
+        *(ends, first, last, rating),
     )
-    _find_visits(row_lengths, row_entries, column_starts, same, *visits)
-    _visit(*visits, column_entries, WORDS, np.zeros(sums.shape[2], np.uint64), sums)
+    words = np.zeros(columns, np.uint64)
+    _visit(ends, rows, first, last, rating, column_entries, WORDS, words, columns, sums)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _find_visits(row_lengths, row_entries, column_starts, same, ends, first, last, rating):
-    """Sort the row entries by movie, and find which column entries each rater visits.
-
-    Args:
-        row_lengths: see `add_pairs`.
-        row_entries: see `add_pairs`.
-        column_starts: where each user's column entries begin, and the last ends, int64 [users + 1].
-        same: see `add_pairs`.
-        ends: int64 [row movies], where each movie's raters begin; receives where they end.
-        first: uint32 [row entries]; receives each rater's first column entry.
-        last: receives the index after each rater's last column entry.
-        rating: uint8; receives half stars.
-    """
-    k = 0
-    for user in range(row_lengths.size):
-        for _ in range(row_lengths[user]):
-            entry = row_entries[k]
-            k += 1
-            i = np.int64(entry >> _BITS)
-            at = ends[i]
-            ends[i] = at + 1
-            first[at] = k if same else column_starts[user]
-            last[at] = column_starts[user + 1]
-            rating[at] = entry & _HALVES
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _visit(ends, first, last, rating, column_entries, table, words, sums):
-    """Add up, for each row movie, what its raters gave the column movies.
-
-    Args:
-        ends: from `_find_visits`, like `first`, `last` and `rating`.
-        first: see `_find_visits`.
-        last: see `_find_visits`.
-        rating: see `_find_visits`.
-        column_entries: see `add_pairs`.
-        table: WORDS.
-        words: the accumulators, uint64 [column movies], zero.
-        sums: see `add_pairs`.
-    """
-    at = 0
-    for i in range(ends.size):
-        pending = 0
-        while at < ends[i]:
-            adds = table[rating[at]]
-            for k in range(first[at], last[at]):
-                entry = column_entries[k]
-                words[entry >> _BITS] += adds[entry & _HALVES]
-            at += 1
-            pending += 1
-            if pending == FLUSH:
-                _flush(words, sums[i])
-                pending = 0
-        if pending:
-            _flush(words, sums[i])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def score_of(xy, xx, yy):
-    """The score of two movies from their integer sums X, A and B."""
-    return (xy / 4.0) / (np.sqrt(xx / 4.0) * np.sqrt(yy / 4.0))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def is_worse(score, n, movie, than_score, than_n, than_movie):
-    """Whether one neighbour ranks after another: by score, then co-raters, then smaller id."""
-    if score != than_score:
-        return score < than_score
-    if n != than_n:
-        return n < than_n
-    return movie > than_movie
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def keep_top_k(best, of):
-    """Keep only the `count` best neighbours of a movie, the worst of them last.
-
-    Hoare's quickselect (Find, CACM 1961).
-    """
-    sizes, least, s, c, m, x = best
-    first, last, wanted = 0, sizes[of] - 1, (s.shape[1] >> 1) - 1
-    if last <= wanted:
-        return
-    sizes[of] = wanted + 1
-    while first < last:
-        middle = (first + last) >> 1
-        score, n, movie = s[of, middle], c[of, middle], m[of, middle]
-        i, j = first, last
-        while i <= j:
-            while is_worse(score, n, movie, s[of, i], c[of, i], m[of, i]):
-                i += 1
-            while is_worse(s[of, j], c[of, j], m[of, j], score, n, movie):
-                j -= 1
-            if i <= j:
-                s[of, i], s[of, j], c[of, i], c[of, j] = s[of, j], s[of, i], c[of, j], c[of, i]
-                m[of, i], m[of, j], x[of, i], x[of, j] = m[of, j], m[of, i], x[of, j], x[of, i]
-                i += 1
-                j -= 1
-        if j < wanted < i:
-            break
-        if wanted <= j:
-            last = j
-        else:
-            first = i
-    least[of] = s[of, wanted]
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def push(sizes, s, c, m, x, of, score, n, movie, cosine):
-    """Add a neighbour of a movie; returns whether the room is full, so that `keep_top_k` is due.
-
-    Takes the arrays one by one: unpacking a tuple of them for each neighbour is ten times slower,
-    and so is calling `keep_top_k` in here.
-
-    Args:
-        sizes: from `empty_top_k`, like `s`, `c`, `m` and `x`.
-        s: scores.
-        c: co-raters.
-        m: ids.
-        x: cosines.
-        of: the movie.
-        score: of the neighbour, not below the movie's least.
-        n: its co-raters.
-        movie: its id.
-        cosine: over the co-raters.
-    """
-    at = sizes[of]
-    s[of, at], c[of, at], m[of, at], x[of, at] = score, n, movie, cosine
-    sizes[of] = at + 1
-    return sizes[of] == s.shape[1]
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def keep_pairs(sums, row_ids, column_ids, least, row, integers, doubles, best, first_column):
+def keep_pairs(
+    sums: np.ndarray,
+    row_ids: np.ndarray,
+    column_ids: np.ndarray,
+    least: tuple[int, float],
+    row: int,
+    integers: np.ndarray,
+    doubles: np.ndarray,
+    best: TopK,
+    first_column: int,
+) -> tuple[int, int]:
     """The pairs of a cell that pass both thresholds, for as many row movies as fit.
 
     Args:
@@ -231,108 +159,67 @@ def keep_pairs(sums, row_ids, column_ids, least, row, integers, doubles, best, f
         row: row movie to begin with.
         integers: int32 [3, at least column movies]; receives smaller id, larger id, n.
         doubles: float64 [4, like `integers`]; receives Σxy, Σxx, Σyy and the score.
-        best: from `empty_top_k`, for the row movies and then the column movies.
+        best: for the row movies and then the column movies; the pairs are offered to it.
         first_column: where in `best` the column movies begin: 0 on the diagonal.
 
     Returns:
         The row movie to continue with, and the number of pairs written.
     """
-    size = 0
-    min_co_raters, min_score = least
-    sizes, bar, s, c, m, x = best
-    while row < row_ids.size and size + column_ids.size <= integers.shape[1]:
-        n, xy, xx, yy = sums[row]
-        of_row = row_ids[row]
-        for j in range(column_ids.size):
-            if n[j] < min_co_raters:
-                continue
-            score = score_of(xy[j], xx[j], yy[j])
-            if not score >= min_score:
-                continue
-            of_column = column_ids[j]
-            swap = of_row > of_column
-            integers[0, size] = of_column if swap else of_row
-            integers[1, size] = of_row if swap else of_column
-            integers[2, size] = n[j]
-            doubles[0, size] = xy[j] / 4.0
-            doubles[1, size] = (yy[j] if swap else xx[j]) / 4.0
-            doubles[2, size] = (xx[j] if swap else yy[j]) / 4.0
-            doubles[3, size] = score
-            size += 1
-            for side in range(2):
-                of, other = (row, of_column) if side == 0 else (first_column + j, of_row)
-                if score >= bar[of] and push(sizes, s, c, m, x, of, score, n[j], other, score):
-                    keep_top_k(best, of)
-        row += 1
-    return row, size
+    kept = np.zeros(1, np.int64)
+    row = _keep_pairs(
+        *(sums, row_ids, row_ids.size, column_ids, column_ids.size, *least, row),
+        *(integers, doubles, integers.shape[1], pointer(best), first_column, kept),
+    )
+    return row, int(kept[0])
 
 
-def empty_top_k(movies: int, count: int) -> tuple[np.ndarray, ...]:
-    """Room for the best neighbours of some movies, at most `count` for each.
+def offer_pairs(
+    sums: np.ndarray,
+    row_ids: np.ndarray,
+    column_ids: np.ndarray,
+    least: tuple[int, float],
+    best: TopK,
+    first_column: int,
+) -> None:
+    """Offer the pairs of a cell to the top-k lists, as `keep_pairs` does, and write none."""
+    nothing = np.empty((3, 0), np.int32), np.empty((4, 0))
+    keep_pairs(sums, row_ids, column_ids, least, 0, *nothing, best, first_column)
 
-    There is room for twice as many. When it is full, the better half stays. So most offers cost one
-    comparison, and one that is stored costs its share of a selection.
 
-    Returns:
-        For each movie the number of its neighbours so far, int32 [movies]; the score below which it
-        takes none, float64 [movies]; and the neighbours' scores, float64, co-raters and ids, int32,
-        and cosines, float64, [movies, 2 · count] each.
-    """
+def empty_top_k(movies: int, count: int) -> TopK:
+    """Room for the best neighbours of some movies, at most `count` for each."""
     shape = movies, 2 * count
-    sizes, numbers = np.zeros(movies, np.int32), np.empty(shape, np.int32)
-    least, scores = np.zeros(movies), np.empty(shape)
-    return sizes, least, scores, numbers, np.empty_like(numbers), np.empty_like(scores)
+    return TopK(
+        np.zeros(movies, np.int32),
+        np.zeros(movies),
+        np.empty(shape),
+        np.empty(shape, np.int32),
+        np.empty(shape, np.int32),
+        np.empty(shape),
+    )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def offer_all(best, movies, scores, numbers, neighbours, cosines):
+def offer_all(
+    best: TopK,
+    movies: np.ndarray,
+    scores: np.ndarray,
+    co_raters: np.ndarray,
+    ids: np.ndarray,
+    cosines: np.ndarray,
+) -> None:
     """Offer neighbours to the top-k lists of movies.
 
     Args:
-        best: from `empty_top_k`.
+        best: receives them.
         movies: for each neighbour the row of its movie in `best`, int64 [neighbours].
         scores: of the neighbours, float64.
-        numbers: co-raters, int32.
-        neighbours: ids, int32.
+        co_raters: int32.
+        ids: int32.
         cosines: float64.
     """
-    sizes, least, s, c, m, x = best
-    for k in range(movies.size):
-        of = movies[k]
-        if scores[k] >= least[of] and push(
-            sizes, s, c, m, x, of, scores[k], numbers[k], neighbours[k], cosines[k]
-        ):
-            keep_top_k(best, of)
+    _offer_all(pointer(best), movies, movies.size, scores, co_raters, ids, cosines)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def sort_best_first(best):
-    """Keep each movie's best neighbours and sort them, best first; Shell's sort (CACM 1959)."""
-    sizes, _, s, c, m, x = best
-    for of in range(sizes.size):
-        keep_top_k(best, of)
-        gap = int(sizes[of])
-        while gap > 1:
-            gap = max(1, gap * 5 // 11)  # Gonnet's gaps
-            for k in range(gap, sizes[of]):
-                score, n, movie, cosine = s[of, k], c[of, k], m[of, k], x[of, k]
-                at, up = k, k - gap
-                while up >= 0 and is_worse(s[of, up], c[of, up], m[of, up], score, n, movie):
-                    s[of, at], c[of, at] = s[of, up], c[of, up]
-                    m[of, at], x[of, at] = m[of, up], x[of, up]
-                    at, up = up, up - gap
-                s[of, at], c[of, at], m[of, at], x[of, at] = score, n, movie, cosine
-
-
-def warm_up() -> None:
-    """Compile everything for the types that are used."""
-    lengths, entries = np.ones(1, np.uint16), np.ones(1, np.uint16)
-    for array in (lengths, entries):
-        array.flags.writeable = False  # as they come from Arrow
-    sums = np.zeros((1, 4, 1), np.int32)
-    add_pairs(lengths, entries, lengths, entries, False, sums)
-    ids, best = np.ones(1, np.int32), empty_top_k(2, 1)
-    integers, doubles = np.empty((3, 1), np.int32), np.empty((4, 1))
-    keep_pairs(sums, ids, ids, (1, 0.5), 0, integers, doubles, best, 1)
-    offer_all(best, np.zeros(1, np.int64), doubles[3], ids, ids, doubles[3])
-    sort_best_first(best)
+def sort_best_first(best: TopK) -> None:
+    """Keep each movie's best neighbours and sort them, best first."""
+    _sort_best_first(pointer(best), best.sizes.size)

@@ -22,12 +22,12 @@ from spark.engine.cells import (
     PairCount,
     compute_cell,
 )
+from spark.engine.ranking import round_all
 from spark.engine.top_k import NeighbourLists, merge_top_k
 from spark.ingest.chunks import Chunk, ChunkStatistics, unpacked
 from spark.ingest.ratings import Ratings
 from spark.parquet import write_empty
 from spark.runtime.broadcast import broadcast
-from spark.runtime.compiled_code import compiled
 
 # Selects users: their ids and numbers of ratings → bool.
 type UserSelection = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -224,8 +224,8 @@ def best_neighbours(
         }
         for name, lists in merged.items():
             if name != "cosine":  # only the cosine is exact, so it keeps all its digits
-                compiled("spark.engine.ranking").round_all(lists.scores)
-                compiled("spark.engine.ranking").round_all(lists.cosines)
+                round_all(lists.scores)
+                round_all(lists.cosines)
         yield partition, merged
 
     return results.lists.values().mapPartitionsWithIndex(merge)

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spark.runtime.compiled_code import compiled
+from spark.engine.kernel import TopK, empty_top_k, offer_all, sort_best_first
+from spark.engine.ranking import offer_rows
 
 
 class NeighbourLists(NamedTuple):
@@ -52,9 +53,9 @@ def concatenate(some: Iterable[NeighbourLists]) -> NeighbourLists:
     return NeighbourLists(*(column[order] for column in columns))
 
 
-def sorted_lists(ids: np.ndarray, best: tuple[np.ndarray, ...]) -> NeighbourLists:
-    """A structure of `kernel.empty_top_k` as neighbour lists, by movie and rank."""
-    compiled("spark.engine.kernel").sort_best_first(best)
+def sorted_lists(ids: np.ndarray, best: TopK) -> NeighbourLists:
+    """Top-k lists as neighbour lists, by movie and rank."""
+    sort_best_first(best)
     sizes, _, scores, numbers, neighbours, cosines = best
     used = np.arange(scores.shape[1]) < sizes[:, None]
     return NeighbourLists(
@@ -64,12 +65,11 @@ def sorted_lists(ids: np.ndarray, best: tuple[np.ndarray, ...]) -> NeighbourList
 
 def merge_top_k(found: Sequence[NeighbourLists], count: int) -> NeighbourLists:
     """The best `count` neighbours of each movie from several lists, by movie and rank."""
-    kernel = compiled("spark.engine.kernel")
     rows = NeighbourLists(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
     ids = distinct(rows.movies)
     place = np.searchsorted(ids, rows.movies)  # faster than the inverse that `unique` returns
-    best = kernel.empty_top_k(ids.size, count)
-    kernel.offer_all(best, place, rows.scores, rows.co_raters, rows.neighbours, rows.cosines)
+    best = empty_top_k(ids.size, count)
+    offer_all(best, place, rows.scores, rows.co_raters, rows.neighbours, rows.cosines)
     return sorted_lists(ids, best)
 
 
@@ -85,8 +85,7 @@ def top_k_of_rows(
         raters: users who rated each of them; of equal scores the one with more raters comes first.
         count: most neighbours per movie.
     """
-    kernel, ranking = compiled("spark.engine.kernel"), compiled("spark.engine.ranking")
-    best = kernel.empty_top_k(own.size, count)
-    ranking.offer_rows(best, scores, own, others, raters.astype(np.int32))
+    best = empty_top_k(own.size, count)
+    offer_rows(best, scores, own, others, raters.astype(np.int32))
     rows = sorted_lists(own, best)
     return rows._replace(co_raters=np.zeros_like(rows.co_raters))

@@ -21,7 +21,7 @@ from spark.ingest.chunks import (
 )
 from spark.ingest.lines import read_split
 from spark.ingest.rejects import SAMPLES, LineReport, Reject, write_rejects
-from spark.runtime.compiled_code import compile_ahead, compiled
+from spark.ingest.scan import scan
 from spark.storage import child
 
 BYTES_PER_RATING = 20  # of text, to estimate the number of ratings
@@ -124,7 +124,6 @@ def _scanner(
 ) -> Callable[[Iterable[int]], Iterator[ToUsers]]:
     def scan_task(splits: Iterable[int]) -> Iterator[ToUsers]:
         """Scan the lines of a split and send each part of the users its ratings."""
-        scan = compiled("spark.ingest.scan", meanwhile="spark.engine.kernel").scan
         for source in splits:
             text = read_split(child(folder, layout.file), edges[source], edges[source + 1])
             found = scan(text, layout, is_start=source == 0)
@@ -141,7 +140,6 @@ def _scanner(
             for part, mine in split_rows(found.users % parts, parts):
                 ratings = SplitRatings(source, *(array[mine].tobytes() for array in arrays))
                 yield ToUsers(part, ratings)
-        compile_ahead("spark.engine.kernel")
 
     return scan_task
 

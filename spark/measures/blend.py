@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spark.engine.ranking import round_all
 from spark.engine.top_k import NeighbourLists, merge_top_k, pair_keys
-from spark.runtime.compiled_code import compiled
 
 if TYPE_CHECKING:  # it needs SciPy
     from spark.measures.content import Content
@@ -38,7 +38,7 @@ def by_ratings(ease: NeighbourLists, full_cosine: np.ndarray, weight: float) -> 
         weight: w.
     """
     scores = weight * ease.scores + full_cosine
-    compiled("spark.engine.ranking").round_all(scores)
+    round_all(scores)
     return ease._replace(scores=scores)
 
 
@@ -72,6 +72,6 @@ def blend(
     trust = parameters["trust"]
     alone = parameters["content"] * trust / (trust + content.raters_of(rows.movies))
     scores = rows.scores * (1 + similar) + similar * alone
-    compiled("spark.engine.ranking").round_all(scores)
+    round_all(scores)
     rows = rows._replace(scores=scores)
     return merge_top_k([rows.where(scores > 0)], count)

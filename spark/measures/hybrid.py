@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from spark.engine.ranking import round_all
 from spark.engine.top_k import NeighbourLists, merge_top_k, pair_keys
 from spark.measures.content import Content
-from spark.runtime.compiled_code import compiled
 
 
 def hybrid(
@@ -40,5 +40,5 @@ def hybrid(
     weight = trust / (trust + content.raters_of(both.movies))
     similar = content.cosine(both.movies, both.neighbours)
     scores = (1 - weight) * strength + weight * similar
-    compiled("spark.engine.ranking").round_all(scores)
+    round_all(scores)
     return merge_top_k([both._replace(scores=scores)], count)

@@ -12,7 +12,7 @@ from pyspark.errors import PySparkRuntimeError
 
 LEAST_SPARK = 4  # its first version number
 # What the workers need besides the package, and how they tell their version.
-_PROBE = "import numba, numpy, pyarrow, sys; print('%d.%d' % sys.version_info[:2])"
+_PROBE = "import numpy, pyarrow, scipy, sys; print('%d.%d' % sys.version_info[:2])"
 
 
 class UnusableEnvironmentError(Exception):

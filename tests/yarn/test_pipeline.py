@@ -1,7 +1,5 @@
 """From a dropped folder to the API on a real YARN, with the launcher's request verbatim."""
 
-import re
-
 import pytest
 
 from spark.measures.registry import DEFAULT, MEASURES
@@ -47,18 +45,6 @@ def test_the_api_answers_what_the_nodes_have_written(verbatim: Verbatim) -> None
         assert (status, body["run_id"]) == (200, verbatim.run["run_id"])
         answered = [(row["movie_id"], row["score"]) for row in body["similar"]]
         assert answered == [row[:2] for row in lists[movie]]
-
-
-def test_numba_compiles_once_in_each_container_and_not_into_the_home(verbatim: Verbatim) -> None:
-    assert len(verbatim.logs) == 4  # the driver and three executors
-    compiled = {
-        name: re.findall(r"data saved to '(\S*)'", said) for name, said in verbatim.logs.items()
-    }
-    for name, places in compiled.items():
-        assert len(places) == len(set(places)), f"{name} compiled something twice"
-        assert not any(place.startswith("/proc") for place in places)
-    everywhere = [place for places in compiled.values() for place in places]
-    assert sum("kernel._visit" in place for place in everywhere) >= 3
 
 
 def test_the_nodes_role_has_every_right_that_a_run_uses_and_no_other(

@@ -1,6 +1,5 @@
 """Cells without Spark: together they give the oracle's pairs and neighbours, held-out or not."""
 
-import importlib
 import itertools
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark.engine import cells, top_k
+from spark.engine import cells
 from spark.engine.blocks import Blocks, choose_blocks, split_by_cell
 from spark.engine.cells import (
     CellLists,
@@ -35,14 +34,6 @@ RATINGS = st.dictionaries(
 )
 
 type Rated = dict[tuple[int, int], int]
-
-
-@pytest.fixture(autouse=True)
-def without_spark(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiled modules without the folder that Spark gives a worker."""
-    for module in (cells, top_k):
-        monkeypatch.setattr(module, "compiled", importlib.import_module)
-    monkeypatch.setattr(cells, "compile_ahead", lambda _: None)
 
 
 def totals(rated: Rated) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,7 +1,6 @@
 """Neighbours by content: TF-IDF against plain loops, cold titles, and the blend with ratings."""
 
 import math
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -10,9 +9,7 @@ from spark.contracts.movielens import FORMATS
 from spark.engine import top_k
 from spark.engine.top_k import NeighbourLists
 from spark.ingest.movies import Catalogue, catalogue, parse_movie
-from spark.measures import blend as blend_module
 from spark.measures import content as content_module
-from spark.measures import hybrid as hybrid_module
 from spark.measures.blend import blend, by_ratings
 from spark.measures.content import Content, content, telling_tags
 from spark.measures.hybrid import hybrid
@@ -30,13 +27,6 @@ LINES = """\
 """
 ALL = np.arange(8)  # indices of these movies
 TAGS = {(1, "pixar"): 3, (3, "pixar"): 1, (2, "heist"): 2, (8, "heist"): 1, (5, "car chase"): 1}
-
-
-@pytest.fixture(autouse=True)
-def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiled modules without the folder that Spark gives a worker."""
-    for module in (top_k, hybrid_module, blend_module):
-        monkeypatch.setattr(module, "compiled", import_module)
 
 
 def movies(lines: str = LINES) -> Catalogue:

@@ -1,17 +1,20 @@
 """The kernel: exact against plain loops, even when a packed field is full."""
 
-import importlib
 import math
+from ctypes import c_double, c_int32
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark.engine import cells, kernel, ranking, top_k
+from spark.engine import cells, kernel, ranking
 from spark.engine.blocks import Blocks
 from spark.engine.entries import HALVES_BITS, MAX_HALVES, MAX_RATERS
+from spark.runtime.native import function
 from tests.spark import oracle
+
+score_of = function("score", c_int32, c_int32, c_int32, returns=c_double)
 
 RATINGS = st.dictionaries(
     st.tuples(st.integers(0, 9), st.integers(0, 7)), st.integers(1, 10), max_size=60
@@ -98,7 +101,7 @@ def test_a_field_holds_exactly_as_many_raters_as_flush_says() -> None:
 @given(*[st.integers(1, 2**31 - 1)] * 3)
 def test_a_score_is_the_double_of_plain_arithmetic(xy: int, xx: int, yy: int) -> None:
     plain = (xy / 4) / (math.sqrt(xx / 4) * math.sqrt(yy / 4))
-    assert kernel.score_of(np.int32(xy), np.int32(xx), np.int32(yy)) == plain
+    assert score_of(xy, xx, yy) == plain
 
 
 @pytest.mark.parametrize(
@@ -114,7 +117,7 @@ def test_a_score_is_the_double_of_plain_arithmetic(xy: int, xx: int, yy: int) ->
 def test_published_scores_are_reproduced(
     sum_xy: float, sum_xx: float, sum_yy: float, score: float
 ) -> None:
-    assert kernel.score_of(int(4 * sum_xy), int(4 * sum_xx), int(4 * sum_yy)) == score
+    assert score_of(int(4 * sum_xy), int(4 * sum_xx), int(4 * sum_yy)) == score
 
 
 @settings(deadline=None)
@@ -214,8 +217,6 @@ def test_a_cell_finds_the_best_of_all_its_pairs_with_any_tile_size(
     thresholds = cells.Thresholds(1, 0.0, count, {"common": lambda pairs: pairs.n * 1.0})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cells, "TILE_MOVIES", tile)
-        for module in (cells, top_k):
-            patch.setattr(module, "compiled", importlib.import_module)
         [(_, found)] = cells.rank_by_measures(sums, blocks, blocks.cells.index((i, j)), thresholds)
     offers: dict[int, list[tuple[float, int]]] = {}
     rows, columns = blocks.ids_of(i).tolist(), blocks.ids_of(j).tolist()

@@ -66,7 +66,7 @@ def test_a_place_is_tried_without_a_trace(tmp_path: Path) -> None:
     ("script", "why"),
     [
         ("echo 3.9", "is Python 3.9 while the driver is 3."),
-        ("echo 'ModuleNotFoundError: no numba' >&2; exit 1", "(ModuleNotFoundError: no numba)"),
+        ("echo 'ModuleNotFoundError: no scipy' >&2; exit 1", "(ModuleNotFoundError: no scipy)"),
         ("exit 3", "(exit status 3)"),
     ],
 )
