@@ -118,7 +118,8 @@ def ease_weights(training: Training, regularisation: float) -> np.ndarray:
     popular = np.argsort(-training.raters, kind="stable")[:limit]
     popular = popular[training.raters[popular] >= MIN_RATERS]
     some = training.halves[:, popular]
-    found = inverse((some.T @ some).toarray() / SCALE, regularisation)
+    gram = (some.T @ some).toarray().astype(np.float32)
+    found = inverse(gram, SCALE * regularisation)
     found *= -1 / found.diagonal()
     scores = np.zeros((training.raters.size,) * 2)
     scores[np.ix_(popular, popular)] = found

@@ -222,13 +222,13 @@ def rank_by_ease(
         left_out: ratings of the users to leave out for `held_out_lists`; None to skip those lists.
         stages: to time.
     """
-    from spark.measures.ease import ease, ease_without, gram_matrix, inverse
+    from spark.measures.ease import SCALE, ease, ease_without, gram_matrix, inverse
 
     parameters, count = settings.parameters["ease"], _ease_count(settings)
     with stages.stage("gram"):
         movies, gram = gram_matrix(plan.store, plan.blocks, int(parameters["limit"]))
     with stages.stage("inversion"):
-        weights = inverse(gram, parameters["lambda"])
+        weights = inverse(gram, SCALE * parameters["lambda"])
     with stages.stage("ease"):
         lists = concatenate(ease(movies, weights, count))
     if left_out is None:

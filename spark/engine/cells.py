@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from spark import arrow
 from spark.engine import kernel, ranking
 from spark.engine.blocks import Blocks, CellRatings, cell_name
 from spark.engine.pair_sums import NO_STORE, PairSumStore
@@ -233,7 +234,7 @@ def passing_pairs(
         )  # fmt: skip
         one, two, n = integers[:, :kept]
         yield pa.RecordBatch.from_arrays(
-            [pa.array(each) for each in (one, two, n.astype(np.int64), *doubles[:, :kept])],
+            [arrow.numbers(each) for each in (one, two, n.astype(np.int64), *doubles[:, :kept])],
             schema=PAIRS,
         )
 

@@ -12,6 +12,7 @@ from pyspark import SparkContext
 from pyspark.ml.recommendation import ALS
 from pyspark.sql import SparkSession
 
+from spark import arrow
 from spark.engine.blocks import Blocks
 from spark.engine.top_k import NeighbourLists, top_k_of_rows
 from spark.ingest.chunks import Chunk, ChunkStatistics, unpacked
@@ -87,4 +88,4 @@ def _batch(chunk: Chunk) -> pa.RecordBatch:
     """The ratings of a chunk as rows."""
     users, starts, movies, halves = unpacked(chunk)
     columns = np.repeat(users, np.diff(starts)), movies, halves / np.float32(2)
-    return pa.RecordBatch.from_arrays([pa.array(each) for each in columns], schema=RATINGS)
+    return pa.RecordBatch.from_arrays([arrow.numbers(each) for each in columns], schema=RATINGS)

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spark import arrow
 from spark.contracts.manifest import NEIGHBOURS, Part
 from spark.engine.top_k import NeighbourLists, distinct, pair_keys
 from spark.ingest.movies import Catalogue
@@ -72,14 +73,15 @@ def _text_of(
     lists: Mapping[str, NeighbourLists], catalogue: Catalogue, begin: int, end: int
 ) -> Iterator[pa.Buffer]:
     """The lines of a range of movies, as the UTF-8 buffers that Arrow holds."""
+    about = arrow.texts(catalogue.about)
     for start in range(begin, end, MOVIES_AT_ONCE):
         stop = min(start + MOVIES_AT_ONCE, end)
         of = catalogue.ids[start:stop]
         mine = {measure: _between(rows, of[0], of[-1]) for measure, rows in lists.items()}
-        lines = _lines(mine, catalogue, start, stop)
+        lines = _lines(mine, catalogue, about, start, stop)
         if pc.max(pc.binary_length(lines)).as_py() > LINE_BYTES:
-            lines = pa.array(
-                line if _fits(line) else _shortened(mine, catalogue, place)
+            lines = arrow.texts(
+                line if _fits(line) else _shortened(mine, catalogue, about, place)
                 for place, line in enumerate(lines.to_pylist(), start)
             )
         yield lines.buffers()[2][: pc.sum(pc.binary_length(lines)).as_py()]
@@ -90,7 +92,9 @@ def _fits(text: str) -> bool:
     return len(zlib.compress(text.encode())) <= LINE_BYTES
 
 
-def _shortened(lists: Mapping[str, NeighbourLists], catalogue: Catalogue, place: int) -> str:
+def _shortened(
+    lists: Mapping[str, NeighbourLists], catalogue: Catalogue, about: pa.StringArray, place: int
+) -> str:
     """A movie's line with as many of the best neighbours by each measure as fit."""
     movie = catalogue.ids[place]
     mine = {measure: _between(rows, movie, movie) for measure, rows in lists.items()}
@@ -98,7 +102,7 @@ def _shortened(lists: Mapping[str, NeighbourLists], catalogue: Catalogue, place:
 
     def with_best(count: int) -> str:
         best = {name: rows.where(slice(count)) for name, rows in mine.items()}
-        return _lines(best, catalogue, place, place + 1)[0].as_py()
+        return _lines(best, catalogue, about, place, place + 1)[0].as_py()
 
     fits = bisect_left(range(longest + 1), True, key=lambda count: not _fits(with_best(count)))
     return with_best(fits - 1)
@@ -111,10 +115,22 @@ def _between(rows: NeighbourLists, first: int, last: int) -> NeighbourLists:
 
 
 def _lines(
-    lists: Mapping[str, NeighbourLists], catalogue: Catalogue, begin: int, end: int
+    lists: Mapping[str, NeighbourLists],
+    catalogue: Catalogue,
+    about: pa.StringArray,
+    begin: int,
+    end: int,
 ) -> pa.StringArray:
-    """The lines of some movies. Arrow builds them many times faster than Python."""
-    of, about = catalogue.ids[begin:end], pa.array(catalogue.about)
+    """The lines of some movies. Arrow builds them many times faster than Python.
+
+    Args:
+        lists: of these movies.
+        catalogue: all movies.
+        about: of the catalogue.
+        begin: index of the first movie.
+        end: index after the last one.
+    """
+    of = catalogue.ids[begin:end]
     pairs = [pair_keys(rows) for rows in lists.values()]
     together = np.concatenate(pairs)
     keys = distinct(together)
@@ -122,7 +138,7 @@ def _lines(
     first = np.searchsorted(keys, of.astype(np.int64) << 32)
     others = np.searchsorted(catalogue.ids, keys & (2**32 - 1))
     texts_of_others = _concatenated(
-        "{", about.take(pa.array(others)), ',"ratings":', _text(catalogue.ratings[others]), "}"
+        "{", about.take(arrow.numbers(others)), ',"ratings":', _text(catalogue.ratings[others]), "}"
     )
     columns: list[pa.Array | str] = [
         "{",
@@ -137,25 +153,26 @@ def _lines(
     for (measure, rows), places in zip(lists.items(), np.split(place, ends), strict=False):
         starts = np.searchsorted(rows.movies, of)
         offset = np.repeat(first, np.diff(np.append(starts, rows.movies.size)))
-        cosines = pc.fill_null(_text(pa.array(rows.cosines, mask=np.isnan(rows.cosines))), "null")
+        cosines = pc.fill_null(_text(rows.cosines, np.isnan(rows.cosines)), arrow.text("null"))
         row = _text(places - offset), _text(rows.scores), _text(rows.co_raters), cosines
-        texts = _concatenated("[", pc.binary_join_element_wise(*row, ","), "]")
+        texts = _concatenated("[", pc.binary_join_element_wise(*row, arrow.text(",")), "]")
         columns += [f'"{measure}":[', _joined(texts, starts), "],"]
     columns[-1] = "]}}\n"
     return _concatenated(*columns)
 
 
-def _text(numbers: np.ndarray | pa.Array) -> pa.Array:
+def _text(values: np.ndarray, are_null: np.ndarray | None = None) -> pa.Array:
     """Numbers as JSON; a double as the shortest decimal that reads back as the same double."""
-    return pc.cast(pa.array(numbers), pa.string())
+    return pc.cast(arrow.numbers(values, are_null), pa.string())
 
 
 def _concatenated(*parts: pa.Array | str) -> pa.Array:
     """Texts joined element by element."""
-    return pc.binary_join_element_wise(*parts, "")
+    columns = (arrow.text(part) if isinstance(part, str) else part for part in parts)
+    return pc.binary_join_element_wise(*columns, arrow.text(""))
 
 
 def _joined(texts: pa.Array, starts: np.ndarray) -> pa.Array:
     """Texts joined by commas, from each start to the next."""
-    offsets = pa.array(np.append(starts, len(texts)), pa.int32())
-    return pc.binary_join(pa.ListArray.from_arrays(offsets, texts), ",")
+    offsets = arrow.numbers(np.append(starts, len(texts)).astype(np.int32))
+    return pc.binary_join(pa.ListArray.from_arrays(offsets, texts), arrow.text(","))

@@ -77,25 +77,49 @@ def test_a_measure_of_pairs_matches_plain_loops(name: str, plain, halves: list) 
     assert (np.nan_to_num(scores) == np.nan_to_num(scores.T)).all(), "symmetric to the bit"
 
 
-@settings(deadline=None, max_examples=25)
-@given(seed=st.integers(0, 2**32 - 1), movies=st.sampled_from([1, 2, 7, 40]))
-def test_the_in_place_inverse_is_the_inverse(seed: int, movies: int) -> None:
-    ratings = np.random.default_rng(seed).integers(0, 6, (30, movies)) / 5
+@settings(deadline=None, max_examples=50)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    movies=st.sampled_from([1, 2, 7, 40]),
+    in_doubles=st.sampled_from([1, 2, 7, 39, 512]),
+)
+def test_the_in_place_inverse_is_the_inverse(seed: int, movies: int, in_doubles: int) -> None:
+    ratings = np.random.default_rng(seed).integers(0, 6, (30, movies))
     gram = ratings.T @ ratings
-    found = inverse(np.triu(gram), 2.5)
-    assert found == pytest.approx(np.linalg.inv(gram + 2.5 * np.eye(movies)), abs=1e-10)
-
-
-def test_a_large_inverse_is_mirrored_completely(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spark.measures.ease.MIRRORED", 16)
-    ratings = np.random.default_rng(3).random((80, 50))
-    found = inverse(np.triu(ratings.T @ ratings), 1.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spark.measures.ease.IN_DOUBLES", in_doubles)
+        patch.setattr("spark.measures.ease.ROWS_OF_CACHE", 16)
+        found = inverse(np.triu(gram).astype(np.float32), 60.0)
+    exact = np.linalg.inv(gram + 60 * np.eye(movies))
+    assert found.dtype == np.float32
     assert (found == found.T).all()
+    assert found == pytest.approx(exact, abs=2e-6 * exact.max())
 
 
-def test_a_matrix_without_an_inverse_is_refused() -> None:
+def test_popular_movies_cost_the_others_no_digits() -> None:
+    random = np.random.default_rng(3)
+    ratings = np.where(random.random((3000, 500)) < 0.3, random.integers(1, 11, (3000, 500)), 0)
+    # All users rate 300 movies, and rate them alike: nearly the same row, 300 times.
+    ratings[:, :300] = random.integers(7, 10, (3000, 1)) + random.integers(0, 2, (3000, 300))
+    gram = (ratings.T @ ratings).astype(np.float32)
+    exact = np.linalg.inv(gram.astype(float) + 400 * np.eye(500))[300:]
+    errors = {}
+    for in_doubles in (1, 300):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("spark.measures.ease.IN_DOUBLES", in_doubles)
+            errors[in_doubles] = np.abs(inverse(gram.copy(), 400.0)[300:] - exact).max()
+    assert errors[300] < 1e-6 * exact.max()
+    assert errors[300] < errors[1] / 3
+
+
+@pytest.mark.parametrize("in_doubles", [2, 512])
+def test_a_matrix_without_an_inverse_is_refused(
+    in_doubles: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spark.measures.ease.IN_DOUBLES", in_doubles)
+    gram = np.diag([1, 1, -1]).astype(np.float32)
     with pytest.raises(ArithmeticError, match="has no inverse"):
-        inverse(-np.eye(3), 0.5)
+        inverse(gram, 0.5)
 
 
 def test_the_default_is_a_usual_measure_and_needed_measures_come_first() -> None:

@@ -50,13 +50,14 @@ def test_the_same_files_give_the_same_archive_in_any_folder(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("building")
-def test_files_that_nobody_imports_are_left_out() -> None:
+def test_the_archive_has_the_packages_and_the_loops_without_files_that_nobody_imports() -> None:
     with tarfile.open(job_archive.build()) as archive:
         assert archive.getnames() == [
             "numpy-1.dist-info/METADATA",
             "numpy/__init__.py",
             f"numpy/__pycache__/__init__.{sys.implementation.cache_tag}.pyc",
             "numpy/core.so",
+            "similar_titles_loops.so",
         ]
 
 
