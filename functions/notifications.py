@@ -5,7 +5,8 @@ from typing import Any
 
 from quality_gate import rejects_text
 from run_item import QualityItem
-from runs import Run, State
+from run_states import State
+from runs import Run
 from waiting import WaitingItem
 
 NOTIFIED = frozenset({State.LIVE, State.FAILED})

@@ -1,6 +1,6 @@
 """The attributes of a run's item in the runs table.
 
-A run collects its attributes on its way: only those of `claim` (see `runs`) are always there.
+A run collects its attributes on its way: only those of `run_claims.claim` are always there.
 DynamoDB returns numbers as `Decimal`.
 """
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import live_pointer
 import runs
-from runs import FINAL, RunError, State
+from run_states import FINAL, State
+from runs import RunError
 from s3_keys import manifest_key, run_prefix
 from spark.contracts.manifest import Manifest, ManifestError
 

@@ -17,7 +17,8 @@ from live_pointer import LivePointer
 from quality_gate import HeldBackError, Limits
 from run_item import RejectsItem
 from run_results import PartError, RunResults
-from runs import ON_CLUSTER, Run, State
+from run_states import ON_CLUSTER, State
+from runs import Run
 from s3_keys import run_prefix
 from spark.contracts import strength
 from spark.contracts.manifest import REJECTS, Manifest, ManifestError, Part

@@ -21,6 +21,8 @@ from aws_lambda_powertools.utilities.data_classes import S3EventBridgeNotificati
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+import run_claims
+import run_states
 import runs
 import waiting
 from clients import BOUNDED, ONCE, SLOW
@@ -185,7 +187,7 @@ def resume_later(error: launch.ThrottledError, failures: int) -> None:
     now = datetime.now(UTC)
     until = now + timedelta(seconds=seconds)
     waits_for = f"{error}; next try at {until:%H:%M:%S} UTC"
-    runs.postpone_launch(runs_table, error.run_id, now, until, waits_for)
+    run_claims.postpone_launch(runs_table, error.run_id, now, until, waits_for)
     logger.info("launch throttled", run_id=error.run_id, failures=failures + 1)
 
 
@@ -228,7 +230,7 @@ def lease_left(*fingerprints: str) -> float | None:
     Returns:
         None if the run is not waiting for a cluster, or another message will resume it.
     """
-    run = runs.for_dataset(runs_table, *fingerprints)
-    if run is None or run["state"] not in runs.BEFORE_LAUNCH or "waits_for" in run:
+    run = run_claims.for_dataset(runs_table, *fingerprints)
+    if run is None or run["state"] not in run_states.BEFORE_LAUNCH or "waits_for" in run:
         return None
     return (runs.parse_time(run["lease_until"]) - datetime.now(UTC)).total_seconds()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
+import run_claims
 import runs
 from cost import BudgetError, check_budget, estimate
 from datasets import (
@@ -43,7 +44,9 @@ from launcher.cluster_request import (
     security_configuration_name,
 )
 from launcher.intake import IntakeError, lasting_error
-from runs import BEFORE_LAUNCH, FINAL, Launch, Resume, Run, Skip, State, parse_time
+from run_claims import Launch, Resume, Skip
+from run_states import BEFORE_LAUNCH, FINAL, State
+from runs import Run, parse_time
 from s3_keys import code_prefix, environment_key, input_prefix
 from spark.contracts.movielens import DatasetError
 
@@ -199,13 +202,13 @@ class Launcher:
         if original is None or "request" not in original:
             return Outcome("skipped", run_id)
         now = datetime.now(UTC)
-        current = runs.for_dataset(self.runs_table, original["fingerprint"]) or original
+        current = run_claims.for_dataset(self.runs_table, original["fingerprint"]) or original
         is_ours = (
             current.get("rerun_of") == run_id and parse_time(current["created_at"]) > requested_at
         )
         if is_ours:
-            decision = runs.decide(current, requested_at, now)
-            if not isinstance(decision, Resume) or not runs.take_over(
+            decision = run_claims.decide(current, requested_at, now)
+            if not isinstance(decision, Resume) or not run_claims.take_over(
                 self.runs_table, current, now, LEASE
             ):
                 return Outcome("skipped", current["run_id"])
@@ -213,7 +216,7 @@ class Launcher:
             return Outcome("skipped", current["run_id"])
         else:
             fingerprint, folder = original["fingerprint"], original["folder"]
-            made = runs.claim(
+            made = run_claims.claim(
                 self.runs_table, fingerprint, folder, current, now, LEASE, rerun_of=run_id
             )
             if made is None:
@@ -254,7 +257,7 @@ class Launcher:
         is_ready = run["state"] == State.LAUNCHING and "request" in run
         if not is_ready or now < parse_time(run["lease_until"]) - CLOCK_DIFFERENCE:
             return Outcome("skipped", run_id)
-        if not runs.take_over(self.runs_table, run, now, LEASE):
+        if not run_claims.take_over(self.runs_table, run, now, LEASE):
             return Outcome("skipped", run_id)
         try:
             cluster_id = self._cluster(run, json.loads(run["request"]))
@@ -354,18 +357,20 @@ class Launcher:
         fingerprints = fingerprints_of(dataset_files(folder))
         while True:
             now = datetime.now(UTC)
-            known = runs.for_dataset(self.runs_table, *fingerprints)
-            decision = runs.decide(known, dropped_at, now)
+            known = run_claims.for_dataset(self.runs_table, *fingerprints)
+            decision = run_claims.decide(known, dropped_at, now)
             match decision:
                 case Skip():
                     return decision
                 case Resume(run):
-                    if runs.take_over(self.runs_table, run, now, LEASE):
+                    if run_claims.take_over(self.runs_table, run, now, LEASE):
                         return decision
                 case Launch(failed):
                     # A failed run may be known by its ETags.
                     fingerprint = failed["fingerprint"] if failed else fingerprints[0]
-                    made = runs.claim(self.runs_table, fingerprint, folder.name, failed, now, LEASE)
+                    made = run_claims.claim(
+                        self.runs_table, fingerprint, folder.name, failed, now, LEASE
+                    )
                     if made is not None:
                         return Resume(made)
             # Another launcher was faster: decide again with its run.

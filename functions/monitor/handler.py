@@ -19,7 +19,7 @@ import run_outcome
 import runs
 from clients import BOUNDED
 from emr_events import ClusterEvent
-from runs import ON_CLUSTER, State
+from run_states import ON_CLUSTER, State
 
 logger = Logger()
 s3 = boto3.client("s3", config=BOUNDED)

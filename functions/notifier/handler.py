@@ -21,7 +21,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from clients import BOUNDED
 from notifications import NOTIFIED, run_message
-from runs import Run, State
+from run_states import State
+from runs import Run
 
 logger = Logger()
 metrics = Metrics()

@@ -23,7 +23,8 @@ import runs
 import waiting
 from clients import BOUNDED, SLOW
 from emr_events import ClusterEvent
-from runs import FINAL, ON_CLUSTER, Run, State
+from run_states import FINAL, ON_CLUSTER, State
+from runs import Run
 from s3_keys import manifest_key, run_id_of_name
 from sweeper import lost_drops, waiting_drops
 from sweeper.reconcile import ALIVE, Action, Cluster, Limits, reconcile

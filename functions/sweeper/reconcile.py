@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from emr_events import TRANSIENT
-from runs import BEFORE_LAUNCH, ON_CLUSTER, Run, State, parse_time
+from run_states import BEFORE_LAUNCH, ON_CLUSTER, State
+from runs import Run, parse_time
 
 # Messages arrive faster than this: after it, a missing event counts as lost.
 GRACE_PERIOD = timedelta(minutes=30)

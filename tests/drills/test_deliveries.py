@@ -13,7 +13,7 @@ from freezegun import freeze_time
 
 import runs
 from launcher import handler as launcher
-from runs import State
+from run_states import State
 from tests.builders.aws import CONTEXT, MOVIES, RATINGS, Cloud, account, dropped
 from tests.builders.aws import messages as sent_by_functions
 from tests.conftest import Observed

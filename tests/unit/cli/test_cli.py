@@ -20,7 +20,7 @@ from cli import commands as module
 from cli.commands import cli
 from cli.stack import Stack
 from launcher import handler as launcher
-from runs import State
+from run_states import State
 from tests.builders.aws import CONTEXT, Cloud, dropped, movie_line, quality
 from tests.builders.indexed import finish_run, start_run
 from tests.conftest import ROOT

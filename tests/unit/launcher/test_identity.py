@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from freezegun import freeze_time
 
 import datasets
+import run_claims
 import runs
 from datasets import dataset_files, fingerprint_of, list_folder, with_checksums
 from launcher import handler as launcher
@@ -73,7 +74,7 @@ def test_a_run_that_an_earlier_version_knew_by_etags_is_found(cloud: Cloud) -> N
     assert all(file.checksum for file in known.files)
     by_etags = fingerprint_of(dataset_files(folder))
     now = datetime.now(UTC)
-    made = runs.claim(cloud.runs, by_etags, "ml", None, now, timedelta(hours=1))
+    made = run_claims.claim(cloud.runs, by_etags, "ml", None, now, timedelta(hours=1))
     assert made is not None
     deliver(trigger)
     assert len(cloud.all_runs()) == 1

@@ -11,6 +11,7 @@ import pytest
 from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent
 
 import emr_events
+import run_states
 import runs
 from emr_events import TRANSIENT
 from launcher import handler as launcher
@@ -124,7 +125,7 @@ def sweeps() -> Iterator[tuple[runs.Run | None, reconcile.Cluster | None, bool]]
     ]
     found = [None] + [
         test_reconcile.run(state, idle) | {"index_attempts": attempts}
-        for state in runs.State
+        for state in run_states.State
         for idle in times
         for attempts in (0, reconcile.MAX_INDEX_ATTEMPTS)
     ]

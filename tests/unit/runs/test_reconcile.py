@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import runs
-from runs import FINAL, State
+from run_states import FINAL, State
 from sweeper.reconcile import (
     GRACE_PERIOD,
     INDEXING_LIMIT,
