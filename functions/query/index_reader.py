@@ -15,10 +15,10 @@ import index_table
 import live_pointer
 from clients import PROMPT
 from live_pointer import LivePointer
-from query import title_search, world_ids
+from query import title_catalogue, world_ids
 from query.http import problems
 from query.http.problems import ProblemError
-from query.title_search import Catalogue
+from query.title_catalogue import Catalogue
 from query.world_ids import WorldIds
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Reader:
         """
         pointer = self.require_live()
         if self._titles is None or self._titles[0] != pointer.run_id:
-            self._titles = pointer.run_id, title_search.load(self._titles_of(pointer))
+            self._titles = pointer.run_id, title_catalogue.load(self._titles_of(pointer))
             gc.freeze()  # they stay until the next run: no need to search them for garbage
         return pointer, self._titles[1]
 

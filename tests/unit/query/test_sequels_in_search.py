@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from query import title_search, title_text
-from query.title_search import Catalogue, Hit
+from query import title_catalogue, title_search, title_text
+from query.title_catalogue import Catalogue
+from query.title_search import Hit
 from spark.contracts.movielens import FORMATS, Format
 from spark.ingest.movies import Movie, catalogue, read_movies
 from tests.conftest import movielens
@@ -34,7 +35,7 @@ def loaded(movies: list[Movie], ratings: dict[int, int]) -> Catalogue:
         f'{{{about},"ratings":{count}}}'
         for about, count in zip(made.about, made.ratings.tolist(), strict=True)
     ]
-    return title_search.load(gzip.compress("\n".join(lines).encode()))
+    return title_catalogue.load(gzip.compress("\n".join(lines).encode()))
 
 
 def made_up(*titles: str) -> Catalogue:
@@ -229,7 +230,7 @@ def test_a_search_decodes_only_the_movies_that_it_returns(monkeypatch: pytest.Mo
     films = made_up(*(f"Common Word {n} (1980)" for n in range(1000)))
     decoded = []
     monkeypatch.setattr(
-        title_search.json, "decode", lambda line: decoded.append(line) or json.loads(line)
+        title_catalogue.json, "decode", lambda line: decoded.append(line) or json.loads(line)
     )
     assert len(hits(films, "common word")) == len(decoded) == 3
 

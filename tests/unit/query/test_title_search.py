@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from query import title_search
+from query import title_catalogue, title_search
 
 TITLES = {
     1: ("Toy Story (1995)", 200),
@@ -32,7 +32,7 @@ TITLES = {
 }
 
 
-def loaded(titles: dict[int, tuple[str | None, int]]) -> title_search.Catalogue:
+def loaded(titles: dict[int, tuple[str | None, int]]) -> title_catalogue.Catalogue:
     """A catalogue of titles, each with the number of its ratings."""
     lines = (
         json.dumps(
@@ -41,7 +41,7 @@ def loaded(titles: dict[int, tuple[str | None, int]]) -> title_search.Catalogue:
         )
         for movie_id, (title, ratings) in titles.items()
     )  # fmt: skip
-    return title_search.load(gzip.compress("\n".join(lines).encode()))
+    return title_catalogue.load(gzip.compress("\n".join(lines).encode()))
 
 
 CATALOGUE = loaded(TITLES)
