@@ -26,7 +26,7 @@ import psutil
 from benchmarks.jobs import dataset, job
 from launcher.cluster_request import BOOTSTRAP, JOB, PACKAGE, cluster_request
 from launcher.containers import Containers, containers
-from launcher.launch import JOB_FOLDER, package
+from launcher.job_package import JOB_FOLDER, package
 from local.access import REGION, Access, clean_environment
 from local.cloud import free_ports
 from local.emr.metadata import Credentials, InstanceMetadata

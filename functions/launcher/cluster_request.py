@@ -1,20 +1,16 @@
-"""The transient EMR cluster of a run: its request, and how to find it after a lost response."""
+"""The request for the transient EMR cluster of a run."""
 
 import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from launcher.containers import containers
 from launcher.job_settings import JobSettings
 from s3_keys import code_prefix, environment_key, input_prefix, run_prefix
-
-if TYPE_CHECKING:
-    from mypy_boto3_emr import EMRClient
 
 JOB = "similarity_job.py"
 PACKAGE = "job.zip"  # the package `spark`
@@ -274,25 +270,6 @@ def idle_seconds(request: Mapping[str, Any]) -> int:
     if not request["Instances"]["KeepJobFlowAliveWhenNoSteps"]:
         return 0
     return request["AutoTerminationPolicy"]["IdleTimeout"]
-
-
-def find_cluster(
-    emr: "EMRClient", name: str, since: datetime, excluding: str | None = None
-) -> str | None:
-    """Return the id of the cluster with a name, in any state, or None.
-
-    RunJobFlow has no idempotency token: after a lost response the next launcher looks here before
-    it sends the request again.
-
-    Args:
-        emr: client.
-        name: name of the cluster.
-        since: only clusters created since then.
-        excluding: id of a cluster with that name that failed to start.
-    """
-    pages = emr.get_paginator("list_clusters").paginate(CreatedAfter=since)
-    found = (item["Id"] for page in pages for item in page["Clusters"] if item["Name"] == name)
-    return next((id for id in found if id != excluding), None)
 
 
 def _instance_group(

@@ -22,7 +22,6 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import run_claims
-import run_states
 import runs
 import waiting
 from clients import BOUNDED, ONCE, SLOW
@@ -36,7 +35,10 @@ from datasets import (
 )
 from launcher import job_settings, launch
 from launcher.cluster_request import ClusterSettings
+from launcher.clusters import THROTTLE_DELAYS, ThrottledError
+from launcher.job_package import JOB_FOLDER
 from redelivery import PostponedError, RedeliveryProcessor, TooEarlyError, attempts, delay_seconds
+from run_states import BEFORE_LAUNCH
 
 logger = Logger()
 s3 = boto3.client("s3", config=SLOW)
@@ -65,7 +67,7 @@ settings = ClusterSettings(
     cost_tag=os.environ["COST_TAG"],
     max_run_cost=Decimal(os.environ["MAX_RUN_COST"]) or None,
     results_bucket=os.environ["RESULTS_BUCKET"],
-    environment=(launch.JOB_FOLDER / "environment.sha256").read_text().strip(),
+    environment=(JOB_FOLDER / "environment.sha256").read_text().strip(),
     job=job_settings.parse(os.environ["JOB_SETTINGS"]),
 )
 launcher = launch.Launcher(s3, emr, emr_once, runs_table, settings)
@@ -109,7 +111,7 @@ def record_handler(record: SQSRecord) -> None:
     except NotSettledError as error:
         logger.info("folder not settled", reason=str(error))
         processor.send_later(event, error.seconds)
-    except launch.ThrottledError as error:
+    except ThrottledError as error:
         resume_later(error, int(event.get("throttled", 0)))
 
 
@@ -118,7 +120,7 @@ def handle(record: SQSRecord, event: dict[str, Any]) -> None:
 
     Raises:
         NotSettledError: the folder has changed too recently.
-        launch.ThrottledError: EMR throttles the launch.
+        ThrottledError: EMR throttles the launch.
     """
     run_id = event.get("rerun") or event.get("second_cluster") or event.get("resume")
     found = launch_of_run(record, event, run_id) if run_id else launch_of_folder(event)
@@ -127,7 +129,7 @@ def handle(record: SQSRecord, event: dict[str, Any]) -> None:
     fingerprints, start = found
     try:
         outcome = start()
-    except launch.ThrottledError:
+    except ThrottledError:
         raise
     except Exception as error:
         if (left := lease_left(*fingerprints)) is None:
@@ -180,9 +182,9 @@ def launch_of_folder(event: dict[str, Any]) -> Launch | None:
     return fingerprints_of(dataset_files(folder)), start
 
 
-def resume_later(error: launch.ThrottledError, failures: int) -> None:
+def resume_later(error: ThrottledError, failures: int) -> None:
     """Send the message that resumes a throttled run, and then make the run wait for it."""
-    seconds = delay_seconds(failures, launch.THROTTLE_DELAYS)
+    seconds = delay_seconds(failures, THROTTLE_DELAYS)
     processor.send_later({"resume": error.run_id, "throttled": failures + 1}, seconds)
     now = datetime.now(UTC)
     until = now + timedelta(seconds=seconds)
@@ -231,6 +233,6 @@ def lease_left(*fingerprints: str) -> float | None:
         None if the run is not waiting for a cluster, or another message will resume it.
     """
     run = run_claims.for_dataset(runs_table, *fingerprints)
-    if run is None or run["state"] not in run_states.BEFORE_LAUNCH or "waits_for" in run:
+    if run is None or run["state"] not in BEFORE_LAUNCH or "waits_for" in run:
         return None
     return (runs.parse_time(run["lease_until"]) - datetime.now(UTC)).total_seconds()

@@ -13,9 +13,10 @@ import pytest
 from botocore.validate import ParamValidator
 
 from launcher import cluster_request as cluster
-from launcher import job_settings, launch
+from launcher import clusters, job_settings
 from launcher.cluster_request import ClusterSettings, cluster_request
 from launcher.containers import containers
+from launcher.job_package import JOB_FOLDER
 from spark.measures.registry import DEFAULT, MEASURES
 from tests.builders.aws import template
 
@@ -178,7 +179,7 @@ def test_memory_cores_and_instances_are_all_set_and_depend_on_no_default_of_emr(
 def test_a_bootstrap_action_checks_for_the_python_of_the_step() -> None:
     (action,) = cluster_request(SETTINGS, RUN, SIZE)["BootstrapActions"]
     assert action["ScriptBootstrapAction"]["Path"] == f"s3://results/runs/{RUN}/code/bootstrap.sh"
-    script = (launch.JOB_FOLDER / cluster.BOOTSTRAP).read_text()
+    script = (JOB_FOLDER / cluster.BOOTSTRAP).read_text()
     assert Path(cluster.PYTHON).name in script
 
 
@@ -189,7 +190,7 @@ def test_a_node_without_that_python_says_what_to_do(
     for name in ["bash", *(["python3.13"] if is_there else [])]:
         (tmp_path / name).symlink_to("/bin/bash")
     done = subprocess.run(
-        ["bash", launch.JOB_FOLDER / cluster.BOOTSTRAP],
+        ["bash", JOB_FOLDER / cluster.BOOTSTRAP],
         env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == status, done.stderr
@@ -236,8 +237,8 @@ def test_a_cluster_is_found_by_name_on_any_page() -> None:
             named = ({"Id": "j-1", "Name": "a"}, {"Id": "j-2", "Name": "b"})
             return [{"Clusters": [cluster]} for cluster in named]
 
-    assert cluster.find_cluster(Pages(), "b", since=None) == "j-2"
-    assert cluster.find_cluster(Pages(), "c", since=None) is None
+    assert clusters.find_cluster(Pages(), "b", since=None) == "j-2"
+    assert clusters.find_cluster(Pages(), "c", since=None) is None
 
 
 def test_larger_nodes_get_more_tasks() -> None:

@@ -18,7 +18,7 @@ import datasets
 import run_claims
 import runs
 from launcher import handler as launcher
-from launcher import launch
+from launcher import job_package, launch, preparation
 from tests.builders.aws import CONTEXT, MOVIES, RATINGS, Cloud, dropped, long_ago
 from tests.builders.requests import get
 from tests.conftest import event
@@ -329,8 +329,8 @@ def test_input_and_code_are_copied_under_the_run(cloud: Cloud) -> None:
     assert read("code/bootstrap.sh").startswith(b"#!/bin/bash\n")
     with zipfile.ZipFile(io.BytesIO(read("code/job.zip"))) as package:
         modules = {
-            path.relative_to(launch.JOB_FOLDER.parent).as_posix()
-            for path in launch.JOB_FOLDER.rglob("*.py")
+            path.relative_to(job_package.JOB_FOLDER.parent).as_posix()
+            for path in job_package.JOB_FOLDER.rglob("*.py")
         } - {"spark/similarity_job.py"}
         assert modules == {name for name in package.namelist() if name.endswith(".py")}
 
@@ -338,7 +338,7 @@ def test_input_and_code_are_copied_under_the_run(cloud: Cloud) -> None:
 def test_the_jobs_package_runs_from_its_bytecode_in_a_read_only_folder(
     tmp_path: Path,
 ) -> None:
-    with zipfile.ZipFile(io.BytesIO(launch.package())) as package:
+    with zipfile.ZipFile(io.BytesIO(job_package.package())) as package:
         package.extractall(tmp_path)
     sources = [*tmp_path.rglob("*.py")]
     assert len(sources) > 20
@@ -445,7 +445,7 @@ def test_a_launcher_that_died_before_its_request_is_followed_by_another(
 ) -> None:
     trigger = cloud.drop("ml")
     with monkeypatch.context() as patch:
-        patch.setattr(launch, "cluster_request", dies)
+        patch.setattr(preparation, "cluster_request", dies)
         with pytest.raises(KilledError):
             deliver(trigger)
     assert cloud.clusters() == []
@@ -468,7 +468,7 @@ def test_a_message_that_waits_for_a_lease_is_retried_soon_and_then_when_it_ends(
 ) -> None:
     trigger = cloud.drop("ml")
     with monkeypatch.context() as patch:
-        patch.setattr(launch, "cluster_request", dies)
+        patch.setattr(preparation, "cluster_request", dies)
         with pytest.raises(KilledError):
             deliver(trigger)
     for deliveries in (2, 3, 4):
