@@ -13,7 +13,7 @@ from rich.table import Table
 
 from local import drops
 from local.cloud import Cloud
-from query.responses import Run
+from query.run_responses import Run
 from run_states import State
 from tools.data_sets import folder_of
 from tools.paths import ROOT

@@ -10,7 +10,7 @@ from msgspec import convert
 
 from local.cloud import Cloud
 from local.emr.cluster import ENDED
-from query.responses import Run, Runs
+from query.run_responses import Run, Runs
 from run_states import State
 from tools.data_sets import ReportBytes, files_of
 

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from local.cloud import STACK, Cloud, CloudError
 from local.drops import POLL_SECONDS, STALL_LIMIT_SECONDS, RunError, all_runs, drop
-from query.responses import Run
+from query.run_responses import Run
 from tools.data_sets import folder_of
 from tools.paths import ROOT
 from tools.progress import StageProgress

@@ -8,9 +8,6 @@ from query.http import problems
 from query.http.problems import InvalidParameter, Problem, ProblemError
 from query.requests import RecommendationRequest, SimilarToManyRequest
 from query.responses import (
-    Cost,
-    Health,
-    IndexProgress,
     Links,
     Movie,
     MovieOfRun,
@@ -18,17 +15,14 @@ from query.responses import (
     Reason,
     Recommendation,
     Recommendations,
-    Run,
-    RunQuality,
-    Runs,
     SimilarByTitle,
     SimilarTitle,
     SimilarTitles,
     SimilarToMany,
     SimilarToOne,
-    WaitingDrop,
     Why,
 )
+from query.run_responses import Cost, Health, IndexProgress, Run, RunQuality, Runs, WaitingDrop
 
 _RUN_ID = "20261123T120500000Z-5f2a9c01"
 _MEASURES = ["cosine", "damped", "ease"]

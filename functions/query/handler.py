@@ -23,7 +23,7 @@ import runs
 import waiting
 from clients import PROMPT
 from live_pointer import LivePointer
-from query import explorer, recommendations, responses, similar, title_search
+from query import explorer, recommendations, responses, run_responses, similar, title_search
 from query.http import messages, problems, swagger
 from query.http.app import App, RawResponse
 from query.index_reader import MAX_ATTEMPTS, Reader
@@ -40,16 +40,14 @@ from query.requests import (
     SimilarToManyRequest,
 )
 from query.responses import (
-    Health,
     MovieOfRun,
     Movies,
     Recommendations,
-    Run,
-    Runs,
     SimilarByTitle,
     SimilarTitles,
     SimilarToMany,
 )
+from query.run_responses import Health, Run, Runs
 from query.title_search import Hit
 
 logger = Logger()
@@ -197,14 +195,14 @@ def get_runs(query: RunsQuery) -> Runs:
     latest = []
     for item in runs.latest(runs_table, query.limit):
         reader.check_deadline()  # the next item may need a further call
-        latest.append(responses.run(item))
+        latest.append(run_responses.run(item))
     live = reader.live()
     reader.check_deadline()
     drops = waiting.stored(runs_table, waiting.MAX_SHOWN)
     return Runs(
         live_run_id=live.run_id if live else None,
         runs=latest,
-        waiting=[responses.waiting_drop(item) for item in drops],
+        waiting=[run_responses.waiting_drop(item) for item in drops],
     )
 
 
@@ -217,7 +215,7 @@ def get_run(query: RunQuery) -> Run:
     item = runs.get(runs_table, query.run_id)
     if item is None:
         raise problems.not_found(f"no run {query.run_id}")
-    return responses.run(item)
+    return run_responses.run(item)
 
 
 @app.get("/health", summary="Whether the API can answer", tag="runs")
@@ -226,7 +224,7 @@ def get_health(query: NoParameters) -> Health:  # noqa: ARG001
 
     Use it to check the API, and to learn the values of `measure` before you choose one.
     """
-    return responses.health(reader.live())
+    return run_responses.health(reader.live())
 
 
 @app.get("/", summary="The explorer, a page for people")

@@ -19,7 +19,7 @@ import run_claims
 import runs
 from local.cloud import Cloud
 from pictures.browser import NoBrowserError, browser
-from query import responses
+from query import run_responses
 from run_states import State
 from tests.builders.aws import Cloud as Account
 from tests.builders.world import World
@@ -837,7 +837,7 @@ def test_operators_see_folders_that_wait(tab: Tab, world: World) -> None:
     )
 
 
-HELD_BACK = responses.Run(
+HELD_BACK = run_responses.Run(
     run_id="20261127T120000000Z-00000000",
     folder="damaged",
     state="FAILED",
@@ -850,11 +850,11 @@ HELD_BACK = responses.Run(
         "LAUNCHING": "2026-11-27T12:00:00.000Z",
         "RUNNING": "2026-11-27T12:01:05.000Z",
     },
-    actual_cost=responses.Cost(node_hours=0.25, usd=0.5, priced_at="2026-01"),
+    actual_cost=run_responses.Cost(node_hours=0.25, usd=0.5, priced_at="2026-01"),
     counts={"ratings": 900, "movies_with_neighbours": 12},
-    rejects={"ratings.csv": responses.Rejects(lines=1000, rejected=100, kinds={"stars": 100})},
+    rejects={"ratings.csv": run_responses.Rejects(lines=1000, rejected=100, kinds={"stars": 100})},
     rejects_uri="s3://results/rejects/",
-    quality=responses.RunQuality(
+    quality=run_responses.RunQuality(
         measure="ease",
         users=500,
         recall=0.35,
@@ -867,9 +867,9 @@ HELD_BACK = responses.Run(
 )
 
 
-def show_runs(tab: Tab, *shown: responses.Run) -> None:
+def show_runs(tab: Tab, *shown: run_responses.Run) -> None:
     """Show these runs instead of those of the API."""
-    body = responses.Runs(live_run_id=None, runs=list(shown), waiting=[])
+    body = run_responses.Runs(live_run_id=None, runs=list(shown), waiting=[])
     tab.page.route("**/runs?*limit*", lambda route: route.fulfill(body=msgspec.json.encode(body)))
 
 

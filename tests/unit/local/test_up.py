@@ -13,7 +13,7 @@ from msgspec import to_builtins
 from local import up
 from local.cloud import CloudError, free_ports
 from local.up import environment_file
-from query.responses import Run, Runs
+from query.run_responses import Run, Runs
 
 FUNCTIONS = {"QueryFunction": {"AWS_ENDPOINT_URL": "http://198.51.100.1:4566", "RUNS_TABLE": "r"}}
 

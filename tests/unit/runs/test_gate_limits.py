@@ -11,7 +11,7 @@ import pytest
 from indexer import handler as indexer
 from indexer import indexing
 from notifications import run_message
-from query import responses
+from query import run_responses
 from spark.contracts.manifest import Manifest, ManifestError
 from tests.builders.aws import Cloud, manifest_written, movie_line
 from tests.builders.indexed import PARTS, deliver, drain, finish_run, movies_of, start_run, state_of
@@ -82,7 +82,7 @@ def test_a_run_with_few_rejected_lines_goes_live_and_its_notice_names_them(cloud
         "Left out: ratings.dat: 10 of 1,000 lines are malformed (columns 2, rating 8). "
         f"The lines: s3://results/runs/{run_id}/rejects/"
     ) in text
-    response = responses.run(run_of(cloud, run_id))
+    response = run_responses.run(run_of(cloud, run_id))
     assert response.rejects is not None
     assert {*response.rejects} == {"ratings.dat"}, "files without rejected lines are left out"
     assert response.rejects["ratings.dat"].kinds == {"columns": 2, "rating": 8}
@@ -333,7 +333,7 @@ def test_the_api_returns_what_changed_from_the_run_before(cloud: Cloud) -> None:
     cloud.write_result(run_id, catalogue(21, 7))
     deliver(manifest_written(run_id))
     drain(cloud)
-    found = responses.run(run_of(cloud, run_id)).comparison
+    found = run_responses.run(run_of(cloud, run_id)).comparison
     assert found is not None
     assert found.titles is not None
     assert found.lists is not None
@@ -347,7 +347,7 @@ def test_the_api_returns_what_changed_from_the_run_before(cloud: Cloud) -> None:
 
 
 def test_the_first_run_has_no_comparison(cloud: Cloud) -> None:
-    assert responses.run(run_of(cloud, finish_run(cloud))).comparison is None
+    assert run_responses.run(run_of(cloud, finish_run(cloud))).comparison is None
 
 
 @pytest.mark.parametrize("dataset", [{"lines": []}, {"lines": {"a": -1}}, {"unterminated": [1]}])

@@ -10,7 +10,7 @@ import quality_gate
 import runs
 from indexer import handler as indexer
 from notifications import run_message
-from query import responses
+from query import run_responses
 from spark.contracts.quality import Quality, QualityError
 from tests.builders.aws import Cloud, manifest_written, quality
 from tests.builders.indexed import PARTS, deliver, drain, finish_run, movies_of, start_run, state_of
@@ -143,7 +143,7 @@ def test_the_message_of_a_live_run_has_its_quality(cloud: Cloud) -> None:
 
 def test_the_api_returns_the_quality_of_a_held_back_run(cloud: Cloud) -> None:
     finish_run(cloud, 0, quality=quality(2.0))
-    response = responses.run(run_of(cloud, finish_run(cloud, 1, quality=quality(1.0))))
+    response = run_responses.run(run_of(cloud, finish_run(cloud, 1, quality=quality(1.0))))
     assert (response.state, response.held_back) == ("FAILED", True)
     assert response.quality is not None
     assert (response.quality.measure, response.quality.lift, response.quality.recall) == (
