@@ -8,6 +8,8 @@ from spark.measures.registry import DEFAULT, MEASURES
 from spark.self_evaluation.held_out import MAX_USERS
 from spark.storage import absolute
 
+type AddOption = Callable[..., argparse.Action]  # a parser's `add_argument`
+
 DESCRIPTION = """\
 Read a MovieLens folder, compute similar titles, and write them; the manifest is written last.
 """
@@ -91,10 +93,22 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    option = parser.add_argument
-    usual = ",".join(name for name, measure in MEASURES.items() if measure.is_usual)
+    for add_options in _folders, _lists, _measures, _users:
+        add_options(parser.add_argument)
+    parser.add_argument(
+        "--blocks", type=_at_least(1), metavar="B", help="blocks of movies; default automatic"
+    )
+    return parser
+
+
+def _folders(option: AddOption) -> None:
+    """The options that say what is read and written."""
     option("--dataset", required=True, metavar="URI", help="a MovieLens folder")
     option("--output", required=True, metavar="URI", help="folder for the result")
+
+
+def _lists(option: AddOption) -> None:
+    """The options of the lists of neighbours."""
     option(
         "--min-co-raters", type=_at_least(1), default=10, metavar="N",
         help="drop pairs with fewer common users; default %(default)s",
@@ -107,6 +121,11 @@ def _parser() -> argparse.ArgumentParser:
         "--neighbours", type=_at_least(1), default=50, metavar="N",
         help="most neighbours per movie and measure; default %(default)s",
     )  # fmt: skip
+
+
+def _measures(option: AddOption) -> None:
+    """The options of the measures."""
+    usual = ",".join(name for name, measure in MEASURES.items() if measure.is_usual)
     option(
         "--measures", type=_names, default=usual, metavar="NAMES",
         help="similarity measures besides cosine, separated by commas; default %(default)s",
@@ -119,6 +138,10 @@ def _parser() -> argparse.ArgumentParser:
         "--default-measure", metavar="NAME",
         help=f"the measure of answers to requests that name none; default {DEFAULT}",
     )  # fmt: skip
+
+
+def _users(option: AddOption) -> None:
+    """The options that are about users."""
     option(
         "--max-ratings-per-user", type=_at_least(2), metavar="N",
         help="only the latest N ratings of a user count; default all, which is exact",
@@ -132,8 +155,6 @@ def _parser() -> argparse.ArgumentParser:
         help="hold out about N users, at most a tenth of all, to evaluate the neighbours; 0 for no "
         "quality.json; default %(default)s",
     )  # fmt: skip
-    option("--blocks", type=_at_least(1), metavar="B", help="blocks of movies; default automatic")
-    return parser
 
 
 def _at_least(least: int) -> Callable[[str], int]:
