@@ -18,6 +18,10 @@ from typing import Any
 
 import requests
 
+from tools.function_environment import set_environment
+from tools.sample_events import dropped, event, manifest_written, messages
+from tools.template import template
+
 ROOT = Path(__file__).resolve().parent.parent
 
 REPORT = ROOT / "benchmarks" / "FUNCTIONS.md"
@@ -117,14 +121,13 @@ def load(shape: str, neighbours: int, endpoint: str) -> dict[str, list[Use]]:
     import boto3
 
     from benchmarks.jobs import DATA, dataset, job
-    from tests.builders.aws import Cloud, dropped, manifest_written, messages, template
-    from tests.conftest import event
+    from tools.aws_account import Account
 
     folder, _ = dataset(shape)
     job(folder, 1, more=("--neighbours", str(neighbours)))
     requests.post(f"{endpoint}/moto-api/reset", timeout=60).raise_for_status()
-    cloud = Cloud()
-    make_account(cloud, template()["Resources"], boto3.client("dynamodb"))
+    cloud = Account()
+    cloud.create()
     boto3.client("sns").create_topic(Name="Topic")
     for path in sorted(folder.glob("*.dat")):
         cloud.s3.upload_file(str(path), "datasets", f"{shape}/{path.name}")
@@ -154,26 +157,9 @@ def load(shape: str, neighbours: int, endpoint: str) -> dict[str, list[Use]]:
     return uses
 
 
-def make_account(cloud: Any, resources: Mapping[str, Any], dynamodb: Any) -> None:
-    """The buckets, tables, queues and the archive that the functions expect."""
-    where: Any = {"CreateBucketConfiguration": {"LocationConstraint": "eu-central-1"}}
-    for bucket in ("datasets", "results"):
-        cloud.s3.create_bucket(Bucket=bucket, **where)
-    for name in ("RunsTable", "IndexTable"):
-        wanted = ("BillingMode", "AttributeDefinitions", "KeySchema")
-        properties = {key: resources[name]["Properties"][key] for key in wanted}
-        dynamodb.create_table(TableName=name, **properties)
-    for name in ("LaunchQueue", "IndexQueue"):
-        cloud.sqs.create_queue(QueueName=name)
-    environment = (ROOT / "spark" / "environment.sha256").read_text().strip()
-    cloud.put(f"environments/{environment}.tar.gz", b"an archive", "results")
-
-
 def questions(part: Path) -> list[dict[str, Any]]:
     """Requests to the API about the movies of a part: the usual ones, and the largest there is."""
     import gzip
-
-    from tests.conftest import event
 
     with gzip.open(part) as lines:
         movies = [json.loads(line) for line in lines][:90]
@@ -195,8 +181,6 @@ def questions(part: Path) -> list[dict[str, Any]]:
 
 def report(uses: Mapping[str, Mapping[str, list[Use]]]) -> str:
     """The page."""
-    from tests.builders.aws import template
-
     given = template()
     defaults = given["Globals"]["Function"]
     lines = [
@@ -240,8 +224,7 @@ def main() -> int:
     parser.add_argument("--neighbours", type=int, default=50, metavar="N", help="of each movie")
     parser.add_argument("--shapes", nargs="+", default=SHAPES, help="of benchmarks/shapes.py")
     options = parser.parse_args()
-    from tests import conftest  # noqa: F401  (sets the functions' environment)
-
+    set_environment()
     with account() as endpoint:
         uses = {each: load(each, options.neighbours, endpoint) for each in options.shapes}
     REPORT.write_text(report(uses))

@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.jobs import dataset, job
-from launcher.cluster_request import BOOTSTRAP, JOB, PACKAGE, cluster_request
+from launcher.cluster_request import BOOTSTRAP, JOB, PACKAGE, ClusterSettings, cluster_request
 from launcher.containers import Containers, containers
 from launcher.job_package import JOB_FOLDER, package
 from local.access import REGION, Access, clean_environment
@@ -33,13 +33,12 @@ from local.emr.metadata import Credentials, InstanceMetadata
 from local.supervised import SupervisedProcess
 from local.yarn.nodes import Yarn, yarn_nodes
 from s3_keys import code_prefix, environment_key, input_prefix, run_prefix
-from tests.unit.launcher.test_cluster_request import SETTINGS
+from tools.function_environment import RESULTS, set_environment
 from tools.job_archive import ensure_archive, locked_sha256
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
 REPORT = ROOT / "benchmarks" / "YARN.md"
-BUCKET = SETTINGS.results_bucket
 RUN_ID = "20261123T120500000Z-5f2a9c01"
 EVERY = 0.3  # seconds between two looks at memory
 KEY, SECRET = "benchmark", "benchmark-of-the-job"
@@ -115,6 +114,14 @@ def credentials() -> Credentials:
     return Credentials("benchmark", KEY, SECRET, "", now, now + timedelta(hours=6))
 
 
+def launch_settings() -> ClusterSettings:
+    """What the launcher's function would ask for."""
+    set_environment()
+    from launcher.handler import settings  # reads the environment
+
+    return settings
+
+
 def prepare(bucket: Path, folder: Path) -> None:
     """Put on S3 what the launcher puts there: the data set, the code, the archive."""
     shutil.rmtree(bucket, ignore_errors=True)
@@ -142,8 +149,8 @@ def on_yarn(
     Raises:
         RuntimeError: it failed; the message is the end of what it said.
     """
-    settings = SETTINGS.__class__(**vars(SETTINGS) | {"environment": locked_sha256()})
-    bucket = scratch / "s3" / BUCKET
+    settings = launch_settings()
+    bucket = scratch / "s3" / RESULTS
     prepare(bucket, folder)
     request = cluster_request(settings, RUN_ID, (folder / "ratings.dat").stat().st_size)
     nodes = scratch / "nodes"
@@ -191,7 +198,8 @@ def main() -> int:
             print(f"on YARN: {runs[-1][0]:.1f} s", file=sys.stderr)
             measured, manifests = job(folder, 1)
             local.append((measured[0].seconds, manifests[0]["timings"]))
-    sized = containers(SETTINGS.instance_type, SETTINGS.core_nodes)
+    settings = launch_settings()
+    sized = containers(settings.instance_type, settings.core_nodes)
     REPORT.write_text(report(options.shape, runs, local, sized))
     print(f"written: {REPORT.relative_to(ROOT)}", file=sys.stderr)
     return 0

@@ -1,1 +1,1 @@
-"""Developers' tools: environments, Java, Hadoop, data sets, the job's archive."""
+"""Developers' tools: environments, Java, Hadoop, data sets, the job's archive, sample events."""

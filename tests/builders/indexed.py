@@ -11,7 +11,8 @@ import runs
 from indexer import handler as indexer
 from run_states import State
 from spark.contracts.quality import Quality
-from tests.builders.aws import CONTEXT, Cloud, manifest_written, messages, movie_line
+from tests.builders.aws import CONTEXT, Cloud, movie_line
+from tools.sample_events import manifest_written, messages
 
 PARTS = [[movie_line(1, 2), movie_line(2, 1)], [movie_line(3)]]
 

@@ -7,8 +7,9 @@ from http import HTTPStatus
 from typing import Any
 
 from query import handler as query
-from tests.builders.aws import CONTEXT, template
-from tests.conftest import event
+from tests.builders.aws import CONTEXT
+from tools.sample_events import event
+from tools.template import template
 
 
 @dataclass(frozen=True)

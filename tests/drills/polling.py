@@ -17,8 +17,9 @@ from freezegun.api import FrozenDateTimeFactory
 import redelivery
 from indexer import handler as indexer
 from launcher import handler as launcher
-from tests.builders.aws import CONTEXT, Cloud, template
+from tests.builders.aws import CONTEXT, Cloud
 from tests.drills.conftest import KilledError
+from tools.template import template
 
 FUNCTIONS = {"LaunchQueue": launcher, "IndexQueue": indexer}
 LIMIT = timedelta(hours=3)

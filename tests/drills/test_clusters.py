@@ -19,11 +19,12 @@ from monitor import handler as monitor
 from notifier import handler as notifier
 from run_states import State
 from sweeper import handler as sweeper
-from tests.builders.aws import CONTEXT, Cloud, account, manifest_written, movie_line
+from tests.builders.aws import CONTEXT, Cloud, account, movie_line
 from tests.builders.indexed import deliver as index_it
 from tests.builders.indexed import drain, finish_run
-from tests.conftest import Observed, event
+from tests.conftest import Observed
 from tests.drills.test_deliveries import deliver
+from tools.sample_events import event, manifest_written
 
 HOPELESS = "ratings.dat: none of its 40 lines is a rating"
 OUT_OF_MEMORY = "Step s-1 FAILED: Java heap space"

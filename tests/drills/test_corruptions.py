@@ -14,11 +14,12 @@ import index_table
 import live_pointer
 from spark import job
 from spark.contracts.manifest import MANIFEST, SIMILARITIES
-from tests.builders.aws import Cloud, account, manifest_written
+from tests.builders.aws import Cloud, account
 from tests.builders.indexed import deliver, drain, start_run
 from tests.conftest import Observed, movielens
 from tests.spark.conftest import running, spark  # noqa: F401
 from tests.unit.runs.test_quality_gate import run_of
+from tools.sample_events import manifest_written
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("running")]
 

@@ -14,11 +14,12 @@ from indexer import handler as indexer
 from launcher import handler as launcher
 from launcher import launch
 from run_states import State
-from tests.builders.aws import CONTEXT, Cloud, account, manifest_written, messages, movie_line
+from tests.builders.aws import CONTEXT, Cloud, account, movie_line
 from tests.builders.indexed import drain, finish_run, movies_of, start_run, state_of
-from tests.conftest import Observed, event
+from tests.conftest import Observed
 from tests.drills.conftest import Calls, KilledError, watched
 from tests.drills.polling import polling
+from tools.sample_events import event, manifest_written, messages
 
 PARTS = [[movie_line(1, 2)], [movie_line(2, 1)]]
 

@@ -14,11 +14,12 @@ from freezegun import freeze_time
 import runs
 from launcher import handler as launcher
 from run_states import State
-from tests.builders.aws import CONTEXT, MOVIES, RATINGS, Cloud, account, dropped
-from tests.builders.aws import messages as sent_by_functions
+from tests.builders.aws import CONTEXT, MOVIES, RATINGS, Cloud, account
 from tests.conftest import Observed
 from tests.drills.conftest import between
 from tests.drills.polling import polling
+from tools.sample_events import dropped
+from tools.sample_events import messages as sent_by_functions
 
 SETTLE = timedelta(seconds=60)
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

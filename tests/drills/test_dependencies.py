@@ -15,12 +15,13 @@ import index_table
 from launcher import handler as launcher
 from query import handler as query
 from run_states import State
-from tests.builders.aws import CONTEXT, Cloud, manifest_written, movie_line
+from tests.builders.aws import CONTEXT, Cloud, movie_line
 from tests.builders.indexed import movies_of, state_of
-from tests.conftest import Observed, event
+from tests.conftest import Observed
 from tests.drills.conftest import between
 from tests.drills.faults import Fault, Weather, weather
 from tests.drills.polling import polling
+from tools.sample_events import event, manifest_written
 
 SDK_ATTEMPTS = 3  # AWS_MAX_ATTEMPTS in template.yaml
 LONGEST_WAIT = 20.0  # seconds

@@ -27,18 +27,10 @@ from launcher import handler as launcher
 from monitor import handler as monitor
 from run_states import FINAL, NEXT, ON_CLUSTER, State
 from sweeper import handler as sweeper
-from tests.builders.aws import (
-    CONTEXT,
-    MOVIES,
-    RATINGS,
-    account,
-    dropped,
-    manifest_written,
-    messages,
-    movie_line,
-)
-from tests.conftest import Observed, event
+from tests.builders.aws import CONTEXT, MOVIES, RATINGS, account, movie_line
+from tests.conftest import Observed
 from tests.drills.conftest import Calls, KilledError, watched
+from tools.sample_events import dropped, event, manifest_written, messages
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 FOLDERS = ("a", "b")

@@ -14,9 +14,10 @@ import runs
 from indexer import handler as indexer
 from run_states import State
 from spark.contracts.manifest import SCHEMA_VERSION
-from tests.builders.aws import CONTEXT, Cloud, account, manifest_written, movie_line
+from tests.builders.aws import CONTEXT, Cloud, account, movie_line
 from tests.builders.indexed import drain, finish_run, movies_of, start_run, state_of
 from tests.conftest import Observed
+from tools.sample_events import manifest_written
 
 PARTS = [[movie_line(1, 2), movie_line(2, 1)], [movie_line(3)]]
 KEYS = (

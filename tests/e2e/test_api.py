@@ -18,14 +18,13 @@ from typing import Any
 
 import boto3
 import pytest
-import yaml
 
 import index_table
 from local.cloud import Cloud
 from s3_keys import run_prefix
-from tests.builders.aws import TemplateLoader
 from tests.builders.world import LIMIT_SECONDS, World
 from tests.conftest import ROOT, Observed
+from tools.template import template
 
 pytestmark = pytest.mark.e2e
 
@@ -301,7 +300,7 @@ def gateway(api: Api) -> Iterator[Any]:
     """API Gateway with the template's own words, which the emulator does not read by itself."""
     client = api.cloud.client("apigateway")
     rest_api = api.cloud.outputs["ApiUrl"].removeprefix("https://").partition(".")[0]
-    resources = yaml.load((ROOT / "template.yaml").read_text(), TemplateLoader)["Resources"]  # noqa: S506
+    resources = template()["Resources"]
     said = resources["Api"]["Properties"]["GatewayResponses"]
     for kind, response in said.items():
         headers = response["ResponseParameters"]["Headers"]

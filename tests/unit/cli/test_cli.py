@@ -21,9 +21,10 @@ from cli.commands import cli
 from cli.stack import Stack
 from launcher import handler as launcher
 from run_states import State
-from tests.builders.aws import CONTEXT, Cloud, dropped, movie_line, quality
+from tests.builders.aws import CONTEXT, Cloud, movie_line, quality
 from tests.builders.indexed import finish_run, start_run
 from tests.conftest import ROOT
+from tools.sample_events import dropped
 
 COMMANDS = sorted(cli.commands)
 RESOURCES = {

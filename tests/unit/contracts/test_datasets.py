@@ -19,7 +19,7 @@ from datasets import (
     folder_of,
 )
 from spark.contracts.movielens import DatasetError
-from tests.builders.aws import template
+from tools.template import template
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 FILES = st.builds(

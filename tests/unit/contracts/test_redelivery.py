@@ -15,7 +15,8 @@ from freezegun.api import FrozenDateTimeFactory
 
 from launcher import launch
 from redelivery import RedeliveryProcessor, TooEarlyError, delay_seconds
-from tests.builders.aws import CONTEXT, Cloud, template
+from tests.builders.aws import CONTEXT, Cloud
+from tools.template import template
 
 QUEUES = {"LaunchQueue": "LauncherFunction", "IndexQueue": "IndexerFunction"}
 

@@ -18,7 +18,7 @@ from launcher.cluster_request import ClusterSettings, cluster_request
 from launcher.containers import containers
 from launcher.job_package import JOB_FOLDER
 from spark.measures.registry import DEFAULT, MEASURES
-from tests.builders.aws import template
+from tools.template import template
 
 RUN = "20261123T120500000Z-5f2a9c01"
 SIZE = 265_105_635  # bytes of ml-10M100K's ratings

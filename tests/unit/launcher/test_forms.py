@@ -18,7 +18,9 @@ from datasets import DatasetFile, Folder, dataset, list_folder
 from launcher import handler as launcher
 from launcher import unpacking
 from spark.contracts.movielens import DatasetError
-from tests.builders.aws import CONTEXT, DATASETS, Cloud, dropped, long_ago
+from tests.builders.aws import CONTEXT, Cloud, long_ago
+from tools.function_environment import DATASETS
+from tools.sample_events import dropped
 
 HEADER = "userId,movieId,rating,timestamp\n"
 LINES = [f"{user},{movie},4.5,978300760\n" for user in range(1, 21) for movie in (1, 2)]

@@ -19,9 +19,9 @@ import run_claims
 import runs
 from launcher import handler as launcher
 from launcher import job_package, launch, preparation
-from tests.builders.aws import CONTEXT, MOVIES, RATINGS, Cloud, dropped, long_ago
+from tests.builders.aws import CONTEXT, MOVIES, RATINGS, Cloud, long_ago
 from tests.builders.requests import get
-from tests.conftest import event
+from tools.sample_events import dropped, event
 
 
 def deliver(trigger: dict) -> list[str]:

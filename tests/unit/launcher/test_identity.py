@@ -15,7 +15,9 @@ import runs
 from datasets import dataset_files, fingerprint_of, list_folder, with_checksums
 from launcher import handler as launcher
 from sweeper import lost_drops
-from tests.builders.aws import CONTEXT, DATASETS, MOVIES, RATINGS, Cloud, dropped, long_ago
+from tests.builders.aws import CONTEXT, MOVIES, RATINGS, Cloud, long_ago
+from tools.function_environment import DATASETS
+from tools.sample_events import dropped
 
 MANY = RATINGS + "".join(f"{user}::1::3::978300760\n" for user in range(100, 300_000))
 IN_PARTS = TransferConfig(multipart_threshold=5 * 2**20, multipart_chunksize=5 * 2**20)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from launcher import job_settings
-from tests.builders.aws import template
+from tools.template import template
 
 SETTINGS = json.loads(os.environ["JOB_SETTINGS"])
 

@@ -14,10 +14,11 @@ from datasets import DatasetFile, Folder
 from launcher import handler as launcher
 from sweeper import handler as sweeper
 from sweeper import waiting_drops
-from tests.builders.aws import CONTEXT, MOVIES, RATINGS, Cloud, dropped, template
+from tests.builders.aws import CONTEXT, MOVIES, RATINGS, Cloud
 from tests.builders.requests import get
-from tests.conftest import event
 from tests.unit.dynalite import database  # noqa: F401
+from tools.sample_events import dropped, event
+from tools.template import template
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 MISSING = "is missing: upload it into the same folder"

@@ -7,8 +7,8 @@ import pytest
 from run_states import State
 from spark.contracts.measures import WORDS
 from spark.measures.registry import MEASURES
-from tests.builders.aws import template
 from tests.conftest import ROOT
+from tools.template import template
 
 
 def rows(document: str) -> set[str]:

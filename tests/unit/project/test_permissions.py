@@ -26,13 +26,15 @@ from monitor import handler as monitor
 from notifier import handler as notifier
 from query import handler as query
 from sweeper import handler as sweeper
-from tests.builders.aws import CONTEXT, DATASETS, RATINGS, Cloud, account, quality
+from tests.builders.aws import CONTEXT, RATINGS, Cloud, account, quality
 from tests.builders.indexed import PARTS, deliver, drain
 from tests.builders.requests import get, post
-from tests.conftest import ROOT, event
+from tests.conftest import ROOT
 from tests.unit.runs.test_control import ask
 from tests.unit.runs.test_indexer import manifest_written
 from tests.unit.runs.test_sweeper import sweep
+from tools.function_environment import DATASETS
+from tools.sample_events import event
 
 TEXT = (ROOT / "template.yaml").read_text()
 HANDLERS: dict[str, ModuleType] = {

@@ -16,9 +16,12 @@ import runs
 from emr_events import TRANSIENT
 from launcher import handler as launcher
 from sweeper import reconcile
-from tests.builders.aws import CONTEXT, Cloud, dropped, template
-from tests.conftest import ROOT, STACK, event
+from tests.builders.aws import CONTEXT, Cloud
+from tests.conftest import ROOT
 from tests.unit.runs import test_reconcile
+from tools.function_environment import STACK
+from tools.sample_events import dropped, event
+from tools.template import template
 
 CODE = sorted([*(ROOT / "functions").rglob("*.py"), *(ROOT / "spark").rglob("*.py")])
 # Errors whose messages operators see, as the reason of a run or as a refusal.

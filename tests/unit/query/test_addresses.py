@@ -10,10 +10,11 @@ import pytest
 from query import handler as query
 from query.http import swagger
 from query.http.app import RawResponse
-from tests.builders.aws import CONTEXT, Cloud, movie_line, template
+from tests.builders.aws import CONTEXT, Cloud, movie_line
 from tests.builders.indexed import finish_run
 from tests.builders.requests import STAGE, Address, ask, event_of
 from tests.unit.query.test_handler import cold  # noqa: F401
+from tools.template import template
 
 HOST = "https://api.example.org"
 # In API Gateway's events, `path` includes a base path, and a stage if the mapping names none.

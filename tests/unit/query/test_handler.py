@@ -19,7 +19,8 @@ from query import similar
 from tests.builders.aws import CONTEXT, Cloud, movie_line
 from tests.builders.indexed import finish_run
 from tests.builders.requests import ask, event_of, get, post
-from tests.conftest import ROOT, event
+from tests.conftest import ROOT
+from tools.sample_events import event
 
 LAMBDA_BYTES = 6_291_556  # of a response
 PARTS = [[movie_line(1, 2, 3), movie_line(2, 1), movie_line(3, ratings=7)]]

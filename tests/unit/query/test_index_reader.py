@@ -31,11 +31,12 @@ from query import handler as query
 from query import index_reader
 from query.http.problems import ProblemError
 from query.index_reader import DEADLINE, LIVE, Reader
-from tests.builders.aws import Cloud, movie_line, template
+from tests.builders.aws import Cloud, movie_line
 from tests.builders.indexed import finish_run, line_in, start_run
 from tests.builders.requests import ask, post
 from tests.conftest import Observed
 from tests.unit.query.test_handler import cold  # noqa: F401
+from tools.template import template
 
 GATEWAY_WAITS = 29  # seconds, for a function behind a REST API
 MEGABYTE = 1 << 20

@@ -17,10 +17,11 @@ from query import handler as query
 from query.examples import EXAMPLES, PROBLEMS
 from query.http import openapi, swagger
 from query.http.app import RawResponse
-from tests.builders.aws import Cloud, movie_line, template
+from tests.builders.aws import Cloud, movie_line
 from tests.builders.indexed import finish_run
 from tests.builders.requests import ask, get, post
 from tests.unit.query.test_handler import cold  # noqa: F401
+from tools.template import template
 
 JSON_ROUTES = [route for route in query.app.routes if route.response_model is not RawResponse]
 

@@ -10,11 +10,11 @@ import runs
 from control import handler as control
 from launcher import handler as launcher
 from run_states import State
-from tests.builders.aws import CONTEXT, Cloud, messages, movie_line
+from tests.builders.aws import CONTEXT, Cloud, movie_line
 from tests.builders.indexed import deliver, drain, finish_run, movies_of, start_run, state_of
-from tests.conftest import event
 from tests.unit.dynalite import database  # noqa: F401
 from tests.unit.runs.test_indexer import manifest_written
+from tools.sample_events import event, messages
 
 
 def ask(name: str, run_id: str | None = None) -> dict[str, str]:

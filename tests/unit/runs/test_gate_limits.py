@@ -13,10 +13,11 @@ from indexer import indexing
 from notifications import run_message
 from query import run_responses
 from spark.contracts.manifest import Manifest, ManifestError
-from tests.builders.aws import Cloud, manifest_written, movie_line
+from tests.builders.aws import Cloud, movie_line
 from tests.builders.indexed import PARTS, deliver, drain, finish_run, movies_of, start_run, state_of
 from tests.unit.runs.test_control import ask, live_run
 from tests.unit.runs.test_quality_gate import run_of
+from tools.sample_events import manifest_written
 
 FEW_REJECTS: dict[str, Any] = {
     "dataset": {"format": "dat", "lines": {"ratings.dat": 1000, "movies.dat": 3}},

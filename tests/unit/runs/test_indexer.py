@@ -12,7 +12,7 @@ import live_pointer
 import runs
 from indexer import handler as indexer
 from spark.contracts.strength import Curve
-from tests.builders.aws import Cloud, manifest_written, messages, movie_line, quality
+from tests.builders.aws import Cloud, movie_line, quality
 from tests.builders.indexed import (
     PARTS,
     deliver,
@@ -23,8 +23,8 @@ from tests.builders.indexed import (
     start_run,
     state_of,
 )
-from tests.conftest import event
 from tests.unit.dynalite import database  # noqa: F401
+from tools.sample_events import event, manifest_written, messages
 
 
 def test_a_finished_run_goes_live_with_every_movie(cloud: Cloud) -> None:

@@ -16,8 +16,9 @@ from launcher import handler as launcher
 from spark.contracts.movielens import FORMATS
 from sweeper import handler as sweeper
 from sweeper import lost_drops
-from tests.builders.aws import CONTEXT, DATASETS, MOVIES, RATINGS, Cloud
-from tests.conftest import event
+from tests.builders.aws import CONTEXT, MOVIES, RATINGS, Cloud
+from tools.function_environment import DATASETS
+from tools.sample_events import event
 
 FOUND_AFTER = lost_drops.GRACE_PERIOD + timedelta(minutes=1)
 

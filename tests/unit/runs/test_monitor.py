@@ -15,7 +15,7 @@ import runs
 from monitor import handler as monitor
 from run_states import State
 from tests.builders.aws import CONTEXT, Cloud
-from tests.conftest import event
+from tools.sample_events import event
 
 RUN_ID = "20261123T120500000Z-5f2a9c01"
 

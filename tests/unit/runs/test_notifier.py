@@ -8,7 +8,7 @@ import pytest
 from notifications import run_message, sweep_message
 from notifier import handler as notifier
 from tests.builders.aws import CONTEXT
-from tests.conftest import event
+from tools.sample_events import event
 
 RUN: dict[str, Any] = {"run_id": "20261123T120500000Z-5f2a9c01", "folder": "ml", "state": "FAILED"}
 

@@ -12,9 +12,10 @@ from indexer import handler as indexer
 from notifications import run_message
 from query import run_responses
 from spark.contracts.quality import Quality, QualityError
-from tests.builders.aws import Cloud, manifest_written, quality
+from tests.builders.aws import Cloud, quality
 from tests.builders.indexed import PARTS, deliver, drain, finish_run, movies_of, start_run, state_of
 from tests.unit.runs.test_control import ask, live_run
+from tools.sample_events import manifest_written
 
 NOBODY = Quality("damped", 7, 9, None, {})
 

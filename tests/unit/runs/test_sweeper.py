@@ -13,9 +13,9 @@ import runs
 from launcher import handler as launcher
 from run_states import State
 from sweeper import handler as sweeper
-from tests.builders.aws import CONTEXT, Cloud, manifest_written, messages, movie_line
+from tests.builders.aws import CONTEXT, Cloud, movie_line
 from tests.builders.indexed import PARTS, deliver, drain, finish_run, movies_of, start_run
-from tests.conftest import event
+from tools.sample_events import event, manifest_written, messages
 
 
 @pytest.fixture
