@@ -1,9 +1,10 @@
 """The documents match the code: every alarm, reason and parameter has a row."""
 
 import ast
+import importlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from itertools import product
 
@@ -15,6 +16,11 @@ import run_states
 import runs
 from emr_events import TRANSIENT
 from launcher import handler as launcher
+from launcher import launch
+from run_results import PartError
+from runs import RunError
+from spark.contracts.manifest import ManifestError
+from spark.contracts.quality import QualityError
 from sweeper import reconcile
 from tests.builders.aws import CONTEXT, Cloud
 from tests.conftest import ROOT
@@ -24,19 +30,28 @@ from tools.sample_events import dropped, event
 from tools.template import template
 
 CODE = sorted([*(ROOT / "functions").rglob("*.py"), *(ROOT / "spark").rglob("*.py")])
-# Errors whose messages operators see, as the reason of a run or as a refusal.
-SHOWN = {
-    "BudgetError",
-    "ClusterRefusedError",
-    "DatasetError",
-    "EnvironmentMissingError",
-    "HopelessError",
-    "IntakeError",
-    "ManifestError",
-    "PartError",
-    "ReplacedError",
-    "RunError",
-}
+# What fails a run in the launcher and the job, in the indexer, and what control refuses with.
+FAILURES = (*launch.PERMANENT_ERRORS, ManifestError, PartError, QualityError, RunError)
+
+
+def import_all() -> None:
+    """Import all modules: a class of errors exists when its module is imported."""
+    for path in CODE:
+        if path.name != "similarity_job.py":  # the program of the job
+            root = ROOT / "functions" if path.is_relative_to(ROOT / "functions") else ROOT
+            module = ".".join(path.relative_to(root).with_suffix("").parts)
+            importlib.import_module(module.removesuffix(".__init__"))
+
+
+def names_of(errors: Iterable[type[Exception]]) -> Iterator[str]:
+    """The names of some classes of errors and of all their subclasses."""
+    for error in errors:
+        yield error.__name__
+        yield from names_of(error.__subclasses__())
+
+
+import_all()
+SHOWN = frozenset(names_of(FAILURES))  # errors whose messages operators see
 SHOWN_ACTIONS = {
     "terminate",
     "fail",
