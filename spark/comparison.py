@@ -5,7 +5,7 @@ importing them takes a good part of a second in each process.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from pyspark import RDD, SparkContext
 
 from spark.command_line import JobSettings
 from spark.contracts.manifest import SIMILARITIES
-from spark.engine.blocks import block_count, choose_blocks
+from spark.engine.blocks import Blocks, block_count, choose_blocks
 from spark.engine.cells import CellPlan, HoldOutPass, Thresholds
 from spark.engine.evidence import stored_pairs, with_evidence
 from spark.engine.pair_sums import PairSumStore
@@ -52,15 +52,16 @@ class Comparison:
         pairs: how many pairs were written.
         best: from `best_neighbours`; without `hybrid`, and under `blend` its candidates.
         held_out: the ratings of the held-out users.
-        held_out_lists: by evaluated measure, from the ratings of the other users; without `hybrid`,
-            and under `blend` its candidates.
+        held_out_lists: gives, by evaluated measure, the lists from the ratings of the other users;
+            without `hybrid`, and under `blend` its candidates. The driver alone computes those by
+            EASE when it is called, so it may run beside Spark's jobs.
         in_ease: int32, ids of the movies in EASE's matrix.
     """
 
     pairs: int
     best: RDD[Any]
     held_out: HeldOutRatings
-    held_out_lists: dict[str, NeighbourLists]
+    held_out_lists: Callable[[], dict[str, NeighbourLists]]
     in_ease: np.ndarray
 
 
@@ -91,15 +92,13 @@ def compare(
         is_held_out = partial(are_held_out, hash_bound=hash_bound)
         to_cells = shuffle_to_cells(ratings, plan.blocks, is_held_out)
         results = compute_cells(to_cells, plan, range_starts)
-        held_out_lists = _held_out_lists(results, settings) if hash_bound else {}
+        by_cells = _held_out_lists(results, settings) if hash_bound else {}
     ranked: dict[str, NeighbourLists] = {}  # here, on the driver
     in_ease = np.empty(0, np.int32)
+    matrix = None
     if "ease" in names:
-        left_out = held_out if "ease" in held_out_lists else None
-        ease = rank_by_ease(plan, settings, left_out, stages)
-        ranked["ease"], in_ease = ease.lists, ease.movies
-        if ease.held_out_lists is not None:
-            held_out_lists |= _held_out_by_ease(ease.held_out_lists, held_out, plan, settings)
+        matrix, ranked["ease"] = rank_by_ease(plan, settings, stages)
+        in_ease = matrix.movies.ids
     if "als" in names:
         from spark.measures.als import als
 
@@ -112,6 +111,13 @@ def compare(
         with stages.stage("evidence"):
             others = _with_evidence(ranked, plan, settings)
     best = best_neighbours(results, settings.neighbours, others)
+
+    def held_out_lists() -> dict[str, NeighbourLists]:
+        if matrix is None or "ease" not in by_cells:
+            return by_cells
+        with stages.stage("ease_tried", beside_spark=True):
+            return by_cells | _held_out_by_ease(matrix, held_out, plan, settings)
+
     return Comparison(results.pairs, best, held_out, held_out_lists, in_ease)
 
 
@@ -134,9 +140,15 @@ def _with_evidence(
 
 
 def _held_out_by_ease(
-    rows: NeighbourLists, held_out: HeldOutRatings, plan: CellPlan, settings: JobSettings
+    matrix: "EaseMatrix", held_out: HeldOutRatings, plan: CellPlan, settings: JobSettings
 ) -> dict[str, NeighbourLists]:
     """The lists of the other users by EASE, and under `blend` the candidates of that measure."""
+    from spark.measures.ease import ease_without
+
+    wanted = np.unique(held_out.visible.movies)
+    rows = concatenate(
+        ease_without(matrix.movies, matrix.weights, held_out, wanted, _ease_count(settings))
+    )
     if "blend" not in settings.measures or plan.hold_out is None:
         return {"ease": rows}
     pairs = stored_pairs(rows, plan.hold_out.blocks, plan.store)
@@ -197,43 +209,38 @@ def _held_out_lists(results: CellResults, settings: JobSettings) -> dict[str, Ne
 
 
 @dataclass(frozen=True)
-class EaseLists:
-    """Neighbours by EASE, without evidence.
+class EaseMatrix:
+    """The matrix of EASE.
 
     Attributes:
-        lists: by movie and rank.
-        movies: ids of the movies in the matrix, int32.
-        held_out_lists: from the ratings of the other users; None if not needed.
+        movies: in it, in its order.
+        weights: P, see `ease.inverse`.
     """
 
-    lists: NeighbourLists
-    movies: np.ndarray
-    held_out_lists: NeighbourLists | None
+    movies: Blocks
+    weights: np.ndarray
 
 
 def rank_by_ease(
-    plan: CellPlan, settings: JobSettings, left_out: HeldOutRatings | None, stages: Stages
-) -> EaseLists:
+    plan: CellPlan, settings: JobSettings, stages: Stages
+) -> tuple[EaseMatrix, NeighbourLists]:
     """Rank the neighbours by EASE.
 
     Args:
         plan: of the cells, which wrote their sums.
         settings: of the job.
-        left_out: ratings of the users to leave out for `held_out_lists`; None to skip those lists.
         stages: to time.
-    """
-    from spark.measures.ease import SCALE, ease, ease_without, gram_matrix, inverse
 
-    parameters, count = settings.parameters["ease"], _ease_count(settings)
+    Returns:
+        The matrix, and the neighbours by movie and rank, without evidence.
+    """
+    from spark.measures.ease import SCALE, ease, gram_matrix, inverse
+
+    parameters = settings.parameters["ease"]
     with stages.stage("gram"):
         movies, gram = gram_matrix(plan.store, plan.blocks, int(parameters["limit"]))
     with stages.stage("inversion"):
         weights = inverse(gram, SCALE * parameters["lambda"])
     with stages.stage("ease"):
-        lists = concatenate(ease(movies, weights, count))
-    if left_out is None:
-        return EaseLists(lists, movies.ids, None)
-    with stages.stage("ease_tried"):
-        wanted = np.unique(left_out.visible.movies)
-        without = concatenate(ease_without(movies, weights, left_out, wanted, count))
-    return EaseLists(lists, movies.ids, without)
+        lists = concatenate(ease(movies, weights, _ease_count(settings)))
+    return EaseMatrix(movies, weights), lists

@@ -4,6 +4,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -104,16 +105,20 @@ def run(context: SparkContext, settings: JobSettings) -> None:
     rows = len(settings.measures) * settings.neighbours
     range_starts = part_starts(dataset.movies, rows, context.defaultParallelism)
     comparison = compare(context, dataset.ratings, settings, range_starts, stages)
-    with stages.stage("neighbours"):
-        content = content_of(dataset, settings)
-        neighbours, coverage = write_neighbours(
-            context, comparison, dataset, content, range_starts, settings
-        )
-        titles = results.write_titles(dataset.movies, output)
-    quality = None
-    if settings.test_users:
-        with stages.stage("quality"):
-            quality = write_quality(dataset.ratings, comparison, content, settings)
+    content = content_of(dataset, settings)
+
+    def judge() -> Part:
+        with stages.stage("quality", beside_spark=True):
+            return write_quality(dataset.ratings, comparison, content, settings)
+
+    with ThreadPoolExecutor(1) as beside:  # the driver judges while the workers write
+        judged = beside.submit(judge) if settings.test_users else None
+        with stages.stage("neighbours"):
+            neighbours, coverage = write_neighbours(
+                context, comparison, dataset, content, range_starts, settings
+            )
+            titles = results.write_titles(dataset.movies, output)
+        quality = judged.result() if judged else None
     similar_users: list[Part] = []
     if settings.similar_users:
         with stages.stage("similar_users"):
@@ -279,7 +284,7 @@ def write_quality(
         content: from `content_of`.
         settings: of the job.
     """
-    held_out, lists = comparison.held_out, dict(comparison.held_out_lists)
+    held_out, lists = comparison.held_out, comparison.held_out_lists()
     names = evaluated_measures(settings.default_measure, settings.measures)
     if content is not None and need_content(names):
         lists |= held_out_with_content(lists, comparison, content, settings, names)

@@ -25,11 +25,18 @@ class Stages:
     timings: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage, and print its progress whenever it changes."""
+    def stage(self, name: str, beside_spark: bool = False) -> Iterator[None]:
+        """Time a stage, and print its progress whenever it changes.
+
+        Args:
+            name: of the stage.
+            beside_spark: whether Spark's jobs that run meanwhile belong to another stage.
+        """
         _say(f"{name}: started")
         start = time.monotonic()
         over = threading.Event()
+        if beside_spark:
+            over.set()
         reporter = threading.Thread(target=self._report, args=(name, over), daemon=True)
         reporter.start()
         try:

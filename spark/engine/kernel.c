@@ -75,13 +75,31 @@ void visit(
     }
 }
 
+enum { AT_ONCE = 64 }; // columns that are looked through at once; their loops have no branches
+static const double LOOSE = 1 - 1e-9; // far more than the rounding errors of the doubles below
+
+// Find the columns from `j` to `end` that may pass both thresholds, and perhaps a few more: those
+// with the least n and (Σxy)² ≥ minimum² · Σxx · Σyy, which takes no root and no division.
+static int64_t candidates(
+    const int32_t *n, const int32_t *xy, const int32_t *xx, const int32_t *yy, int64_t j,
+    int64_t end, int32_t min_co_raters, double least_square, int64_t *found
+) {
+    int64_t count = 0;
+    for (; j < end; j++) {
+        double product = (double)xx[j] * yy[j];
+        found[count] = j;
+        count += (n[j] >= min_co_raters) & ((double)xy[j] * xy[j] >= least_square * product);
+    }
+    return count;
+}
+
 // Offer a pair to both of its movies.
 static inline void offer_pair(
     const TopK *best, int64_t row, int64_t column, int32_t row_id, int32_t column_id, double score,
     int32_t n
 ) {
-    if (score >= best->least[row]) push(best, row, (Neighbour){score, n, column_id, score});
-    if (score >= best->least[column]) push(best, column, (Neighbour){score, n, row_id, score});
+    if (score >= best->least[row]) push(best, row, (Neighbour){score, score, n, column_id});
+    if (score >= best->least[column]) push(best, column, (Neighbour){score, score, n, row_id});
 }
 
 // The pairs of a cell that pass both thresholds, for as many row movies from `row` on as fit into
@@ -92,25 +110,31 @@ int64_t keep_pairs(
     int64_t columns, int32_t min_co_raters, double min_score, int64_t row, int32_t *integers,
     double *doubles, int64_t room, const TopK *best, int64_t first_column, int64_t *kept
 ) {
-    int64_t size = 0;
+    double least_square = min_score * min_score * LOOSE;
+    int64_t size = 0, found[AT_ONCE];
     for (; row < rows && (room == 0 || size + columns <= room); row++) {
         const int32_t *n = sums + row * 4 * columns;
         const int32_t *xy = n + columns, *xx = xy + columns, *yy = xx + columns;
-        for (int64_t j = 0; j < columns; j++) {
-            if (n[j] < min_co_raters) continue;
-            double score = score_of(xy[j], xx[j], yy[j]);
-            if (!(score >= min_score)) continue;
-            offer_pair(best, row, first_column + j, row_ids[row], column_ids[j], score, n[j]);
-            if (room == 0) continue;
-            bool swap = row_ids[row] > column_ids[j];
-            integers[size] = swap ? column_ids[j] : row_ids[row];
-            integers[room + size] = swap ? row_ids[row] : column_ids[j];
-            integers[2 * room + size] = n[j];
-            doubles[size] = xy[j] / 4.0;
-            doubles[room + size] = (swap ? yy[j] : xx[j]) / 4.0;
-            doubles[2 * room + size] = (swap ? xx[j] : yy[j]) / 4.0;
-            doubles[3 * room + size] = score;
-            size++;
+        for (int64_t start = 0; start < columns; start += AT_ONCE) {
+            int64_t end = start + AT_ONCE < columns ? start + AT_ONCE : columns;
+            int64_t count =
+                candidates(n, xy, xx, yy, start, end, min_co_raters, least_square, found);
+            for (int64_t k = 0; k < count; k++) {
+                int64_t j = found[k];
+                double score = score_of(xy[j], xx[j], yy[j]);
+                if (!(score >= min_score)) continue;
+                offer_pair(best, row, first_column + j, row_ids[row], column_ids[j], score, n[j]);
+                if (room == 0) continue;
+                bool swap = row_ids[row] > column_ids[j];
+                integers[size] = swap ? column_ids[j] : row_ids[row];
+                integers[room + size] = swap ? row_ids[row] : column_ids[j];
+                integers[2 * room + size] = n[j];
+                doubles[size] = xy[j] / 4.0;
+                doubles[room + size] = (swap ? yy[j] : xx[j]) / 4.0;
+                doubles[2 * room + size] = (swap ? xx[j] : yy[j]) / 4.0;
+                doubles[3 * room + size] = score;
+                size++;
+            }
         }
     }
     *kept = size;
@@ -119,28 +143,27 @@ int64_t keep_pairs(
 
 // Quickselect (Hoare, Find, CACM 1961).
 void keep_better_half(const TopK *best, int64_t movie) {
-    int64_t start = movie * best->room;
-    int64_t first = start, last = start + best->sizes[movie] - 1;
-    int64_t wanted = start + best->room / 2 - 1;
+    Neighbour *mine = best->neighbours + movie * best->room;
+    int64_t first = 0, last = best->sizes[movie] - 1, wanted = best->room / 2 - 1;
     if (last <= wanted) return;
-    best->sizes[movie] = (int32_t)(best->room / 2);
+    best->sizes[movie] = (int32_t)(wanted + 1);
     while (first < last) {
-        Neighbour middle = neighbour_at(best, (first + last) / 2);
+        Neighbour middle = mine[(first + last) / 2];
         int64_t i = first, j = last;
         while (i <= j) {
-            while (is_worse(middle, neighbour_at(best, i))) i++;
-            while (is_worse(neighbour_at(best, j), middle)) j--;
+            while (is_worse(middle, mine[i])) i++;
+            while (is_worse(mine[j], middle)) j--;
             if (i <= j) {
-                Neighbour swapped = neighbour_at(best, i);
-                put(best, i++, neighbour_at(best, j));
-                put(best, j--, swapped);
+                Neighbour swapped = mine[i];
+                mine[i++] = mine[j];
+                mine[j--] = swapped;
             }
         }
         if (j < wanted && wanted < i) break;
         if (wanted <= j) last = j;
         else first = i;
     }
-    best->least[movie] = best->scores[wanted];
+    best->least[movie] = mine[wanted].score;
 }
 
 // Offer neighbours to the movies `of`, which are rows of `best`.
@@ -150,7 +173,7 @@ void offer_all(
 ) {
     for (int64_t k = 0; k < count; k++) {
         if (scores[k] >= best->least[of[k]])
-            push(best, of[k], (Neighbour){scores[k], co_raters[k], ids[k], cosines[k]});
+            push(best, of[k], (Neighbour){scores[k], cosines[k], co_raters[k], ids[k]});
     }
 }
 
@@ -158,18 +181,16 @@ void offer_all(
 void sort_best_first(const TopK *best, int64_t movies) {
     for (int64_t movie = 0; movie < movies; movie++) {
         keep_better_half(best, movie);
-        int64_t start = movie * best->room, size = best->sizes[movie];
+        Neighbour *mine = best->neighbours + movie * best->room;
+        int64_t size = best->sizes[movie];
         for (int64_t gap = size; gap > 1;) {
             gap = gap * 5 / 11 > 1 ? gap * 5 / 11 : 1; // Gonnet's gaps
             for (int64_t k = gap; k < size; k++) {
-                Neighbour moved = neighbour_at(best, start + k);
+                Neighbour moved = mine[k];
                 int64_t at = k;
-                for (; at >= gap; at -= gap) {
-                    Neighbour above = neighbour_at(best, start + at - gap);
-                    if (!is_worse(above, moved)) break;
-                    put(best, start + at, above);
-                }
-                put(best, start + at, moved);
+                for (; at >= gap && is_worse(mine[at - gap], moved); at -= gap)
+                    mine[at] = mine[at - gap];
+                mine[at] = moved;
             }
         }
     }

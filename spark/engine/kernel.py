@@ -50,6 +50,12 @@ def _words() -> np.ndarray:
 WORDS = _words()
 
 
+# A neighbour of a movie; together in memory, because one offer writes them all.
+NEIGHBOUR = np.dtype(
+    [("score", np.float64), ("cosine", np.float64), ("co_raters", np.int32), ("id", np.int32)]
+)
+
+
 class TopK(NamedTuple):
     """The best neighbours of some movies so far.
 
@@ -59,18 +65,12 @@ class TopK(NamedTuple):
     Attributes:
         sizes: int32 [movies], how many neighbours there are.
         least: float64 [movies], the score below which a movie takes none.
-        scores: float64 [movies, room].
-        co_raters: int32 [movies, room].
-        ids: int32 [movies, room].
-        cosines: float64 [movies, room].
+        neighbours: NEIGHBOUR [movies, room].
     """
 
     sizes: np.ndarray
     least: np.ndarray
-    scores: np.ndarray
-    co_raters: np.ndarray
-    ids: np.ndarray
-    cosines: np.ndarray
+    neighbours: np.ndarray
 
 
 class _TopK(Structure):
@@ -81,7 +81,7 @@ class _TopK(Structure):
 
 def pointer(best: TopK) -> Any:
     """The argument for a C function that takes a TopK."""
-    return byref(_TopK(best.scores.shape[1], *(each.ctypes.data for each in best)))
+    return byref(_TopK(best.neighbours.shape[1], *(each.ctypes.data for each in best)))
 
 
 _ints, _doubles, _lengths = array_of(np.int32), array_of(np.float64), array_of(np.uint16)
@@ -188,14 +188,8 @@ def offer_pairs(
 
 def empty_top_k(movies: int, count: int) -> TopK:
     """Room for the best neighbours of some movies, at most `count` for each."""
-    shape = movies, 2 * count
     return TopK(
-        np.zeros(movies, np.int32),
-        np.zeros(movies),
-        np.empty(shape),
-        np.empty(shape, np.int32),
-        np.empty(shape, np.int32),
-        np.empty(shape),
+        np.zeros(movies, np.int32), np.zeros(movies), np.empty((movies, 2 * count), NEIGHBOUR)
     )
 
 

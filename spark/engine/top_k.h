@@ -1,4 +1,4 @@
-// The best neighbours of some movies; see top_k.py for what the arrays hold.
+// The best neighbours of some movies; see TopK of kernel.py.
 
 #pragma once
 
@@ -6,22 +6,18 @@
 #include <stdint.h>
 
 typedef struct {
+    double score;
+    double cosine;
+    int32_t co_raters;
+    int32_t id;
+} Neighbour;
+
+typedef struct {
     int64_t room; // neighbours of a movie that fit: twice as many as are kept
     int32_t *sizes; // [movies], how many there are so far
     double *least; // [movies], the score below which a movie takes none
-    double *scores; // [movies, room], like all that follow
-    int32_t *co_raters;
-    int32_t *ids;
-    double *cosines;
+    Neighbour *neighbours; // [movies, room]
 } TopK;
-
-// A neighbour's score, co-raters, id and cosine.
-typedef struct {
-    double score;
-    int32_t co_raters;
-    int32_t id;
-    double cosine;
-} Neighbour;
 
 // Whether one neighbour ranks after another: by score, then co-raters, then the smaller id.
 static inline bool is_worse(Neighbour one, Neighbour other) {
@@ -30,23 +26,12 @@ static inline bool is_worse(Neighbour one, Neighbour other) {
     return one.id > other.id;
 }
 
-static inline Neighbour neighbour_at(const TopK *best, int64_t at) {
-    return (Neighbour){best->scores[at], best->co_raters[at], best->ids[at], best->cosines[at]};
-}
-
-static inline void put(const TopK *best, int64_t at, Neighbour neighbour) {
-    best->scores[at] = neighbour.score;
-    best->co_raters[at] = neighbour.co_raters;
-    best->ids[at] = neighbour.id;
-    best->cosines[at] = neighbour.cosine;
-}
-
 // Keep only the better half of a movie's room, the worst of it last.
 void keep_better_half(const TopK *best, int64_t movie);
 
 // Add a neighbour whose score is not below the movie's least.
 static inline void push(const TopK *best, int64_t movie, Neighbour neighbour) {
-    put(best, movie * best->room + best->sizes[movie], neighbour);
+    best->neighbours[movie * best->room + best->sizes[movie]] = neighbour;
     if (++best->sizes[movie] == best->room) keep_better_half(best, movie);
 }
 

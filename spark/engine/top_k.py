@@ -56,11 +56,10 @@ def concatenate(some: Iterable[NeighbourLists]) -> NeighbourLists:
 def sorted_lists(ids: np.ndarray, best: TopK) -> NeighbourLists:
     """Top-k lists as neighbour lists, by movie and rank."""
     sort_best_first(best)
-    sizes, _, scores, numbers, neighbours, cosines = best
-    used = np.arange(scores.shape[1]) < sizes[:, None]
-    return NeighbourLists(
-        np.repeat(ids, sizes), neighbours[used], scores[used], numbers[used], cosines[used]
-    )
+    used = np.arange(best.neighbours.shape[1]) < best.sizes[:, None]
+    rows = best.neighbours[used]
+    columns = (np.ascontiguousarray(rows[name]) for name in ("id", "score", "co_raters", "cosine"))
+    return NeighbourLists(np.repeat(ids, best.sizes), *columns)
 
 
 def merge_top_k(found: Sequence[NeighbourLists], count: int) -> NeighbourLists:

@@ -22,6 +22,7 @@ from spark.runtime.threads import in_threads
 IN_DOUBLES = 512  # of the most popular movies, whose rows and columns `inverse` takes as doubles
 ROWS_OF_CACHE = 512  # rows of a matrix that are changed or mirrored at once
 ROWS_AT_ONCE = 64  # of B; they stay in a cache
+ROWS_OF_PRODUCT = 1024  # of B without the left-out users
 SCALE = 100  # (10 half stars)²
 
 
@@ -140,13 +141,20 @@ def ease(movies: Blocks, weights: np.ndarray, count: int) -> Iterator[NeighbourL
         The neighbours of some movies at a time, without co-raters and cosine.
     """
     scale = -1 / weights.diagonal().astype(float)
+    yield from _ranked(movies, np.arange(movies.ids.size), weights, scale, count)
+
+
+def _ranked(
+    movies: Blocks, some: np.ndarray, rows: np.ndarray, scale: np.ndarray, count: int
+) -> Iterator[NeighbourLists]:
+    """The best neighbours of some movies, given by their indices, and their rows of P."""
 
     def rank(start: int) -> NeighbourLists:
-        some = slice(start, start + ROWS_AT_ONCE)
-        rows = weights[some] * scale
-        return top_k_of_rows(movies.ids[some], rows, movies.ids, movies.raters, count)
+        mine = slice(start, start + ROWS_AT_ONCE)
+        own, scores = movies.ids[some[mine]], rows[mine] * scale
+        return top_k_of_rows(own, scores, movies.ids, movies.raters, count)
 
-    yield from in_threads(rank, range(0, movies.ids.size, ROWS_AT_ONCE))
+    yield from in_threads(rank, range(0, some.size, ROWS_AT_ONCE))
 
 
 def ease_without(
@@ -168,13 +176,10 @@ def ease_without(
     change, solved = _without(movies, weights, left_out)
     scale = -1 / (weights.diagonal() + np.einsum("ij,ij->j", change, solved, dtype=float))
     needed = np.flatnonzero(np.isin(movies.ids, of))
-
-    def rank(start: int) -> NeighbourLists:
-        some = needed[start : start + ROWS_AT_ONCE]
-        rows = (weights[some] + change[:, some].T @ solved) * scale  # as doubles, by `scale`
-        return top_k_of_rows(movies.ids[some], rows, movies.ids, movies.raters, count)
-
-    yield from in_threads(rank, range(0, needed.size, ROWS_AT_ONCE))
+    for start in range(0, needed.size, ROWS_OF_PRODUCT):
+        some = needed[start : start + ROWS_OF_PRODUCT]
+        rows = weights[some] + change[:, some].T @ solved
+        yield from _ranked(movies, some, rows, scale, count)
 
 
 def _without(

@@ -50,9 +50,9 @@ MIN_GROUPS = 3
 MOST = 99.0  # 100 would mean that all who like the one like the other
 SCORE_DIGITS = 4  # significant ones
 STEPS = 500  # at most, to find the factors of chance
-PRECISION = 1e-9  # of these
+PRECISION = 1e-9  # of these, and of the logarithm of r
 MAX_LOG_ODDS = 12.0  # of r
-HALVINGS = 30  # of its range
+STEPS_OF_ODDS = 40  # at most, to find it
 
 
 class Trials(NamedTuple):
@@ -162,12 +162,18 @@ def log_odds(trials: Trials, groups: np.ndarray) -> np.ndarray:
 
     observed = np.bincount(groups, trials.likes)
     low, high = (np.full(observed.size, limit) for limit in (-MAX_LOG_ODDS, MAX_LOG_ODDS))
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        expected = trials.weights * expit(trials.chances + middle[groups])
-        is_low = np.bincount(groups, expected) < observed
-        low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
-    return (low + high) / 2
+    found = np.zeros(observed.size)
+    for _ in range(STEPS_OF_ODDS):
+        likely = expit(trials.chances + found[groups])
+        missing = observed - np.bincount(groups, trials.weights * likely)
+        slope = np.bincount(groups, trials.weights * likely * (1 - likely))
+        low, high = np.where(missing > 0, found, low), np.where(missing > 0, high, found)
+        before, step = found, found + missing / np.maximum(slope, np.finfo(float).tiny)
+        # Newton's step, or half of what is left where it leads too far.
+        found = np.where((step > low) & (step < high), step, (low + high) / 2)
+        if np.abs(found - before).max(initial=0) < PRECISION:
+            break
+    return found
 
 
 def _bands(raters: np.ndarray, are_liked: np.ndarray) -> np.ndarray:

@@ -135,11 +135,10 @@ def test_the_top_k_match_a_full_sort(offers: list, count: int) -> None:
     best = kernel.empty_top_k(2, count)
     kernel.offer_all(best, np.ones(len(offers), np.int64), scores, numbers, ids, scores + ids)
     kernel.sort_best_first(best)
-    sizes, _, *kept = (each[1] for each in best)
-    found_sums = list(zip(*(each[:sizes].tolist() for each in kept), strict=True))
+    kept = best.neighbours[1, : best.sizes[1]].tolist()
     by_rank = sorted(offers, key=lambda offer: (-offer[0], -offer[1], offer[2]))[:count]
-    assert found_sums == [(score, n, movie, score + movie) for score, n, movie in by_rank]
-    assert best[0][0] == 0
+    assert kept == [(score, score + movie, n, movie) for score, n, movie in by_rank]
+    assert best.sizes[0] == 0
 
 
 @settings(deadline=None)
@@ -160,7 +159,9 @@ def test_the_top_k_of_one_movie_never_mix_with_anothers(offers: list, count: int
     kernel.sort_best_first(best)
     for movie in range(3):
         mine = sorted((-score, id) for of, score, id in offers if of == movie)
-        assert best[4][movie, : best[0][movie]].tolist() == [id for _, id in mine[:count]]
+        assert best.neighbours["id"][movie, : best.sizes[movie]].tolist() == [
+            id for _, id in mine[:count]
+        ]
 
 
 @given(st.floats(1e-9, 1e5))
@@ -188,7 +189,7 @@ def test_rows_keep_the_best_scores_and_of_equal_ones_the_movie_with_more_raters(
     row = np.array([scores]).reshape(1, -1)
     ranking.offer_rows(best, row, np.array([2], np.int32), ids, raters)
     kernel.sort_best_first(best)
-    found_sums = best[4][0, : best[0][0]].tolist()
+    found_sums = best.neighbours["id"][0, : best.sizes[0]].tolist()
     expected = [
         (-round(score, 6), -(id % 3), id)
         for id, score in enumerate(scores, 1)
