@@ -5,7 +5,7 @@ importing them takes a good part of a second in each process.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -52,16 +52,15 @@ class Comparison:
         pairs: how many pairs were written.
         best: from `best_neighbours`; without `hybrid`, and under `blend` its candidates.
         held_out: the ratings of the held-out users.
-        held_out_lists: gives, by evaluated measure, the lists from the ratings of the other users;
-            without `hybrid`, and under `blend` its candidates. The driver alone computes those by
-            EASE when it is called, so it may run beside Spark's jobs.
+        held_out_lists: by evaluated measure, from the ratings of the other users; without `hybrid`,
+            and under `blend` its candidates.
         in_ease: int32, ids of the movies in EASE's matrix.
     """
 
     pairs: int
     best: RDD[Any]
     held_out: HeldOutRatings
-    held_out_lists: Callable[[], dict[str, NeighbourLists]]
+    held_out_lists: dict[str, NeighbourLists]
     in_ease: np.ndarray
 
 
@@ -92,13 +91,15 @@ def compare(
         is_held_out = partial(are_held_out, hash_bound=hash_bound)
         to_cells = shuffle_to_cells(ratings, plan.blocks, is_held_out)
         results = compute_cells(to_cells, plan, range_starts)
-        by_cells = _held_out_lists(results, settings) if hash_bound else {}
+        held_out_lists = _held_out_lists(results, settings) if hash_bound else {}
     ranked: dict[str, NeighbourLists] = {}  # here, on the driver
     in_ease = np.empty(0, np.int32)
-    matrix = None
     if "ease" in names:
         matrix, ranked["ease"] = rank_by_ease(plan, settings, stages)
         in_ease = matrix.movies.ids
+        if "ease" in held_out_lists:
+            with stages.stage("ease_tried"):
+                held_out_lists |= _held_out_by_ease(matrix, held_out, plan, settings)
     if "als" in names:
         from spark.measures.als import als
 
@@ -111,13 +112,6 @@ def compare(
         with stages.stage("evidence"):
             others = _with_evidence(ranked, plan, settings)
     best = best_neighbours(results, settings.neighbours, others)
-
-    def held_out_lists() -> dict[str, NeighbourLists]:
-        if matrix is None or "ease" not in by_cells:
-            return by_cells
-        with stages.stage("ease_tried", beside_spark=True):
-            return by_cells | _held_out_by_ease(matrix, held_out, plan, settings)
-
     return Comparison(results.pairs, best, held_out, held_out_lists, in_ease)
 
 

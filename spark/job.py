@@ -284,7 +284,7 @@ def write_quality(
         content: from `content_of`.
         settings: of the job.
     """
-    held_out, lists = comparison.held_out, comparison.held_out_lists()
+    held_out, lists = comparison.held_out, dict(comparison.held_out_lists)
     names = evaluated_measures(settings.default_measure, settings.measures)
     if content is not None and need_content(names):
         lists |= held_out_with_content(lists, comparison, content, settings, names)

@@ -11,6 +11,7 @@ from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkRuntimeError
 
 LEAST_SPARK = 4  # its first version number
+DAEMON = "spark.python.daemon.module"
 # What the workers need besides the package, and how they tell their version.
 _PROBE = "import numpy, pyarrow, scipy, sys; print('%d.%d' % sys.version_info[:2])"
 
@@ -36,7 +37,8 @@ def start() -> SparkContext:
             "unset SPARK_HOME"
         )
     try:
-        context = SparkContext.getOrCreate(SparkConf().setAppName("similar-titles"))
+        conf = SparkConf().setAppName("similar-titles").set(DAEMON, "spark.runtime.daemon")
+        context = SparkContext.getOrCreate(conf)
     except (OSError, PySparkRuntimeError) as error:
         raise UnusableEnvironmentError(
             f"Spark does not start ({where}): {str(error).partition('\n')[0]}; unset SPARK_HOME, "
