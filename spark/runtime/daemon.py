@@ -14,6 +14,7 @@ from pyspark.daemon import manager
 
 from spark.runtime.native import library
 
-library()  # compiled, if need be, by one process
-gc.freeze()
-manager()  # type: ignore[no-untyped-call]
+if __name__ == "__main__":
+    library()  # compiled, if need be, by one process
+    gc.freeze()
+    manager()  # type: ignore[no-untyped-call]
