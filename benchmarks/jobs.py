@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import shapes
-from benchmarks.measured import Measured, run
+from benchmarks.measured import NO_LIMITS, Limits, Measured, run
 from local.emr.step import JAVA_OPTIONS, PYTHON
 from tools.java import java_home
 from tools.paths import ROOT
 
 DATA = ROOT / "data" / "benchmarks"
 CORES = 2  # of `local[2]`
+MIN_RATERS = 10  # of a movie that can be in a pair, by the job's defaults
+# The tutorial's work and no more: what the job does besides has a section of its own.
+COSINE_ALONE = ("--measures", "cosine", "--test-users", "0")
+DRIVER_MEMORY = "4g"
+# For libraries that would take all cores; they are imported after these are set.
+THREADS = {f"{library}_NUM_THREADS": str(CORES) for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 
 
 def say(text: str) -> None:
@@ -30,26 +36,32 @@ def dataset(name: str) -> tuple[Path, shapes.Table]:
     return folder, table
 
 
-def submit(program: Path, *arguments: str, options: Sequence[str]) -> Measured:
+def submit(
+    program: Path, *arguments: str, options: Sequence[str], limits: Limits = NO_LIMITS
+) -> Measured:
     """Run a program with spark-submit."""
     command = [
         str(ROOT / ".venv" / "bin" / "spark-submit"),
-        *("--driver-memory", "4g", "--conf", "spark.ui.enabled=false"),
+        *("--driver-memory", DRIVER_MEMORY, "--conf", "spark.ui.enabled=false"),
         *("--conf", "spark.driver.host=127.0.0.1", *options, str(program), *arguments),
     ]
-    environment = {
+    environment = THREADS | {
         "JAVA_HOME": str(java_home()),
         "PYTHONPATH": str(ROOT),
         "PYSPARK_PYTHON": str(PYTHON),
         "SPARK_LOCAL_IP": "127.0.0.1",
     }
-    measured = run(command, environment)
+    measured = run(command, environment, limits)
     say(f"{program.name} {' '.join(arguments[:2])}: {measured.seconds:.1f} s")
     return measured
 
 
 def job(
-    folder: Path, times: int, master: str = f"local[{CORES}]", more: Sequence[str] = ()
+    folder: Path,
+    times: int,
+    master: str = f"local[{CORES}]",
+    more: Sequence[str] = (),
+    limits: Limits = NO_LIMITS,
 ) -> tuple[list[Measured], list[dict]]:
     """Run the job some times, perhaps with more arguments; what it took, and its manifests."""
     measured, manifests = [], []
@@ -58,6 +70,6 @@ def job(
         output = DATA / "result"
         program = ROOT / "spark" / "similarity_job.py"
         arguments = "--dataset", str(folder), "--output", str(output), *more
-        measured.append(submit(program, *arguments, options=options))
+        measured.append(submit(program, *arguments, options=options, limits=limits))
         manifests.append(json.loads((output / "manifest.json").read_text()))
     return measured, manifests

@@ -1,63 +1,79 @@
-"""The bare kernel and libraries for item-item similarity: the same table, two threads."""
+"""The bare kernel, and EASE from its sums: a table in memory, two threads."""
 
 import statistics
 import time
 from collections.abc import Callable
-from threading import Lock, Thread
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import implicit.nearest_neighbours
 import numpy as np
-import scipy.sparse as sp
-import similaripy
-import sparse_dot_topn
 
+from benchmarks.jobs import CORES, MIN_RATERS
 from benchmarks.shapes import Table
 from spark.engine import kernel
-from spark.engine.blocks import Blocks, split_by_block
+from spark.engine.blocks import Blocks, choose_blocks, split_by_block
 from spark.engine.entries import BLOCK_MOVIES, HALVES_BITS
+from spark.engine.pair_sums import PairSumStore
+from spark.measures.ease import SCALE, gram_matrix, inverse
 
-THREADS = 2
-BLOCKS = 4
-MIN_RATERS = 10
-NEIGHBOURS = 50
+BLOCKS = 4  # at least
 SWEEPS = 20
+
+type Packed = tuple[Blocks, np.ndarray, list[np.ndarray]]
 
 
 def packed_kernel(table: Table) -> float:
     """All four sums of all pairs: the cells of the triangle, as the job has them."""
-    ids, raters = np.unique(table.movies, return_counts=True)
-    enough = raters >= MIN_RATERS
-    ids, raters = ids[enough], raters[enough]
-    order = np.lexsort((ids, -raters))
-    blocks = Blocks(ids[order], raters[order], np.zeros(ids.size, np.int64), BLOCKS)
+    packed = _pack(table)
+    start = time.monotonic()
+    _add_all(packed, lambda *_: None)
+    return time.monotonic() - start
+
+
+def ease_weights(table: Table, limit: int, regularisation: float) -> float:
+    """EASE's weights of the `limit` most popular movies: sums, their files, matrix, inverse."""
+    packed = _pack(table)
+    with TemporaryDirectory() as folder:
+        store = PairSumStore(Path(folder).as_uri(), limit)
+        start = time.monotonic()
+        _add_all(packed, store.write)
+        _, gram = gram_matrix(store, packed[0], limit)
+        weights = inverse(gram, SCALE * regularisation)
+        weights *= -1 / weights.diagonal()
+        return time.monotonic() - start
+
+
+def _pack(table: Table) -> Packed:
+    """The movies with enough raters in blocks, and the ratings as entries by block."""
+    ids, movie, raters = np.unique(table.movies, return_inverse=True, return_counts=True)
+    squares = np.bincount(movie, table.halves.astype(np.int64) ** 2).astype(np.int64)
+    blocks = choose_blocks(ids, raters, squares, MIN_RATERS, BLOCKS)
     order = np.lexsort((table.movies, table.users))
     users, movies, halves = table.users[order], table.movies[order], table.halves[order]
     starts = np.append(np.flatnonzero(np.append(True, users[1:] != users[:-1])), users.size)
-    lengths, parts = split_by_block(starts, movies, halves, blocks)
-    cells, lock = list(blocks.cells), Lock()
+    return blocks, *split_by_block(starts, movies, halves, blocks)
 
-    def work() -> None:
-        while True:
-            with lock:
-                if not cells:
-                    return
-                i, j = cells.pop(0)
-            sums = np.zeros((blocks.ids_of(i).size, 4, blocks.ids_of(j).size), np.int32)
-            kernel.add_pairs(lengths[i], parts[i], lengths[j], parts[j], i == j, sums)
 
-    start = time.monotonic()
-    threads = [Thread(target=work) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return time.monotonic() - start
+def _add_all(packed: Packed, done: Callable[[np.ndarray, Blocks, int, int], object]) -> None:
+    """Add up each cell and pass on its sums, in threads."""
+    blocks, lengths, parts = packed
+
+    def add(cell: tuple[int, int]) -> None:
+        i, j = cell
+        sums = np.zeros((blocks.ids_of(i).size, 4, blocks.ids_of(j).size), np.int32)
+        kernel.add_pairs(lengths[i], parts[i], lengths[j], parts[j], i == j, sums)
+        done(sums, blocks, i, j)
+
+    with ThreadPoolExecutor(CORES) as threads:
+        for _ in threads.map(add, blocks.cells):
+            pass
 
 
 def rates(table: Table) -> tuple[float, float]:
     """Core-seconds of the kernel for a billion of W, and for a sweep over a billion sums."""
     taken = statistics.median(packed_kernel(table) for _ in range(3))
-    return THREADS * taken / table.work * 1e9, _sweep_seconds()
+    return CORES * taken / table.work * 1e9, _sweep_seconds()
 
 
 def _sweep_seconds() -> float:
@@ -73,60 +89,3 @@ def _sweep_seconds() -> float:
     for _ in range(SWEEPS):
         kernel.add_pairs(*rows, *columns, False, sums)
     return (time.monotonic() - start) / SWEEPS / BLOCK_MOVIES**2 * 1e9
-
-
-def _matrix(table: Table) -> sp.csr_matrix:
-    """Users times movies, half stars."""
-    _, movies = np.unique(table.movies, return_inverse=True)
-    values = table.halves.astype(np.float32)
-    return sp.csr_matrix((values, (table.users - 1, movies)))
-
-
-def _timed(function: Callable[[], object]) -> float:
-    start = time.monotonic()
-    function()
-    return time.monotonic() - start
-
-
-def scipy_products(table: Table) -> float:
-    """n, Σxy, Σxx of all pairs; Σyy is the transpose of Σxx. SciPy uses one thread."""
-    ratings = _matrix(table).astype(np.int32)
-    ones, squares = ratings.copy(), ratings.copy()
-    ones.data[:] = 1
-    squares.data **= 2
-    return _timed(lambda: [ones.T @ ones, ratings.T @ ratings, squares.T @ ones])
-
-
-def implicit_cosine(table: Table) -> float:
-    """Cosine over whole columns, the best 50."""
-    model = implicit.nearest_neighbours.CosineRecommender(K=NEIGHBOURS, num_threads=THREADS)
-    ratings = _matrix(table)
-    return _timed(lambda: model.fit(ratings, show_progress=False))
-
-
-def similaripy_cosine(table: Table) -> float:
-    """Cosine over whole columns, the best 50."""
-    ratings = _matrix(table).T.tocsr()
-    return _timed(
-        lambda: similaripy.cosine(ratings, k=NEIGHBOURS, num_threads=THREADS, verbose=False)
-    )
-
-
-def sparse_dot(table: Table) -> float:
-    """One product, the best 50."""
-    ratings = _matrix(table)
-    by_movie = ratings.T.tocsr()
-    return _timed(
-        lambda: sparse_dot_topn.sp_matmul_topn(
-            by_movie, ratings, top_n=NEIGHBOURS, n_threads=THREADS
-        )
-    )
-
-
-METHODS: dict[str, tuple[str, Callable[[Table], float]]] = {
-    "kernel": ("n, Σxy, Σxx, Σyy of all pairs", packed_kernel),
-    "SciPy": ("the same four, three products", scipy_products),
-    "implicit": ("one product, top 50", implicit_cosine),
-    "similaripy": ("one product, top 50", similaripy_cosine),
-    "sparse_dot_topn": ("one product, top 50", sparse_dot),
-}

@@ -1,14 +1,17 @@
 """Runs a program and measures it from outside: wall time, memory and CPU of its processes."""
 
+import math
 import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
 
 EVERY = 0.2  # seconds between two looks
+OUT_OF_MEMORY = b"MemoryError"  # ends the name of Java's error, Python's and NumPy's
 
 
 @dataclass(frozen=True)
@@ -27,26 +30,70 @@ class Measured:
     cpu: float
 
 
-def run(command: Sequence[str], environment: Mapping[str, str]) -> Measured:
+@dataclass(frozen=True)
+class Limits:
+    """What a program may take before it is stopped.
+
+    Attributes:
+        seconds: from its start.
+        resident: bytes resident in all its processes at once.
+    """
+
+    seconds: float = math.inf
+    resident: float = math.inf
+
+
+NO_LIMITS = Limits()
+
+
+class LimitError(RuntimeError):
+    """A program went beyond a limit or ran out of memory; the message says which."""
+
+
+def run(
+    command: Sequence[str], environment: Mapping[str, str], limits: Limits = NO_LIMITS
+) -> Measured:
     """Run a program to its end.
 
     Raises:
-        RuntimeError: it failed; the message is the end of what it said.
+        LimitError: it was stopped at a limit, or failed for lack of memory.
+        RuntimeError: it failed otherwise; the message is the end of what it said.
     """
     start = time.monotonic()
     with subprocess.Popen(
         command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         os.set_blocking(process.stdout.fileno(), False)
-        said, peak, cpu = b"", 0, {}
+        said, peak, cpu, has_memory = b"", 0, {}, True
         while process.poll() is None:
-            said = (said + (process.stdout.read() or b""))[-4000:]
-            peak = max(peak, _look(psutil.Process(process.pid), cpu))
+            said += process.stdout.read() or b""
+            has_memory = has_memory and OUT_OF_MEMORY not in said
+            said = said[-4000:]
+            resident = _look(psutil.Process(process.pid), cpu)
+            peak = max(peak, resident)
+            if time.monotonic() - start > limits.seconds:
+                _kill(process.pid)
+                raise LimitError(f"over {limits.seconds / 60:.0f} min")
+            if resident > limits.resident:
+                _kill(process.pid)
+                raise LimitError(f"over {limits.resident / 2**30:.0f} GiB")
             time.sleep(EVERY)
         seconds = time.monotonic() - start
         if process.returncode:
-            raise RuntimeError((said + (process.stdout.read() or b"")).decode(errors="replace"))
+            said += process.stdout.read() or b""
+            if OUT_OF_MEMORY in said or not has_memory:
+                raise LimitError("out of memory")
+            raise RuntimeError(said.decode(errors="replace"))
     return Measured(seconds, peak, sum(cpu.values()))
+
+
+def _kill(pid: int) -> None:
+    process = psutil.Process(pid)
+    family = [process, *process.children(recursive=True)]
+    for each in family:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    psutil.wait_procs(family, timeout=10)
 
 
 def _look(process: psutil.Process, cpu: dict[int, float]) -> int:

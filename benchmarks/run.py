@@ -10,21 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import kernels, model, shapes
-from benchmarks.jobs import CORES, DATA, dataset, job, say, submit
+from benchmarks import kernels, model, peers, shapes
+from benchmarks.jobs import CORES, COSINE_ALONE, DATA, MIN_RATERS, dataset, job, say, submit
 from local.emr.step import JAVA_OPTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 REPORTS = DATA / "reports"  # a file per section; each can be measured again alone
 CHECK = "20m"  # the shape that the cost model is checked on, and not fitted to
-MIN_RATERS = 10
-# The tutorial's work and no more: what the job does besides has a section of its own.
-COSINE_ALONE = ("--measures", "cosine", "--test-users", "0")
 EXAMPLE = """examples:
   make bench                    the tutorial's program at 100k and 1m, the job at 1m and 10m
   make bench BENCH=--large      also the tutorial's program at 10m (half an hour) and the job at 32m
-  make bench BENCH='--large --only shapes kernel'     these sections again, the others as they were
+  make bench BENCH='--large --only shapes peers'      these sections again, the others as they were
 """
 
 
@@ -43,7 +40,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=("tutorial", "kernel", "shapes", "executors", "extras"),
+        choices=("tutorial", "peers", "shapes", "executors", "extras"),
         help="measure these sections alone and keep the others as they were",
     )
     options = parser.parse_args()
@@ -51,7 +48,7 @@ def main() -> None:
     fitted = ["100k", "1m", "10m", *(["32m"] if large else [])]
     sections = {
         "tutorial": lambda: against_tutorial(["100k", "1m", *(["10m"] if large else [])], times),
-        "kernel": lambda: bare_kernel("10m", times),
+        "peers": lambda: peers.report(["1m", "10m", *(["32m"] if large else [])], times),
         "shapes": lambda: by_shape(fitted, times),
         "executors": lambda: by_executors("10m", times),
         "extras": lambda: extras(["1m", *(["10m"] if large else [])], times),
@@ -165,30 +162,6 @@ def cost_model(
         "W = 333 · ratings), on the default cluster:\n",
         *model.outlook(constants, rates),
     ]
-
-
-def bare_kernel(name: str, times: int) -> list[str]:
-    """The kernel against libraries, same data, same two threads, without any input or output."""
-    _, table = dataset(name)
-    report = [
-        f"\n## The bare kernel at {name}\n\nTwo threads, no input or output. SciPy's three "
-        "products are the same sums (it has one thread); the others compute one product, a cosine "
-        "over whole columns: less.\n",
-        "| method | computes | seconds | s per 10⁹ W | times the kernel |\n|---|---|---|---|---|",
-    ]
-    taken = {method: [] for method in kernels.METHODS}
-    for _ in range(times):
-        for method, (_, function) in kernels.METHODS.items():
-            taken[method].append(function(table))
-            say(f"{method}: {taken[method][-1]:.1f} s")
-    medians = {method: statistics.median(seconds) for method, seconds in taken.items()}
-    ours = medians["kernel"]
-    for method, (what, _) in kernels.METHODS.items():
-        seconds = medians[method]
-        per_work, times_as_fast = seconds / table.work * 1e9, seconds / ours
-        cells = method, what, f"{seconds:.1f}", f"{per_work:.2f}", f"{times_as_fast:.1f}"
-        report.append(f"| {' | '.join(cells)} |")
-    return report
 
 
 def by_executors(name: str, times: int) -> list[str]:
