@@ -7,8 +7,6 @@ from pyspark.mllib.linalg.distributed import RowMatrix
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-PARTS = 32  # of the rows; Spark's usual 200 take longer, for the columns are counted in each
-
 folder, threshold = sys.argv[1], float(sys.argv[2])
 spark = SparkSession.builder.appName("columnSimilarities").getOrCreate()
 columns = F.split("value", "::")
@@ -27,12 +25,7 @@ def vector(rated: list[Row]) -> SparseVector:
 
 
 rated = F.sort_array(F.collect_list(F.struct("movie", "rating")))
-rows = (
-    ratings.repartition(PARTS, "user")
-    .groupBy("user")
-    .agg(rated.alias("rated"))
-    .select(vector("rated"))
-)
+rows = ratings.groupBy("user").agg(rated.alias("rated")).select(vector("rated"))
 # It reads its rows several times.
 similarities = RowMatrix(rows.cache()).columnSimilarities(threshold)
 # Counted in the JVM: `similarities.entries` would send every entry to Python.

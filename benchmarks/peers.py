@@ -138,7 +138,11 @@ def column_similarities(folder: Path, threshold: float) -> Measured:
     program = ROOT / "benchmarks" / "column_similarities.py"
     arguments = str(folder), str(threshold)
     with TemporaryDirectory() as scratch:  # Spark leaves its files if it is stopped
-        options = "--master", f"local[{CORES}]", "--conf", f"spark.local.dir={scratch}"
+        options = (
+            *("--master", f"local[{CORES}]", "--conf", f"spark.local.dir={scratch}"),
+            # Java's, the default, is slower for this number of pairs.
+            *("--conf", "spark.serializer=org.apache.spark.serializer.KryoSerializer"),
+        )
         return submit(program, *arguments, options=options, limits=LIMITS)
 
 
