@@ -34,7 +34,9 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--large", action="store_true", help="also the tutorial's program at 10m and the job at 32m"
+        "--large",
+        action="store_true",
+        help="also the tutorial's program at 10m, and the job and its peers at 32m",
     )
     parser.add_argument("--times", type=int, default=3, metavar="N", help="runs per median")
     parser.add_argument(
