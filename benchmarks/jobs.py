@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks import shapes
 from benchmarks.measured import NO_LIMITS, Limits, Measured, run
-from local.emr.step import JAVA_OPTIONS, PYTHON
+from local.emr.step import PYTHON, java_options
 from tools.java import java_home
 from tools.paths import ROOT
 
@@ -65,7 +65,7 @@ def job(
 ) -> tuple[list[Measured], list[dict]]:
     """Run the job some times, perhaps with more arguments; what it took, and its manifests."""
     measured, manifests = [], []
-    options = "--master", master, "--driver-java-options", JAVA_OPTIONS
+    options = "--master", master, "--driver-java-options", java_options()
     for _ in range(times):
         output = DATA / "result"
         program = ROOT / "spark" / "similarity_job.py"

@@ -81,8 +81,8 @@ def against_tutorial(names: Sequence[str], times: int) -> list[str]:
     report = [
         "\n## The job against the tutorial's program\n\nBoth from text to Parquet, spark-submit to "
         "exit; the job, by the cosine alone, also writes neighbours and titles. Java with its "
-        f"defaults for the tutorial's, with {JAVA_OPTIONS} for the job, as the local cloud "
-        "starts it.\n\n"
+        f"defaults for the tutorial's, with {JAVA_OPTIONS} and an archive of classes for the "
+        "job, as the local cloud starts it.\n\n"
         "| shape | tutorial's program | job | ratio |\n|---|---|---|---|"
     ]
     for name in names:

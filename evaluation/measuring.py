@@ -18,7 +18,7 @@ from evaluation.judgements import Judgement, JudgementsError, join
 from evaluation.judgements import read as read_judgements
 from evaluation.runs import Figures
 from evaluation.splits import Split
-from local.emr.step import JAVA_OPTIONS, PYTHON
+from local.emr.step import PYTHON, java_options
 from spark.contracts.movielens import DatasetError
 from spark.measures.registry import MEASURES
 from tools.data_sets import NoDataSetError, folder_of
@@ -114,7 +114,7 @@ def session(scratch: Path) -> Iterator[SparkSession]:
         .config("spark.ui.enabled", "false")
         .config("spark.driver.memory", "4g")
         .config("spark.driver.maxResultSize", "0")
-        .config("spark.driver.extraJavaOptions", JAVA_OPTIONS)
+        .config("spark.driver.extraJavaOptions", java_options())
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.local.dir", str(scratch))

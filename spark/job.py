@@ -32,7 +32,7 @@ from spark.output.neighbours import part_starts, range_of, write_part
 from spark.output.similar_users import write_similar_users
 from spark.progress import Stages
 from spark.runtime.broadcast import broadcast
-from spark.runtime.start import UnusableEnvironmentError, start
+from spark.runtime.start import UnusableEnvironmentError, start, wake_workers
 from spark.self_evaluation.figures import evaluate
 from spark.self_evaluation.held_out import evaluated_measures
 from spark.self_evaluation.strength import calibrate
@@ -99,6 +99,7 @@ def run(context: SparkContext, settings: JobSettings) -> None:
     """
     stages, output = Stages(context), settings.output
     with stages.stage("read"):
+        wake_workers(context)
         most, with_tags = settings.max_ratings_per_user, need_content(settings.measures)
         dataset = read_dataset(context, settings.dataset, output, most, with_tags)
         doubled = doubled_users(dataset.ratings.packed)

@@ -65,6 +65,9 @@ def main() -> None:
         make_java()
     else:
         _remove_java()
+    _say("preparing Spark")
+    module = [str(VENV / "bin" / "python"), "-m", "tools.class_archive"]
+    _run(module, "Spark could not be prepared")
     _stamp_file().write_text(stamp)
     _say("ready")
 

@@ -20,11 +20,13 @@ from botocore.exceptions import ClientError
 from local.access import Access, clean_environment
 from local.emr.metadata import InstanceMetadata
 from local.supervised import SupervisedProcess
+from tools import class_archive
 from tools.java import java_home
 from tools.paths import ROOT
 
 PYTHON = ROOT / ".venv" / "bin" / "python"
-JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"  # a job of seconds ends before the C2 compiler pays off
+# A job of seconds ends before the C2 compiler and parallel collectors pay off.
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 DEPENDENCIES = "environment"  # this archive is not unpacked: .venv has the same packages
 
 _S3 = "s3://"
@@ -162,6 +164,11 @@ def _unpack(archive: Path, folder: Path) -> None:
         ) from error
 
 
+def java_options() -> str:
+    """Return the options with which a JVM runs the job on this machine."""
+    return f"{JAVA_OPTIONS} {class_archive.options()}".strip()
+
+
 def local_command(arguments: Sequence[str], work: Path) -> list[str]:
     """Return the command that runs a submission on this machine.
 
@@ -170,12 +177,12 @@ def local_command(arguments: Sequence[str], work: Path) -> list[str]:
         work: folder for Spark's temporary files.
     """
     # Without these, a killed JVM leaves a file in /tmp.
-    java_options = f"-XX:-UsePerfData -Djava.io.tmpdir={work} {JAVA_OPTIONS}"
+    options = f"-XX:-UsePerfData -Djava.io.tmpdir={work} {java_options()}"
     return [
         str(ROOT / ".venv" / "bin" / "spark-submit"),
         *("--master", "local[*]"),
         *("--driver-memory", f"{driver_memory(_memory())}g"),
-        *("--driver-java-options", java_options),
+        *("--driver-java-options", options),
         *("--conf", f"spark.local.dir={work}"),
         *("--conf", f"spark.pyspark.python={PYTHON}"),
         *("--conf", "spark.ui.enabled=false"),

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pyspark
@@ -54,6 +55,13 @@ def start() -> SparkContext:
     folder = Path(__file__).resolve().parent.parent.parent
     context.environment.setdefault("PYTHONPATH", str(folder))
     return context
+
+
+def wake_workers(context: SparkContext) -> None:
+    """Start the Python workers while the driver reads what it needs before the first tasks."""
+    tasks = context.defaultParallelism
+    some = context.parallelize(range(tasks), tasks)
+    threading.Thread(target=some.count, daemon=True).start()
 
 
 def check_workers_python(python: str | None) -> None:

@@ -50,7 +50,7 @@ def test_a_folder_becomes_a_result_that_its_manifest_describes(
         "duplicate_movies": 0, "rejected": 0, "doubled_users": 0, "pairs": 1,
         "movies_with_neighbours": 2,
     }  # fmt: skip
-    assert list(manifest.timings) == ["read", "similarities", "neighbours", "quality"]
+    assert manifest.timings.keys() == {"read", "similarities", "neighbours", "quality"}
     assert (manifest.measure, manifest.measures) == ("cosine", {"cosine": {}})
     assert manifest.dataset == {
         "format": "dat", "timestamps": True, "lines": {"ratings.dat": 26, "movies.dat": 3},
