@@ -66,7 +66,7 @@ def make() -> None:
 
 
 def _write_ratings(folder: Path) -> None:
-    """Write a folder of 40 users, all of whom rate 20 movies."""
+    """Write a folder in which 40 users rate the same 20 movies."""
     folder.mkdir()
     ratings = (
         f"{user}::{movie}::{1 + (user * movie) % 5}::1\n"

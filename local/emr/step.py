@@ -7,6 +7,7 @@ with the nodes' credentials, as on a cluster.
 import gzip
 import os
 import re
+import shutil
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from botocore.exceptions import ClientError
 from local.access import Access, clean_environment
 from local.emr.metadata import InstanceMetadata
 from local.supervised import SupervisedProcess
+from spark.runtime import native
 from tools import class_archive
 from tools.java import java_home
 from tools.paths import ROOT
@@ -27,7 +29,8 @@ from tools.paths import ROOT
 PYTHON = ROOT / ".venv" / "bin" / "python"
 # A job of seconds ends before the C2 compiler and parallel collectors pay off.
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-DEPENDENCIES = "environment"  # this archive is not unpacked: .venv has the same packages
+# The archive of native code is not unpacked: .venv has its packages, and this tree its loops.
+DEPENDENCIES = "environment"
 
 _S3 = "s3://"
 _GIB = 2**30
@@ -127,7 +130,10 @@ def download_code(submission: Submission, s3: Any, code: Path, work: Path) -> li
         StepError: an object cannot be downloaded or unpacked.
     """
     for name, uri in submission.archives.items():
-        if name != DEPENDENCIES:
+        if name == DEPENDENCIES:
+            (work / name).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(native.path(), work / name / native.LIBRARY)
+        else:
             _unpack(_download(uri, s3, code), work / name)
     modules = ",".join(str(_download(uri, s3, code)) for uri in submission.modules)
     return [

@@ -49,7 +49,7 @@ def build(target: Path, machine: str | None = None) -> None:
         NativeCodeError: they do not compile, or there is no compiler.
     """
     is_x86 = (machine or platform.machine()).startswith(("x86_64", "AMD64"))
-    names = [path.relative_to(_PACKAGE) for path in sources() if path.suffix == ".c"]
+    names = [each.relative_to(_PACKAGE) for each in sources() if each.suffix == ".c"]
     command = [
         *(sys.executable, "-m", "ziglang", "cc", *_FLAGS, *([_X86] if is_x86 else [])),
         *(["-target", machine] if machine else []),
@@ -69,25 +69,36 @@ def library() -> ctypes.CDLL:
     """The compiled loops. Calls release the GIL.
 
     Raises:
-        NativeCodeError: see `build`.
+        NativeCodeError: see `path`.
+    """
+    return ctypes.CDLL(str(path()))
+
+
+def path() -> Path:
+    """The library: in the job archive, or compiled from the sources of this tree.
+
+    Raises:
+        NativeCodeError: there is neither a library nor sources, or see `build`.
     """
     for folder in sys.path:
-        if (path := Path(folder) / LIBRARY).is_file():
-            return ctypes.CDLL(str(path.absolute()))
-    path = _BUILD / f"loops-{_digest()}.so"
-    if not path.exists():
+        if (found := Path(folder) / LIBRARY).is_file():
+            return found.absolute()
+    if not sources():
+        raise NativeCodeError(f"{LIBRARY} is in no folder of PYTHONPATH; the job archive has it")
+    compiled = _BUILD / f"loops-{_digest()}.so"
+    if not compiled.exists():
         _BUILD.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=_BUILD) as scratch:
             build(Path(scratch) / LIBRARY)
-            (Path(scratch) / LIBRARY).replace(path)  # other processes may compile it too
-    return ctypes.CDLL(str(path))
+            (Path(scratch) / LIBRARY).replace(compiled)  # other processes may compile it too
+    return compiled
 
 
 def _digest() -> str:
     """A digest of all that decides what the library is."""
     content = hashlib.sha256(repr((_FLAGS, _X86, platform.machine(), sys.platform)).encode())
-    for path in sources():
-        content.update(path.read_bytes())
+    for source in sources():
+        content.update(source.read_bytes())
     return content.hexdigest()[:16]
 
 

@@ -25,6 +25,7 @@ from local.emr.step import (
     local_command,
     parse_submission,
 )
+from spark.runtime import native
 
 BUCKET = "results"
 CODE = f"s3://{BUCKET}/runs/1/code/"
@@ -139,7 +140,9 @@ def test_code_is_downloaded_and_data_are_not(s3: Any, tmp_path: Path) -> None:
     assert Path(job).read_bytes() == b"job"
     assert (flag, dataset) == ("--dataset", f"s3://{BUCKET}/no/such/")
     assert (tmp_path / "work/job/in/it.py").read_text() == "it"
-    assert [path.name for path in (tmp_path / "work").iterdir()] == ["job"]
+    # The archive of native code is not downloaded: only the loops of this tree are in its folder.
+    content = [path.name for path in (tmp_path / "work/environment").iterdir()]
+    assert content == [native.LIBRARY]
 
 
 @pytest.mark.parametrize(

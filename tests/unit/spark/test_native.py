@@ -53,6 +53,12 @@ def test_the_library_of_the_archive_is_used_without_a_compiler(job: Path, tmp_pa
     assert not (job / "build").exists()
 
 
+def test_without_library_and_sources_the_message_says_where_it_belongs(job: Path) -> None:
+    for source in (job / "spark").rglob("*.[ch]"):
+        source.unlink()
+    assert "similar_titles_loops.so is in no folder of PYTHONPATH" in load(job).stderr
+
+
 def test_what_the_compiler_says_reaches_the_person_who_changed_a_loop(job: Path) -> None:
     with (job / "spark" / "engine" / "kernel.c").open("a") as source:
         source.write("int broken( {\n")
