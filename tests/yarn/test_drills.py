@@ -24,21 +24,27 @@ pytestmark = pytest.mark.yarn
 LIMIT_SECONDS = 300
 # One task at a time per container. Starting the workers takes most of the time; this is a third.
 SLENDER = {"spark.executor.cores": "1", "spark.default.parallelism": "6"}
+WHOLE_HEAP = "-XX:+AlwaysPreTouch"  # its memory is taken at once, as after much work
 SIMILARITIES = "similarities: started"
 
 
 def setting(**changed: str) -> Callable[[Sequence[str]], list[str]]:
-    """Return a function that changes Spark settings in a step's Args; `a__b` stands for `a.b`."""
+    """Return a function that changes Spark settings in a step's Args, or adds them.
+
+    `a__b` stands for `a.b`.
+    """
     values = SLENDER | {name.replace("__", "."): value for name, value in changed.items()}
 
     def rewrite(arguments: Sequence[str]) -> list[str]:
-        pattern = re.compile("({})=.*".format("|".join(map(re.escape, values))))
-        found = [pattern.fullmatch(argument) for argument in arguments]
-        assert sum(map(bool, found)) == len(values)
-        return [
-            f"{match[1]}={values[match[1]]}" if match else argument
-            for argument, match in zip(arguments, found, strict=True)
-        ]
+        kept = list(arguments)
+        for argument in arguments:
+            if argument.partition("=")[0] in values:
+                place = kept.index(argument)
+                assert kept[place - 1] == "--conf"
+                del kept[place - 1 : place + 1]
+        program, *rest = kept
+        conf = (("--conf", f"{name}={value}") for name, value in values.items())
+        return [program, *(word for each in conf for word in each), *rest]
 
     return rewrite
 
@@ -140,6 +146,7 @@ def test_executors_above_their_memory_are_reported_as_such(
         spark__executor__cores="4",
         spark__executor__memory="450m",
         spark__executor__memoryOverhead="16m",
+        spark__executor__extraJavaOptions=WHOLE_HEAP,
     )
     assert run["state"] == "FAILED"
     assert "exceeding physical memory limits" in run["reason"], run["reason"]
@@ -155,7 +162,11 @@ def test_a_driver_above_its_memory_is_reported_with_the_log_to_read(
     on_yarn: OnYarn, drilled: Callable[..., dict], observed: Observed
 ) -> None:
     run = drilled(
-        lambda: None, "", spark__driver__memory="512m", spark__driver__memoryOverhead="16m"
+        lambda: None,
+        "",
+        spark__driver__memory="512m",
+        spark__driver__memoryOverhead="16m",
+        spark__driver__extraJavaOptions=WHOLE_HEAP,
     )
     assert run["state"] == "FAILED"
     assert the_log_says(on_yarn, run, "beyond the 'PHYSICAL' memory limit")
