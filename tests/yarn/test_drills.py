@@ -24,7 +24,7 @@ pytestmark = pytest.mark.yarn
 LIMIT_SECONDS = 300
 # One task at a time per container. Starting the workers takes most of the time; this is a third.
 SLENDER = {"spark.executor.cores": "1", "spark.default.parallelism": "6"}
-WHOLE_HEAP = "-XX:+AlwaysPreTouch"  # its memory is taken at once, as after much work
+WHOLE_HEAP = "-Xms450m -XX:+AlwaysPreTouch"  # taken at once, as after much work
 SIMILARITIES = "similarities: started"
 
 
