@@ -27,8 +27,8 @@ from tools.java import java_home
 from tools.paths import ROOT
 
 PYTHON = ROOT / ".venv" / "bin" / "python"
-# A job of seconds ends before the C2 compiler and parallel collectors pay off.
-JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+# A job of seconds ends before the C2 compiler and parallel collectors pay off. ALS recurses deeply.
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xss4m"
 # The archive of native code is not unpacked: .venv has its packages, and this tree its loops.
 DEPENDENCIES = "environment"
 
