@@ -7,14 +7,12 @@ from pyspark.mllib.linalg.distributed import RowMatrix
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
+from spark.contracts.movielens import FORMATS
+from spark.engine.self_join import read_ratings
+
 folder, threshold = sys.argv[1], float(sys.argv[2])
 spark = SparkSession.builder.appName("columnSimilarities").getOrCreate()
-columns = F.split("value", "::")
-ratings = spark.read.text(f"{folder}/ratings.dat").select(
-    columns[0].cast("int").alias("user"),
-    columns[1].cast("int").alias("movie"),
-    columns[2].cast("double").alias("rating"),
-)
+ratings = read_ratings(spark, folder, FORMATS[0])
 size = ratings.agg(F.max("movie")).first()[0] + 1
 
 

@@ -32,7 +32,7 @@ from spark.output.neighbours import part_starts, range_of, write_part
 from spark.output.similar_users import write_similar_users
 from spark.progress import Stages
 from spark.runtime.broadcast import broadcast
-from spark.runtime.start import UnusableEnvironmentError, start, wake_workers
+from spark.runtime.start import UnusableEnvironmentError, start, waking_workers
 from spark.self_evaluation.figures import evaluate
 from spark.self_evaluation.held_out import evaluated_measures
 from spark.self_evaluation.strength import calibrate
@@ -84,6 +84,8 @@ def reason_of(error: Exception) -> str:
     text = str(java.getMessage() if java else error)
     if lost := re.search(r"ExecutorLostFailure .*? Reason: (.+)", text):
         words = f"executors were lost again and again: {lost[1]}"
+    elif re.search(r"RejectedExecutionException: .*Shutting down", text):
+        words = "executors were shut down while they worked, often for their memory"
     elif raised := re.findall(r"Traceback .*\n(?:[ \t].*\n)+(\S.*)", text):
         words = raised[-1]  # raised by the Python code of a task
     else:
@@ -99,9 +101,9 @@ def run(context: SparkContext, settings: JobSettings) -> None:
     """
     stages, output = Stages(context), settings.output
     with stages.stage("read"):
-        wake_workers(context)
         most, with_tags = settings.max_ratings_per_user, need_content(settings.measures)
-        dataset = read_dataset(context, settings.dataset, output, most, with_tags)
+        with waking_workers(context):
+            dataset = read_dataset(context, settings.dataset, output, most, with_tags)
         doubled = doubled_users(dataset.ratings.packed)
     rows = len(settings.measures) * settings.neighbours
     range_starts = part_starts(dataset.movies, rows, context.defaultParallelism)

@@ -5,7 +5,6 @@
 #include "top_k.h"
 
 enum {
-    FLUSH = 1310,
     HALVES_BITS = 4,
     HALVES = (1 << HALVES_BITS) - 1,
     XY = 11, // where the fields of a word begin, after the count
@@ -55,18 +54,18 @@ void find_visits(
 void visit(
     const int64_t *ends, int64_t rows, const uint32_t *first, const uint32_t *last,
     const uint8_t *rating, const uint16_t *column_entries, const uint64_t *table, uint64_t *words,
-    int64_t columns, int32_t *sums
+    int64_t columns, int32_t flush_after, int32_t *sums
 ) {
     int64_t at = 0;
     for (int64_t i = 0; i < rows; i++, sums += 4 * columns) {
-        int pending = 0;
+        int32_t pending = 0;
         for (; at < ends[i]; at++) {
             const uint64_t *adds = table + (rating[at] << HALVES_BITS);
             for (uint32_t k = first[at]; k < last[at]; k++) {
                 uint16_t entry = column_entries[k];
                 words[entry >> HALVES_BITS] += adds[entry & HALVES];
             }
-            if (++pending == FLUSH) {
+            if (++pending == flush_after) {
                 flush(words, columns, sums);
                 pending = 0;
             }

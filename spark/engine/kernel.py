@@ -84,25 +84,26 @@ def pointer(best: TopK) -> Any:
     return byref(_TopK(best.neighbours.shape[1], *(each.ctypes.data for each in best)))
 
 
-_ints, _doubles, _lengths = array_of(np.int32), array_of(np.float64), array_of(np.uint16)
-_words_, _places, _indices = array_of(np.uint64), array_of(np.int64), array_of(np.uint32)
-_bytes = array_of(np.uint8)
+_uint8, _uint16, _uint32 = array_of(np.uint8), array_of(np.uint16), array_of(np.uint32)
+_int32, _int64, _uint64 = array_of(np.int32), array_of(np.int64), array_of(np.uint64)
+_float64 = array_of(np.float64)
 
 _find_visits = function(
     "find_visits",
-    *(_lengths, c_int64, _lengths, _places, c_bool, _places, _indices, _indices, _bytes),
+    *(_uint16, c_int64, _uint16, _int64, c_bool, _int64, _uint32, _uint32, _uint8),
 )
 _visit = function(
     "visit",
-    *(_places, c_int64, _indices, _indices, _bytes, _lengths, _words_, _words_, c_int64, _ints),
+    *(_int64, c_int64, _uint32, _uint32, _uint8, _uint16, _uint64, _uint64, c_int64, c_int32),
+    _int32,
 )
 _keep_pairs = function(
     "keep_pairs",
-    *(_ints, _ints, c_int64, _ints, c_int64, c_int32, c_double, c_int64, _ints, _doubles),
-    *(c_int64, c_void_p, c_int64, _places),
+    *(_int32, _int32, c_int64, _int32, c_int64, c_int32, c_double, c_int64, _int32, _float64),
+    *(c_int64, c_void_p, c_int64, _int64),
     returns=c_int64,
 )
-_offer_all = function("offer_all", c_void_p, _places, c_int64, _doubles, _ints, _ints, _doubles)
+_offer_all = function("offer_all", c_void_p, _int64, c_int64, _float64, _int32, _int32, _float64)
 _sort_best_first = function("sort_best_first", c_void_p, c_int64)
 
 
@@ -135,7 +136,8 @@ def add_pairs(
         *(ends, first, last, rating),
     )
     words = np.zeros(columns, np.uint64)
-    _visit(ends, rows, first, last, rating, column_entries, WORDS, words, columns, sums)
+    of_raters = ends, rows, first, last, rating
+    _visit(*of_raters, column_entries, WORDS, words, columns, FLUSH, sums)
 
 
 def keep_pairs(

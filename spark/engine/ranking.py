@@ -10,17 +10,17 @@ import numpy as np
 from spark.engine.kernel import TopK, pointer
 from spark.runtime.native import array_of, function
 
-_ints, _doubles = array_of(np.int32), array_of(np.float64)
+_int32, _float64 = array_of(np.int32), array_of(np.float64)
 
 # A score above 0, rounded to six significant digits: the double nearest to the decimal.
 rounded = function("rounded", c_double, returns=c_double)
-_round_all = function("round_all", _doubles, c_int64)
+_round_all = function("round_all", _float64, c_int64)
 _offer_scores = function(
     "offer_scores",
-    *(_doubles, c_void_p, c_int64, c_int64, _ints, c_int64, _ints, c_int64, c_int64, c_int64),
+    *(_float64, c_void_p, c_int64, c_int64, _int32, c_int64, _int32, c_int64, c_int64, c_int64),
     c_void_p,
 )
-_offer_rows = function("offer_rows", c_void_p, _doubles, _ints, c_int64, _ints, _ints, c_int64)
+_offer_rows = function("offer_rows", c_void_p, _float64, _int32, c_int64, _int32, _int32, c_int64)
 
 
 def round_all(scores: np.ndarray) -> None:

@@ -20,11 +20,11 @@ from spark.runtime.native import array_of, function
 
 _LF, _CR = 10, 13
 
-_bytes, _ints, _numbers = array_of(np.uint8), array_of(np.int32), array_of(np.int64)
+_uint8, _int32, _int64 = array_of(np.uint8), array_of(np.int32), array_of(np.int64)
 _read_lines = function(
     "read_lines",
-    *(_bytes, c_int64, _bytes, c_int64, _numbers, c_int64, c_int64, c_int64),
-    *(_ints, _ints, _bytes, _numbers, _numbers, c_int64, _numbers),
+    *(_uint8, c_int64, _uint8, c_int64, _int64, c_int64, c_int64, c_int64),
+    *(_int32, _int32, _uint8, _int64, _int64, c_int64, _int64),
     returns=c_int64,
 )
 

@@ -46,8 +46,11 @@ def build(target: Path, machine: str | None = None) -> None:
         machine: for example CLUSTER; None for this one.
 
     Raises:
-        NativeCodeError: they do not compile, or there is no compiler.
+        NativeCodeError: they do not compile.
+        ImportError: this Python has no compiler.
     """
+    import ziglang  # noqa: F401  # for its error, which names the package and the Python
+
     is_x86 = (machine or platform.machine()).startswith(("x86_64", "AMD64"))
     names = [each.relative_to(_PACKAGE) for each in sources() if each.suffix == ".c"]
     command = [

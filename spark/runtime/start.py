@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyspark
@@ -57,11 +59,22 @@ def start() -> SparkContext:
     return context
 
 
-def wake_workers(context: SparkContext) -> None:
+@contextmanager
+def waking_workers(context: SparkContext) -> Iterator[None]:
     """Start the Python workers while the driver reads what it needs before the first tasks."""
     tasks = context.defaultParallelism
     some = context.parallelize(range(tasks), tasks)
-    threading.Thread(target=some.count, daemon=True).start()
+
+    def wake() -> None:
+        with suppress(Exception):  # the job's own tasks will say what is wrong with the workers
+            some.count()
+
+    thread = threading.Thread(target=wake)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()  # it uses the context, which ends if the data set is unusable
 
 
 def check_workers_python(python: str | None) -> None:

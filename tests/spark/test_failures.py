@@ -1,13 +1,21 @@
 """A failing job always says why, in one sentence for the person who waits for the run."""
 
+import gc
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from py4j.protocol import Py4JNetworkError
+from pyspark.sql import SparkSession
 
 from spark import job
+from tests.conftest import ROOT
+from tools.java import java_home
 
 LOST = """[FAILED] Job aborted due to stage failure: Task 5 in stage 0.0 failed 4 times, most \
 recent failure: Lost task 5.3 in stage 0.0 (TID 18) (10.0.0.7 executor 6): ExecutorLostFailure \
@@ -22,6 +30,12 @@ org.apache.spark.api.python.PythonException: Traceback (most recent call last):
 OSError: AWS Error ACCESS_DENIED during GetObject operation
 
 \tat org.apache.spark.api.python.BasePythonRunner$ReaderIterator.handlePythonException"""
+
+SHUT_DOWN = """Job aborted due to stage failure: Task 10 in stage 9.1 failed 4 times, most recent \
+failure: Lost task 10.3 in stage 9.1 (TID 119) (10.0.0.7 executor 6): \
+java.util.concurrent.RejectedExecutionException: Task org.apache.spark.X@1 rejected from \
+java.util.concurrent.ThreadPoolExecutor@12b327db[Shutting down, pool size = 1, active threads = 1]
+\tat java.base/java.util.concurrent.ThreadPoolExecutor$AbortPolicy.rejectedExecution"""
 
 
 class FromSparkError(Exception):
@@ -43,6 +57,10 @@ class FromSparkError(Exception):
         (
             FromSparkError(RAISED),
             "the job failed: OSError: AWS Error ACCESS_DENIED during GetObject operation",
+        ),
+        (
+            FromSparkError(SHUT_DOWN),
+            "the job failed: executors were shut down while they worked, often for their memory",
         ),
         (MemoryError(), "the job failed: MemoryError: "),
         (ValueError("a\nb"), "the job failed: ValueError: a"),
@@ -78,3 +96,26 @@ def test_a_job_whose_jvm_was_killed_leaves_the_reason_to_yarn(
     with pytest.raises(type(error)):
         job.main(["--dataset", str(tmp_path), "--output", str(tmp_path / "result")])
     assert not (tmp_path / "result" / "failure.json").exists()
+
+
+def test_a_missing_folder_ends_in_one_clear_line_and_no_traceback(tmp_path: Path) -> None:
+    scripts = Path(sys.executable).parent
+    done = subprocess.run(
+        [scripts / "spark-submit", "--conf", "spark.driver.host=127.0.0.1",
+         ROOT / "spark" / "similarity_job.py",
+         "--dataset", tmp_path / "missing", "--output", tmp_path / "result"],
+        capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path,
+        env=os.environ | {
+            "PATH": f"{scripts}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+        },
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert re.search(r"^error: .*missing", said, re.MULTILINE), said
+    assert "Traceback" not in said
+
+
+def test_workers_come_from_a_process_that_has_imported_what_they_need(spark: SparkSession) -> None:
+    frozen = spark.sparkContext.parallelize([0], 1).map(lambda _: gc.get_freeze_count())
+    assert frozen.first() > 10_000

@@ -177,38 +177,62 @@ def is_half(score: float) -> bool:
 
 @settings(deadline=None)
 @given(
-    scores=st.lists(st.sampled_from([-1.0, 0.0, 0.5, 0.5000001, 0.5001, 0.7]), max_size=12),
-    count=st.integers(1, 5),
+    seed=st.integers(0, 2**32 - 1), size=st.sampled_from([0, 1, 12, 150]), count=st.integers(1, 5)
 )
 def test_rows_keep_the_best_scores_and_of_equal_ones_the_movie_with_more_raters(
-    scores: list[float], count: int
+    seed: int, size: int, count: int
 ) -> None:
+    values = [-1.0, 0.0, 0.4999999, 0.5, 0.5000001]  # rounded, three of them are equal
+    draw = np.random.default_rng(seed)
+    scores = draw.choice(values, size).tolist()
     ids = np.arange(1, len(scores) + 1, dtype=np.int32)
-    raters = (ids % 3).astype(np.int32)
+    raters = draw.permutation(ids // 2)
     best = kernel.empty_top_k(1, count)
     row = np.array([scores]).reshape(1, -1)
     ranking.offer_rows(best, row, np.array([2], np.int32), ids, raters)
     kernel.sort_best_first(best)
     found_sums = best.neighbours["id"][0, : best.sizes[0]].tolist()
     expected = [
-        (-round(score, 6), -(id % 3), id)
+        (-round(score, 6), -raters[id - 1], id)
         for id, score in enumerate(scores, 1)
         if score > 0 and id != 2
     ]
     assert found_sums == [id for *_, id in sorted(expected)][:count]
 
 
+def best_of_row(scores: np.ndarray, raters: np.ndarray) -> int:
+    """The id of the best neighbour of a movie; the others have the ids 0, 1, 2..."""
+    best = kernel.empty_top_k(1, 1)
+    ids = np.arange(scores.size, dtype=np.int32)
+    ranking.offer_rows(best, scores[None], np.array([-1], np.int32), ids, raters)
+    kernel.sort_best_first(best)
+    return int(best.neighbours["id"][0, 0])
+
+
+def test_the_best_of_a_row_is_found_wherever_it_stands() -> None:
+    for place in range(200):
+        scores = np.full(200, 0.4)
+        scores[place] = 0.7
+        assert best_of_row(scores, np.zeros(200, np.int32)) == place
+
+
+def test_a_score_that_is_rounded_up_to_the_best_wins_by_more_raters() -> None:
+    scores = np.repeat([0.5, 0.4999999], 128)
+    raters = np.repeat(np.array([1, 2], np.int32), 128)
+    assert best_of_row(scores, raters) == 128
+
+
 @settings(deadline=None)
 @given(
-    seed=st.integers(0, 2**32 - 1), same=st.booleans(), tile=st.integers(1, 9),
-    count=st.integers(1, 5),
+    seed=st.integers(0, 2**32 - 1), same=st.booleans(), tile=st.sampled_from([1, 4, 9, 80, 256]),
+    count=st.integers(1, 5), size=st.sampled_from([17, 300]),
 )  # fmt: skip
 def test_a_cell_finds_the_best_of_all_its_pairs_with_any_tile_size(
-    seed: int, same: bool, tile: int, count: int
+    seed: int, same: bool, tile: int, count: int, size: int
 ) -> None:
     draw = np.random.default_rng(seed)
-    ids = draw.permutation(np.arange(1, 18)).astype(np.int32)
-    blocks = Blocks(ids, np.full(17, 9), np.full(17, 99), 2)
+    ids = draw.permutation(np.arange(1, size + 1)).astype(np.int32)
+    blocks = Blocks(ids, np.full(size, 9), np.full(size, 99), 2)
     i, j = (0, 0) if same else (0, 1)
     shape = blocks.ids_of(i).size, 4, blocks.ids_of(j).size
     sums = draw.integers(0, 3, shape, np.int32)  # few values: scores are often equal
@@ -229,3 +253,41 @@ def test_a_cell_finds_the_best_of_all_its_pairs_with_any_tile_size(
     for movie, other, score in zip(*(each.tolist() for each in found[:3]), strict=True):
         found_sums.setdefault(movie, []).append((-score, other))
     assert found_sums == {movie: sorted(each)[:count] for movie, each in offers.items()}
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 2**32 - 1), score=st.sampled_from([0.0, 0.5, 0.9, 0.95, 1.0]))
+def test_all_pairs_that_pass_are_kept_also_at_the_threshold_itself(seed: int, score: float) -> None:
+    draw = np.random.default_rng(seed)
+    rows, columns = 3, 150
+    n, halves = draw.integers(0, 4, (rows, columns)), draw.integers(1, 11, (2, rows, columns))
+    # As of raters who give one movie `one` and the other `other`: cosines of 1, and lower ones.
+    one, other = halves
+    xy = n * one * other - (draw.random((rows, columns)) < 0.5) * np.minimum(n, 1)
+    sums = np.stack([n, xy, n * one * one, n * other * other], axis=1).astype(np.int32)
+    ids = np.arange(1, rows + 1, dtype=np.int32), np.arange(11, 11 + columns, dtype=np.int32)
+    integers, doubles = np.empty((3, rows * columns), np.int32), np.empty((4, rows * columns))
+    best = kernel.empty_top_k(rows + columns, 5)
+    row, kept = kernel.keep_pairs(sums, *ids, (2, score), 0, integers, doubles, best, rows)
+    plain = [
+        (i + 1, j + 11, int(sums[i, 0, j]), found)
+        for i, j in np.argwhere(n >= 2).tolist()
+        if (found := score_of(*sums[i, 1:, j].tolist())) >= score
+    ]
+    found = zip(*integers[:, :kept].tolist(), doubles[3, :kept].tolist(), strict=True)
+    assert (row, list(found)) == (rows, plain)
+    offered = kernel.empty_top_k(rows + columns, 5)
+    kernel.offer_pairs(sums, *ids, (2, score), offered, rows)
+    for each in best, offered:
+        kernel.sort_best_first(each)
+    assert best.sizes.tolist() == offered.sizes.tolist()
+    for movie, size in enumerate(best.sizes.tolist()):
+        mine = (each.neighbours[movie, :size].tolist() for each in (best, offered))
+        assert next(mine) == next(mine)
+
+
+def test_sums_whose_columns_are_not_side_by_side_are_refused() -> None:
+    ids, best = np.ones(1, np.int32), kernel.empty_top_k(2, 1)
+    sums = np.ones((1, 4, 2), np.int32)[:, :, ::2]
+    with pytest.raises(TypeError, match="one after another"):
+        ranking.offer_scores(np.ones((1, 1)), sums, ids, ids, 0, 1, best)

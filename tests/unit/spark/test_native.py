@@ -59,6 +59,21 @@ def test_without_library_and_sources_the_message_says_where_it_belongs(job: Path
     assert "similar_titles_loops.so is in no folder of PYTHONPATH" in load(job).stderr
 
 
+def test_a_python_without_the_compiler_is_told_which_one_to_use(job: Path, tmp_path: Path) -> None:
+    (tmp_path / "without" / "ziglang").mkdir(parents=True)
+    (tmp_path / "without" / "ziglang" / "__init__.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'ziglang'\", name='ziglang')"
+    )
+    done = subprocess.run(
+        [sys.executable, job / "spark" / "similarity_job.py", "--help"],
+        capture_output=True, text=True, check=False, timeout=120, cwd=job,
+        env={"PYTHONPATH": str(tmp_path / "without")},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "No module named 'ziglang'): set PYSPARK_PYTHON to the project's" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_what_the_compiler_says_reaches_the_person_who_changed_a_loop(job: Path) -> None:
     with (job / "spark" / "engine" / "kernel.c").open("a") as source:
         source.write("int broken( {\n")
