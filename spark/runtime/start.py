@@ -5,8 +5,9 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 
 import pyspark
@@ -15,18 +16,23 @@ from pyspark.errors import PySparkRuntimeError
 
 LEAST_SPARK = 4  # its first version number
 DAEMON = "spark.python.daemon.module"
+MODULES = "SIMILAR_TITLES_MODULES"  # names modules that workers need besides NumPy and pyarrow
 # What the workers need besides the package, and how they tell their version.
-_PROBE = "import numpy, pyarrow, scipy, sys; print('%d.%d' % sys.version_info[:2])"
+_PROBE = "import deflate, numpy, pyarrow, scipy, sys; print('%d.%d' % sys.version_info[:2])"
 
 
 class UnusableEnvironmentError(Exception):
     """The job cannot run as it was started; the message says what to change."""
 
 
-def start() -> SparkContext:
+def start(for_workers: Iterable[str] = (), for_driver: Iterable[str] = ()) -> SparkContext:
     """The context that spark-submit configured, without Spark SQL, which takes seconds to start.
 
     Workers find the package where this process did, unless the submission says otherwise.
+
+    Args:
+        for_workers: modules that the workers will need besides NumPy and pyarrow.
+        for_driver: modules that the driver will need; it imports them while Spark starts.
 
     Raises:
         UnusableEnvironmentError: SPARK_HOME or PYSPARK_PYTHON names something else.
@@ -39,6 +45,7 @@ def start() -> SparkContext:
             f"{where}: its Spark is {pyspark.__version__}, the job needs {LEAST_SPARK} or later: "
             "unset SPARK_HOME"
         )
+    threading.Thread(target=import_all, args=(for_driver,), daemon=True).start()
     try:
         conf = SparkConf().setAppName("similar-titles").set(DAEMON, "spark.runtime.daemon")
         context = SparkContext.getOrCreate(conf)
@@ -56,7 +63,15 @@ def start() -> SparkContext:
         context.pythonExec = sys.executable  # not any `python3` that this machine may have
     folder = Path(__file__).resolve().parent.parent.parent
     context.environment.setdefault("PYTHONPATH", str(folder))
+    context.environment[MODULES] = " ".join(for_workers)
     return context
+
+
+def import_all(modules: Iterable[str]) -> None:
+    """Import modules before they are needed."""
+    for name in modules:
+        with suppress(ImportError):  # who needs it will say so
+            import_module(name)
 
 
 @contextmanager
