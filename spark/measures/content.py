@@ -26,6 +26,7 @@ from spark.ingest.movies import Catalogue
 WEIGHTS = {"genres": 0.5, "tags": 0.5, "series": 1.0, "year": 0.125}
 
 ROWS_AT_ONCE = 64  # movies that are compared with all others at once
+PAIRS_AT_ONCE = 4096  # whose vectors are multiplied at once; they stay in a cache
 MOST_DENSE = 256  # columns of a dense matrix; MovieLens has 19 genres and 40 eras
 ERA = 10  # years; a movie is in two eras, shifted by five years. Movies of close years share both
 
@@ -86,8 +87,14 @@ class Content:
             others: ids, one for each of `movies`.
         """
         one, other = (np.searchsorted(self.ids, each) for each in (movies, others))
-        dense = np.einsum("ij,ij->i", self.dense[one], self.dense[other])
-        return dense + self.others[one].multiply(self.others[other]).sum(axis=1)
+        similar = np.empty(one.size)
+        for start in range(0, one.size, PAIRS_AT_ONCE):
+            mine = slice(start, start + PAIRS_AT_ONCE)
+            some, of = one[mine], other[mine]
+            np.einsum("ij,ij->i", self.dense[some], self.dense[of], out=similar[mine])
+            if self.others.nnz:
+                similar[mine] += self.others[some].multiply(self.others[of]).sum(axis=1)
+        return similar
 
     def cosine(self, movies: np.ndarray, others: np.ndarray) -> np.ndarray:
         """The same divided by the `lengths` of both: the cosine of all content together."""

@@ -91,13 +91,15 @@ def calibrate(likes: RatingTable, lists: NeighbourLists, raters: np.ndarray) -> 
     if np.unique(likes.users).size < MIN_USERS:
         return []
     trials = trials_of(likes, lists)
-    raters = np.maximum(1, raters[trials.rows])
-    band = _bands(raters, trials.are_liked)
+    co_likes = np.bincount(trials.rows[trials.are_liked], minlength=raters.size)
+    raters = np.maximum(1, raters)
+    bands = _bands(raters, co_likes)
     curves = []
-    for number in range(band.max(initial=-1) + 1):
-        some = trials.where(band == number)
-        if knots := _knots(some, lists.scores[some.rows]):
-            centre = np.average(np.log(raters[band == number]), weights=some.likes)
+    for number in range(bands.max(initial=-1) + 1):
+        rows = bands == number
+        some = trials.where(rows[trials.rows])
+        if knots := _knots(some, lists.scores, np.where(rows, co_likes, 0)):
+            centre = np.average(np.log(raters)[some.rows], weights=some.likes)
             curves.append(Curve(round(float(np.exp(centre))), knots))
     return curves
 
@@ -158,48 +160,58 @@ def log_odds(trials: Trials, groups: np.ndarray) -> np.ndarray:
         trials: from `trials_of`.
         groups: the group of each trial, from 0 without gaps.
     """
-    from scipy.special import expit
-
+    odds = np.exp(trials.chances)
     observed = np.bincount(groups, trials.likes)
     low, high = (np.full(observed.size, limit) for limit in (-MAX_LOG_ODDS, MAX_LOG_ODDS))
     found = np.zeros(observed.size)
     for _ in range(STEPS_OF_ODDS):
-        likely = expit(trials.chances + found[groups])
-        missing = observed - np.bincount(groups, trials.weights * likely)
-        slope = np.bincount(groups, trials.weights * likely * (1 - likely))
-        low, high = np.where(missing > 0, found, low), np.where(missing > 0, high, found)
-        before, step = found, found + missing / np.maximum(slope, np.finfo(float).tiny)
-        # Newton's step, or half of what is left where it leads too far.
+        likely = odds * np.exp(found)[groups]
+        likely /= 1 + likely
+        weighted = trials.weights * likely
+        expected = np.bincount(groups, weighted)
+        slope = np.bincount(groups, weighted * (1 - likely))
+        missing = observed > expected
+        low, high = np.where(missing, found, low), np.where(missing, high, found)
+        # Newton's step for the logarithm of the likes, which is nearly linear; or half of what is
+        # left where it leads too far.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            before, step = found, found + np.log(observed / expected) * expected / slope
         found = np.where((step > low) & (step < high), step, (low + high) / 2)
         if np.abs(found - before).max(initial=0) < PRECISION:
             break
     return found
 
 
-def _bands(raters: np.ndarray, are_liked: np.ndarray) -> np.ndarray:
-    """The band of each trial, by rising number of raters of its movie."""
-    order = np.argsort(raters, kind="stable")
-    found = np.cumsum(are_liked[order])
-    total = int(found[-1]) if found.size else 0
+def _bands(raters: np.ndarray, co_likes: np.ndarray) -> np.ndarray:
+    """The band of each row of the lists, by rising number of raters of its movie.
+
+    Args:
+        raters: of each row's movie.
+        co_likes: of each row.
+    """
+    found = np.cumsum(np.bincount(raters, co_likes))
+    total = int(co_likes.sum())
     number = min(BANDS, total // MIN_OF_BAND)
     if number == 0:
         return np.full(raters.size, -1)
-    starts = raters[order[np.searchsorted(found, np.arange(1, number) * total / number)]]
-    return np.searchsorted(np.unique(starts), raters, side="right")
+    starts = np.searchsorted(found, np.arange(1, number) * total / number)
+    return np.searchsorted(np.unique(starts), np.arange(found.size), side="right")[raters]
 
 
-def _knots(trials: Trials, scores: np.ndarray) -> list[tuple[float, float]]:
+def _knots(trials: Trials, scores: np.ndarray, co_likes: np.ndarray) -> list[tuple[float, float]]:
     """The knots of a curve; none if there are too few groups.
 
     Args:
         trials: of one band.
-        scores: of each of them.
+        scores: of all rows of the lists.
+        co_likes: of each of these rows; 0 if it is not of the band.
     """
     from scipy.optimize import isotonic_regression
 
-    groups = _groups(scores, trials.are_liked)
+    groups = _groups(scores, co_likes)
     if groups is None:
         return []
+    groups, scores = groups[trials.rows], scores[trials.rows]
     weights = np.bincount(groups, trials.likes)
     logs = isotonic_regression(log_odds(trials, groups), weights=weights).x
     found = np.clip(100 * (1 - np.exp(-logs)), 0, MOST)
@@ -213,17 +225,18 @@ def _knots(trials: Trials, scores: np.ndarray) -> list[tuple[float, float]]:
     return [knots[0], *bends, knots[-1]]
 
 
-def _groups(scores: np.ndarray, are_liked: np.ndarray) -> np.ndarray | None:
-    """The group of each trial, by rising score; None if there would be too few."""
-    order = np.argsort(-scores, kind="stable")
-    found = np.cumsum(are_liked[order])
-    total = int(found[-1]) if found.size else 0
-    if total == 0:
+def _groups(scores: np.ndarray, co_likes: np.ndarray) -> np.ndarray | None:
+    """The group of each row of the lists, by rising score; None if there would be too few."""
+    liked = np.flatnonzero(co_likes)
+    order = liked[np.argsort(-scores[liked], kind="stable")]
+    found = np.cumsum(co_likes[order])
+    if found.size == 0:
         return None
+    total = int(found[-1])
     sizes = np.minimum(MIN_OF_GROUP * 2.0 ** np.arange(64), max(MIN_OF_GROUP, MAX_OF_GROUP * total))
     ends = np.cumsum(sizes)
     ends = ends[ends <= total - MIN_OF_GROUP]
-    # A group ends after all trials of its last score, so equal scores have one strength.
+    # A group ends after all rows of its last score, so equal scores have one strength.
     starts = np.unique(scores[order[np.searchsorted(found, ends)]])
-    starts = starts[starts > scores[are_liked].min()]  # each group has a like
+    starts = starts[starts > scores[order[-1]]]  # each group has a like
     return None if starts.size + 1 < MIN_GROUPS else np.searchsorted(starts, scores, side="right")

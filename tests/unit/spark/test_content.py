@@ -36,8 +36,12 @@ def movies(lines: str = LINES) -> Catalogue:
     return catalogue(listed, ids, np.where(ids == 4, 100, 10))
 
 
+@pytest.mark.parametrize("at_once", [4, 4096])
 @pytest.mark.parametrize("tags", [TAGS, {}])
-def test_similarity_by_content_matches_plain_loops(tags: dict) -> None:
+def test_similarity_by_content_matches_plain_loops(
+    tags: dict, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content_module, "PAIRS_AT_ONCE", at_once)
     known = content(movies(), tags)
     expected = oracle.content(LINES, tags, {1: "Toy Story", 3: "Toy Story"}, content_module.WEIGHTS)
     one, other = (np.array(each) for each in zip(*expected, strict=True))

@@ -108,6 +108,45 @@ def test_at_most_as_many_hidden_movies_count_as_a_list_has_places() -> None:
     assert (quality.popularity_recall, quality.measures["m"].recall) == (1.0, 0.5)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_recall_is_that_of_lists_in_plain_python_also_with_equal_scores(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    movies = range(1, 1500)  # more than the groups whose best are compared first
+    ratings = ratings_of([
+        (user, int(movie), chance.choice([1, 4, 5]))
+        for user in range(150)  # more than are ranked at once
+        for movie in chance.choice(movies, 40, replace=False)
+    ])  # fmt: skip
+    table = {
+        movie: {int(other): chance.integers(1, 4) / 4 for other in chance.choice(movies, 30)}
+        for movie in movies[::2]
+    }
+    lists, popular = lists_of(table), chance.permutation(movies)
+    quality = evaluate("m", ratings, {"m": lists}, popular)
+
+    seen: dict[int, dict[int, int]] = {}
+    wanted: dict[int, dict[int, int]] = {}
+    for each, table_of in ((ratings.visible, seen), (ratings.relevant, wanted)):
+        for user, movie, halves in zip(each.users, each.movies, each.halves, strict=True):
+            table_of.setdefault(int(user), {})[int(movie)] = int(halves)
+    recalls, by_popularity = [], []
+    for user in sorted(seen.keys() & wanted.keys()):
+        sums: dict[int, float] = {}
+        for movie, halves in seen[user].items():
+            for other, score in table.get(movie, {}).items():
+                sums[other] = sums.get(other, 0) + score * halves
+        most = min(20, len(wanted[user]))
+        for found, ranked in (
+            (recalls, sorted(sums, key=lambda other: (-sums[other], other))),
+            (by_popularity, popular.tolist()),
+        ):
+            offered = [movie for movie in ranked if movie not in seen[user]][:20]
+            found.append(len(set(offered) & set(wanted[user])) / most)
+    assert quality.users == len(recalls) > 100
+    assert quality.measures["m"].recall == pytest.approx(np.mean(recalls), abs=1e-6)
+    assert quality.popularity_recall == pytest.approx(np.mean(by_popularity), abs=1e-6)
+
+
 def test_too_few_users_give_no_figures() -> None:
     ratings = ratings_of([(user, movie, 5) for user in range(29) for movie in range(50)])
     quality = evaluate("m", ratings, {}, np.arange(50))
