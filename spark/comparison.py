@@ -4,7 +4,6 @@ Modules that need SciPy or Spark SQL are imported inside functions: the cosine n
 importing them takes a good part of a second in each process.
 """
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -81,8 +80,6 @@ def compare(
         stages: to time.
     """
     names, scratch = settings.measures, child(settings.output, SCRATCH)
-    if "ease" in names:
-        threading.Thread(target=_prepare_ease, daemon=True).start()
     with stages.stage("similarities"):
         plan, hash_bound = _plan(context, ratings, settings)
         held_out = collect_held_out(ratings, hash_bound)
@@ -145,7 +142,7 @@ def _held_out_by_ease(
     )
     if "blend" not in settings.measures or plan.hold_out is None:
         return {"ease": rows}
-    pairs = stored_pairs(rows, plan.hold_out.blocks, plan.store)
+    pairs = stored_pairs(rows, plan.hold_out.blocks, plan.store, ["xy"])
     others = replace(pairs, xy=pairs.xy - held_out.products(rows.movies, rows.neighbours))
     candidates = by_ratings(rows, full_cosine(others), settings.parameters["blend"]["ease"])
     return {"ease": merge_top_k([rows], settings.neighbours), "blend": candidates}
@@ -154,11 +151,6 @@ def _held_out_by_ease(
 def _ease_count(settings: JobSettings) -> int:
     """How many neighbours by EASE to rank per movie."""
     return settings.neighbours * (CANDIDATES if "blend" in settings.measures else 1)
-
-
-def _prepare_ease() -> None:
-    """Import what EASE needs while the cells are summed up; the driver has no other work then."""
-    from spark.measures import ease  # noqa: F401
 
 
 def _plan(context: SparkContext, ratings: Ratings, settings: JobSettings) -> tuple[CellPlan, int]:

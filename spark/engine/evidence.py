@@ -1,6 +1,7 @@
 """The evidence for neighbours: co-raters and cosine of each pair, looked up in the stored sums."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -11,13 +12,16 @@ from spark.engine.top_k import NeighbourLists
 from spark.runtime.threads import in_threads
 
 
-def stored_pairs(rows: NeighbourLists, blocks: Blocks, store: PairSumStore) -> Pairs:
+def stored_pairs(
+    rows: NeighbourLists, blocks: Blocks, store: PairSumStore, kinds: Iterable[str] = KINDS
+) -> Pairs:
     """The sums of pairs that were found outside the cells.
 
     Args:
         rows: among the `store.limit` most popular movies; only their first two columns are used.
         blocks: of the movies that were compared.
         store: to which the cells wrote their sums.
+        kinds: of sums, to read; the others stay 0.
 
     Returns:
         The sums of each row, all [rows]; either of `xx` and `yy` may be the movie's own.
@@ -33,19 +37,18 @@ def stored_pairs(rows: NeighbourLists, blocks: Blocks, store: PairSumStore) -> P
     side = math.ceil(blocks.ids.size / blocks.count)
     pairs = np.sort(rank % blocks.count * side + rank // blocks.count, axis=0)
     (i, j), (row, column) = np.divmod(pairs, side)
-    sums = np.zeros((len(KINDS), rows.movies.size), np.int32)
+    sums = {kind: np.zeros(rows.movies.size, np.int32) for kind in KINDS}
 
     def fill(cell: tuple[int, int]) -> None:
         in_cell = np.flatnonzero((i == cell[0]) & (j == cell[1]))
-        for kind, into in zip(KINDS, sums, strict=True):
+        for kind in kinds:
             for down, right, band in store.read(kind, blocks, *cell):
                 in_band = in_cell[(row[in_cell] >= down.start) & (row[in_cell] < down.stop)]
-                into[in_band] = band[row[in_band] - down.start, column[in_band] - right.start]
+                sums[kind][in_band] = band[row[in_band] - down.start, column[in_band] - right.start]
 
     list(in_threads(fill, store.cells(blocks)))
     raters, squares = (each[rank].astype(float) for each in (blocks.raters, blocks.squares))
-    n, xy, xx, yy = sums
-    return Pairs(n, xy, xx, yy, (raters[0], raters[1]), (squares[0], squares[1]))
+    return Pairs(**sums, raters=(raters[0], raters[1]), squares=(squares[0], squares[1]))
 
 
 def with_evidence(rows: NeighbourLists, pairs: Pairs) -> NeighbourLists:

@@ -8,19 +8,21 @@ unit of X; so X is in half stars here, and λ times SCALE.
 """
 
 from collections.abc import Iterator
+from itertools import combinations_with_replacement
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, lapack, solve, solve_triangular
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 from scipy.sparse import csr_array
 
 from spark.engine.blocks import Blocks
 from spark.engine.pair_sums import PairSumStore
 from spark.engine.top_k import NeighbourLists, top_k_of_rows
 from spark.ingest.chunks import RatingTable
+from spark.measures.lapack import invert_upper
 from spark.runtime.threads import in_threads
 
 IN_DOUBLES = 256  # of the most popular movies, whose rows and columns `inverse` takes as doubles
-ROWS_OF_CACHE = 512  # rows of a matrix that are changed or mirrored at once
+ROWS_OF_CACHE = 512  # rows and columns of a matrix that are changed or mirrored at once
 ROWS_AT_ONCE = 64  # of B; they stay in a cache
 ROWS_OF_PRODUCT = 1024  # of B without the left-out users
 SCALE = 100  # (10 half stars)²
@@ -92,37 +94,33 @@ def inverse(gram: np.ndarray, regularisation: float) -> np.ndarray:
         raise ArithmeticError(f"the Gram matrix has no inverse: {error}") from error
     corner = cho_solve((factor, False), np.eye(first))
     if first < size:
+        crossing, rest = gram[:first, first:], gram[first:, first:]
         half = solve_triangular(factor, popular[:, first:], trans="T", lower=False)
-        rest = _without_popular(gram[first:, first:], half, regularisation)
-        _invert(rest)
+        _take_away_popular(rest, half)
+        rest[np.diag_indices_from(rest)] += np.float32(regularisation)
+        invert_upper(rest)
+        _mirror(rest)
         weights = solve_triangular(factor, half, lower=False)
-        crossing = -(weights.astype(np.float32) @ rest)
+        np.matmul(-weights.astype(np.float32), rest, out=crossing)
         corner -= crossing.astype(float) @ weights.T
-        gram[first:, first:] = rest
-        gram[:first, first:] = crossing
         gram[first:, :first] = crossing.T
     gram[:first, :first] = (corner + corner.T) / 2
     return gram
 
 
-def _without_popular(rest: np.ndarray, half: np.ndarray, regularisation: float) -> np.ndarray:
-    """S of `inverse`, its upper triangle, float32: R + λI - HᵀH, H being `half`."""
-    left = np.empty(rest.shape, np.float32)
-    for start in range(0, rest.shape[0], ROWS_OF_CACHE):
-        rows = slice(start, start + ROWS_OF_CACHE)
-        left[rows, start:] = rest[rows, start:] - half[:, rows].T @ half[:, start:]
-    left[np.diag_indices_from(left)] += np.float32(regularisation)
-    return left
+def _take_away_popular(rest: np.ndarray, half: np.ndarray) -> None:
+    """Change R, given by its upper triangle, to R - HᵀH, H being `half`."""
+    room, size = np.empty(ROWS_OF_CACHE**2), rest.shape[0]
+    for row, column in combinations_with_replacement(range(0, size, ROWS_OF_CACHE), 2):
+        down, right = (slice(at, at + ROWS_OF_CACHE) for at in (row, column))
+        tile = rest[down, right]
+        tile -= np.matmul(
+            half[:, down].T, half[:, right], out=room[: tile.size].reshape(tile.shape)
+        )
 
 
-def _invert(matrix: np.ndarray) -> None:
-    """Invert a float32 matrix in place, by Cholesky, given its upper triangle."""
-    # LAPACK stores matrices by column: it gets the transpose and works on its lower triangle.
-    factor, failed = lapack.spotrf(matrix.T, lower=True, clean=False, overwrite_a=True)
-    if not failed:
-        factor, failed = lapack.spotri(factor, lower=True, overwrite_c=True)
-    if failed:
-        raise ArithmeticError(f"the Gram matrix has no inverse: LAPACK returned {failed}")
+def _mirror(matrix: np.ndarray) -> None:
+    """Copy the upper triangle of a matrix to the lower one."""
     for start in range(0, matrix.shape[0], ROWS_OF_CACHE):
         end = start + ROWS_OF_CACHE
         matrix[end:, start:end] = matrix[start:end, end:].T
@@ -194,5 +192,5 @@ def _without(
     halves = left_out.halves[known].astype(np.float32)
     rows = csr_array((halves, (row, by_id[place[known]])), (users.size, movies.ids.size))
     change = rows @ weights
-    system = np.eye(users.size) - (rows @ change.T).astype(float)
-    return change, solve(system, change.astype(float), assume_a="pos").astype(np.float32)
+    system = cho_factor(np.eye(users.size) - (rows @ change.T).astype(float))
+    return change, cho_solve(system, change.astype(float)).astype(np.float32)

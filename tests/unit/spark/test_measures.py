@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from spark.engine.pairs import Pairs
 from spark.measures.ease import inverse
+from spark.measures.lapack import invert_upper
 from spark.measures.registry import DEFAULT, MEASURES, pair_measures
 
 USERS, MOVIES = 8, 5
@@ -94,6 +95,23 @@ def test_the_in_place_inverse_is_the_inverse(seed: int, movies: int, in_doubles:
     assert found.dtype == np.float32
     assert (found == found.T).all()
     assert found == pytest.approx(exact, abs=2e-6 * exact.max())
+
+
+def test_a_part_of_a_matrix_is_inverted_where_it_is() -> None:
+    ratings = np.random.default_rng(2).integers(0, 6, (50, 20))
+    whole = (ratings.T @ ratings + 60 * np.eye(20)).astype(np.float32)
+    found = whole.copy()
+    invert_upper(found[5:, 5:])
+    upper = np.triu(np.ones((20, 20), bool))
+    upper[:5] = False
+    assert found[upper] == pytest.approx(np.linalg.inv(whole[5:, 5:])[upper[5:, 5:]], abs=1e-6)
+    assert (found[~upper] == whole[~upper]).all()
+
+
+@pytest.mark.parametrize("wrong", [np.eye(4), np.eye(8, dtype=np.float32)[::2, ::2]])
+def test_a_matrix_that_lapack_would_misread_is_refused(wrong: np.ndarray) -> None:
+    with pytest.raises(TypeError, match="float32"):
+        invert_upper(wrong)
 
 
 def test_popular_movies_cost_the_others_no_digits() -> None:
