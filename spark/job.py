@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings = parse(arguments)
     try:
         results.prepare(settings.output)
-        context = start()
+        context = start(*late_modules(settings))
     except (results.OutputError, UnusableEnvironmentError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         with suppress(Exception):
@@ -76,6 +76,14 @@ def main(arguments: list[str] | None = None) -> int:
         with suppress(OSError):  # must not hide an earlier error
             results.tidy(settings.output)
     return 0
+
+
+def late_modules(settings: JobSettings) -> tuple[list[str], list[str]]:
+    """The modules with SciPy that a run will import: its workers, and its driver."""
+    content = ["spark.measures.with_content"] if need_content(settings.measures) else []
+    ease = ["spark.measures.ease"] if "ease" in settings.measures else []
+    evaluation = ["scipy.sparse", "scipy.optimize"] if settings.test_users else []
+    return content, [*ease, *content, *evaluation]
 
 
 def reason_of(error: Exception) -> str:

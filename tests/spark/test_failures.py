@@ -76,7 +76,7 @@ def test_a_job_that_raises_stores_its_reason_and_still_raises(
     def broken(*_: object) -> None:
         raise ValueError("no such thing")
 
-    monkeypatch.setattr(job, "start", lambda: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(job, "start", lambda *_: SimpleNamespace(stop=lambda: None))
     monkeypatch.setattr(job, "run", broken)
     with pytest.raises(ValueError, match="no such thing"):
         job.main(["--dataset", str(tmp_path), "--output", str(tmp_path / "out")])
@@ -91,7 +91,7 @@ def test_a_job_whose_jvm_was_killed_leaves_the_reason_to_yarn(
     def broken(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(job, "start", lambda: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(job, "start", lambda *_: SimpleNamespace(stop=lambda: None))
     monkeypatch.setattr(job, "run", broken)
     with pytest.raises(type(error)):
         job.main(["--dataset", str(tmp_path), "--output", str(tmp_path / "result")])
@@ -119,3 +119,9 @@ def test_a_missing_folder_ends_in_one_clear_line_and_no_traceback(tmp_path: Path
 def test_workers_come_from_a_process_that_has_imported_what_they_need(spark: SparkSession) -> None:
     frozen = spark.sparkContext.parallelize([0], 1).map(lambda _: gc.get_freeze_count())
     assert frozen.first() > 10_000
+
+
+def test_a_worker_has_as_many_threads_as_its_task_has_cores(spark: SparkSession) -> None:
+    names = "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"
+    found = spark.sparkContext.parallelize([0], 1).map(lambda _: [os.environ[n] for n in names])
+    assert found.first() == ["1", "1"]

@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from spark.command_line import parse
+from spark.job import late_modules
 from spark.output import results
-from spark.runtime.start import UnusableEnvironmentError, check_workers_python
+from spark.runtime.start import UnusableEnvironmentError, check_workers_python, import_all
 from tests.conftest import ROOT
 
 JOB = str(ROOT / "spark" / "similarity_job.py")
@@ -91,3 +94,18 @@ def test_the_drivers_own_python_is_accepted_for_the_workers(python: str | None) 
 
 def test_another_python_that_can_run_the_job_is_accepted(tmp_path: Path) -> None:
     check_workers_python(program(tmp_path, f'exec {sys.executable} "$@"'))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "are_any"), [((), True), (("--measures", "cosine", "--test-users", "0"), False)]
+)
+def test_what_a_run_imports_early_exists(arguments: tuple[str, ...], are_any: bool) -> None:
+    settings = parse(["--dataset", "file:///data", "--output", "file:///out", *arguments])
+    for modules in late_modules(settings):
+        assert bool(modules) == are_any
+        assert all(import_module(name) for name in modules)
+
+
+def test_a_module_that_is_missing_is_left_to_those_who_need_it() -> None:
+    import_all(["no_such_module", "colorsys"])
+    assert "colorsys" in sys.modules
