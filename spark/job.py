@@ -112,17 +112,19 @@ def run(context: SparkContext, settings: JobSettings) -> None:
         most, with_tags = settings.max_ratings_per_user, need_content(settings.measures)
         with waking_workers(context):
             dataset = read_dataset(context, settings.dataset, output, most, with_tags)
-        doubled = doubled_users(dataset.ratings.packed)
     rows = len(settings.measures) * settings.neighbours
     range_starts = part_starts(dataset.movies, rows, context.defaultParallelism)
-    comparison = compare(context, dataset.ratings, settings, range_starts, stages)
-    content = content_of(dataset, settings)
 
     def judge() -> Part:
         with stages.stage("quality", beside_spark=True):
             return write_quality(dataset.ratings, comparison, content, settings)
 
-    with ThreadPoolExecutor(1) as beside:  # the driver judges while the workers write
+    with ThreadPoolExecutor(1) as beside:
+        doubled = beside.submit(doubled_users, dataset.ratings.packed)
+        made = beside.submit(content_of, dataset, settings)
+        comparison = compare(context, dataset.ratings, settings, range_starts, stages)
+        content = made.result()
+        # The driver judges while the workers write.
         judged = beside.submit(judge) if settings.test_users else None
         with stages.stage("neighbours"):
             neighbours, coverage = write_neighbours(
@@ -138,7 +140,9 @@ def run(context: SparkContext, settings: JobSettings) -> None:
             )
             similar_users = write_similar_users(context, dataset.ratings, thresholds, output)
     parts = neighbours, titles, similar_users, quality
-    manifest = manifest_of(dataset, doubled, comparison, coverage, parts, stages.timings, settings)
+    manifest = manifest_of(
+        dataset, doubled.result(), comparison, coverage, parts, stages.timings, settings
+    )
     results.tidy(output)
     results.write_manifest(manifest, output)
 

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pyspark import SparkContext
@@ -11,7 +12,7 @@ from spark.contracts.movielens import OPTIONAL, DatasetError, Format, only_forma
 from spark.ingest.genome import read_genome
 from spark.ingest.lines import read_layout
 from spark.ingest.links import read_links
-from spark.ingest.movies import Catalogue, catalogue, read_movies
+from spark.ingest.movies import Catalogue, catalogue, described, read_movies
 from spark.ingest.ratings import Ratings, read_ratings
 from spark.ingest.rejects import LineReport, refuse_unusable, write_rejects
 from spark.ingest.tags import read_tags
@@ -86,12 +87,16 @@ def read_dataset(
     listed, movie_report, rejects = read_movies(child(folder, format.movies), of_movies)
     if rejects:
         write_rejects(output, format.movies, 0, rejects)
-    ratings = read_ratings(context, folder, of_ratings, files[format.ratings], output, most)
-    refuse_unusable(of_ratings, ratings.line_report, ratings.samples)
-    refuse_unusable(of_movies, movie_report, rejects)
     has_links = format.links in files
     links = read_links(child(folder, format.links), format.links_layout) if has_links else {}
-    movies = catalogue(listed, ratings.movies, ratings.raters, links)
+    with ThreadPoolExecutor(1) as beside:  # the driver has no other work while the workers read
+        about = beside.submit(described, listed, links)
+        tags = beside.submit(movie_tags, folder, format, files) if with_tags else None
+        ratings = read_ratings(context, folder, of_ratings, files[format.ratings], output, most)
+        refuse_unusable(of_ratings, ratings.line_report, ratings.samples)
+        refuse_unusable(of_movies, movie_report, rejects)
+        movies = catalogue(about.result(), ratings.movies, ratings.raters, links)
+        weights = tags.result() if tags else {}
     return Dataset(
         format,
         of_ratings.place(OPTIONAL) is not None,
@@ -99,7 +104,7 @@ def read_dataset(
         ratings,
         movies,
         len(listed) - movies.listed,
-        movie_tags(folder, format, files) if with_tags else {},
+        weights,
     )
 
 

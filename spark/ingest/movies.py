@@ -135,8 +135,29 @@ def parse_movie(line: str, layout: Layout) -> Movie:
     return Movie(movie_id, title, int(year[1]) if year else None, genres)
 
 
-def catalogue(
+def described(
     movies: Iterable[Movie],
+    links: Mapping[int, Mapping[str, str | int]] = MappingProxyType({}),
+) -> dict[int, str]:
+    """What is said about each listed movie, by its id: `Catalogue.about`.
+
+    Args:
+        movies: if several have the same id, the first one counts.
+        links: from `read_links`.
+    """
+    first: dict[int, Movie] = {}
+    for movie in movies:
+        first.setdefault(movie.movie_id, movie)
+    every = [first[id] for id in sorted(first)]
+    series = series_of([movie.title for movie in every])
+    return {
+        movie.movie_id: _about(movie, links, {"series": name} if name else {})
+        for movie, name in zip(every, series, strict=True)
+    }
+
+
+def catalogue(
+    listed: Mapping[int, str],
     rated: np.ndarray,
     raters: np.ndarray,
     links: Mapping[int, Mapping[str, str | int]] = MappingProxyType({}),
@@ -144,26 +165,24 @@ def catalogue(
     """The catalogue of the listed and the rated movies.
 
     Args:
-        movies: if several have the same id, the first one counts.
+        listed: from `described`.
         rated: int32, ids of the rated movies, ascending.
         raters: int64, how many users rated each.
-        links: from `read_links`.
+        links: from `read_links`, for rated movies that are not listed.
     """
-    first: dict[int, Movie] = {}
-    for movie in movies:
-        first.setdefault(movie.movie_id, movie)
-    ids = np.union1d(np.fromiter(first, np.int32, len(first)), rated).astype(np.int32)
+    ids = np.union1d(np.fromiter(listed, np.int32, len(listed)), rated).astype(np.int32)
     ratings = np.zeros(ids.size, np.int64)
     ratings[np.searchsorted(ids, rated)] = raters
-    every = [first.get(id) or Movie(id, None, None, []) for id in ids.tolist()]
-    series = series_of([movie.title for movie in every])
-    about = [
-        _inside(
-            vars(movie) | ({"series": name} if name else {}) | dict(links.get(movie.movie_id, {}))
-        )
-        for movie, name in zip(every, series, strict=True)
-    ]
-    return Catalogue(ids, about, ratings, len(first))
+    about = [listed.get(id) or _about(Movie(id, None, None, []), links) for id in ids.tolist()]
+    return Catalogue(ids, about, ratings, len(listed))
+
+
+def _about(
+    movie: Movie,
+    links: Mapping[int, Mapping[str, str | int]],
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    return _inside(vars(movie) | dict(more) | dict(links.get(movie.movie_id, {})))
 
 
 def with_tags(catalogue: Catalogue, tags: Iterable[Sequence[str]]) -> Catalogue:

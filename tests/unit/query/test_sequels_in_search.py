@@ -18,7 +18,7 @@ from query import title_catalogue, title_search, title_text
 from query.title_catalogue import Catalogue
 from query.title_search import Hit
 from spark.contracts.movielens import FORMATS, Format
-from spark.ingest.movies import Movie, catalogue, read_movies
+from spark.ingest.movies import Movie, catalogue, described, read_movies
 from tests.conftest import movielens
 
 RELEASES = {"ml-latest-small": "csv", "ml-1m": "dat", "ml-100k": "100k"}
@@ -30,7 +30,9 @@ SPELLED = ["-", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 def loaded(movies: list[Movie], ratings: dict[int, int]) -> Catalogue:
     """The catalogue of a run over these movies, series included."""
     ids = np.array(sorted(ratings), np.int32)
-    made = catalogue(movies, ids, np.array([ratings[id] for id in ids.tolist()], np.int64))
+    made = catalogue(
+        described(movies), ids, np.array([ratings[id] for id in ids.tolist()], np.int64)
+    )
     lines = [
         f'{{{about},"ratings":{count}}}'
         for about, count in zip(made.about, made.ratings.tolist(), strict=True)

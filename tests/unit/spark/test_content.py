@@ -8,7 +8,7 @@ import pytest
 from spark.contracts.movielens import FORMATS
 from spark.engine import top_k
 from spark.engine.top_k import NeighbourLists
-from spark.ingest.movies import Catalogue, catalogue, parse_movie
+from spark.ingest.movies import Catalogue, catalogue, described, parse_movie
 from spark.measures import content as content_module
 from spark.measures.blend import blend, by_ratings
 from spark.measures.content import Content, content, telling_tags
@@ -33,7 +33,7 @@ def movies(lines: str = LINES) -> Catalogue:
     """A catalogue whose movies have 10 ratings each, except movie 4, which has 100."""
     listed = [parse_movie(line, FORMATS[0].movies_layout) for line in lines.splitlines()]
     ids = np.array([movie.movie_id for movie in listed], np.int32)
-    return catalogue(listed, ids, np.where(ids == 4, 100, 10))
+    return catalogue(described(listed), ids, np.where(ids == 4, 100, 10))
 
 
 @pytest.mark.parametrize("at_once", [4, 4096])

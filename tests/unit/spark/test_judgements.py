@@ -12,7 +12,7 @@ from scipy.stats import mannwhitneyu
 from evaluation.auc import auc
 from evaluation.judgements import Judgement, JudgementsError, Title, join, read
 from spark.contracts.movielens import FORMATS
-from spark.ingest.movies import Catalogue, catalogue, parse_movie
+from spark.ingest.movies import Catalogue, catalogue, described, parse_movie
 
 LINES = [
     "1,Toy Story (1995),Animation",
@@ -32,7 +32,9 @@ LINES = [
 def movies() -> Catalogue:
     layout = FORMATS[1].movies_layout
     nobody = np.empty(0, np.int32)
-    return catalogue((parse_movie(line, layout) for line in LINES), nobody, nobody.astype(int))
+    return catalogue(
+        described(parse_movie(line, layout) for line in LINES), nobody, nobody.astype(int)
+    )
 
 
 def file(tmp_path: Path, text: str | bytes) -> Path:

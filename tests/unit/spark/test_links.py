@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spark.contracts.movielens import FORMATS, link_of
 from spark.ingest.links import read_links
-from spark.ingest.movies import Movie, catalogue
+from spark.ingest.movies import Movie, catalogue, described
 from tests.conftest import movielens
 
 _, CSV, _ = FORMATS
@@ -80,8 +80,10 @@ def test_the_catalogue_has_the_ids_of_the_movies_that_have_them() -> None:
         1: {"imdb_id": "tt0114709", "tmdb_id": 862}, 3: {"tmdb_id": 7}, 9: {"tmdb_id": 9},
     }  # fmt: skip
     nobody = np.array([], np.int32)
-    plain = [json.loads(f"{{{each}}}") for each in catalogue(movies, nobody, nobody).about]
-    about = catalogue(movies, nobody, nobody, links).about
+    plain = [
+        json.loads(f"{{{each}}}") for each in catalogue(described(movies), nobody, nobody).about
+    ]
+    about = catalogue(described(movies, links), nobody, nobody, links).about
     assert [json.loads(f"{{{each}}}") for each in about] == [
         plain[0] | {"imdb_id": "tt0114709", "tmdb_id": 862}, plain[1], plain[2] | {"tmdb_id": 7},
     ]  # fmt: skip

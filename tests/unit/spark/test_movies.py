@@ -8,7 +8,7 @@ import pytest
 
 from spark.contracts.movielens import FORMATS, GENRES_100K, Layout, movie_defect
 from spark.ingest.lines import read_layout
-from spark.ingest.movies import Catalogue, catalogue, parse_movie, read_movies
+from spark.ingest.movies import Catalogue, catalogue, described, parse_movie, read_movies
 from tests.conftest import movielens
 
 DAT, CSV, OLD = LAYOUTS = [format.movies_layout for format in FORMATS]
@@ -93,7 +93,7 @@ def rows(movies: Catalogue) -> list[dict]:
 def test_the_catalogue_holds_all_listed_and_all_rated_movies() -> None:
     lines = ["2::Alone::", '1::"Heat" \\ ü (1995)::Crime|Drama', "1::Heat again (1996)::Drama"]
     movies = [parse_movie(line, DAT) for line in lines]
-    whole = catalogue(movies, np.array([1, 2**31 - 1], np.int32), np.array([2, 1]))
+    whole = catalogue(described(movies), np.array([1, 2**31 - 1], np.int32), np.array([2, 1]))
     assert rows(whole) == [
         {"movie_id": 1, "title": '"Heat" \\ ü (1995)', "year": 1995, "genres": ["Crime", "Drama"]},
         {"movie_id": 2, "title": "Alone", "year": None, "genres": []},
@@ -105,7 +105,9 @@ def test_the_catalogue_holds_all_listed_and_all_rated_movies() -> None:
 
 def test_a_movie_of_a_series_names_it() -> None:
     lines = ["3::Rocky II (1979)::", "1::Heat (1995)::", "2::Rocky (1976)::"]
-    movies = catalogue([parse_movie(line, DAT) for line in lines], *[np.array([], np.int32)] * 2)
+    movies = catalogue(
+        described([parse_movie(line, DAT) for line in lines]), *[np.array([], np.int32)] * 2
+    )
     assert [row.get("series") for row in rows(movies)] == [None, "Rocky", "Rocky"]
     assert "series" not in rows(movies)[0]
 

@@ -16,7 +16,7 @@ import index_table
 from spark.contracts.movielens import FORMATS
 from spark.contracts.neighbour_lines import neighbours_of
 from spark.engine.top_k import NeighbourLists
-from spark.ingest.movies import Catalogue, catalogue, parse_movie, with_tags
+from spark.ingest.movies import Catalogue, catalogue, described, parse_movie, with_tags
 from spark.measures.registry import MEASURES
 from spark.output import neighbours
 from spark.output.neighbours import part_starts, write_part
@@ -28,7 +28,7 @@ def movies(count: int) -> Catalogue:
     listed = [
         parse_movie(f"{id}::Movie {id} (1990)::Drama", FORMATS[0].movies_layout) for id in ids
     ]
-    return catalogue(listed, ids, ids.astype(np.int64))
+    return catalogue(described(listed), ids, ids.astype(np.int64))
 
 
 def best(*rows: tuple[int, int, float, int, float]) -> NeighbourLists:
@@ -95,7 +95,9 @@ def test_a_movie_and_its_neighbours_carry_their_series_and_their_most_telling_ta
              "3::Heat (1995)::Crime"]  # fmt: skip
     listed = [parse_movie(line, FORMATS[0].movies_layout) for line in lines]
     links = {1: {"imdb_id": "tt0068646", "tmdb_id": 238}}
-    linked = catalogue(listed, np.array([1, 2], np.int32), np.array([9, 7]), links)
+    linked = catalogue(
+        described(listed, links), np.array([1, 2], np.int32), np.array([9, 7]), links
+    )
     everything = with_tags(linked, [["mafia", 'a "classic"'], [], list("abcdefg")])
     rows = {"cosine": best((1, 2, 0.9, 5, 0.9), (1, 3, 0.8, 5, 0.8))}
     part = write_part(rows, 0, everything, np.array([1]), str(tmp_path))
@@ -148,7 +150,7 @@ def crowded(titles: Iterator[str], measures: int, count: int) -> tuple[Catalogue
     lines = [f"{id}::{next(titles)} ({1900 + id % 120})::Drama|War" for id in range(1, total + 2)]
     listed = [parse_movie(line, FORMATS[0].movies_layout) for line in lines]
     ids = np.arange(1, total + 2, dtype=np.int32)
-    everything = catalogue(listed, ids, ids.astype(np.int64))
+    everything = catalogue(described(listed), ids, ids.astype(np.int64))
     draw = random.Random(3)
     lists = {}
     for number in range(measures):

@@ -5,7 +5,7 @@ import pytest
 
 from evaluation.sequels import series_by_group, share_with_sequels
 from spark.contracts.movielens import FORMATS
-from spark.ingest.movies import Catalogue, catalogue, parse_movie
+from spark.ingest.movies import Catalogue, catalogue, described, parse_movie
 
 TITLES = [
     "Godfather, The (1972)", "Jaws (1975)", "Godfather: Part II, The (1974)", "Casablanca (1942)",
@@ -16,7 +16,9 @@ TITLES = [
 def movies(titles: list[str]) -> Catalogue:
     layout, nobody = FORMATS[1].movies_layout, np.empty(0, np.int32)
     lines = [f'{id},"{title}",Drama' for id, title in enumerate(titles)]
-    return catalogue((parse_movie(line, layout) for line in lines), nobody, nobody.astype(int))
+    return catalogue(
+        described(parse_movie(line, layout) for line in lines), nobody, nobody.astype(int)
+    )
 
 
 def sharing(series: np.ndarray) -> set[frozenset[int]]:
