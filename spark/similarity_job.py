@@ -3,12 +3,15 @@
 import sys
 from pathlib import Path
 
-# The only change of sys.path. spark-submit puts this file's own folder first; from there, each
-# module would have a second name. The folder above has the package. On a cluster this file is
-# alone, and PYTHONPATH says where the package is.
+# The only change of sys.path beside runtime/bytecode.py. spark-submit puts this file's own folder
+# first; from there, each module would have a second name. The folder above has the package. On a
+# cluster this file is alone, and PYTHONPATH says where the package is.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 try:
+    from spark.runtime.bytecode import prefer_bytecode
+
+    prefer_bytecode()
     from spark.job import main
 except (ImportError, SyntaxError) as error:
     if (getattr(error, "name", None) or "").startswith("spark"):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyspark
 import pytest
 from py4j.protocol import Py4JNetworkError
 from pyspark.sql import SparkSession
@@ -125,3 +126,12 @@ def test_a_worker_has_as_many_threads_as_its_task_has_cores(spark: SparkSession)
     names = "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"
     found = spark.sparkContext.parallelize([0], 1).map(lambda _: [os.environ[n] for n in names])
     assert found.first() == ["1", "1"]
+
+
+def test_workers_import_pyspark_with_its_bytecode(spark: SparkSession) -> None:
+    def place(_: int) -> str:
+        import pyspark
+
+        return pyspark.__file__
+
+    assert spark.sparkContext.parallelize([0], 1).map(place).first() == pyspark.__file__

@@ -11,6 +11,7 @@ import pytest
 from spark.command_line import parse
 from spark.job import late_modules
 from spark.output import results
+from spark.runtime.bytecode import prefer_bytecode
 from spark.runtime.start import UnusableEnvironmentError, check_workers_python, import_all
 from tests.conftest import ROOT
 
@@ -109,3 +110,19 @@ def test_what_a_run_imports_early_exists(arguments: tuple[str, ...], are_any: bo
 def test_a_module_that_is_missing_is_left_to_those_who_need_it() -> None:
     import_all(["no_such_module", "colorsys"])
     assert "colorsys" in sys.modules
+
+
+def test_only_the_zips_of_an_installed_pyspark_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed, unpacked = tmp_path / "site-packages", tmp_path / "spark"
+    (installed / "pyspark").mkdir(parents=True)
+    (installed / "pyspark" / "__init__.py").touch()
+    zips = [
+        str(home / "python" / "lib" / name)
+        for home in (installed / "pyspark", unpacked)
+        for name in ("pyspark.zip", "py4j-0.10.9.9-src.zip")
+    ]
+    monkeypatch.setattr(sys, "path", ["/job", *zips, "/job.zip", "/usr/lib", str(installed)])
+    prefer_bytecode()
+    assert sys.path == ["/job", str(installed), *zips[2:], "/job.zip", "/usr/lib"]

@@ -1,0 +1,22 @@
+"""Imports PySpark from the folder where it is installed, not from Spark's zip.
+
+Spark puts python/lib/pyspark.zip before all other places. Nothing can keep bytecode in a zip, so
+the driver and the workers' parent would each compile PySpark anew: a second of every run.
+"""
+
+import sys
+from pathlib import Path
+
+
+def prefer_bytecode() -> None:
+    """Take the zips of an installed PySpark out of sys.path. Call it before importing PySpark."""
+    sys.path[:] = list(dict.fromkeys(map(_unzipped, sys.path)))
+
+
+def _unzipped(entry: str) -> str:
+    """The folder that has the same modules as a zip of an installed PySpark; else the entry."""
+    package = Path(entry).parent.parent.parent
+    is_of_spark = entry.endswith(".zip") and Path(entry).parent.parent.name == "python"
+    if is_of_spark and package.name == "pyspark" and (package / "__init__.py").is_file():
+        return str(package.parent)
+    return entry
