@@ -1,7 +1,7 @@
 """Imports PySpark from the folder where it is installed, not from Spark's zip.
 
-Spark puts python/lib/pyspark.zip before all other places. Nothing can keep bytecode in a zip, so
-the driver and the workers' parent would each compile PySpark anew: a second of every run.
+Spark puts python/lib/pyspark.zip before all other places. Python keeps no bytecode in a zip, so the
+driver and the workers' parent would each compile PySpark in every run, which takes about a second.
 """
 
 import sys
