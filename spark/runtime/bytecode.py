@@ -10,13 +10,12 @@ from pathlib import Path
 
 def prefer_bytecode() -> None:
     """Take the zips of an installed PySpark out of sys.path. Call it before importing PySpark."""
-    sys.path[:] = list(dict.fromkeys(map(_unzipped, sys.path)))
+    sys.path[:] = [each for each in sys.path if _installed(each) not in sys.path]
 
 
-def _unzipped(entry: str) -> str:
-    """The folder that has the same modules as a zip of an installed PySpark; else the entry."""
+def _installed(entry: str) -> str | None:
+    """The folder that has the same modules as a zip of an installed PySpark."""
     package = Path(entry).parent.parent.parent
     is_of_spark = entry.endswith(".zip") and Path(entry).parent.parent.name == "python"
-    if is_of_spark and package.name == "pyspark" and (package / "__init__.py").is_file():
-        return str(package.parent)
-    return entry
+    is_package = package.name == "pyspark" and (package / "__init__.py").is_file()
+    return str(package.parent) if is_of_spark and is_package else None

@@ -123,6 +123,9 @@ def test_only_the_zips_of_an_installed_pyspark_are_left_out(
         for home in (installed / "pyspark", unpacked)
         for name in ("pyspark.zip", "py4j-0.10.9.9-src.zip")
     ]
-    monkeypatch.setattr(sys, "path", ["/job", *zips, "/job.zip", "/usr/lib", str(installed)])
+    monkeypatch.setattr(sys, "path", ["/job", *zips, "/job.zip", str(installed)])
     prefer_bytecode()
-    assert sys.path == ["/job", str(installed), *zips[2:], "/job.zip", "/usr/lib"]
+    assert sys.path == ["/job", *zips[2:], "/job.zip", str(installed)]
+    monkeypatch.setattr(sys, "path", ["/job", *zips])
+    prefer_bytecode()
+    assert sys.path == ["/job", *zips], "nothing else has its modules"
