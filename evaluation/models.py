@@ -118,7 +118,7 @@ def ease_weights(training: Training, regularisation: float) -> np.ndarray:
     popular = np.argsort(-training.raters, kind="stable")[:limit]
     popular = popular[training.raters[popular] >= MIN_RATERS]
     some = training.halves[:, popular]
-    gram = (some.T @ some).toarray().astype(np.float32)
+    gram = (some.T @ some).toarray().astype(np.float32, order="C")
     found = inverse(gram, SCALE * regularisation)
     found *= -1 / found.diagonal()
     scores = np.zeros((training.raters.size,) * 2)
