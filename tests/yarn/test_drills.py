@@ -145,7 +145,9 @@ def test_executors_above_their_memory_are_reported_as_such(
         "",
         spark__executor__cores="4",
         spark__executor__memory="450m",
-        spark__executor__memoryOverhead="16m",
+        # Enough for the JVM, which must report to the driver before it is killed, but not for the
+        # Python workers too.
+        spark__executor__memoryOverhead="250m",
         spark__executor__extraJavaOptions=WHOLE_HEAP,
     )
     assert run["state"] == "FAILED"
