@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings = parse(arguments)
     try:
         results.prepare(settings.output)
-        context = start(*late_modules(settings))
+        context = start(*modules_with_scipy(settings))
     except (results.OutputError, UnusableEnvironmentError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         with suppress(Exception):
@@ -78,8 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def late_modules(settings: JobSettings) -> tuple[list[str], list[str]]:
-    """The modules with SciPy that a run will import: its workers, and its driver."""
+def modules_with_scipy(settings: JobSettings) -> tuple[list[str], list[str]]:
+    """The modules with SciPy that a run will need: in its workers, and in its driver."""
     content = ["spark.measures.with_content"] if need_content(settings.measures) else []
     ease = ["spark.measures.ease"] if "ease" in settings.measures else []
     evaluation = ["scipy.sparse", "scipy.optimize"] if settings.test_users else []

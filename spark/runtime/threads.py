@@ -1,4 +1,4 @@
-"""Threads for work that releases the GIL: large NumPy operations, numba, file I/O."""
+"""Threads for work that releases the GIL: large NumPy operations, loops in C, file I/O."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator

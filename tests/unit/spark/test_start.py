@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spark.command_line import parse
-from spark.job import late_modules
+from spark.job import modules_with_scipy
 from spark.output import results
 from spark.runtime.bytecode import prefer_bytecode
 from spark.runtime.start import UnusableEnvironmentError, check_workers_python, import_all
@@ -102,7 +102,7 @@ def test_another_python_that_can_run_the_job_is_accepted(tmp_path: Path) -> None
 )
 def test_what_a_run_imports_early_exists(arguments: tuple[str, ...], are_any: bool) -> None:
     settings = parse(["--dataset", "file:///data", "--output", "file:///out", *arguments])
-    for modules in late_modules(settings):
+    for modules in modules_with_scipy(settings):
         assert bool(modules) == are_any
         assert all(import_module(name) for name in modules)
 
