@@ -4,7 +4,6 @@ The key of a movie contains its run. So a run can be loaded completely before th
 it. Readers use the run that the pointer names.
 """
 
-import json
 import random
 import time
 import zlib
@@ -12,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import batched
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
+import deflate
 import msgspec
 from botocore.exceptions import ClientError
 
 from redelivery import PostponedError
+from spark.contracts.index_items import COMPRESSION
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -52,7 +53,14 @@ class _Line(TypedDict):
     neighbours: dict[str, msgspec.Raw]
 
 
+class _Movie(msgspec.Struct):
+    """A line's movie; the rest is only checked to be JSON."""
+
+    movie_id: int
+
+
 _decode = msgspec.json.Decoder().decode
+_decode_movie = msgspec.json.Decoder(_Movie).decode
 _decode_line = msgspec.json.Decoder(_Line).decode
 
 
@@ -90,18 +98,21 @@ def movie_key(run_id: str, movie_id: int) -> dict[str, str]:
     return {"pk": f"{run_id}#{movie_id}"}
 
 
-def to_item(run_id: str, line: Mapping[str, Any]) -> dict[str, Any]:
+def to_item(run_id: str, line: bytes) -> dict[str, Any]:
     """Convert a line of `neighbours/` to an item.
 
-    The item holds the line as compressed JSON: doubles stay exact (DynamoDB numbers are decimal),
-    and an item costs a fifth of the write units.
+    The item holds the line compressed, as the job wrote it: doubles stay exact (DynamoDB numbers
+    are decimal), and an item costs a fifth of the write units.
 
     Args:
         run_id: the run that computed it.
-        line: a movie with its `neighbours`, see spark/output/neighbours.py.
+        line: a movie with its `neighbours` as JSON, see spark/output/neighbours.py.
+
+    Raises:
+        msgspec.DecodeError: the line is not JSON, or names no movie.
     """
-    text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
-    return {**movie_key(run_id, line["movie_id"]), "movie": zlib.compress(text.encode())}
+    key = movie_key(run_id, _decode_movie(line).movie_id)
+    return {**key, "movie": bytes(deflate.zlib_compress(line, COMPRESSION))}
 
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,8 +125,13 @@ def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
     return line | {"others": _Others(line["others"]), "neighbours": _Lists(line["neighbours"])}
 
 
-def write(table: "Table", run_id: str, lines: Iterable[Mapping[str, Any]]) -> None:
+def write(table: "Table", run_id: str, lines: Iterable[bytes]) -> None:
     """Write movies of a run to the index; idempotent.
+
+    Args:
+        table: the index table.
+        run_id: the run.
+        lines: of `neighbours/`.
 
     Raises:
         BusyTableError: DynamoDB does not accept them now.
@@ -123,13 +139,18 @@ def write(table: "Table", run_id: str, lines: Iterable[Mapping[str, Any]]) -> No
     _send(table, ({"PutRequest": {"Item": to_item(run_id, line)}} for line in lines))
 
 
-def remove(table: "Table", run_id: str, lines: Iterable[Mapping[str, Any]]) -> None:
+def remove(table: "Table", run_id: str, lines: Iterable[bytes]) -> None:
     """Remove movies of a run from the index; missing ones are ignored.
+
+    Args:
+        table: the index table.
+        run_id: the run.
+        lines: of `neighbours/`.
 
     Raises:
         BusyTableError: see `write`.
     """
-    keys = (movie_key(run_id, line["movie_id"]) for line in lines)
+    keys = (movie_key(run_id, _decode_movie(line).movie_id) for line in lines)
     _send(table, ({"DeleteRequest": {"Key": key}} for key in keys))
 
 

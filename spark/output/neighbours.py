@@ -6,15 +6,16 @@ co-raters, and their cosine. `neighbour_lines.neighbours_of` reads a line.
 """
 
 import math
-import zlib
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
+import deflate
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from spark import arrow
+from spark.contracts.index_items import COMPRESSION, LINE_BYTES
 from spark.contracts.manifest import NEIGHBOURS, Part
 from spark.engine.top_k import NeighbourLists, distinct, pair_keys
 from spark.ingest.movies import Catalogue
@@ -22,8 +23,6 @@ from spark.parts import write_text
 
 ROWS_PER_PART = 400_000  # at most; the indexer loads such a part in a few seconds
 MOVIES_AT_ONCE = 200  # whose lines are built together
-# Compressed bytes of a line in the index, at most: DynamoDB allows 400 KB per item.
-LINE_BYTES = 390_000
 
 
 def part_starts(catalogue: Catalogue, most: int, cores: int) -> np.ndarray:
@@ -88,8 +87,8 @@ def _text_of(
 
 
 def _fits(text: str) -> bool:
-    """Whether a line fits into an item of the index; see functions/index_table.py."""
-    return len(zlib.compress(text.encode())) <= LINE_BYTES
+    """Whether a line fits into an item of the index."""
+    return len(deflate.zlib_compress(text.encode(), COMPRESSION)) <= LINE_BYTES
 
 
 def _shortened(

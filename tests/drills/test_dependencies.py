@@ -17,6 +17,7 @@ from query import handler as query
 from run_states import State
 from tests.builders.aws import CONTEXT, Cloud, movie_line
 from tests.builders.indexed import movies_of, state_of
+from tests.builders.lines import as_text
 from tests.conftest import Observed
 from tests.drills.conftest import between
 from tests.drills.faults import Fault, Weather, weather
@@ -232,7 +233,7 @@ def test_unprocessed_items_are_written_again(
     chance, left = random.Random(3), []
     lines = [movie_line(number) for number in range(1, 201)]
     with between(taking(lambda count: chance.randint(0, count), left)):
-        index_table.write(cloud.index, "run", lines)
+        index_table.write(cloud.index, "run", map(as_text, lines))
     assert movies_of(cloud, "run") == list(range(1, 201))
     assert sum(left) > 100
     assert len(set(clock.waits)) == len(clock.waits) > 0
@@ -260,7 +261,7 @@ def test_a_new_table_is_loaded_as_fast_as_it_accepts_writes(
     ]
     rationed = Rationed(clock, units_a_second=2_000)
     with between(rationed):
-        index_table.write(cloud.index, "run", lines)
+        index_table.write(cloud.index, "run", map(as_text, lines))
     pages = cloud.index.meta.client.get_paginator("scan").paginate(TableName=cloud.index.name)
     assert sum(page["Count"] for page in pages) == PART_MOVIES
     assert rationed.units > PART_MOVIES * item_bytes // 1024
@@ -286,7 +287,7 @@ def test_a_table_that_accepts_no_writes_ends_the_attempt(
     monkeypatch.setattr(index_table, "time", clock)
     left: list[int] = []
     with between(taking(lambda _: 0, left)), pytest.raises(index_table.BusyTableError) as given_up:
-        index_table.write(cloud.index, "run", [movie_line(1)])
+        index_table.write(cloud.index, "run", [as_text(movie_line(1))])
     assert len(left) < 60
     assert clock.now <= index_table.WRITE_TIMEOUT, "well within the function's two minutes"
     assert given_up.value.seconds == 60

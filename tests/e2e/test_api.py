@@ -22,6 +22,7 @@ import pytest
 import index_table
 from local.cloud import Cloud
 from s3_keys import run_prefix
+from tests.builders.lines import as_text
 from tests.builders.world import LIMIT_SECONDS, World
 from tests.conftest import ROOT, Observed
 from tools.template import template
@@ -126,7 +127,7 @@ def api(cloud: Cloud) -> Iterator[Api]:
     table = resource.Table(cloud.outputs["IndexTable"])
     before = table.get_item(Key=dict(index_table.LIVE_KEY)).get("Item")
     for run, run_id in enumerate(RUNS):
-        index_table.write(table, run_id, lines(run))
+        index_table.write(table, run_id, map(as_text, lines(run)))
         titles = "\n".join(
             json.dumps({name: line[name] for name in line if name not in ("others", "neighbours")})
             for line in lines(run)
@@ -140,7 +141,7 @@ def api(cloud: Cloud) -> Iterator[Api]:
     made.go_live(0)
     yield made
     for run, run_id in enumerate(RUNS):
-        index_table.remove(table, run_id, lines(run))
+        index_table.remove(table, run_id, map(as_text, lines(run)))
     table.delete_item(Key=dict(index_table.LIVE_KEY))
     if before:
         table.put_item(Item=before)

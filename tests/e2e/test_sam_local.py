@@ -36,6 +36,7 @@ from runs import Run
 from s3_keys import failure_key, manifest_key, run_prefix
 from spark.contracts.manifest import Manifest, Part
 from tests.builders.indexed import line_in
+from tests.builders.lines import as_text
 from tests.builders.world import LIMIT_SECONDS, World
 from tests.conftest import ROOT
 from tests.e2e import rie
@@ -270,7 +271,7 @@ class Stage:
     def make_live(self) -> None:
         """Make the run, its result and its index what readers are answered from."""
         self.put_result()
-        self.index.put_item(Item=index_table.to_item(RUN, LINE))
+        self.index.put_item(Item=index_table.to_item(RUN, as_text(LINE)))
         self.put_run(State.LIVE, **LOADED)
         self.put_live()
 

@@ -29,6 +29,7 @@ from run_states import State
 from spark.contracts.neighbour_lines import neighbours_of
 from tests.builders.aws import Cloud, movie_line
 from tests.builders.indexed import finish_run, line_in, start_run
+from tests.builders.lines import as_text
 from tests.unit.dynalite import database  # noqa: F401
 from tests.unit.query.test_index_reader import heavy_line, size_of
 
@@ -43,7 +44,7 @@ def padded(movie_id: int, size: int) -> dict[str, Any]:
 
 
 def test_movies_are_written_in_batches_that_dynamodb_accepts(cloud: Cloud) -> None:
-    lines = [movie_line(id) for id in range(1, 2 * index_table.BATCH_SIZE + 2)]
+    lines = [as_text(movie_line(id)) for id in range(1, 2 * index_table.BATCH_SIZE + 2)]
     index_table.write(cloud.index, RUN, lines)
     assert len(cloud.index.scan()["Items"]) == len(lines)
     index_table.remove(cloud.index, RUN, lines)
@@ -51,7 +52,7 @@ def test_movies_are_written_in_batches_that_dynamodb_accepts(cloud: Cloud) -> No
 
 
 def test_a_batch_of_one_more_is_refused_by_dynalite_alone(cloud: Cloud, database: str) -> None:  # noqa: F811
-    writes: Any = [{"PutRequest": {"Item": index_table.to_item(RUN, movie_line(id))}}
+    writes: Any = [{"PutRequest": {"Item": index_table.to_item(RUN, as_text(movie_line(id)))}}
                    for id in range(index_table.BATCH_SIZE + 1)]  # fmt: skip
     if database == "moto":
         cloud.index.meta.client.batch_write_item(RequestItems={"IndexTable": writes})
@@ -63,7 +64,7 @@ def test_a_batch_of_one_more_is_refused_by_dynalite_alone(cloud: Cloud, database
 
 def test_a_movie_with_the_maximum_number_of_neighbours_fits_an_item(cloud: Cloud) -> None:
     line = heavy_line(1, others=500)
-    index_table.write(cloud.index, RUN, [line])
+    index_table.write(cloud.index, RUN, [as_text(line)])
     item = cloud.index.get_item(Key=index_table.movie_key(RUN, 1))["Item"]
     assert line_in(item) == line
     assert neighbours_of(index_table.from_item(item), "cosine") == neighbours_of(line, "cosine")
@@ -87,9 +88,9 @@ def test_an_item_of_the_maximum_size_is_refused_by_moto_alone(
 
 def test_a_movie_that_is_too_large_for_an_item_is_refused(cloud: Cloud) -> None:
     line = padded(1, LARGEST)
-    assert size_of(index_table.to_item(RUN, line)) > LARGEST
+    assert size_of(index_table.to_item(RUN, as_text(line))) > LARGEST
     with pytest.raises(ClientError, match="exceeded the maximum allowed size"):
-        index_table.write(cloud.index, RUN, [line])
+        index_table.write(cloud.index, RUN, [as_text(line)])
 
 
 def test_movies_of_several_megabytes_are_read_completely_although_dynalite_returns_parts(

@@ -20,8 +20,8 @@ from pathlib import Path
 from local.process import install_signal_handlers
 install_signal_handlers()
 file = Path(sys.argv[1])
-file.write_text("up")
 try:
+    file.write_text("up")
     time.sleep(600)
 finally:
     file.unlink()

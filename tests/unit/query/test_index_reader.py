@@ -33,6 +33,7 @@ from query.http.problems import ProblemError
 from query.index_reader import DEADLINE, LIVE, Reader
 from tests.builders.aws import Cloud, movie_line
 from tests.builders.indexed import finish_run, line_in, start_run
+from tests.builders.lines import as_text
 from tests.builders.requests import ask, post
 from tests.conftest import Observed
 from tests.unit.query.test_handler import cold  # noqa: F401
@@ -101,7 +102,7 @@ class Table:
     def items(self) -> dict[str, dict[str, Any]]:
         """The stored items: those of the live run and of the one before it, and the pointer."""
         kept = {
-            key["pk"]: index_table.to_item(RUNS[run], movie_line(movie) | {"year": run})
+            key["pk"]: index_table.to_item(RUNS[run], as_text(movie_line(movie) | {"year": run}))
             for run in (self.live, self.previous)
             for movie in MOVIES[run]
             for key in [index_table.movie_key(RUNS[run], movie)]
@@ -199,7 +200,9 @@ def test_more_keys_than_one_request_may_have_are_read_in_the_next_without_a_wait
     clock: Clock,
 ) -> None:
     for count, sizes in ((99, [100]), (100, [100, 2]), (250, [100, 100, 53])):
-        items = (index_table.to_item(RUNS[0], movie_line(id)) for id in range(1, count + 1))
+        items = (
+            index_table.to_item(RUNS[0], as_text(movie_line(id))) for id in range(1, count + 1)
+        )
         table = Partition({item["pk"]: item for item in [pointer_at(0), *items]}, math.inf)
         _, lines = reader_of(table).movies(range(1, count + 1))
         assert [line["movie_id"] for line in lines.values()] == list(range(1, count + 1))
@@ -332,7 +335,7 @@ def test_the_largest_recommendation_works_with_a_megabyte_at_a_time(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, observed: Observed
 ) -> None:
     ids = list(range(1, 91))
-    lines = (index_table.to_item(RUNS[0], heavy_line(id, others=500)) for id in ids)
+    lines = (index_table.to_item(RUNS[0], as_text(heavy_line(id, others=500))) for id in ids)
     items = {item["pk"]: item for item in [pointer_at(0), *lines]}
     assert sum(map(size_of, items.values())) > 6 * MEGABYTE
     body = {"liked": ids[:50], "disliked": ids[50:], "limit": 50}

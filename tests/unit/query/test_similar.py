@@ -16,6 +16,7 @@ from query import similar
 from query.http import validation
 from query.http.problems import ProblemError
 from query.requests import SimilarQuery
+from tests.builders.lines import as_text
 
 LIVE = LivePointer(
     run_id="20261123T120500000Z-5f2a9c01",
@@ -174,7 +175,7 @@ def test_an_item_is_answered_like_the_line_in_it(
     line = line_about(["Crime"], about) | {"series": "S", "tags": ["noir"], "imdb_id": "tt0000001"}
     for other in line["others"][::2]:
         other |= {"series": "S", "tags": ["noir"], "tmdb_id": other["movie_id"]}
-    read = index_table.from_item(index_table.to_item("run", line))
+    read = index_table.from_item(index_table.to_item("run", as_text(line)))
     asked = SimilarQuery(movie_id=1, **wanted, **page)
     assert similar.similar_titles(LIVE, read, asked) == similar.similar_titles(LIVE, line, asked)
 
@@ -190,7 +191,7 @@ def test_a_page_reads_only_its_own_titles_unless_a_filter_must_see_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     line = line_about([], [(["Crime"], 1995)] * 50)
-    read = index_table.from_item(index_table.to_item("run", line))
+    read = index_table.from_item(index_table.to_item("run", as_text(line)))
     decoded: list[bytes] = []
 
     def decode(text: Any) -> Any:

@@ -20,6 +20,7 @@ from spark.ingest.movies import Catalogue, catalogue, described, parse_movie, wi
 from spark.measures.registry import MEASURES
 from spark.output import neighbours
 from spark.output.neighbours import part_starts, write_part
+from tests.builders.lines import as_text
 
 
 def movies(count: int) -> Catalogue:
@@ -109,7 +110,7 @@ def test_a_movie_and_its_neighbours_carry_their_series_and_their_most_telling_ta
         {"movie_id": 3, "title": "Heat (1995)", "year": 1995, "genres": ["Crime"],
          "tags": ["a", "b", "c", "d", "e"], "ratings": 0},
     ]  # fmt: skip
-    item = index_table.to_item("run", first)
+    item = index_table.to_item("run", as_text(first))
     assert index_table.from_item(item).items() >= about_in(first).items(), "the API reads them all"
     assert neighbours_of(first, "cosine")[0] == first["others"][0] | {
         "score": 0.9, "co_raters": 5, "cosine": 0.9,
@@ -164,7 +165,7 @@ def stored(everything: Catalogue, lists: dict, path: Path) -> tuple[dict, int]:
     """Movie 1 as it is read back, and the size of its item in bytes."""
     part = write_part(lists, 0, everything, np.array([1]), str(path))
     line = json.loads(gzip.decompress((path / part.name).read_bytes()).splitlines()[0])
-    item = index_table.to_item("20261123T235333648Z-28a5b128", line)
+    item = index_table.to_item("20261123T235333648Z-28a5b128", as_text(line))
     return line, sum(len(name) + len(value) for name, value in item.items())
 
 
