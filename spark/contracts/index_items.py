@@ -4,7 +4,7 @@ Both the job, which shortens longer lines, and the indexer call `deflate.zlib_co
 they agree on the size to the byte.
 """
 
-# Of libdeflate: tighter than zlib at its best, in less than half the time of zlib's usual level.
+# A level of libdeflate: tighter than zlib at its best, in half the time of zlib's usual level.
 COMPRESSION = 6
 # Compressed bytes of a line, at most: DynamoDB allows 400 KB per item, key and names included.
 LINE_BYTES = 390_000
