@@ -1,7 +1,7 @@
 """How a line of `neighbours/` is compressed into an item of the index, and how long it may be.
 
-Both the job, which shortens longer lines, and the indexer call `deflate.zlib_compress`, so that
-they agree on the size to the byte.
+Both the job, which shortens longer lines, and the indexer call `deflate.zlib_compress`: they agree
+on the size to the byte.
 """
 
 # A level of libdeflate: tighter than zlib at its best, in half the time of zlib's usual level.
