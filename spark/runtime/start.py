@@ -15,7 +15,11 @@ from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkRuntimeError
 
 LEAST_SPARK = 4  # its first version number
-DAEMON = "spark.python.daemon.module"
+SETTINGS = {
+    "spark.python.daemon.module": "spark.runtime.daemon",
+    # What is shuffled is packed: compressing it takes longer than writing and reading the rest.
+    "spark.shuffle.compress": "false",
+}
 MODULES = "SIMILAR_TITLES_MODULES"  # names modules that workers need besides NumPy and pyarrow
 # What the workers need besides the package, and how they tell their version.
 _PROBE = "import deflate, numpy, pyarrow, scipy, sys; print('%d.%d' % sys.version_info[:2])"
@@ -47,7 +51,7 @@ def start(for_workers: Iterable[str] = (), for_driver: Iterable[str] = ()) -> Sp
         )
     threading.Thread(target=import_all, args=(for_driver,), daemon=True).start()
     try:
-        conf = SparkConf().setAppName("similar-titles").set(DAEMON, "spark.runtime.daemon")
+        conf = SparkConf().setAppName("similar-titles").setAll([*SETTINGS.items()])
         context = SparkContext.getOrCreate(conf)
     except (OSError, PySparkRuntimeError) as error:
         raise UnusableEnvironmentError(

@@ -9,25 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ministack.services import s3
-from numba.extending import is_jitted
 
-from local.emulator import Answer, BatchLimits, compile_checksum, read_limits
+from local.emulator import Answer, BatchLimits, read_limits, use_fast_checksums
+
+# Of "123456789", as https://reveng.sourceforge.io/crc-catalogue/all.htm lists them.
+CHECK_VALUES = {"_crc64nvme": 0xAE8B14860A799888, "_crc32c": 0xE3069283}
 
 
-def test_the_compiled_checksum_equals_the_original(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("name", CHECK_VALUES)
+def test_the_fast_checksums_equal_the_emulators_own(
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     blobs = [random.Random(size).randbytes(size) for size in (0, 1, 7, 1000)]
-    slowly = [s3._crc64nvme(blob) for blob in blobs]
-    for name in ("_crc64nvme", "_CRC64NVME_TABLE", "_CRC64NVME_INIT"):
-        monkeypatch.setattr(s3, name, getattr(s3, name))  # restored after the test
-    compile_checksum()
-    assert is_jitted(s3._crc64nvme)
-    assert [s3._crc64nvme(blob) for blob in blobs] == slowly
-    assert (
-        s3._crc64nvme(b"123456789") == 0xAE8B14860A799888
-    )  # the algorithm's published check value
-    assert s3._compute_s3_checksum("CRC64NVME", b"123456789") == "rosUhgp5mIg="
+    own = getattr(s3, name)
+    for each in CHECK_VALUES:
+        monkeypatch.setattr(s3, each, getattr(s3, each))  # restored after the test
+    use_fast_checksums()
+    fast = getattr(s3, name)
+    assert fast is not own
+    assert [fast(blob) for blob in blobs] == [own(blob) for blob in blobs]
+    assert fast(b"123456789") == CHECK_VALUES[name]
 
 
 class Table:
