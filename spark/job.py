@@ -32,7 +32,7 @@ from spark.output.neighbours import part_starts, range_of, write_part
 from spark.output.similar_users import write_similar_users
 from spark.progress import Stages
 from spark.runtime.broadcast import broadcast
-from spark.runtime.start import UnusableEnvironmentError, start, waking_workers
+from spark.runtime.start import UnusableEnvironmentError, start, stop, waking_workers
 from spark.self_evaluation.figures import evaluate
 from spark.self_evaluation.held_out import evaluated_measures
 from spark.self_evaluation.strength import calibrate
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
             results.write_failure(settings.output, type(error).__name__, reason_of(error), [])
         raise
     finally:
-        context.stop()
+        stop(context)
         with suppress(OSError):  # must not hide an earlier error
             results.tidy(settings.output)
     return 0

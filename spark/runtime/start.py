@@ -1,4 +1,4 @@
-"""Starts Spark, or says in one sentence what of the environment keeps the job from running."""
+"""Starts Spark, or says in one sentence what of the environment keeps the job from it; stops it."""
 
 import os
 import re
@@ -15,6 +15,7 @@ from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkRuntimeError
 
 LEAST_SPARK = 4  # its first version number
+CHECK_SECONDS = 0.01  # between two looks whether Spark has stopped
 SETTINGS = {
     "spark.python.daemon.module": "spark.runtime.daemon",
     # What is shuffled is packed: compressing it takes longer than writing and reading the rest.
@@ -69,6 +70,18 @@ def start(for_workers: Iterable[str] = (), for_driver: Iterable[str] = ()) -> Sp
     context.environment.setdefault("PYTHONPATH", str(folder))
     context.environment[MODULES] = " ".join(for_workers)
     return context
+
+
+def stop(context: SparkContext) -> None:
+    """Stop Spark, at the end of the process.
+
+    PySpark afterwards also stops its server for accumulators, which looks up to a second for data
+    before it notices. This does not wait for that.
+    """
+    stopping = threading.Thread(target=context.stop, daemon=True)
+    stopping.start()
+    while stopping.is_alive() and context._jsc is not None:
+        stopping.join(CHECK_SECONDS)
 
 
 def import_all(modules: Iterable[str]) -> None:

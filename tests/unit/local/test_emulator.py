@@ -12,7 +12,7 @@ from ministack.services import s3
 
 from local.emulator import Answer, BatchLimits, read_limits, use_fast_checksums
 
-# Of "123456789", as https://reveng.sourceforge.io/crc-catalogue/all.htm lists them.
+# For "123456789", as https://reveng.sourceforge.io/crc-catalogue/all.htm lists them.
 CHECK_VALUES = {"_crc64nvme": 0xAE8B14860A799888, "_crc32c": 0xE3069283}
 
 

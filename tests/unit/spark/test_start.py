@@ -3,18 +3,23 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 import pytest
+from pyspark import SparkContext
 
 from spark.command_line import parse
 from spark.job import modules_with_scipy
 from spark.output import results
 from spark.runtime.bytecode import prefer_bytecode
-from spark.runtime.start import UnusableEnvironmentError, check_workers_python, import_all
+from spark.runtime.start import UnusableEnvironmentError, check_workers_python, import_all, stop
 from tests.conftest import ROOT
 
+LIMIT_SECONDS = 20
 JOB = str(ROOT / "spark" / "similarity_job.py")
 
 
@@ -38,6 +43,28 @@ def program(folder: Path, script: str) -> str:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return str(path)
+
+
+class Context:
+    """A SparkContext whose server for accumulators does not end before it may."""
+
+    def __init__(self) -> None:
+        self._jsc: object | None = object()
+        self.may_end = threading.Event()
+
+    def stop(self) -> None:
+        """Stop the JVM's part, and then the server."""
+        self._jsc = None
+        self.may_end.wait(LIMIT_SECONDS)
+
+
+def test_stopping_waits_for_spark_but_not_for_its_server_for_accumulators() -> None:
+    context = Context()
+    start = time.monotonic()
+    stop(cast(SparkContext, context))
+    assert time.monotonic() - start < LIMIT_SECONDS
+    assert context._jsc is None
+    context.may_end.set()
 
 
 def test_a_python_without_the_packages_is_named(tmp_path: Path) -> None:
