@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from query import title_text
-from spark.contracts.movielens import MAX_ID, whole_number
+from spark.contracts.movielens_lines import MAX_ID, whole_number
 from spark.ingest.movies import Catalogue
 
 ALIKE = {"OK": True, "NOT_OK": False}

@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from datasets import Dataset, DatasetFile
-from spark.contracts.movielens import (
+from spark.contracts.movielens import DatasetError, Layout
+from spark.contracts.movielens_files import (
     HEAD,
     UNUSABLE_SHARE,
-    DatasetError,
-    Defect,
-    Layout,
-    decode,
     is_another_scale,
     layout_of,
-    movie_defect,
-    rating_defect,
     refusal,
 )
+from spark.contracts.movielens_lines import Defect, decode, movie_defect, rating_defect
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -22,7 +22,8 @@ from boto3.s3.transfer import TransferConfig
 
 from datasets import DatasetFile, Folder, folder_of
 from launcher.intake import read_range
-from spark.contracts.movielens import BLANKS, MAX_LINE, DatasetError, formats_in
+from spark.contracts.movielens import DatasetError, formats_in
+from spark.contracts.movielens_lines import BLANKS, MAX_LINE
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

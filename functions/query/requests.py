@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from query.world_ids import PATTERN
-from spark.contracts.movielens import MAX_ID
+from spark.contracts.movielens_lines import MAX_ID
 
 type MovieId = Annotated[
     Annotated[int, Meta(ge=0, le=MAX_ID)]

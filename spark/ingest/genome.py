@@ -13,12 +13,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from spark.contracts.movielens import (
-    Layout,
-    decode,
-    genome_score_of,
-    genome_tag_of,
-)
+from spark.contracts.movielens import Layout
+from spark.contracts.movielens_lines import decode, genome_score_of, genome_tag_of
 from spark.ingest.lines import BOM, LONGEST, blocks, data_lines, read_layout
 from spark.ingest.tags import normalised, place_in_group, says_something
 

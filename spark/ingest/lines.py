@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spark.contracts.movielens import BLANKS, HEAD, MAX_LINE, Layout, decode, layout_of
+from spark.contracts.movielens import Layout
+from spark.contracts.movielens_files import HEAD, layout_of
+from spark.contracts.movielens_lines import BLANKS, MAX_LINE, decode
 from spark.storage import read
 
 BOM = "\ufeff"

@@ -2,7 +2,8 @@
 
 import logging
 
-from spark.contracts.movielens import DatasetError, Layout, link_of
+from spark.contracts.movielens import DatasetError, Layout
+from spark.contracts.movielens_lines import link_of
 from spark.ingest.lines import data_lines, read_layout
 
 logger = logging.getLogger(__name__)

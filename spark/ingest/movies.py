@@ -9,12 +9,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from spark.contracts.movielens import (
+from spark.contracts.movielens import GENRES_100K, NO_GENRES, Layout
+from spark.contracts.movielens_lines import (
     BLANKS,
-    GENRES_100K,
     MAX_ID,
-    NO_GENRES,
-    Layout,
     movie_defect,
     split_line,
     unescape,

@@ -6,13 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spark.contracts.manifest import REJECTS
-from spark.contracts.movielens import (
-    UNUSABLE_SHARE,
-    DatasetError,
-    Layout,
-    is_another_scale,
-    refusal,
-)
+from spark.contracts.movielens import DatasetError, Layout
+from spark.contracts.movielens_files import UNUSABLE_SHARE, is_another_scale, refusal
 from spark.parts import write_lines
 
 SAMPLES = 5  # rejected lines that a failure shows

@@ -5,15 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spark.contracts.movielens import (
-    BLANKS,
-    MAX_ID,
-    MAX_LINE,
-    RATING_COLUMNS,
-    Layout,
-    decode,
-    parse_rating,
-)
+from spark.contracts.movielens import RATING_COLUMNS, Layout
+from spark.contracts.movielens_lines import BLANKS, MAX_ID, MAX_LINE, decode, parse_rating
 from spark.ingest.lines import BOM, LONGEST
 from spark.ingest.rejects import STORED_CHARACTERS, Reject
 from spark.runtime.native import array_of, function

@@ -12,7 +12,8 @@ from array import array
 
 import numpy as np
 
-from spark.contracts.movielens import MAX_ID, Layout, tag_of
+from spark.contracts.movielens import Layout
+from spark.contracts.movielens_lines import MAX_ID, tag_of
 from spark.ingest.lines import data_lines, read_layout
 
 MOST_PER_USER = 10

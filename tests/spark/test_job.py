@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from spark.contracts.movielens import only_format, split_line
+from spark.contracts.movielens import only_format
+from spark.contracts.movielens_lines import split_line
 from spark.output import neighbours, results
 from tests.builders.folders import folder
 from tests.builders.results import manifest_of, read_lines, run

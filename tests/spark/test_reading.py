@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from spark.contracts.movielens import BLANKS, FORMATS, Layout, rating_defect
+from spark.contracts.movielens import FORMATS, Layout
+from spark.contracts.movielens_lines import BLANKS, rating_defect
 from spark.ingest import ratings as ratings_module
 from spark.ingest.chunks import Chunk
 from spark.ingest.lines import read_layout

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark.contracts.movielens import FORMATS, MAX_LINE
+from spark.contracts.movielens import FORMATS
+from spark.contracts.movielens_lines import MAX_LINE
 from spark.ingest import lines
 from spark.ingest.lines import data_lines, read_layout, read_split
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark.contracts.movielens import FORMATS, link_of
+from spark.contracts.movielens import FORMATS
+from spark.contracts.movielens_lines import link_of
 from spark.ingest.links import read_links
 from spark.ingest.movies import Movie, catalogue, described
 from tests.conftest import movielens

@@ -4,18 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from spark.contracts.movielens import (
-    FORMATS,
-    DatasetError,
-    Layout,
-    is_another_scale,
-    layout_of,
-    movie_defect,
-    only_format,
-    rating_defect,
-    split_line,
-    unescape,
-)
+from spark.contracts.movielens import FORMATS, DatasetError, Layout, only_format
+from spark.contracts.movielens_files import is_another_scale, layout_of
+from spark.contracts.movielens_lines import movie_defect, rating_defect, split_line, unescape
 
 DAT, CSV, OLD = FORMATS
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spark.contracts.movielens import FORMATS, GENRES_100K, Layout, movie_defect
+from spark.contracts.movielens import FORMATS, GENRES_100K, Layout
+from spark.contracts.movielens_lines import movie_defect
 from spark.ingest.lines import read_layout
 from spark.ingest.movies import Catalogue, catalogue, described, parse_movie, read_movies
 from tests.conftest import movielens

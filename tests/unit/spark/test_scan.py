@@ -7,13 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark.contracts.movielens import (
-    FORMATS,
-    OPTIONAL,
-    RATING_COLUMNS,
-    Layout,
-    parse_rating,
-)
+from spark.contracts.movielens import FORMATS, OPTIONAL, RATING_COLUMNS, Layout
+from spark.contracts.movielens_lines import parse_rating
 from spark.ingest.scan import Scanned, scan
 
 DAT, CSV, OLD = (format.ratings_layout for format in FORMATS)

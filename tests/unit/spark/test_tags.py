@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark.contracts.movielens import FORMATS, MAX_ID
+from spark.contracts.movielens import FORMATS
+from spark.contracts.movielens_lines import MAX_ID
 from spark.ingest.tags import MOST_PER_USER, normalised, read_tags, says_something
 
 DAT, CSV, _ = FORMATS

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from spark.contracts.movielens import FORMATS, movie_defect, rating_defect
+from spark.contracts.movielens import FORMATS
+from spark.contracts.movielens_lines import movie_defect, rating_defect
 from tools.synthetic import SHAPES, generate, main
 
 
