@@ -80,7 +80,7 @@ def stop(context: SparkContext) -> None:
     """
     stopping = threading.Thread(target=context.stop, daemon=True)
     stopping.start()
-    while stopping.is_alive() and context._jsc is not None:
+    while stopping.is_alive() and getattr(context, "_jsc", None) is not None:
         stopping.join(CHECK_SECONDS)
 
 
