@@ -77,6 +77,9 @@ def stop(context: SparkContext) -> None:
 
     PySpark afterwards also stops its server for accumulators, which looks up to a second for data
     before it notices. This does not wait for that.
+
+    Args:
+        context: from `start`; no other can start in this process.
     """
     stopping = threading.Thread(target=context.stop, daemon=True)
     stopping.start()

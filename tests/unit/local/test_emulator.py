@@ -1,5 +1,6 @@
 """The patches of the emulator."""
 
+import base64
 import json
 import random
 from pathlib import Path
@@ -16,9 +17,11 @@ from local.emulator import Answer, BatchLimits, read_limits, use_fast_checksums
 CHECK_VALUES = {"_crc64nvme": 0xAE8B14860A799888, "_crc32c": 0xE3069283}
 
 
-@pytest.mark.parametrize("name", CHECK_VALUES)
+@pytest.mark.parametrize(
+    ("name", "algorithm", "size"), [("_crc64nvme", "CRC64NVME", 8), ("_crc32c", "CRC32C", 4)]
+)
 def test_the_fast_checksums_equal_the_emulators_own(
-    monkeypatch: pytest.MonkeyPatch, name: str
+    monkeypatch: pytest.MonkeyPatch, name: str, algorithm: str, size: int
 ) -> None:
     blobs = [random.Random(size).randbytes(size) for size in (0, 1, 7, 1000)]
     own = getattr(s3, name)
@@ -29,6 +32,8 @@ def test_the_fast_checksums_equal_the_emulators_own(
     assert fast is not own
     assert [fast(blob) for blob in blobs] == [own(blob) for blob in blobs]
     assert fast(b"123456789") == CHECK_VALUES[name]
+    answered = base64.b64decode(s3._compute_s3_checksum(algorithm, b"123456789"))
+    assert answered == CHECK_VALUES[name].to_bytes(size)
 
 
 class Table:

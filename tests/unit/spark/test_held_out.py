@@ -160,7 +160,11 @@ def test_raters_and_squares_are_totalled_for_movies_in_any_order() -> None:
     assert (raters.tolist(), squares.tolist()) == ([1, 0, 2], [100, 0, 17])
 
 
-def test_ease_without_some_users_is_ease_of_the_other_users() -> None:
+@pytest.mark.parametrize("at_once", [3, 64])
+def test_ease_without_some_users_is_ease_of_the_other_users(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("spark.measures.ease.USERS_AT_ONCE", at_once)
     chance = np.random.default_rng(5)
     stars = (chance.integers(1, 11, (60, 25)) * (chance.random((60, 25)) < 0.4)).astype(np.uint8)
     ids = chance.permutation(np.arange(100, 125)).astype(np.int32)
