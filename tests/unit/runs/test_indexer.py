@@ -207,6 +207,22 @@ def test_a_changed_part_fails_the_run_and_the_old_one_stays_live(cloud: Cloud) -
     assert movies_of(cloud, old) == [1, 2, 3]
 
 
+def test_a_part_with_other_lines_than_its_manifest_says_fails_the_run(cloud: Cloud) -> None:
+    run_id = start_run(cloud)
+    cloud.write_result(run_id, PARTS)
+    key = f"runs/{run_id}/manifest.json"
+    manifest = json.loads(cloud.s3.get_object(Bucket="results", Key=key)["Body"].read())
+    first, second = manifest["neighbours"]
+    first["records"], second["records"] = second["records"], first["records"]
+    cloud.put(key, json.dumps(manifest).encode(), "results")
+    deliver(manifest_written(run_id))
+    drain(cloud)
+    item = cloud.runs.get_item(Key=runs.run_key(run_id))["Item"]
+    assert item["state"] == "FAILED"
+    assert "has 2 lines; the manifest says 1" in item["reason"]
+    assert movies_of(cloud, run_id) == []
+
+
 def test_a_missing_part_fails_the_run(cloud: Cloud) -> None:
     run_id = start_run(cloud)
     cloud.write_result(run_id, PARTS)
