@@ -1,6 +1,5 @@
 """The job: read a MovieLens folder, compare its movies, write the result and then the manifest."""
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -8,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +32,7 @@ from spark.output.neighbours import part_starts, range_of, write_part
 from spark.output.similar_users import write_similar_users
 from spark.progress import Stages
 from spark.runtime.broadcast import broadcast
+from spark.runtime.failures import lost_executors, reason_of
 from spark.runtime.start import UnusableEnvironmentError, start, stop, waking_workers
 from spark.self_evaluation.figures import evaluate
 from spark.self_evaluation.held_out import evaluated_measures
@@ -42,7 +43,6 @@ if TYPE_CHECKING:  # content needs SciPy, which a run by the cosine alone does n
     from spark.measures.content import Content
 
 COVERED = 10  # neighbours from which on a movie counts as covered
-REASON_CHARACTERS = 500  # of a reason, which a person reads
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
         raise  # the driver's JVM has died; YARN knows the reason
     except Exception as error:  # any error: its reason must reach the people who wait for the run
         with suppress(Exception):  # a failing write must not hide the error
-            results.write_failure(settings.output, type(error).__name__, reason_of(error), [])
+            reason = reason_of(error, partial(lost_executors, context))
+            results.write_failure(settings.output, type(error).__name__, reason, [])
         raise
     finally:
         stop(context)
@@ -84,21 +85,6 @@ def modules_with_scipy(settings: JobSettings) -> tuple[list[str], list[str]]:
     ease = ["spark.measures.ease"] if "ease" in settings.measures else []
     evaluation = ["scipy.sparse", "scipy.optimize"] if settings.test_users else []
     return content, [*ease, *content, *evaluation]
-
-
-def reason_of(error: Exception) -> str:
-    """Why the job failed, in one sentence; for an error of Spark, the cause that it names."""
-    java = getattr(error, "java_exception", None)
-    text = str(java.getMessage() if java else error)
-    if lost := re.search(r"ExecutorLostFailure .*? Reason: (.+)", text):
-        words = f"executors were lost again and again: {lost[1]}"
-    elif re.search(r"RejectedExecutionException: .*Shutting down", text):
-        words = "executors were shut down while they worked, often for their memory"
-    elif raised := re.findall(r"Traceback .*\n(?:[ \t].*\n)+(\S.*)", text):
-        words = raised[-1]  # raised by the Python code of a task
-    else:
-        words = f"{type(error).__name__}: {text.partition('\n')[0]}"
-    return f"the job failed: {words.strip()[:REASON_CHARACTERS]}"
 
 
 def run(context: SparkContext, settings: JobSettings) -> None:

@@ -15,6 +15,7 @@ from py4j.protocol import Py4JNetworkError
 from pyspark.sql import SparkSession
 
 from spark import job
+from spark.runtime.failures import reason_of
 from tests.conftest import ROOT
 from tools.java import java_home
 
@@ -37,6 +38,14 @@ failure: Lost task 10.3 in stage 9.1 (TID 119) (10.0.0.7 executor 6): \
 java.util.concurrent.RejectedExecutionException: Task org.apache.spark.X@1 rejected from \
 java.util.concurrent.ThreadPoolExecutor@12b327db[Shutting down, pool size = 1, active threads = 1]
 \tat java.base/java.util.concurrent.ThreadPoolExecutor$AbortPolicy.rejectedExecution"""
+
+FETCH_FAILED = """Job aborted due to stage failure: ShuffleMapStage 7 (partitionBy at \
+/job/spark/engine/shuffle.py:147) has failed the maximum allowable number of times: 4. Most recent \
+failure reason:
+org.apache.spark.shuffle.MetadataFetchFailedException: Missing an output location for shuffle 2
+\tat org.apache.spark.MapOutputTracker$.validateStatus(MapOutputTracker.scala:1778)"""
+KILLED = """Container killed by YARN for exceeding physical memory limits. 7.1 GB of 7 GB used.
+Consider boosting spark.executor.memoryOverhead."""
 
 
 class FromSparkError(Exception):
@@ -63,12 +72,67 @@ class FromSparkError(Exception):
             FromSparkError(SHUT_DOWN),
             "the job failed: executors were shut down while they worked, often for their memory",
         ),
+        (
+            FromSparkError(FETCH_FAILED),
+            "the job failed: a stage failed again and again: "
+            "org.apache.spark.shuffle.MetadataFetchFailedException: "
+            "Missing an output location for shuffle 2",
+        ),
         (MemoryError(), "the job failed: MemoryError: "),
         (ValueError("a\nb"), "the job failed: ValueError: a"),
     ],
 )
 def test_a_reason_is_one_sentence_with_the_cause(error: Exception, reason: str) -> None:
-    assert job.reason_of(error) == reason.strip()
+    assert reason_of(error, list) == reason.strip()
+
+
+@pytest.mark.parametrize("text", [FETCH_FAILED, SHUT_DOWN])
+def test_what_failed_because_executors_were_lost_says_why_they_were(text: str) -> None:
+    assert reason_of(FromSparkError(text), lambda: ["Killed by a signal", KILLED]) == (
+        "the job failed: executors were lost again and again: Container killed by YARN for "
+        "exceeding physical memory limits. 7.1 GB of 7 GB used."
+    )
+
+
+@pytest.mark.parametrize("text", [RAISED, "Java heap space"])
+def test_a_lost_executor_is_not_the_reason_of_another_error(text: str) -> None:
+    assert "lost" not in reason_of(FromSparkError(text), lambda: [KILLED])
+
+
+LOSES_AN_EXECUTOR = """
+import psutil
+from pyspark import SparkContext
+from spark.runtime.failures import lost_executors
+
+def kill(_):
+    next(each for each in psutil.Process().parents() if each.name() == "java").kill()
+
+context = SparkContext()
+try:
+    context.parallelize([0], 1).foreach(kill)
+except Exception as error:
+    print("ERROR", error.java_exception.getMessage().partition("\\n")[0])
+    print("LOST", lost_executors(context))
+"""
+
+
+@pytest.mark.usefixtures("executors")
+def test_spark_knows_why_an_executor_was_lost(tmp_path: Path) -> None:
+    program, scripts = tmp_path / "program.py", Path(sys.executable).parent
+    program.write_text(LOSES_AN_EXECUTOR)
+    done = subprocess.run(
+        [scripts / "spark-submit", "--master", "local-cluster[1,1,1024]",
+         "--conf", "spark.task.maxFailures=1", "--conf", "spark.ui.enabled=false",
+         "--conf", "spark.driver.host=127.0.0.1", program],
+        capture_output=True, text=True, check=False, timeout=240, cwd=tmp_path,
+        env=os.environ | {
+            "PATH": f"{scripts}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
+            "PYTHONPATH": str(ROOT), "SPARK_LOCAL_IP": "127.0.0.1",
+            "PYSPARK_PYTHON": sys.executable,
+        },
+    )  # fmt: skip
+    assert "ExecutorLostFailure" in done.stdout, done.stdout + done.stderr[-3000:]
+    assert re.search(r"^LOST \['.*137.*'\]$", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_a_job_that_raises_stores_its_reason_and_still_raises(

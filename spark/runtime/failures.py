@@ -1,0 +1,62 @@
+"""Why a job failed, as a person reads it: from the error, and from the executors that it lost."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from pyspark import SparkContext
+
+REASON_CHARACTERS = 500
+SECONDS_FOR_NEWS = 10  # YARN reports a lost executor some seconds after it is gone
+
+
+def reason_of(error: Exception, lost: Callable[[], Sequence[str]]) -> str:
+    """Return why the job failed, in one sentence; for an error of Spark, the cause that it names.
+
+    Args:
+        error: that ended the job.
+        lost: `lost_executors` of the job. What a lost executor had written for the others is lost
+            with it, and they report only that it is missing.
+    """
+    java = getattr(error, "java_exception", None)
+    text = str(java.getMessage() if java else error)
+    stage = re.search(r"failed the maximum allowable number of times.*\n\s*(\S.*)", text)
+    shut_down = re.search(r"RejectedExecutionException: .*Shutting down", text)
+    if named := re.search(r"ExecutorLostFailure .*? Reason: (.+)", text):
+        words = f"executors were lost again and again: {named[1]}"
+    elif (stage or shut_down) and (reasons := lost()):
+        words = f"executors were lost again and again: {_first_line(reasons[-1])}"
+    elif shut_down:
+        words = "executors were shut down while they worked, often for their memory"
+    elif stage:
+        words = f"a stage failed again and again: {stage[1]}"
+    elif raised := re.findall(r"Traceback .*\n(?:[ \t].*\n)+(\S.*)", text):
+        words = raised[-1]  # raised by the Python code of a task
+    else:
+        words = f"{type(error).__name__}: {_first_line(text)}"
+    return f"the job failed: {words.strip()[:REASON_CHARACTERS]}"
+
+
+def lost_executors(context: SparkContext) -> list[str]:
+    """Return why executors were lost, as YARN or Spark said it, in order of time.
+
+    Waits up to SECONDS_FOR_NEWS for the first. The source is the list of executors that Spark's own
+    page shows. An error is no reason to hide the one that ended the job: it gives an empty list.
+    """
+    lost: list[Any] = []
+    deadline = time.monotonic() + SECONDS_FOR_NEWS
+    with suppress(Exception):
+        while not lost and time.monotonic() < deadline:
+            listed = context._jsc.sc().statusStore().executorList(False)
+            executors = [listed.apply(number) for number in range(listed.size())]
+            lost = [each for each in executors if each.removeReason().isDefined()]
+            time.sleep(0 if lost else 0.1)
+        lost.sort(key=lambda each: each.removeTime().get().getTime())
+        return [each.removeReason().get().strip() for each in lost]
+    return []
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
