@@ -13,12 +13,12 @@ import numpy as np
 from scipy import sparse
 
 from spark.engine.pairs import Pairs
-from spark.engine.top_k import NeighbourLists, top_k_of_rows
+from spark.engine.top_k import NeighbourLists, concatenate, top_k_of_rows
 from spark.ingest.movies import Catalogue
 from spark.measures.content import Content, content
 from spark.measures.ease import SCALE, inverse
-from spark.measures.hybrid import hybrid
 from spark.measures.registry import MEASURES
+from spark.measures.with_content import lists_with_content
 
 MIN_RATERS = 10  # the job compares no movie with fewer
 MIN_SCORE = 0.95  # of the tutorial's cosine
@@ -129,15 +129,17 @@ def ease_weights(training: Training, regularisation: float) -> np.ndarray:
 
 def by_content(training: Training) -> np.ndarray:
     """Lists by genres, tags and year only: what `hybrid` uses for movies without ratings."""
-    return _as_weights(training.content.neighbours(np.arange(training.raters.size), K), training)
+    compared = training.content.compared(np.arange(training.raters.size))
+    return _as_weights(concatenate(some.neighbours(K) for some in compared), training)
 
 
 def _hybrid(training: Training, measure: str) -> np.ndarray:
     parameters = MEASURES[measure].parameters
     ids, words = training.movies.ids, training.content
-    by_ratings = top_k_of_rows(ids, _ease(training, "ease"), ids, words.raters, K)
-    by_content = words.neighbours(np.arange(ids.size), K)
-    return _as_weights(hybrid(by_ratings, by_content, words, parameters["trust"], K), training)
+    found = {"ease": top_k_of_rows(ids, _ease(training, "ease"), ids, words.raters, K)}
+    all_movies = np.arange(ids.size)
+    made = lists_with_content(found, all_movies, words, ids, {"hybrid": parameters}, K)
+    return _as_weights(made["hybrid"], training)
 
 
 def _blend(training: Training, measure: str) -> np.ndarray:

@@ -30,6 +30,11 @@ class NeighbourLists(NamedTuple):
         """Some of the rows, given by a mask or a range."""
         return NeighbourLists(*(column[which] for column in self))
 
+    def between(self, first: np.int32, last: np.int32) -> "NeighbourLists":
+        """The rows of the movies from one id to another, inclusive; the movies must ascend."""
+        begin = np.searchsorted(self.movies, first)  # copies no ids, for both are of one type
+        return self.where(slice(begin, np.searchsorted(self.movies, last, "right")))
+
 
 EMPTY = NeighbourLists(
     *(np.empty(0, kind) for kind in (np.int32, np.int32, float, np.int32, float))

@@ -23,7 +23,7 @@ from spark.engine.ranking import round_all
 from spark.engine.top_k import NeighbourLists, merge_top_k, pair_keys
 
 if TYPE_CHECKING:  # it needs SciPy
-    from spark.measures.content import Content
+    from spark.measures.content import Compared
 
 CANDIDATES = 2
 WITHOUT_EASE = 1.75  # chosen by recall just before and after the limit: decision 0014
@@ -46,7 +46,7 @@ def blend(
     ease: NeighbourLists,
     full_cosine: NeighbourLists,
     by_content: NeighbourLists,
-    content: "Content",
+    content: "Compared",
     in_ease: np.ndarray,
     parameters: Mapping[str, float],
     count: int,
@@ -57,7 +57,7 @@ def blend(
         ease: from `by_ratings`.
         full_cosine: neighbours by the full cosine.
         by_content: neighbours by content, without co-raters.
-        content: of all movies.
+        content: of the movies, compared with all.
         in_ease: ids of the movies in EASE's matrix.
         parameters: `content`; and `trust`, the raters at which content alone counts half of that.
         count: most neighbours per movie.

@@ -12,21 +12,21 @@ Kinds are summed up, not averaged: a movie without tags is not closer to others 
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from spark.engine.top_k import EMPTY, NeighbourLists, top_k_of_rows
+from spark.engine.top_k import NeighbourLists, top_k_of_rows
 from spark.ingest.movies import Catalogue
+from spark.measures.products import add_products
 
 # Chosen by recall and by what people judge similar: docs/quality.md.
 WEIGHTS = {"genres": 0.5, "tags": 0.5, "series": 1.0, "year": 0.125}
 
-ROWS_AT_ONCE = 64  # movies that are compared with all others at once
-PAIRS_AT_ONCE = 4096  # whose vectors are multiplied at once; they stay in a cache
+ROWS_AT_ONCE = 64  # movies that are compared with all others at once; they stay in a cache
 MOST_DENSE = 256  # columns of a dense matrix; MovieLens has 19 genres and 40 eras
 ERA = 10  # years; a movie is in two eras, shifted by five years. Movies of close years share both
 
@@ -43,6 +43,7 @@ class Content:
         dense: float64 [movies, genres and eras], weighted. If these are more than MOST_DENSE, as
             where authors of books are genres, it has no columns.
         others: float64 [movies, all other words], weighted.
+        by_word: the same, transposed.
         lengths: float64, per movie: the root of its similarity to a movie with the same content.
     """
 
@@ -50,55 +51,72 @@ class Content:
     raters: np.ndarray
     dense: np.ndarray
     others: sparse.csr_array
+    by_word: sparse.csr_array
     lengths: np.ndarray
+
+    def compared(self, places: np.ndarray) -> Iterator["Compared"]:
+        """Compare movies with all others, some of them at once.
+
+        Args:
+            places: their indices, ascending.
+        """
+        for start in range(0, places.size, ROWS_AT_ONCE):
+            some = places[start : start + ROWS_AT_ONCE]
+            yield Compared(self, self.ids[some], self.all_pairs(some))
 
     def all_pairs(self, places: np.ndarray) -> np.ndarray:
         """The similarity of some movies, given by their indices, to all: float64 [some, movies]."""
         scores: np.ndarray = self.dense[places] @ self.dense.T
         if self.others.nnz:
-            scores += (self.others[places] @ self.others.T).toarray()
+            add_products(scores, self.others[places], self.by_word)
         return scores
 
-    def neighbours(self, places: np.ndarray, count: int) -> NeighbourLists:
+    def places_of(self, movies: np.ndarray) -> np.ndarray:
+        """The indices of movies, given by id."""
+        return np.searchsorted(self.ids, movies)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Some movies, compared by content with all.
+
+    Attributes:
+        content: of all movies.
+        movies: int32, ids of the some, ascending.
+        scores: float64 [some, all], the similarities: C of the module's docstring.
+    """
+
+    content: Content
+    movies: np.ndarray
+    scores: np.ndarray
+
+    def neighbours(self, count: int) -> NeighbourLists:
         """The most similar movies; of equally similar ones, those with more raters.
 
         Args:
-            places: indices of the movies whose neighbours are needed, ascending.
             count: most neighbours per movie.
         """
-        found = []
-        for start in range(0, places.size, ROWS_AT_ONCE):
-            some = places[start : start + ROWS_AT_ONCE]
-            scores = self.all_pairs(some)
-            found.append(top_k_of_rows(self.ids[some], scores, self.ids, self.raters, count))
-        return NeighbourLists(
-            *(np.concatenate(columns) for columns in zip(EMPTY, *found, strict=True))
-        )
+        of = self.content
+        return top_k_of_rows(self.movies, self.scores, of.ids, of.raters, count)
 
     def raters_of(self, movies: np.ndarray) -> np.ndarray:
         """The number of raters of each movie, given by id."""
-        return self.raters[np.searchsorted(self.ids, movies)]
+        return self.content.raters[self.content.places_of(movies)]
 
     def similarity(self, movies: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """The similarity of pairs of movies, float64: C of the module's docstring.
+        """The similarity of pairs of movies, float64.
 
         Args:
-            movies: ids.
+            movies: ids, of the compared movies.
             others: ids, one for each of `movies`.
         """
-        one, other = (np.searchsorted(self.ids, each) for each in (movies, others))
-        similar = np.empty(one.size)
-        for start in range(0, one.size, PAIRS_AT_ONCE):
-            mine = slice(start, start + PAIRS_AT_ONCE)
-            some, of = one[mine], other[mine]
-            np.einsum("ij,ij->i", self.dense[some], self.dense[of], out=similar[mine])
-            if self.others.nnz:
-                similar[mine] += self.others[some].multiply(self.others[of]).sum(axis=1)
+        rows = np.searchsorted(self.movies, movies)
+        similar: np.ndarray = self.scores[rows, self.content.places_of(others)]
         return similar
 
     def cosine(self, movies: np.ndarray, others: np.ndarray) -> np.ndarray:
         """The same divided by the `lengths` of both: the cosine of all content together."""
-        of = (self.lengths[np.searchsorted(self.ids, each)] for each in (movies, others))
+        of = (self.content.lengths[self.content.places_of(each)] for each in (movies, others))
         lengths = np.multiply(*of)
         similar = self.similarity(movies, others)
         return np.divide(similar, lengths, out=np.zeros_like(similar), where=lengths > 0)
@@ -116,12 +134,14 @@ def content(catalogue: Catalogue, tags: Mapping[tuple[int, str], float]) -> Cont
     vectors = {kind: tfidf(words[kind], size) * math.sqrt(WEIGHTS[kind]) for kind in WEIGHTS}
     few = vectors["genres"].shape[1] + vectors["year"].shape[1] <= MOST_DENSE
     dense = ("genres", "year") if few else ()
+    others = _side_by_side([vectors[kind] for kind in WEIGHTS if kind not in dense], size)
     lengths = [vector.multiply(vector).sum(axis=1) for vector in vectors.values()]
     return Content(
         catalogue.ids,
         catalogue.ratings.astype(np.int32),
         _side_by_side([vectors[kind] for kind in dense], size).toarray(),
-        _side_by_side([vectors[kind] for kind in WEIGHTS if kind not in dense], size),
+        others,
+        sparse.csr_array(others.T),
         np.sqrt(sum(lengths)),
     )
 

@@ -4,13 +4,13 @@ import numpy as np
 
 from spark.engine.ranking import round_all
 from spark.engine.top_k import NeighbourLists, merge_top_k, pair_keys
-from spark.measures.content import Content
+from spark.measures.content import Compared
 
 
 def hybrid(
     by_ratings: NeighbourLists,
     by_content: NeighbourLists,
-    content: Content,
+    content: Compared,
     trust: float,
     count: int,
 ) -> NeighbourLists:
@@ -23,7 +23,7 @@ def hybrid(
     Args:
         by_ratings: by movie and rank.
         by_content: by movie and rank; without co-raters.
-        content: of all movies.
+        content: of the movies, compared with all.
         trust: number of raters at which ratings and content have the same weight.
         count: most neighbours per movie.
     """

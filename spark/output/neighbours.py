@@ -76,7 +76,7 @@ def _text_of(
     for start in range(begin, end, MOVIES_AT_ONCE):
         stop = min(start + MOVIES_AT_ONCE, end)
         of = catalogue.ids[start:stop]
-        mine = {measure: _between(rows, of[0], of[-1]) for measure, rows in lists.items()}
+        mine = {measure: rows.between(of[0], of[-1]) for measure, rows in lists.items()}
         lines = _lines(mine, catalogue, about, start, stop)
         if pc.max(pc.binary_length(lines)).as_py() > LINE_BYTES:
             lines = arrow.texts(
@@ -96,7 +96,7 @@ def _shortened(
 ) -> str:
     """A movie's line with as many of the best neighbours by each measure as fit."""
     movie = catalogue.ids[place]
-    mine = {measure: _between(rows, movie, movie) for measure, rows in lists.items()}
+    mine = {measure: rows.between(movie, movie) for measure, rows in lists.items()}
     longest = max(rows.movies.size for rows in mine.values())
 
     def with_best(count: int) -> str:
@@ -105,12 +105,6 @@ def _shortened(
 
     fits = bisect_left(range(longest + 1), True, key=lambda count: not _fits(with_best(count)))
     return with_best(fits - 1)
-
-
-def _between(rows: NeighbourLists, first: int, last: int) -> NeighbourLists:
-    """The rows of the movies from one id to another, inclusive."""
-    begin, end = np.searchsorted(rows.movies, [first, last + 1])
-    return rows.where(slice(begin, end))
 
 
 def _lines(

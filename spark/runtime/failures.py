@@ -43,7 +43,8 @@ def lost_executors(context: SparkContext) -> list[str]:
     """Return why executors were lost, as YARN or Spark said it, in order of time.
 
     Waits up to SECONDS_FOR_NEWS for the first. The source is the list of executors that Spark's own
-    page shows. An error is no reason to hide the one that ended the job: it gives an empty list.
+    page shows. An error while asking gives an empty list: it must not hide the one that ended the
+    job.
     """
     lost: list[Any] = []
     deadline = time.monotonic() + SECONDS_FOR_NEWS

@@ -11,7 +11,7 @@ from spark.engine.top_k import NeighbourLists
 from spark.ingest.movies import Catalogue, catalogue, described, parse_movie
 from spark.measures import content as content_module
 from spark.measures.blend import blend, by_ratings
-from spark.measures.content import Content, content, telling_tags
+from spark.measures.content import Compared, Content, content, telling_tags
 from spark.measures.hybrid import hybrid
 from tests.spark import oracle
 
@@ -36,27 +36,31 @@ def movies(lines: str = LINES) -> Catalogue:
     return catalogue(described(listed), ids, np.where(ids == 4, 100, 10))
 
 
-@pytest.mark.parametrize("at_once", [4, 4096])
 @pytest.mark.parametrize("tags", [TAGS, {}])
 def test_similarity_by_content_matches_plain_loops(
-    tags: dict, at_once: int, monkeypatch: pytest.MonkeyPatch
+    tags: dict,
 ) -> None:
-    monkeypatch.setattr(content_module, "PAIRS_AT_ONCE", at_once)
     known = content(movies(), tags)
     expected = oracle.content(LINES, tags, {1: "Toy Story", 3: "Toy Story"}, content_module.WEIGHTS)
     one, other = (np.array(each) for each in zip(*expected, strict=True))
-    assert known.similarity(one, other) == pytest.approx(np.array(list(expected.values())))
-    itself = known.similarity(known.ids, known.ids)
+    (compared,) = known.compared(ALL)
+    assert compared.similarity(one, other) == pytest.approx(np.array(list(expected.values())))
+    itself = compared.similarity(known.ids, known.ids)
     assert known.lengths == pytest.approx(np.sqrt(itself))
-    assert known.cosine(known.ids, known.ids) == pytest.approx(np.where(itself > 0, 1, 0))
+    assert compared.cosine(known.ids, known.ids) == pytest.approx(np.where(itself > 0, 1, 0))
 
-    for i, alike in by_movie(known.neighbours(ALL, 3)).items():
+    for i, alike in by_movie(neighbours(known, ALL, 3)).items():
         ranked = sorted(
             (-float(f"{score:.6g}"), -(100 if j == 4 else 10), j)
             for (of, j), score in expected.items()
             if of == i and score > 0
         )
         assert [j for j, _ in alike] == [j for *_, j in ranked][:3]
+
+
+def neighbours(content: Content, places: np.ndarray, count: int) -> NeighbourLists:
+    """The neighbours of some movies, given by their indices."""
+    return top_k.concatenate(some.neighbours(count) for some in content.compared(places))
 
 
 def by_movie(rows: NeighbourLists) -> dict[int, list[tuple[int, float]]]:
@@ -69,23 +73,23 @@ def by_movie(rows: NeighbourLists) -> dict[int, list[tuple[int, float]]]:
 
 def test_movies_are_compared_in_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     known = content(movies(), TAGS)
-    whole = by_movie(known.neighbours(ALL, 5))
+    whole = by_movie(neighbours(known, ALL, 5))
     monkeypatch.setattr(content_module, "ROWS_AT_ONCE", 3)
-    assert by_movie(known.neighbours(ALL, 5)) == whole
-    some = by_movie(known.neighbours(np.array([0, 2, 3, 4]), 5))
+    assert by_movie(neighbours(known, ALL, 5)) == whole
+    some = by_movie(neighbours(known, np.array([0, 2, 3, 4]), 5))
     assert some == {id: whole[id] for id in (1, 3, 4, 5)}
-    assert not by_movie(known.neighbours(np.array([], int), 5))
+    assert not by_movie(neighbours(known, np.array([], int), 5))
 
 
 def test_a_movie_without_content_has_no_neighbours_and_is_no_neighbour() -> None:
-    found = by_movie(content(movies(), TAGS).neighbours(ALL, 8))
+    found = by_movie(neighbours(content(movies(), TAGS), ALL, 8))
     assert 7 not in found
     assert all(other != 7 for rows in found.values() for other, _ in rows)
     assert found[6] == [(8, pytest.approx(found[6][0][1]))], "it has only a year"
 
 
 def test_neighbours_by_content_have_no_co_raters_and_no_cosine() -> None:
-    rows = content(movies(), TAGS).neighbours(ALL, 8)
+    rows = neighbours(content(movies(), TAGS), ALL, 8)
     assert not rows.co_raters.any()
     assert np.isnan(rows.cosines).all()
 
@@ -107,10 +111,10 @@ def rows(*each: tuple[int, int, float, int, float]) -> NeighbourLists:
     )
 
 
-def known(raters: dict[int, int], alike: dict[tuple[int, int], float]) -> Content:
-    """Content with given raters and similarities, which is all that `hybrid` and `blend` use."""
+def known(raters: dict[int, int], alike: dict[tuple[int, int], float]) -> Compared:
+    """Given raters and similarities, which is all that `hybrid` and `blend` use."""
 
-    class Given(Content):
+    class Given(Compared):
         def similarity(self, movies: np.ndarray, others: np.ndarray) -> np.ndarray:
             pairs = zip(movies.tolist(), others.tolist(), strict=True)
             return np.array([alike.get(pair, 0.0) for pair in pairs])
@@ -119,7 +123,7 @@ def known(raters: dict[int, int], alike: dict[tuple[int, int], float]) -> Conten
 
     ids = np.array(sorted(raters), np.int32)
     of = np.array([raters[id] for id in sorted(raters)], np.int32)
-    return Given(ids, of, None, None, None)
+    return Given(Content(ids, of, *[None] * 4), ids, None)
 
 
 def test_ratings_decide_for_a_movie_with_many_and_content_for_a_cold_one() -> None:
@@ -194,8 +198,8 @@ def test_neighbours_are_the_same_if_genres_are_too_many_for_a_dense_matrix(
     monkeypatch.setattr(content_module, "MOST_DENSE", 1)
     wide = content(movies(), TAGS)
     assert (usual.dense.shape[1] > 1, wide.dense.shape[1]) == (True, 0)
-    expected = by_movie(usual.neighbours(ALL, 5))
-    assert by_movie(wide.neighbours(ALL, 5)) == {
+    expected = by_movie(neighbours(usual, ALL, 5))
+    assert by_movie(neighbours(wide, ALL, 5)) == {
         movie: [(other, pytest.approx(score)) for other, score in rows]
         for movie, rows in expected.items()
     }
@@ -209,10 +213,13 @@ def test_memory_is_that_of_the_words_of_movies_not_of_all_words_by_all_movies() 
         for n in range(count)
     ]
     wide = content(Catalogue(ids, about, np.ones(count, np.int64), count), {})
-    matrix = wide.others
-    held = wide.dense.nbytes + matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
+    held = wide.dense.nbytes + sum(
+        array.nbytes
+        for matrix in (wide.others, wide.by_word)
+        for array in (matrix.data, matrix.indices, matrix.indptr)
+    )
     assert held < 10 * 2**20
-    neighbours = by_movie(wide.neighbours(np.array([0, 1]), 3))
-    assert [rows[0] for rows in neighbours.values()] == [
+    rows_of = by_movie(neighbours(wide, np.array([0, 1]), 3))
+    assert [rows[0] for rows in rows_of.values()] == [
         (20_000, pytest.approx(0.625)), (20_001, pytest.approx(0.625)),
     ]  # fmt: skip
