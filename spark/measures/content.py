@@ -21,13 +21,12 @@ from scipy import sparse
 
 from spark.engine.top_k import NeighbourLists, top_k_of_rows
 from spark.ingest.movies import Catalogue
-from spark.measures.products import add_products
+from spark.measures.products import products
 
 # Chosen by recall and by what people judge similar: docs/quality.md.
 WEIGHTS = {"genres": 0.5, "tags": 0.5, "series": 1.0, "year": 0.125}
 
 ROWS_AT_ONCE = 64  # movies that are compared with all others at once; they stay in a cache
-MOST_DENSE = 256  # columns of a dense matrix; MovieLens has 19 genres and 40 eras
 ERA = 10  # years; a movie is in two eras, shifted by five years. Movies of close years share both
 
 type Words = list[tuple[int, str, float]]  # a movie's index, a word that it has, its frequency
@@ -40,17 +39,14 @@ class Content:
     Attributes:
         ids: int32, ascending.
         raters: int32, per movie.
-        dense: float64 [movies, genres and eras], weighted. If these are more than MOST_DENSE, as
-            where authors of books are genres, it has no columns.
-        others: float64 [movies, all other words], weighted.
+        words: float64 [movies, words], the weighted vectors of all kinds side by side.
         by_word: the same, transposed.
         lengths: float64, per movie: the root of its similarity to a movie with the same content.
     """
 
     ids: np.ndarray
     raters: np.ndarray
-    dense: np.ndarray
-    others: sparse.csr_array
+    words: sparse.csr_array
     by_word: sparse.csr_array
     lengths: np.ndarray
 
@@ -66,10 +62,7 @@ class Content:
 
     def all_pairs(self, places: np.ndarray) -> np.ndarray:
         """The similarity of some movies, given by their indices, to all: float64 [some, movies]."""
-        scores: np.ndarray = self.dense[places] @ self.dense.T
-        if self.others.nnz:
-            add_products(scores, self.others[places], self.by_word)
-        return scores
+        return products(self.words[places], self.by_word)
 
     def places_of(self, movies: np.ndarray) -> np.ndarray:
         """The indices of movies, given by id."""
@@ -130,19 +123,15 @@ def content(catalogue: Catalogue, tags: Mapping[tuple[int, str], float]) -> Cont
         tags: from `read_tags`.
     """
     size = catalogue.ids.size
-    words = _words_of(catalogue, tags)
-    vectors = {kind: tfidf(words[kind], size) * math.sqrt(WEIGHTS[kind]) for kind in WEIGHTS}
-    few = vectors["genres"].shape[1] + vectors["year"].shape[1] <= MOST_DENSE
-    dense = ("genres", "year") if few else ()
-    others = _side_by_side([vectors[kind] for kind in WEIGHTS if kind not in dense], size)
-    lengths = [vector.multiply(vector).sum(axis=1) for vector in vectors.values()]
+    of = _words_of(catalogue, tags)
+    vectors = [tfidf(of[kind], size) * math.sqrt(weight) for kind, weight in WEIGHTS.items()]
+    words = sparse.csr_array(sparse.hstack(vectors, "csr"))
     return Content(
         catalogue.ids,
         catalogue.ratings.astype(np.int32),
-        _side_by_side([vectors[kind] for kind in dense], size).toarray(),
-        others,
-        sparse.csr_array(others.T),
-        np.sqrt(sum(lengths)),
+        words,
+        sparse.csr_array(words.T),
+        np.sqrt(words.multiply(words).sum(axis=1)),
     )
 
 
@@ -182,11 +171,6 @@ def telling_tags(catalogue: Catalogue, tags: Mapping[tuple[int, str], float]) ->
 def _rarity(having: int, movies: int) -> float:
     """How much a word weighs that some of the movies have: IDF."""
     return math.log((1 + movies) / (1 + having)) + 1
-
-
-def _side_by_side(vectors: list[sparse.csr_array], movies: int) -> sparse.csr_array:
-    """Vectors of several kinds as one per movie."""
-    return sparse.hstack([sparse.csr_array((movies, 0)), *vectors], "csr")
 
 
 def _eras(year: int) -> tuple[str, str]:

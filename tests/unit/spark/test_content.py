@@ -81,6 +81,14 @@ def test_movies_are_compared_in_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) 
     assert not by_movie(neighbours(known, np.array([], int), 5))
 
 
+def test_a_similarity_has_the_same_bits_whatever_movies_are_compared_with_it() -> None:
+    known = content(movies(), TAGS)
+    whole = known.all_pairs(ALL)
+    for place in ALL:
+        assert np.array_equal(known.all_pairs(ALL[place : place + 1]), whole[[place]])
+    assert np.array_equal(whole, whole.T)
+
+
 def test_a_movie_without_content_has_no_neighbours_and_is_no_neighbour() -> None:
     found = by_movie(neighbours(content(movies(), TAGS), ALL, 8))
     assert 7 not in found
@@ -123,7 +131,7 @@ def known(raters: dict[int, int], alike: dict[tuple[int, int], float]) -> Compar
 
     ids = np.array(sorted(raters), np.int32)
     of = np.array([raters[id] for id in sorted(raters)], np.int32)
-    return Given(Content(ids, of, *[None] * 4), ids, None)
+    return Given(Content(ids, of, *[None] * 3), ids, None)
 
 
 def test_ratings_decide_for_a_movie_with_many_and_content_for_a_cold_one() -> None:
@@ -191,20 +199,6 @@ def test_without_any_ratings_the_blend_is_content_and_without_content_it_is_rati
     assert not found.movies.size
 
 
-def test_neighbours_are_the_same_if_genres_are_too_many_for_a_dense_matrix(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    usual = content(movies(), TAGS)
-    monkeypatch.setattr(content_module, "MOST_DENSE", 1)
-    wide = content(movies(), TAGS)
-    assert (usual.dense.shape[1] > 1, wide.dense.shape[1]) == (True, 0)
-    expected = by_movie(neighbours(usual, ALL, 5))
-    assert by_movie(neighbours(wide, ALL, 5)) == {
-        movie: [(other, pytest.approx(score)) for other, score in rows]
-        for movie, rows in expected.items()
-    }
-
-
 def test_memory_is_that_of_the_words_of_movies_not_of_all_words_by_all_movies() -> None:
     count, genres = 40_000, 20_000
     ids = np.arange(count, dtype=np.int32)
@@ -213,9 +207,9 @@ def test_memory_is_that_of_the_words_of_movies_not_of_all_words_by_all_movies() 
         for n in range(count)
     ]
     wide = content(Catalogue(ids, about, np.ones(count, np.int64), count), {})
-    held = wide.dense.nbytes + sum(
+    held = sum(
         array.nbytes
-        for matrix in (wide.others, wide.by_word)
+        for matrix in (wide.words, wide.by_word)
         for array in (matrix.data, matrix.indices, matrix.indptr)
     )
     assert held < 10 * 2**20
