@@ -87,6 +87,8 @@ def test_a_similarity_has_the_same_bits_whatever_movies_are_compared_with_it() -
     for place in ALL:
         assert np.array_equal(known.all_pairs(ALL[place : place + 1]), whole[[place]])
     assert np.array_equal(whole, whole.T)
+    in_another_order = content(movies(), dict(reversed(TAGS.items())))
+    assert np.array_equal(in_another_order.all_pairs(ALL), whole)
 
 
 def test_a_movie_without_content_has_no_neighbours_and_is_no_neighbour() -> None:
