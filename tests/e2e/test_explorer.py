@@ -258,6 +258,26 @@ def test_arrow_keys_move_through_suggestions_and_escape_closes_them(tab: Tab) ->
     expect(tab.heading()).to_have_text(f"Similar to {chosen}")
 
 
+def test_a_search_that_replaces_another_shows_its_suggestions(tab: Tab) -> None:
+    tab.page.add_init_script("""
+        const read = Response.prototype.json;
+        Response.prototype.json = async function () {  // slow, so that it can be interrupted
+            await new Promise((resume) => setTimeout(resume, 300));
+            return read.call(this);
+        };
+    """)
+    tab.open()
+    field = tab.page.get_by_role("combobox", name="Find a movie")
+    field.press_sequentially("film")
+    options = tab.page.get_by_role("option")
+    expect(options).to_have_count(8)
+    field.press("Escape")
+    with tab.page.expect_response(lambda response: "title=film" in response.url):
+        field.press("ArrowDown")
+    field.press("ArrowDown")
+    expect(options.first).to_be_visible()
+
+
 def test_an_unknown_title_gets_a_message(tab: Tab) -> None:
     tab.open()
     field = tab.page.get_by_role("combobox", name="Find a movie")

@@ -50,6 +50,7 @@ async function ask(address, { fresh = false, signal, body: sent } = {}) {
     throw signal?.aborted ? error : new Failure(0, "no response");
   }
   const body = await response.json().catch(() => null);
+  signal?.throwIfAborted(); // a body that was not read to its end is not a failure of the API
   if (response.ok && body) return body;
   const invalid = body?.errors?.map(({ parameter, detail, allowed }) => `${parameter}: ${detail} (allowed: ${allowed})`);
   throw new Failure(response.status, invalid?.join("; ") ?? body?.detail ?? body?.message ?? response.statusText);

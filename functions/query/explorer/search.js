@@ -82,7 +82,7 @@ input.addEventListener("input", () => {
   typing = setTimeout(suggest, TYPING);
 });
 
-input.addEventListener("keydown", async (event) => {
+input.addEventListener("keydown", (event) => {
   if (event.isComposing) return;
   const count = suggestions.movies.length;
   const isOpen = !$("suggestions").hidden;
@@ -90,7 +90,7 @@ input.addEventListener("keydown", async (event) => {
   if (step && isOpen) {
     // After the last suggestion, and before the first one, comes the field itself.
     mark(((active + 1 + step + count + 1) % (count + 1)) - 1);
-  } else if (step) await suggest();
+  } else if (step) suggest();
   else if (event.key === "Escape" && isOpen) open(false);
   else if (event.key === "Escape") {
     input.value = "";
