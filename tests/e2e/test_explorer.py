@@ -261,7 +261,7 @@ def test_arrow_keys_move_through_suggestions_and_escape_closes_them(tab: Tab) ->
 def test_a_search_that_replaces_another_shows_its_suggestions(tab: Tab) -> None:
     tab.page.add_init_script("""
         const read = Response.prototype.json;
-        Response.prototype.json = async function () {  // slow, so that it can be interrupted
+        Response.prototype.json = async function () {  // slow: it can be interrupted
             await new Promise((resume) => setTimeout(resume, 300));
             return read.call(this);
         };
