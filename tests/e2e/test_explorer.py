@@ -636,8 +636,7 @@ def test_a_failing_api_gets_a_message_and_can_be_tried_again(tab: Tab, status: i
     )
     # Answers are held until the click: a page that waits for a run may ask again by itself.
     held: list[Route] = []
-    tab.page.unroute("**/similar*")
-    tab.page.route("**/similar*", lambda route: held.append(route))
+    tab.page.route("**/similar*", lambda route: held.append(route))  # before the other
     with tab.page.expect_request("**/similar*"):
         tab.page.get_by_role("button", name="Try again").click()
     tab.page.route("**/similar*", lambda route: route.continue_())
