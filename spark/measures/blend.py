@@ -46,7 +46,7 @@ def blend(
     ease: NeighbourLists,
     full_cosine: NeighbourLists,
     by_content: NeighbourLists,
-    content: "Compared",
+    compared: "Compared",
     in_ease: np.ndarray,
     parameters: Mapping[str, float],
     count: int,
@@ -57,7 +57,7 @@ def blend(
         ease: from `by_ratings`.
         full_cosine: neighbours by the full cosine.
         by_content: neighbours by content, without co-raters.
-        content: of the movies, compared with all.
+        compared: the movies of the lists, with all others by content.
         in_ease: ids of the movies in EASE's matrix.
         parameters: `content`; and `trust`, the raters at which content alone counts half of that.
         count: most neighbours per movie.
@@ -68,9 +68,9 @@ def blend(
     # The first of equal pairs stays: EASE's has both scores.
     rows = NeighbourLists(*map(np.concatenate, zip(ease, by_users, unrated, strict=True)))
     rows = rows.where(np.sort(np.unique(pair_keys(rows), return_index=True)[1]))
-    similar = content.similarity(rows.movies, rows.neighbours)
+    similar = compared.similarity(rows.movies, rows.neighbours)
     trust = parameters["trust"]
-    alone = parameters["content"] * trust / (trust + content.raters_of(rows.movies))
+    alone = parameters["content"] * trust / (trust + compared.raters_of(rows.movies))
     scores = rows.scores * (1 + similar) + similar * alone
     round_all(scores)
     rows = rows._replace(scores=scores)

@@ -126,7 +126,6 @@ def content(catalogue: Catalogue, tags: Mapping[tuple[int, str], float]) -> Cont
     of = _words_of(catalogue, tags)
     vectors = [tfidf(of[kind], size) * math.sqrt(weight) for kind, weight in WEIGHTS.items()]
     words = sparse.csr_array(sparse.hstack(vectors, "csr"))
-    words.sort_indices()  # similarities are summed up in this order
     return Content(
         catalogue.ids,
         catalogue.ratings.astype(np.int32),

@@ -10,7 +10,7 @@ from spark.measures.content import Compared
 def hybrid(
     by_ratings: NeighbourLists,
     by_content: NeighbourLists,
-    content: Compared,
+    compared: Compared,
     trust: float,
     count: int,
 ) -> NeighbourLists:
@@ -23,7 +23,7 @@ def hybrid(
     Args:
         by_ratings: by movie and rank.
         by_content: by movie and rank; without co-raters.
-        content: of the movies, compared with all.
+        compared: the movies of the lists, with all others by content.
         trust: number of raters at which ratings and content have the same weight.
         count: most neighbours per movie.
     """
@@ -37,8 +37,8 @@ def hybrid(
         begins = np.append(True, by_ratings.movies[1:] != by_ratings.movies[:-1])
         best = by_ratings.scores[begins][np.cumsum(begins) - 1]
         strength[: known.size] = by_ratings.scores / best
-    weight = trust / (trust + content.raters_of(both.movies))
-    similar = content.cosine(both.movies, both.neighbours)
+    weight = trust / (trust + compared.raters_of(both.movies))
+    similar = compared.cosine(both.movies, both.neighbours)
     scores = (1 - weight) * strength + weight * similar
     round_all(scores)
     return merge_top_k([both._replace(scores=scores)], count)

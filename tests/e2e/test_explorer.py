@@ -231,12 +231,18 @@ def test_typing_suggests_and_enter_opens_the_best_match(tab: Tab) -> None:
     assert tab.page.title() == "Similar to The Matrix"
 
 
-def test_arrow_keys_move_through_suggestions_and_escape_closes_them(tab: Tab) -> None:
+def films_suggested(tab: Tab) -> tuple[Locator, Locator]:
+    """The search field after `film` was typed, and its eight suggestions."""
     tab.open()
     field = tab.page.get_by_role("combobox", name="Find a movie")
     field.press_sequentially("film")
     options = tab.page.get_by_role("option")
     expect(options).to_have_count(8)
+    return field, options
+
+
+def test_arrow_keys_move_through_suggestions_and_escape_closes_them(tab: Tab) -> None:
+    field, options = films_suggested(tab)
     field.press("ArrowDown")
     field.press("ArrowDown")
     expect(options.nth(1)).to_have_attribute("aria-selected", "true")
@@ -266,11 +272,7 @@ def test_a_search_that_replaces_another_shows_its_suggestions(tab: Tab) -> None:
             return read.call(this);
         };
     """)
-    tab.open()
-    field = tab.page.get_by_role("combobox", name="Find a movie")
-    field.press_sequentially("film")
-    options = tab.page.get_by_role("option")
-    expect(options).to_have_count(8)
+    field, options = films_suggested(tab)
     field.press("Escape")
     with tab.page.expect_response(lambda response: "title=film" in response.url):
         field.press("ArrowDown")

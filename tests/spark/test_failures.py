@@ -149,6 +149,21 @@ def test_a_job_that_raises_stores_its_reason_and_still_raises(
     assert failure["message"] == "the job failed: ValueError: no such thing"
 
 
+def test_a_job_that_fails_for_lost_executors_stores_why_they_were_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise FromSparkError(FETCH_FAILED)
+
+    monkeypatch.setattr(job, "start", lambda *_: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(job, "run", broken)
+    monkeypatch.setattr(job, "lost_executors", lambda _: [KILLED])
+    with pytest.raises(FromSparkError):
+        job.main(["--dataset", str(tmp_path), "--output", str(tmp_path / "out")])
+    failure = json.loads((tmp_path / "out" / "failure.json").read_text())
+    assert "killed by YARN for exceeding physical memory" in failure["message"]
+
+
 @pytest.mark.parametrize("error", [ConnectionRefusedError(111), Py4JNetworkError("no answer")])
 def test_a_job_whose_jvm_was_killed_leaves_the_reason_to_yarn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
