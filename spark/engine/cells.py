@@ -114,25 +114,59 @@ class CellMovies(NamedTuple):
         rows: ids of the row movies, int32.
         columns: ids of the column movies, int32.
         all: ids of the row movies and then the column movies, each once.
+        ranks: by popularity, of `all`.
         first_column: where in `all` the column movies begin: 0 on the diagonal.
     """
 
     rows: np.ndarray
     columns: np.ndarray
     all: np.ndarray
+    ranks: np.ndarray
     first_column: int
 
 
 def movies_of(blocks: Blocks, i: int, j: int) -> CellMovies:
     """The movies of a cell."""
     rows, columns = blocks.ids_of(i), blocks.ids_of(j)
-    if i == j:
-        return CellMovies(rows, columns, rows, 0)
-    return CellMovies(rows, columns, np.concatenate((rows, columns)), rows.size)
+    of_blocks = [i] if i == j else [i, j]
+    ranks = np.concatenate([np.arange(each, blocks.ids.size, blocks.count) for each in of_blocks])
+    return CellMovies(rows, columns, blocks.ids[ranks], ranks, 0 if i == j else rows.size)
+
+
+class Floors:
+    """The least scores with which neighbours can be in final lists, as far as a worker knows.
+
+    Final lists are merged from the lists of all cells. So where a cell's list of a movie is full,
+    the final one ends no lower, and the next cells with that movie need not store what is worse.
+    What a cell returns depends on the cells that its worker had before; the final lists do not.
+    """
+
+    def __init__(self, movies: int) -> None:
+        """No floor for any of so many movies."""
+        self._none = np.zeros(movies)
+        self._by_measure: dict[str, np.ndarray] = {}
+
+    def empty_top_k(self, measure: str, movies: CellMovies, count: int) -> kernel.TopK:
+        """Room for the best neighbours of a cell's movies, at most `count` for each."""
+        best = kernel.empty_top_k(movies.all.size, count)
+        best.least[:] = self._by_measure.get(measure, self._none)[movies.ranks]
+        return best
+
+    def lists_of(self, measure: str, movies: CellMovies, best: kernel.TopK) -> NeighbourLists:
+        """The lists of a cell's movies, from the room that was made for them and is now filled."""
+        lists = sorted_lists(movies.all, best)
+        count = best.neighbours.shape[1] // 2
+        is_full = best.sizes == count
+        floors = self._by_measure.setdefault(measure, self._none.copy())
+        floors[movies.ranks[is_full]] = best.neighbours["score"][is_full, count - 1]
+        return lists
 
 
 def compute_cell(
-    cell: int, ratings: Iterator[CellRatings | HeldOutCellRatings], plan: CellPlan
+    cell: int,
+    ratings: Iterator[CellRatings | HeldOutCellRatings],
+    plan: CellPlan,
+    floors: tuple[Floors, Floors],
 ) -> Iterator[PairCount | CellLists]:
     """Sum up a cell, write its pairs, and rank its movies' neighbours by each measure.
 
@@ -140,6 +174,7 @@ def compute_cell(
         cell: its number.
         ratings: its ratings.
         plan: what to do.
+        floors: of the published lists and of those of the hold-out pass; both are raised.
     """
     held_out: list[CellRatings] = []
 
@@ -153,21 +188,21 @@ def compute_cell(
     blocks, (i, j) = plan.blocks, plan.blocks.cells[cell]
     sums = sum_up(others(), blocks, cell)
     if plan.hold_out and sums is not None:
-        yield from hold_out_lists(sums, cell, plan.hold_out)
+        yield from hold_out_lists(sums, cell, plan.hold_out, floors[1])
     if held_out:
         sums = sum_up(iter(held_out), blocks, cell, sums)
     if sums is None:
         return
     movies = movies_of(blocks, i, j)
-    best = kernel.empty_top_k(movies.all.size, plan.thresholds.neighbours)
+    best = floors[0].empty_top_k("cosine", movies, plan.thresholds.neighbours)
     pairs = passing_pairs(sums, movies, plan.thresholds, best)
     if plan.output:
         uri = f"{plan.output}/{cell_name(i, j)}.parquet"
         yield PairCount(write_parquet(pairs, PAIRS, uri))
     else:
         yield PairCount(sum(batch.num_rows for batch in pairs))
-    yield CellLists("cosine", sorted_lists(movies.all, best), False)
-    for name, lists in rank_by_measures(sums, blocks, cell, plan.thresholds):
+    yield CellLists("cosine", floors[0].lists_of("cosine", movies, best), False)
+    for name, lists in rank_by_measures(sums, blocks, cell, plan.thresholds, floors[0]):
         yield CellLists(name, lists, False)
     if plan.store.limit:
         plan.store.write(sums, blocks, i, j)
@@ -204,14 +239,16 @@ def _batches(ratings: Iterator[CellRatings]) -> Iterator[CellRatings]:
         yield CellRatings(*map(b"".join, zip(*waiting, strict=True)))
 
 
-def hold_out_lists(sums: np.ndarray, cell: int, hold_out: HoldOutPass) -> Iterator[CellLists]:
+def hold_out_lists(
+    sums: np.ndarray, cell: int, hold_out: HoldOutPass, floors: Floors
+) -> Iterator[CellLists]:
     """The lists that a hold-out pass needs from a cell."""
     movies = movies_of(hold_out.blocks, *hold_out.blocks.cells[cell])
-    best = kernel.empty_top_k(movies.all.size, hold_out.thresholds.neighbours)
+    best = floors.empty_top_k("cosine", movies, hold_out.thresholds.neighbours)
     least = hold_out.thresholds.min_co_raters, hold_out.thresholds.min_score
     kernel.offer_pairs(sums, movies.rows, movies.columns, least, best, movies.first_column)
-    by_cosine = "cosine", sorted_lists(movies.all, best)
-    others = rank_by_measures(sums, hold_out.blocks, cell, hold_out.thresholds)
+    by_cosine = "cosine", floors.lists_of("cosine", movies, best)
+    others = rank_by_measures(sums, hold_out.blocks, cell, hold_out.thresholds, floors)
     for name, lists in (by_cosine, *others):
         yield CellLists(name, lists.where(np.isin(lists.movies, hold_out.movies)), True)
 
@@ -240,7 +277,7 @@ def passing_pairs(
 
 
 def rank_by_measures(
-    sums: np.ndarray, blocks: Blocks, cell: int, thresholds: Thresholds
+    sums: np.ndarray, blocks: Blocks, cell: int, thresholds: Thresholds, floors: Floors
 ) -> Iterator[tuple[str, NeighbourLists]]:
     """The best neighbours of a cell's movies by each measure of pairs besides the cosine.
 
@@ -249,13 +286,14 @@ def rank_by_measures(
         blocks: `raters` and `squares` must count the same users as `sums`.
         cell: its number.
         thresholds: what is kept.
+        floors: of these lists; they are raised.
     """
     if not thresholds.measures:
         return
     i, j = blocks.cells[cell]
     movies = movies_of(blocks, i, j)
     bests = {
-        name: kernel.empty_top_k(movies.all.size, thresholds.neighbours)
+        name: floors.empty_top_k(name, movies, thresholds.neighbours)
         for name in thresholds.measures
     }
     for row, column, tile, pairs in _tiles(sums, blocks, i, j):
@@ -266,7 +304,7 @@ def rank_by_measures(
                 scores = measure(pairs)
             ranking.offer_scores(scores, *of_tile, bests[name])
     for name, best in bests.items():
-        yield name, sorted_lists(movies.all, best)
+        yield name, floors.lists_of(name, movies, best)
 
 
 def _tiles(

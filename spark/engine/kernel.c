@@ -109,7 +109,7 @@ int64_t keep_pairs(
     int64_t columns, int32_t min_co_raters, double min_score, int64_t row, int32_t *integers,
     double *doubles, int64_t room, const TopK *best, int64_t first_column, int64_t *kept
 ) {
-    double least_square = min_score * min_score * LOOSE;
+    double least_square = min_score > 0 ? min_score * min_score * LOOSE : 0;
     int64_t size = 0, found[AT_ONCE];
     for (; row < rows && (room == 0 || size + columns <= room); row++) {
         const int32_t *n = sums + row * 4 * columns;

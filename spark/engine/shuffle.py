@@ -18,6 +18,7 @@ from spark.engine.cells import (
     PAIRS,
     CellLists,
     CellPlan,
+    Floors,
     HeldOutCellRatings,
     PairCount,
     compute_cell,
@@ -180,14 +181,32 @@ def compute_cells(to_cells: RDD[Any], plan: CellPlan, range_starts: np.ndarray) 
     if plan.output:
         write_empty(PAIRS, f"{plan.output}/none.parquet")  # in case there are no pairs at all
     partitions = ResultPartitions(range_starts)
+    one_pass = to_cells.context.applicationId, to_cells.id()
 
     def compute(cell: int, received: Iterable[tuple[int, Any]]) -> Iterator[ToPartition]:
         ratings = (each for _, each in received)
-        return partitions.route(compute_cell(cell, ratings, plan))
+        floors = floors_of(one_pass, plan.blocks.ids.size)
+        return partitions.route(compute_cell(cell, ratings, plan, floors))
 
     lists = to_cells.mapPartitionsWithIndex(compute).partitionBy(partitions.count, _itself)
     pairs = sum(lists.context.runJob(lists.values(), _themselves, [partitions.pair_counts]))
     return CellResults(pairs, partitions, lists)
+
+
+_floors: dict[tuple[str, int], tuple[Floors, Floors]] = {}
+
+
+def floors_of(one_pass: tuple[str, int], movies: int) -> tuple[Floors, Floors]:
+    """What this worker knows from the cells that it had before; see `compute_cell`.
+
+    Args:
+        one_pass: identifies a pass over the cells; nothing of another one is kept.
+        movies: how many are compared.
+    """
+    if one_pass not in _floors:
+        _floors.clear()
+        _floors[one_pass] = Floors(movies), Floors(movies)
+    return _floors[one_pass]
 
 
 def best_neighbours(

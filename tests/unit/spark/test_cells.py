@@ -3,13 +3,13 @@
 import itertools
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spark.engine import cells
@@ -17,6 +17,7 @@ from spark.engine.blocks import Blocks, choose_blocks, split_by_cell
 from spark.engine.cells import (
     CellLists,
     CellPlan,
+    Floors,
     HeldOutCellRatings,
     HoldOutPass,
     PairCount,
@@ -24,6 +25,7 @@ from spark.engine.cells import (
     compute_cell,
 )
 from spark.engine.top_k import NeighbourLists, merge_top_k
+from spark.measures.registry import MEASURES, pair_measures
 from tests.conftest import ROOT
 from tests.spark import oracle
 
@@ -57,12 +59,25 @@ def split(rated: Rated, blocks: Blocks) -> dict[int, list]:
     return found
 
 
-def compute(plan: CellPlan, rated: Rated, held_out: Rated) -> Iterator[PairCount | CellLists]:
-    """The results of all cells; the held-out users come first, as they may."""
+def compute(
+    plan: CellPlan, rated: Rated, held_out: Rated, workers: int = 1, lost: Collection[int] = ()
+) -> Iterator[PairCount | CellLists]:
+    """The results of all cells; the held-out users come first, as they may.
+
+    The workers take the cells in turn. The results of `lost` cells are lost, and computed again.
+    """
     seen, apart = split(rated, plan.blocks), split(held_out, plan.blocks)
-    for cell in range(len(plan.blocks.cells)):
+    floors = [(Floors(plan.blocks.ids.size), Floors(plan.blocks.ids.size)) for _ in range(workers)]
+
+    def results_of(turn: int, cell: int) -> list[PairCount | CellLists]:
         ratings = [HeldOutCellRatings(each) for each in apart.get(cell, [])]
-        yield from compute_cell(cell, iter([*ratings, *seen.get(cell, [])]), plan)
+        received = iter([*ratings, *seen.get(cell, [])])
+        return list(compute_cell(cell, received, plan, floors[turn % workers]))
+
+    every = range(len(plan.blocks.cells))
+    found = {cell: results_of(cell, cell) for cell in every}
+    found |= {cell: results_of(turn, cell) for turn, cell in enumerate(lost) if cell in every}
+    return itertools.chain.from_iterable(found.values())
 
 
 def merged(found: list[NeighbourLists], count: int) -> dict[int, list[tuple[int, float, int]]]:
@@ -81,14 +96,20 @@ def stars(rated: Rated) -> list[oracle.Rating]:
 @given(
     rated=RATINGS,
     least=st.integers(1, 3),
-    score=st.sampled_from([0.0, 0.5, 0.9, 1.0]),
+    score=st.sampled_from([-1.0, 0.0, 0.5, 0.9, 1.0]),
     count=st.integers(1, 3),
     blocks=st.integers(1, 4),
     bound=st.integers(1, 9),
+    workers=st.integers(1, 3),
+    lost=st.sets(st.integers(0, 9)),
 )
+@example(  # without the first user the movies are closer
+    rated={(1, 1): 10, (1, 2): 1, (2, 1): 5, (2, 2): 5, (3, 1): 10, (3, 2): 10},
+    least=1, score=0.0, count=1, blocks=1, bound=2, workers=1, lost=set(),
+)  # fmt: skip
 def test_cells_give_the_oracles_pairs_and_lists_of_all_users_and_of_those_not_held_out(
     tmp_path_factory: pytest.TempPathFactory, rated: Rated, least: int, score: float, count: int,
-    blocks: int, bound: int,
+    blocks: int, bound: int, workers: int, lost: set[int],
 ) -> None:  # fmt: skip
     output = tmp_path_factory.mktemp("pairs")
     others = {key: half for key, half in rated.items() if key[0] >= bound}
@@ -97,7 +118,7 @@ def test_cells_give_the_oracles_pairs_and_lists_of_all_users_and_of_those_not_he
     of_all = choose_blocks(*totals(rated), least, blocks)
     needed = np.array([1, 2, 8], np.int32)
     plan = CellPlan(of_all, thresholds, str(output), HoldOutPass(needed, of_all, thresholds))
-    results = list(compute(plan, others, held_out))
+    results = list(compute(plan, others, held_out, workers, lost))
 
     pairs = oracle.similarities(stars(rated), least, score)
     tables = [pq.read_table(file).to_pylist() for file in output.iterdir()]
@@ -117,6 +138,32 @@ def test_a_cell_without_ratings_has_no_results() -> None:
     blocks = choose_blocks(*totals({(1, 5): 3, (2, 7): 4}), 1, 1)
     plan = CellPlan(blocks, Thresholds(1, 0.0, 3))
     assert list(compute(plan, {(1, 5): 3, (2, 7): 4}, {})) == []
+
+
+def test_a_worker_returns_no_neighbour_that_its_earlier_cells_rule_out() -> None:
+    rated = {
+        (user, movie): 1 + user * movie % 10
+        for user in range(1, 40)
+        for movie in range(1, 60)
+        if user * movie % 7 < 3
+    }
+    measures = pair_measures(MEASURES, {name: each.parameters for name, each in MEASURES.items()})
+    thresholds = Thresholds(1, 0.0, 2, measures)
+    plan = CellPlan(choose_blocks(*totals(rated), 1, 6), thresholds)
+
+    def lists_of(workers: int) -> dict[str, list[NeighbourLists]]:
+        found: dict[str, list[NeighbourLists]] = {}
+        for each in compute(plan, rated, {}, workers):
+            if isinstance(each, CellLists):
+                found.setdefault(each.measure, []).append(each.lists)
+        return found
+
+    alone, apart = lists_of(workers=1), lists_of(workers=len(plan.blocks.cells))
+    assert set(alone) == {"cosine", *measures}
+    for measure, found in alone.items():
+        rows, more = (sum(each.movies.size for each in some) for some in (found, apart[measure]))
+        assert rows < 0.8 * more, measure
+        assert merged(found, 2) == merged(apart[measure], 2), measure
 
 
 def test_ratings_that_arrive_in_many_batches_give_the_same_results(

@@ -240,9 +240,10 @@ def test_a_cell_finds_the_best_of_all_its_pairs_with_any_tile_size(
     if same:
         sums[:] = sums * np.triu(np.ones((shape[0], shape[2]), np.int32), 1)[:, None]
     thresholds = cells.Thresholds(1, 0.0, count, {"common": lambda pairs: pairs.n * 1.0})
+    cell, floors = blocks.cells.index((i, j)), cells.Floors(blocks.ids.size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cells, "TILE_MOVIES", tile)
-        [(_, found)] = cells.rank_by_measures(sums, blocks, blocks.cells.index((i, j)), thresholds)
+        [(_, found)] = cells.rank_by_measures(sums, blocks, cell, thresholds, floors)
     offers: dict[int, list[tuple[float, int]]] = {}
     rows, columns = blocks.ids_of(i).tolist(), blocks.ids_of(j).tolist()
     for row, column in np.argwhere(sums[:, 0] > 0).tolist():
