@@ -134,7 +134,7 @@ def movies_of(blocks: Blocks, i: int, j: int) -> CellMovies:
 
 
 class Floors:
-    """The least scores with which neighbours can be in final lists, as far as a worker knows.
+    """The least scores that a worker knows neighbours to need for the final lists.
 
     Final lists are merged from the lists of all cells. So where a cell's list of a movie is full,
     the final one ends no lower, and the next cells with that movie need not store what is worse.
@@ -142,7 +142,11 @@ class Floors:
     """
 
     def __init__(self, movies: int) -> None:
-        """No floor for any of so many movies."""
+        """No floor yet for any movie.
+
+        Args:
+            movies: how many are compared.
+        """
         self._none = np.zeros(movies)
         self._by_measure: dict[str, np.ndarray] = {}
 
