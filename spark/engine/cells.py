@@ -166,11 +166,23 @@ class Floors:
         return lists
 
 
+class WorkerFloors(NamedTuple):
+    """What a worker knows from its earlier cells of a pass.
+
+    Attributes:
+        published: the floors of the published lists.
+        held_out: those of the lists without the held-out users.
+    """
+
+    published: Floors
+    held_out: Floors
+
+
 def compute_cell(
     cell: int,
     ratings: Iterator[CellRatings | HeldOutCellRatings],
     plan: CellPlan,
-    floors: tuple[Floors, Floors],
+    floors: WorkerFloors,
 ) -> Iterator[PairCount | CellLists]:
     """Sum up a cell, write its pairs, and rank its movies' neighbours by each measure.
 
@@ -178,7 +190,7 @@ def compute_cell(
         cell: its number.
         ratings: its ratings.
         plan: what to do.
-        floors: of the published lists and of those of the hold-out pass; both are raised.
+        floors: from the earlier cells; this one raises them.
     """
     held_out: list[CellRatings] = []
 
@@ -192,21 +204,21 @@ def compute_cell(
     blocks, (i, j) = plan.blocks, plan.blocks.cells[cell]
     sums = sum_up(others(), blocks, cell)
     if plan.hold_out and sums is not None:
-        yield from hold_out_lists(sums, cell, plan.hold_out, floors[1])
+        yield from hold_out_lists(sums, cell, plan.hold_out, floors.held_out)
     if held_out:
         sums = sum_up(iter(held_out), blocks, cell, sums)
     if sums is None:
         return
     movies = movies_of(blocks, i, j)
-    best = floors[0].empty_top_k("cosine", movies, plan.thresholds.neighbours)
+    best = floors.published.empty_top_k("cosine", movies, plan.thresholds.neighbours)
     pairs = passing_pairs(sums, movies, plan.thresholds, best)
     if plan.output:
         uri = f"{plan.output}/{cell_name(i, j)}.parquet"
         yield PairCount(write_parquet(pairs, PAIRS, uri))
     else:
         yield PairCount(sum(batch.num_rows for batch in pairs))
-    yield CellLists("cosine", floors[0].lists_of("cosine", movies, best), False)
-    for name, lists in rank_by_measures(sums, blocks, cell, plan.thresholds, floors[0]):
+    yield CellLists("cosine", floors.published.lists_of("cosine", movies, best), False)
+    for name, lists in rank_by_measures(sums, blocks, cell, plan.thresholds, floors.published):
         yield CellLists(name, lists, False)
     if plan.store.limit:
         plan.store.write(sums, blocks, i, j)
@@ -290,7 +302,7 @@ def rank_by_measures(
         blocks: `raters` and `squares` must count the same users as `sums`.
         cell: its number.
         thresholds: what is kept.
-        floors: of these lists; they are raised.
+        floors: of these lists; this cell raises them.
     """
     if not thresholds.measures:
         return

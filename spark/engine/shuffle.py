@@ -21,6 +21,7 @@ from spark.engine.cells import (
     Floors,
     HeldOutCellRatings,
     PairCount,
+    WorkerFloors,
     compute_cell,
 )
 from spark.engine.ranking import round_all
@@ -193,19 +194,19 @@ def compute_cells(to_cells: RDD[Any], plan: CellPlan, range_starts: np.ndarray) 
     return CellResults(pairs, partitions, lists)
 
 
-_floors: dict[tuple[str, int], tuple[Floors, Floors]] = {}
+_floors: dict[tuple[str, int], WorkerFloors] = {}  # in a worker, of the pass that it works on
 
 
-def floors_of(one_pass: tuple[str, int], movies: int) -> tuple[Floors, Floors]:
-    """What this worker knows from the cells that it had before; see `compute_cell`.
+def floors_of(one_pass: tuple[str, int], movies: int) -> WorkerFloors:
+    """What this worker knows from the earlier cells of a pass.
 
     Args:
-        one_pass: identifies a pass over the cells; nothing of another one is kept.
+        one_pass: the Spark application, and the number of the RDD with the cells' ratings.
         movies: how many are compared.
     """
     if one_pass not in _floors:
         _floors.clear()
-        _floors[one_pass] = Floors(movies), Floors(movies)
+        _floors[one_pass] = WorkerFloors(Floors(movies), Floors(movies))
     return _floors[one_pass]
 
 

@@ -22,6 +22,7 @@ from spark.engine.cells import (
     HoldOutPass,
     PairCount,
     Thresholds,
+    WorkerFloors,
     compute_cell,
 )
 from spark.engine.top_k import NeighbourLists, merge_top_k
@@ -67,7 +68,8 @@ def compute(
     The workers take the cells in turn. The results of `lost` cells are lost, and computed again.
     """
     seen, apart = split(rated, plan.blocks), split(held_out, plan.blocks)
-    floors = [(Floors(plan.blocks.ids.size), Floors(plan.blocks.ids.size)) for _ in range(workers)]
+    size = plan.blocks.ids.size
+    floors = [WorkerFloors(Floors(size), Floors(size)) for _ in range(workers)]
 
     def results_of(turn: int, cell: int) -> list[PairCount | CellLists]:
         ratings = [HeldOutCellRatings(each) for each in apart.get(cell, [])]
