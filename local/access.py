@@ -1,8 +1,10 @@
 """Endpoints and credentials of a local cloud."""
 
 import os
+import threading
 import urllib.request
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
@@ -10,6 +12,10 @@ from botocore.config import Config
 
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"
+
+# One session: it keeps the descriptions of services, which take a tenth of a second to load.
+_SESSION: Any = boto3.Session()  # its types have an overload for each service, none for a name
+_CREATING = threading.Lock()  # a session is not for several threads at once, its clients are
 
 
 @dataclass(frozen=True)
@@ -51,17 +57,16 @@ class Access:
             endpoint: overrides the service's usual endpoint.
         """
         usual = self.emr_endpoint if service == "emr" else self.endpoint
-        # boto3's types have an overload for each service, none for a variable name.
-        make: Any = boto3.Session().client
-        return make(
-            service,
-            endpoint_url=endpoint or usual,
-            region_name=REGION,
-            aws_access_key_id=self.key,
-            aws_secret_access_key=self.secret,
-            aws_session_token=self.token,
-            config=Config(retries={"mode": "standard"}, s3={"addressing_style": "path"}),
-        )
+        with _CREATING:
+            return _SESSION.client(
+                service,
+                endpoint_url=endpoint or usual,
+                region_name=REGION,
+                aws_access_key_id=self.key,
+                aws_secret_access_key=self.secret,
+                aws_session_token=self.token,
+                config=Config(retries={"mode": "standard"}, s3={"addressing_style": "path"}),
+            )
 
 
 def clean_environment() -> dict[str, str]:
@@ -80,5 +85,10 @@ def clean_environment() -> dict[str, str]:
 
 def open_url(url: str | urllib.request.Request, timeout: float) -> Any:
     """Open a URL of this machine, bypassing any proxy."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    return opener.open(url, timeout=timeout)
+    return _opener().open(url, timeout=timeout)
+
+
+@cache
+def _opener() -> urllib.request.OpenerDirector:
+    """Made once: each one reads all certificates of the machine."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))

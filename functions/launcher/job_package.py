@@ -5,6 +5,7 @@ import io
 import py_compile
 import tempfile
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 JOB_FOLDER = Path(__file__).parent.parent / "spark"
 
 
+@cache  # a warm function has built it before
 def package() -> bytes:
     """Build the zip of the job's package, which YARN unpacks for driver and executors.
 

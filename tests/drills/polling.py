@@ -49,15 +49,17 @@ class Poller:
     Attributes:
         cloud: where the queues are.
         clock: the drill's time.
+        urls: of the queues, by name.
     """
 
     cloud: Cloud
     clock: FrozenDateTimeFactory
+    urls: dict[str, str]
 
     def put(self, queue: str, trigger: dict[str, Any]) -> None:
         """Send the messages of a function's event to its queue."""
         for record in trigger["Records"]:
-            self.cloud.sqs.send_message(QueueUrl=self.url(queue), MessageBody=record["body"])
+            self.cloud.sqs.send_message(QueueUrl=self.urls[queue], MessageBody=record["body"])
         self.clock.tick(timedelta(seconds=1))  # no message is received when it is sent
 
     def work_off(self, queue: str, during: During = lambda _: nullcontext()) -> Worked:
@@ -69,7 +71,7 @@ class Poller:
         """
         start = last = datetime.now(UTC)
         delivered = back = 0
-        sqs, url = self.cloud.sqs, self.url(queue)
+        sqs, url = self.cloud.sqs, self.urls[queue]
         while self.left(queue):
             received = sqs.receive_message(QueueUrl=url, AttributeNames=["All"])
             for message in received.get("Messages", []):
@@ -106,26 +108,24 @@ class Poller:
         """The number of messages in a queue, visible or not."""
         count = "ApproximateNumberOfMessages"
         names = [count, f"{count}NotVisible", f"{count}Delayed"]
-        answer = self.cloud.sqs.get_queue_attributes(QueueUrl=self.url(queue), AttributeNames=names)
+        url = self.urls[queue]
+        answer = self.cloud.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
-
-    def url(self, queue: str) -> str:
-        """The URL of a queue."""
-        return self.cloud.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
 
 
 @contextmanager
 def polling(cloud: Cloud) -> Iterator[Poller]:
     """Set the queues' attributes and dead-letter queues as in the template, and stop the clock."""
-    resources = template()["Resources"]
+    resources, urls = template()["Resources"], {}
     for name in FUNCTIONS:
         wanted = resources[name]["Properties"]
-        url = cloud.sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+        urls[name] = cloud.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        urls[f"{name}-dead"] = url = cloud.sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
         answer = cloud.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
         most = wanted["RedrivePolicy"]["maxReceiveCount"]
         arn = answer["Attributes"]["QueueArn"]
         cloud.sqs.set_queue_attributes(
-            QueueUrl=cloud.sqs.get_queue_url(QueueName=name)["QueueUrl"],
+            QueueUrl=urls[name],
             Attributes={
                 "VisibilityTimeout": str(wanted["VisibilityTimeout"]),
                 "RedrivePolicy": f'{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": {most}}}',
@@ -133,4 +133,4 @@ def polling(cloud: Cloud) -> Iterator[Poller]:
         )
     with pytest.MonkeyPatch.context() as patch, freeze_time(datetime.now(UTC)) as clock:
         patch.setattr(redelivery, "random", random.Random(1))  # waits that are spread alike
-        yield Poller(cloud, clock)
+        yield Poller(cloud, clock, urls)

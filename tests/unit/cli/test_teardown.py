@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import boto3
@@ -59,6 +60,9 @@ class Clock:
         self.due.append((self.now + seconds, what))
 
 
+shared_client: Any = cache(boto3.client)  # that of EC2 takes a tenth of a second to make
+
+
 class CloudFormation:
     """A fake CloudFormation with one stack; botocore's model validates its answers.
 
@@ -78,7 +82,7 @@ class CloudFormation:
         self.stubborn: dict[str, str] = {}
         self.reasons: dict[str, str] = {}
         self.resources: dict[str, str] = {"ControlFunction": "films-Control"}
-        s3, ec2 = boto3.client("s3"), boto3.client("ec2")
+        s3, ec2 = shared_client("s3"), shared_client("ec2")
         for name in ("DatasetsBucket", "ResultsBucket"):
             self.resources[name] = f"films-{name.lower()}"
             s3.create_bucket(
@@ -281,15 +285,16 @@ def films(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Iterator[CloudFormat
     The groups refer to each other, EMR has created an endpoint, and both stacks have a cluster.
     """
     with mock_aws():
-        real = boto3.client
-        made, emr = CloudFormation(clock), real("emr")
+        made, emr = CloudFormation(clock), boto3.client("emr")
         configurations = {OURS, THEIRS}
         listed = lambda **_: {"SecurityConfigurations": [{"Name": n} for n in configurations]}  # noqa: E731
         emr.list_security_configurations = listed  # moto has no such action
         emr.delete_security_configuration = lambda Name: configurations.remove(Name)  # noqa: N803
         made.configurations = configurations
         known = {"cloudformation": made, "emr": emr}
-        monkeypatch.setattr(boto3, "client", lambda name, **_: known.get(name) or real(name))
+        monkeypatch.setattr(
+            boto3, "client", lambda name, **_: known.get(name) or shared_client(name)
+        )
         pair = [made.resources[name] for name in ("PrimaryGroup", "CoreGroup")]
         for one, other in (pair, pair[::-1]):
             name_each_other(one, other)
