@@ -13,8 +13,6 @@ from botocore.config import Config
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"
 
-# One session: it keeps the descriptions of services, which take a tenth of a second to load.
-_SESSION: Any = boto3.Session()  # its types have an overload for each service, none for a name
 _CREATING = threading.Lock()  # a session is not for several threads at once, its clients are
 
 
@@ -58,7 +56,7 @@ class Access:
         """
         usual = self.emr_endpoint if service == "emr" else self.endpoint
         with _CREATING:
-            return _SESSION.client(
+            return _session().client(
                 service,
                 endpoint_url=endpoint or usual,
                 region_name=REGION,
@@ -67,6 +65,12 @@ class Access:
                 aws_session_token=self.token,
                 config=Config(retries={"mode": "standard"}, s3={"addressing_style": "path"}),
             )
+
+
+@cache
+def _session() -> Any:  # boto3's types have an overload for each service, none for a name
+    """Made once: it keeps the descriptions of services, which take a tenth of a second to load."""
+    return boto3.Session()
 
 
 def clean_environment() -> dict[str, str]:

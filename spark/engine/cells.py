@@ -4,6 +4,7 @@ A cell keeps only the sums of its pairs of movies, so its memory does not depend
 ratings: those arrive as a stream. kernel.py has the arithmetic.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -147,22 +148,33 @@ class Floors:
         Args:
             movies: how many are compared.
         """
-        self._none = np.zeros(movies)
-        self._by_measure: dict[str, np.ndarray] = {}
+        self._by_measure = defaultdict[str, np.ndarray](lambda: np.zeros(movies))
 
     def empty_top_k(self, measure: str, movies: CellMovies, count: int) -> kernel.TopK:
-        """Room for the best neighbours of a cell's movies, at most `count` for each."""
+        """Room for the best neighbours of a cell's movies.
+
+        Args:
+            measure: its name.
+            movies: of the cell.
+            count: most neighbours per movie.
+        """
         best = kernel.empty_top_k(movies.all.size, count)
-        best.least[:] = self._by_measure.get(measure, self._none)[movies.ranks]
+        best.least[:] = self._by_measure[measure][movies.ranks]
         return best
 
     def lists_of(self, measure: str, movies: CellMovies, best: kernel.TopK) -> NeighbourLists:
-        """The lists of a cell's movies, from the room that was made for them and is now filled."""
+        """The lists of a cell's movies by movie and rank; they raise the floors.
+
+        Args:
+            measure: its name.
+            movies: of the cell.
+            best: from `empty_top_k`; all pairs of the cell were offered to it.
+        """
         lists = sorted_lists(movies.all, best)
         count = best.neighbours.shape[1] // 2
         is_full = best.sizes == count
-        floors = self._by_measure.setdefault(measure, self._none.copy())
-        floors[movies.ranks[is_full]] = best.neighbours["score"][is_full, count - 1]
+        last = best.neighbours["score"][is_full, count - 1]
+        self._by_measure[measure][movies.ranks[is_full]] = last
         return lists
 
 

@@ -335,6 +335,10 @@ def test_input_and_code_are_copied_under_the_run(cloud: Cloud) -> None:
         assert modules == {name for name in package.namelist() if name.endswith(".py")}
 
 
+def test_a_warm_launcher_does_not_build_the_jobs_package_again() -> None:
+    assert job_package.package() is job_package.package()
+
+
 def test_the_jobs_package_runs_from_its_bytecode_in_a_read_only_folder(
     tmp_path: Path,
 ) -> None:
