@@ -4,8 +4,6 @@
 half a second, and the job needs none of it.
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 import pyarrow as pa
 
@@ -20,17 +18,3 @@ def numbers(values: np.ndarray, are_null: np.ndarray | None = None) -> pa.Array:
     known = None if are_null is None else pa.py_buffer(np.packbits(~are_null, bitorder="little"))
     content = pa.py_buffer(np.ascontiguousarray(values))
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), values.size, [known, content])
-
-
-def texts(values: Iterable[str]) -> pa.StringArray:
-    """Texts as an Arrow array; all together at most 2 GiB."""
-    encoded = [text.encode() for text in values]
-    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    return pa.StringArray.from_buffers(
-        len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))
-    )
-
-
-def text(value: str) -> pa.StringScalar:
-    """A text as Arrow's compute functions take it; from a `str` they make one with pandas."""
-    return texts([value])[0]

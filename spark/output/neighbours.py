@@ -2,27 +2,52 @@
 
 A line has the movie; `others`, the movies that are neighbours of it; and `neighbours`, by measure
 the rows, best first. A row has the index of a movie in `others`, the score, the number of
-co-raters, and their cosine. `neighbour_lines.neighbours_of` reads a line.
+co-raters, and their cosine. `neighbour_lines.neighbours_of` reads a line. The loop is in
+neighbours.c.
 """
 
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from ctypes import Structure, byref, c_char_p, c_int64, c_void_p
+from typing import NamedTuple
 
 import deflate
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from spark import arrow
 from spark.contracts.index_items import COMPRESSION, LINE_BYTES
 from spark.contracts.manifest import NEIGHBOURS, Part
-from spark.engine.top_k import NeighbourLists, distinct, pair_keys
+from spark.engine.top_k import NeighbourLists
 from spark.ingest.movies import Catalogue
 from spark.parts import write_text
+from spark.runtime.native import array_of, function
 
 ROWS_PER_PART = 400_000  # at most; the indexer loads such a part in a few seconds
 MOVIES_AT_ONCE = 200  # whose lines are built together
+# The most bytes that a row and a movie take beside their texts: four numbers, and one.
+ROW_BYTES, MOVIE_BYTES = 80, 80
+
+
+class _Movies(Structure):
+    """Movies of neighbours.c."""
+
+    _fields_ = (("starts", c_void_p), ("about", c_char_p), ("ratings", c_void_p))
+
+
+class _Rows(Structure):
+    """Rows of neighbours.c."""
+
+    _fields_ = (
+        ("before", c_char_p),
+        *((name, c_void_p) for name in ("starts", "others", "scores", "co_raters", "cosines")),
+    )
+
+
+_int32, _int64, _uint8 = array_of(np.int32), array_of(np.int64), array_of(np.uint8)
+_write_lines = function(
+    "write_lines",
+    *(c_void_p, c_int64, c_int64, c_void_p, c_int64, _int32, _int32, _uint8, _int64),
+)
 
 
 def part_starts(catalogue: Catalogue, most: int, cores: int) -> np.ndarray:
@@ -64,108 +89,99 @@ def write_part(
     """
     name = f"{NEIGHBOURS}/part-{number:05d}.json.gz"
     begin, end = range_of(catalogue, number, range_starts)
-    text = b"".join(_text_of(lists, catalogue, begin, end))
+    text = b"".join(_lines(lists, _texts(catalogue), begin, end))
     return write_text(output, name, end - begin, text)
 
 
-def _text_of(
-    lists: Mapping[str, NeighbourLists], catalogue: Catalogue, begin: int, end: int
-) -> Iterator[pa.Buffer]:
-    """The lines of a range of movies, as the UTF-8 buffers that Arrow holds."""
-    about = arrow.texts(catalogue.about)
+class MovieTexts(NamedTuple):
+    """What the lines say of all movies.
+
+    Attributes:
+        ids: int32, ascending.
+        about: of the catalogue, in UTF-8, one after another.
+        starts: int64 [movies + 1], where each movie's text begins.
+        ratings: int64, how many users rated each.
+    """
+
+    ids: np.ndarray
+    about: bytes
+    starts: np.ndarray
+    ratings: np.ndarray
+
+
+def _texts(catalogue: Catalogue) -> MovieTexts:
+    about = [text.encode() for text in catalogue.about]
+    starts = np.cumsum([0, *map(len, about)])
+    return MovieTexts(catalogue.ids, b"".join(about), starts, catalogue.ratings.astype(np.int64))
+
+
+def _lines(
+    lists: Mapping[str, NeighbourLists], movies: MovieTexts, begin: int, end: int
+) -> Iterator[np.ndarray | bytes]:
+    """The lines of a range of movies, in pieces."""
     for start in range(begin, end, MOVIES_AT_ONCE):
         stop = min(start + MOVIES_AT_ONCE, end)
-        of = catalogue.ids[start:stop]
-        mine = {measure: rows.between(of[0], of[-1]) for measure, rows in lists.items()}
-        lines = _lines(mine, catalogue, about, start, stop)
-        if pc.max(pc.binary_length(lines)).as_py() > LINE_BYTES:
-            lines = arrow.texts(
-                line if _fits(line) else _shortened(mine, catalogue, about, place)
-                for place, line in enumerate(lines.to_pylist(), start)
-            )
-        yield lines.buffers()[2][: pc.sum(pc.binary_length(lines)).as_py()]
+        mine = _between(lists, movies.ids[start], movies.ids[stop - 1])
+        text, ends = _text_of(mine, movies, start, stop)
+        if np.diff(ends, prepend=0).max() <= LINE_BYTES:
+            yield text
+            continue
+        for place, line in enumerate(text.tobytes().splitlines(keepends=True), start):
+            yield line if _fits(line) else _shortened(mine, movies, place)
 
 
-def _fits(text: str) -> bool:
+def _between(
+    lists: Mapping[str, NeighbourLists], first: np.int32, last: np.int32
+) -> dict[str, NeighbourLists]:
+    return {measure: rows.between(first, last) for measure, rows in lists.items()}
+
+
+def _fits(line: bytes) -> bool:
     """Whether a line fits into an item of the index."""
-    return len(deflate.zlib_compress(text.encode(), COMPRESSION)) <= LINE_BYTES
+    return len(deflate.zlib_compress(line, COMPRESSION)) <= LINE_BYTES
 
 
-def _shortened(
-    lists: Mapping[str, NeighbourLists], catalogue: Catalogue, about: pa.StringArray, place: int
-) -> str:
+def _shortened(lists: Mapping[str, NeighbourLists], movies: MovieTexts, place: int) -> bytes:
     """A movie's line with as many of the best neighbours by each measure as fit."""
-    movie = catalogue.ids[place]
-    mine = {measure: rows.between(movie, movie) for measure, rows in lists.items()}
+    mine = _between(lists, movies.ids[place], movies.ids[place])
     longest = max(rows.movies.size for rows in mine.values())
 
-    def with_best(count: int) -> str:
+    def with_best(count: int) -> bytes:
         best = {name: rows.where(slice(count)) for name, rows in mine.items()}
-        return _lines(best, catalogue, about, place, place + 1)[0].as_py()
+        return _text_of(best, movies, place, place + 1)[0].tobytes()
 
     fits = bisect_left(range(longest + 1), True, key=lambda count: not _fits(with_best(count)))
     return with_best(fits - 1)
 
 
-def _lines(
-    lists: Mapping[str, NeighbourLists],
-    catalogue: Catalogue,
-    about: pa.StringArray,
-    begin: int,
-    end: int,
-) -> pa.StringArray:
-    """The lines of some movies. Arrow builds them many times faster than Python.
+def _text_of(
+    lists: Mapping[str, NeighbourLists], movies: MovieTexts, begin: int, end: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The lines of some movies, in UTF-8, uint8; and where each ends, int64.
+
+    A double is the shortest decimal that reads back as the same double.
 
     Args:
-        lists: of these movies.
-        catalogue: all movies.
-        about: of the catalogue.
+        lists: of these movies; at least one.
+        movies: all movies.
         begin: index of the first movie.
         end: index after the last one.
     """
-    of = catalogue.ids[begin:end]
-    pairs = [pair_keys(rows) for rows in lists.values()]
-    together = np.concatenate(pairs)
-    keys = distinct(together)
-    place = np.searchsorted(keys, together)  # faster than the inverse that `unique` returns
-    first = np.searchsorted(keys, of.astype(np.int64) << 32)
-    others = np.searchsorted(catalogue.ids, keys & (2**32 - 1))
-    texts_of_others = _concatenated(
-        "{", about.take(arrow.numbers(others)), ',"ratings":', _text(catalogue.ratings[others]), "}"
+    of = movies.ids[begin:end]
+    sizes = np.diff(movies.starts) + MOVIE_BYTES
+    room, kept, measures = int(sizes[begin:end].sum()), [], (_Rows * len(lists))()
+    for place, (measure, rows) in enumerate(lists.items()):
+        before = f'"{measure}":['.encode()
+        starts = np.append(np.searchsorted(rows.movies, of), rows.movies.size)
+        others = np.searchsorted(movies.ids, rows.neighbours).astype(np.int32)
+        room += int(sizes[others].sum()) + ROW_BYTES * others.size + len(before) * of.size
+        arrays = starts, others, *map(np.ascontiguousarray, rows[2:])
+        measures[place] = _Rows(before, *(each.ctypes.data for each in arrays))
+        kept.append((before, arrays))  # C gets their addresses
+    all_movies = _Movies(movies.starts.ctypes.data, movies.about, movies.ratings.ctypes.data)
+    places, distinct = np.full(movies.ids.size, -1, np.int32), np.empty(movies.ids.size, np.int32)
+    text, ends = np.empty(room, np.uint8), np.empty(of.size, np.int64)
+    _write_lines(
+        byref(all_movies), begin, of.size, byref(measures), len(lists), places, distinct, text, ends
     )
-    columns: list[pa.Array | str] = [
-        "{",
-        about[begin:end],
-        ',"ratings":',
-        _text(catalogue.ratings[begin:end]),
-        ',"others":[',
-        _joined(texts_of_others, first),
-        '],"neighbours":{',
-    ]
-    ends = np.cumsum([each.size for each in pairs])
-    for (measure, rows), places in zip(lists.items(), np.split(place, ends), strict=False):
-        starts = np.searchsorted(rows.movies, of)
-        offset = np.repeat(first, np.diff(np.append(starts, rows.movies.size)))
-        cosines = pc.fill_null(_text(rows.cosines, np.isnan(rows.cosines)), arrow.text("null"))
-        row = _text(places - offset), _text(rows.scores), _text(rows.co_raters), cosines
-        texts = _concatenated("[", pc.binary_join_element_wise(*row, arrow.text(",")), "]")
-        columns += [f'"{measure}":[', _joined(texts, starts), "],"]
-    columns[-1] = "]}}\n"
-    return _concatenated(*columns)
-
-
-def _text(values: np.ndarray, are_null: np.ndarray | None = None) -> pa.Array:
-    """Numbers as JSON; a double as the shortest decimal that reads back as the same double."""
-    return pc.cast(arrow.numbers(values, are_null), pa.string())
-
-
-def _concatenated(*parts: pa.Array | str) -> pa.Array:
-    """Texts joined element by element."""
-    columns = (arrow.text(part) if isinstance(part, str) else part for part in parts)
-    return pc.binary_join_element_wise(*columns, arrow.text(""))
-
-
-def _joined(texts: pa.Array, starts: np.ndarray) -> pa.Array:
-    """Texts joined by commas, from each start to the next."""
-    offsets = arrow.numbers(np.append(starts, len(texts)).astype(np.int32))
-    return pc.binary_join(pa.ListArray.from_arrays(offsets, texts), arrow.text(","))
+    return text[: ends[-1]], ends

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pyspark
 from pyspark import SparkConf, SparkContext
@@ -30,6 +31,28 @@ class UnusableEnvironmentError(Exception):
     """The job cannot run as it was started; the message says what to change."""
 
 
+class ImportingContext(SparkContext):
+    """A context that imports modules while the JVM makes its part, for which PySpark only waits.
+
+    Before that, it makes many short calls of the JVM. After each it would wait for the thread that
+    imports, half a second in all.
+    """
+
+    def __init__(self, conf: SparkConf, modules: Iterable[str]) -> None:
+        """Start Spark.
+
+        Args:
+            conf: of Spark.
+            modules: to import.
+        """
+        self._modules = modules
+        super().__init__(conf=conf)
+
+    def _initialize_context(self, jconf: Any) -> Any:
+        threading.Thread(target=import_all, args=(self._modules,), daemon=True).start()
+        return super()._initialize_context(jconf)
+
+
 def start(for_workers: Iterable[str] = (), for_driver: Iterable[str] = ()) -> SparkContext:
     """The context that spark-submit configured, without Spark SQL, which takes seconds to start.
 
@@ -37,7 +60,7 @@ def start(for_workers: Iterable[str] = (), for_driver: Iterable[str] = ()) -> Sp
 
     Args:
         for_workers: modules that the workers will need besides NumPy and pyarrow.
-        for_driver: modules that the driver will need; it imports them while Spark starts.
+        for_driver: modules that the driver will need; it imports them while the JVM starts Spark.
 
     Raises:
         UnusableEnvironmentError: SPARK_HOME or PYSPARK_PYTHON names something else.
@@ -50,10 +73,9 @@ def start(for_workers: Iterable[str] = (), for_driver: Iterable[str] = ()) -> Sp
             f"{where}: its Spark is {pyspark.__version__}, the job needs {LEAST_SPARK} or later: "
             "unset SPARK_HOME"
         )
-    threading.Thread(target=import_all, args=(for_driver,), daemon=True).start()
     try:
         conf = SparkConf().setAppName("similar-titles").setAll([*SETTINGS.items()])
-        context = SparkContext.getOrCreate(conf)
+        context = SparkContext._active_spark_context or ImportingContext(conf, for_driver)
     except (OSError, PySparkRuntimeError) as error:
         raise UnusableEnvironmentError(
             f"Spark does not start ({where}): {str(error).partition('\n')[0]}; unset SPARK_HOME, "

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import index_table
 from spark.contracts.movielens import FORMATS
@@ -19,7 +21,7 @@ from spark.engine.top_k import NeighbourLists
 from spark.ingest.movies import Catalogue, catalogue, described, parse_movie, with_tags
 from spark.measures.registry import MEASURES
 from spark.output import neighbours
-from spark.output.neighbours import part_starts, write_part
+from spark.output.neighbours import _lines, _texts, part_starts, write_part
 
 
 def movies(count: int) -> Catalogue:
@@ -134,15 +136,37 @@ def test_a_second_attempt_writes_the_same_bytes(tmp_path: Path) -> None:
     assert parts[0] == parts[1]
 
 
-def test_doubles_survive_json_to_the_bit(tmp_path: Path) -> None:
-    draw = random.Random(7)
-    scores = [2e-3, 2.0**-44, 1 / 3, 0.1 + 0.2, 1 - 2**-53, 1.0]
-    scores += [draw.uniform(0.9, 1) for _ in range(20_000)]
+def scores_in(text: bytes) -> list[str]:
+    """The scores by the cosine in a line, as it has them."""
+    line = json.loads(text, parse_float=str, parse_int=str)
+    return [row[1] for row in line["neighbours"]["cosine"]]
+
+
+def significant(text: str) -> str:
+    """The digits of a decimal that say more than how large it is."""
+    return text.partition("e")[0].replace(".", "").strip("0")
+
+
+EDGES = [1e-6, math.nextafter(1e-6, 0), 1e15, math.nextafter(1e15, 0), 2.0**-19, 2.0**49, 5e-324]
+EDGES += [0.1 + 0.2, 1 / 3, 1 - 2**-53, 0.5, 1.0, 100.0, 123457.0, 0.123457, 9007199254740993.0]
+
+
+@given(st.lists(st.floats(0, exclude_min=True, allow_infinity=False), min_size=1))
+@example(EDGES)
+@example([random.Random(7).uniform(0.9, 1) for _ in range(20_000)])
+@example([round(random.Random(8).uniform(0, 2), 6) for _ in range(20_000)])
+def test_a_double_is_written_to_the_bit_and_in_as_few_digits_as_that_takes(
+    scores: list[float],
+) -> None:
     everything = movies(2)
     rows = {"cosine": best(*((10, 20, score, 10, score) for score in scores))}
-    part = write_part(rows, 0, everything, part_starts(everything, 50, 2), str(tmp_path))
-    first, *_ = gzip.decompress((tmp_path / part.name).read_bytes()).splitlines()
-    assert [row[1] for row in json.loads(first)["neighbours"]["cosine"]] == scores
+    first, *_ = b"".join(_lines(rows, _texts(everything), 0, 2)).splitlines()
+    written = scores_in(first)
+    assert [float(text) for text in written] == scores
+    for text, score in zip(written, scores, strict=True):
+        if 1e-6 <= score < 1e15:
+            assert "e" not in text
+            assert len(significant(text)) <= len(significant(repr(score)))
 
 
 def crowded(titles: Iterator[str], measures: int, count: int) -> tuple[Catalogue, dict]:
