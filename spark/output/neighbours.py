@@ -24,8 +24,8 @@ from spark.runtime.native import array_of, function
 
 ROWS_PER_PART = 400_000  # at most; the indexer loads such a part in a few seconds
 MOVIES_AT_ONCE = 200  # whose lines are built together
-# The most bytes that a row and a movie take beside their texts: four numbers, and one.
-ROW_BYTES, MOVIE_BYTES = 80, 80
+# The most bytes that a row takes, and a movie and a measure of it beside their own texts.
+ROW_BYTES, MOVIE_BYTES, MEASURE_BYTES = 80, 80, 2
 
 
 class _Movies(Structure):
@@ -174,8 +174,10 @@ def _text_of(
         before = f'"{measure}":['.encode()
         starts = np.append(np.searchsorted(rows.movies, of), rows.movies.size)
         others = np.searchsorted(movies.ids, rows.neighbours).astype(np.int32)
-        room += int(sizes[others].sum()) + ROW_BYTES * others.size + len(before) * of.size
-        arrays = starts, others, *map(np.ascontiguousarray, rows[2:])
+        room += int(sizes[others].sum()) + ROW_BYTES * others.size
+        room += (len(before) + MEASURE_BYTES) * of.size
+        columns = zip(rows[2:], (np.float64, np.int32, np.float64), strict=True)
+        arrays = starts, others, *(np.ascontiguousarray(*each) for each in columns)
         measures[place] = _Rows(before, *(each.ctypes.data for each in arrays))
         kept.append((before, arrays))  # C gets their addresses
     all_movies = _Movies(movies.starts.ctypes.data, movies.about, movies.ratings.ctypes.data)
