@@ -1,7 +1,8 @@
 """The environment variables of the functions in tests and benchmarks."""
 
-import json
 import os
+
+from tools.template import variable
 
 STACK = "similar-titles"
 DATASETS, RESULTS = "datasets", "results"  # buckets
@@ -40,27 +41,8 @@ ENVIRONMENT = {
     "CORE_MARKET": "ON_DEMAND",
     "COST_TAG": "similar-titles",
     "MAX_RUN_COST": "0",
-    "JOB_SETTINGS": json.dumps(
-        {
-            "min_co_raters": 10,
-            "min_score": 0.95,
-            "neighbours": 50,
-            "default_measure": "blend",
-            "max_ratings_per_user": 0,
-            "similar_users": 0,
-        }
-    ),
-    "GATE_LIMITS": json.dumps(
-        {
-            "rejected_share": 0.01,
-            "doubled_users": 0.01,
-            "quality_loss": 0.1,
-            "titles_lost": 0.2,
-            "ratings_lost": 0.25,
-            "titles_changed": 0.1,
-            "lists_moved": 0.6,
-        }
-    ),
+    "JOB_SETTINGS": variable("LauncherFunction", "JOB_SETTINGS"),
+    "GATE_LIMITS": variable("IndexerFunction", "GATE_LIMITS"),
     "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",  # half the time in which moto launches a cluster
 }
 # They would lead to the account of the person who runs this.

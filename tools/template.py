@@ -1,5 +1,6 @@
 """template.yaml as data."""
 
+import re
 from functools import cache
 from typing import Any
 
@@ -21,3 +22,15 @@ _Loader.add_multi_constructor(
 def template() -> dict[str, Any]:
     """template.yaml as a dictionary."""
     return yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506
+
+
+def variable(function: str, name: str) -> str:
+    """A function's environment variable if all parameters have their defaults.
+
+    Args:
+        function: its logical id.
+        name: of a variable that is made of parameters alone.
+    """
+    whole = template()
+    text = whole["Resources"][function]["Properties"]["Environment"]["Variables"][name]
+    return re.sub(r"\$\{(\w+)\}", lambda found: str(whole["Parameters"][found[1]]["Default"]), text)

@@ -36,7 +36,7 @@ def test_a_run_worse_than_the_live_one_is_held_back_with_the_figures(cloud: Clou
     assert run_of(cloud, bad)["reason"] == (
         "quality: damped finds 1.00 times as many hidden liked movies as the most rated movies do "
         f"(recall@20 0.200, 500 users); in the live run {good} damped finds 2.00 times as many "
-        "(recall@20 0.400). The loss exceeds MaxQualityLoss 0.1"
+        "(recall@20 0.400). The loss exceeds MaxQualityLoss 0.2"
     )
     _, text = run_message(run_of(cloud, bad) | {"request": "{}"}, "stack")
     assert f"make promote RUN={bad} STACK=stack" in text
