@@ -62,8 +62,9 @@ static int shortest(double value, uint64_t *decimal) {
             nearest++;
             error = unit - error;
         }
-        // Half the distance to the next double; below a power of two it is half as far.
-        if (error * (mantissa == hidden ? 4 : 2) >= power) continue;
+        // Half the distance to the next double. Below a power of two that is half as far, but those
+        // between 1e-6 and 1e15 have few digits: no shorter decimal is as near.
+        if (2 * error >= power) continue;
         *decimal = (uint64_t)nearest;
         for (; decimals && *decimal % 10 == 0; decimals--) *decimal /= 10;
         return decimals;

@@ -85,6 +85,36 @@ def test_every_movie_of_a_part_has_a_line_with_its_neighbours_in_order(
     assert forty["neighbours"] == {"cosine": [], "hybrid": [[0, 0.5, 7, None]], "ease": []}
 
 
+type Found = dict[str, dict[int, list[int]]]  # by measure and movie: its neighbours
+
+
+def some_lists(count: int) -> st.SearchStrategy[Found]:
+    """Neighbours of some of the movies 10, 20, ... by two measures; any may have none."""
+    ids = st.integers(1, count).map(lambda number: 10 * number)
+    of_movies = st.dictionaries(ids, st.lists(ids, unique=True, max_size=4))
+    return st.fixed_dictionaries({"cosine": of_movies, "ease": of_movies})
+
+
+@given(some_lists(6))
+def test_a_line_has_its_own_neighbours_whatever_lines_there_are_beside_it(found: Found) -> None:
+    lists = {
+        measure: best(
+            *((movie, other, 0.5, other, 0.25) for movie in sorted(of) for other in of[movie])
+        )
+        for measure, of in found.items()
+    }
+    everything = movies(6)
+    lines = b"".join(_lines(lists, _texts(everything), 0, 6)).splitlines()
+    for movie, line in zip(everything.ids.tolist(), map(json.loads, lines), strict=True):
+        assert line["movie_id"] == line["ratings"] == movie
+        others = sorted({other for of in found.values() for other in of.get(movie, [])})
+        assert [each["movie_id"] for each in line["others"]] == others
+        assert line["neighbours"] == {
+            measure: [[others.index(other), 0.5, other, 0.25] for other in of.get(movie, [])]
+            for measure, of in found.items()
+        }
+
+
 def about_in(line: dict[str, Any]) -> dict[str, Any]:
     """What a line says of its movie."""
     return {name: line[name] for name in line if name not in ("others", "neighbours")}
