@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -18,6 +19,7 @@ from tests.builders.indexed import PARTS, deliver, drain, finish_run, movies_of,
 from tests.unit.runs.test_control import ask, live_run
 from tests.unit.runs.test_quality_gate import run_of
 from tools.sample_events import manifest_written
+from tools.template import template
 
 FEW_REJECTS: dict[str, Any] = {
     "dataset": {"format": "dat", "lines": {"ratings.dat": 1000, "movies.dat": 3}},
@@ -289,6 +291,14 @@ def test_few_lists_may_move_and_a_first_run_may_have_any_doubled_users(cloud: Cl
     finish_run(cloud, 0, catalogue(19), counts=counts)
     run_id = finish_run(cloud, 1, moved(19), counts=counts)
     assert live_run(cloud) == run_id
+
+
+def test_the_template_gives_every_limit_by_its_parameter() -> None:
+    resource = template()["Resources"]["IndexerFunction"]
+    text = resource["Properties"]["Environment"]["Variables"]["GATE_LIMITS"]
+    given = dict(re.findall(r'"(\w+)": \$\{(\w+)\}', text))
+    names = type(indexer.indexer.limits).__dataclass_fields__
+    assert given == {name: "Max" + name.title().replace("_", "") for name in names}
 
 
 def test_each_limit_can_be_switched_off(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from pyspark import SparkContext
+from pyspark import SparkConf, SparkContext
 
 from spark.command_line import parse
 from spark.job import modules_with_scipy
 from spark.output import results
+from spark.runtime import start
 from spark.runtime.bytecode import prefer_bytecode
 from spark.runtime.start import UnusableEnvironmentError, check_workers_python, import_all, stop
 from tests.conftest import ROOT
@@ -69,11 +70,31 @@ class Context:
 
 def test_stopping_waits_for_spark_but_not_for_its_server_for_accumulators() -> None:
     context = Context()
-    start = time.monotonic()
+    began = time.monotonic()
     stop(cast(SparkContext, context))
-    assert time.monotonic() - start < LIMIT_SECONDS
+    assert time.monotonic() - began < LIMIT_SECONDS
     assert context.has_stopped
     context.may_end.set()
+
+
+def test_the_driver_imports_while_the_jvm_makes_its_context_and_not_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    imported = threading.Event()
+
+    def make(self: SparkContext, jconf: object) -> bool:
+        del self, jconf
+        return imported.wait(LIMIT_SECONDS)
+
+    monkeypatch.setattr(start, "import_all", lambda _: imported.set())
+    monkeypatch.setattr(SparkContext, "__init__", lambda *_, **__: None)
+    monkeypatch.setattr(SparkContext, "_initialize_context", make)
+    before = {*threading.enumerate()}
+    context = start.ImportingContext(cast(SparkConf, None), ["module"])
+    for thread in {*threading.enumerate()} - before:
+        thread.join(LIMIT_SECONDS)
+    assert not imported.is_set()
+    assert context._initialize_context(None)
 
 
 def test_a_python_without_the_packages_is_named(tmp_path: Path) -> None:
