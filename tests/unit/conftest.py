@@ -7,6 +7,16 @@ import pytest
 
 from tests.builders.aws import Cloud, account
 from tests.unit.dynalite import Dynalite, UnavailableError, running
+from tests.unit.runbook import errors_for_operators, has_row
+
+
+@pytest.fixture(autouse=True)
+def raised() -> Iterator[set[str]]:
+    """The errors for operators that the code raises in the test; the runbook has a row for each."""
+    with errors_for_operators() as messages:
+        yield messages
+    for message in sorted(messages):
+        assert has_row(message), f"docs/runbook.md has no row for: {message}"
 
 
 @pytest.fixture

@@ -1,57 +1,34 @@
 """The documents match the code: every alarm, reason and parameter has a row."""
 
-import ast
-import importlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import product
 
+import numpy as np
 import pytest
 from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent
 
 import emr_events
 import run_states
 import runs
+from control import handler as control
 from emr_events import TRANSIENT
 from launcher import handler as launcher
-from launcher import launch
-from run_results import PartError
 from runs import RunError
-from spark.contracts.manifest import ManifestError
-from spark.contracts.quality import QualityError
+from spark.contracts.manifest import Manifest, ManifestError
+from spark.contracts.movielens import DatasetError
+from spark.engine.blocks import choose_blocks
 from sweeper import reconcile
 from tests.builders.aws import CONTEXT, Cloud
 from tests.conftest import ROOT
+from tests.unit.runbook import has_row, quotes, rows
 from tests.unit.runs import test_reconcile
 from tools.function_environment import STACK
 from tools.sample_events import dropped, event
 from tools.template import template
 
-CODE = sorted([*(ROOT / "functions").rglob("*.py"), *(ROOT / "spark").rglob("*.py")])
-# What fails a run in the launcher and the job, in the indexer, and what control refuses with.
-FAILURES = (*launch.PERMANENT_ERRORS, ManifestError, PartError, QualityError, RunError)
-
-
-def import_all() -> None:
-    """Import all modules: a class of errors exists when its module is imported."""
-    for path in CODE:
-        if path.name != "similarity_job.py":  # the program of the job
-            root = ROOT / "functions" if path.is_relative_to(ROOT / "functions") else ROOT
-            module = ".".join(path.relative_to(root).with_suffix("").parts)
-            importlib.import_module(module.removesuffix(".__init__"))
-
-
-def names_of(errors: Iterable[type[Exception]]) -> Iterator[str]:
-    """The names of some classes of errors and of all their subclasses."""
-    for error in errors:
-        yield error.__name__
-        yield from names_of(error.__subclasses__())
-
-
-import_all()
-SHOWN = frozenset(names_of(FAILURES))  # errors whose messages operators see
 SHOWN_ACTIONS = {
     "terminate",
     "fail",
@@ -60,74 +37,23 @@ SHOWN_ACTIONS = {
 }  # of the sweep: people see their reason
 
 
-def document(name: str) -> str:
-    """The text of a document without line breaks and backquotes."""
-    return " ".join((ROOT / "docs" / name).read_text().replace("`", "").split())
+@pytest.mark.parametrize("message", ["", "...", "a disk failed", "run 7 exists: look elsewhere"])
+def test_the_runbook_has_no_row_for_just_anything(message: str) -> None:
+    assert not has_row(message)
 
 
-def fixed(message: ast.expr | None) -> str | None:
-    """The longest constant piece of a message, or None."""
-    match message:
-        case ast.Constant(value=str(text)):
-            pieces = [text]
-        case ast.JoinedStr(values=values):
-            pieces = [each.value for each in values if isinstance(each, ast.Constant)]
-        case _:
-            return None
-    return " ".join(max(map(str, pieces), key=len).replace("`", "").split())
-
-
-def shown(node: ast.AST) -> list[ast.expr | None]:
-    """The messages to operators in one node of the code."""
-    match node:
-        case ast.Raise(exc=ast.Call(func=ast.Name(id=name), args=[message, *_])) if name in SHOWN:
-            return [message]
-        case ast.ClassDef(name=name) if name in SHOWN:
-            return [
-                call.args[0]
-                for call in ast.walk(node)
-                if isinstance(call, ast.Call) and ast.unparse(call.func) == "super().__init__"
-            ]
-    return []
-
-
-def messages() -> Iterator[str]:
-    """The constant pieces of all messages to operators."""
-    for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text())):
-            yield from filter(None, map(fixed, shown(node)))
-
-
-@pytest.mark.parametrize("message", sorted(set(messages())))
-def test_every_message_to_an_operator_is_in_the_runbook(message: str) -> None:
-    assert message in document("runbook.md")
-
-
-def test_errors_of_every_part_of_the_pipeline_are_checked() -> None:
-    assert {
-        "bytes; the limit is 5 GiB",  # the launcher
-        "is in the manifest but not in S3",  # the indexer
-        "ratings: the sums would overflow",  # the job
-    } <= set(messages())
-
-
-def rows(*headings: str) -> list[str]:
-    """The first cells of the tables below some headings of the runbook."""
-    text = (ROOT / "docs" / "runbook.md").read_text()
-    sections = {
-        part.partition("\n")[0]: part for part in re.split(r"^#+ ", text, flags=re.MULTILINE)
-    }
-    found = [row for name in headings
-             for row in re.findall(r"^\| (.*?) \|", sections[name], re.MULTILINE)]  # fmt: skip
-    return [row for row in found if "`" in row]
-
-
-def quotes(row: str, reason: str) -> bool:
-    """Whether a row of the runbook quotes a reason; `...` stands for the parts that vary."""
-    return any(
-        re.fullmatch(".*".join(map(re.escape, quoted.split("..."))), reason, re.DOTALL)
-        for quoted in re.findall(r"`([^`]+)`", row)
-    )
+def test_errors_of_every_part_of_the_pipeline_are_checked(cloud: Cloud, raised: set[str]) -> None:
+    cloud.put("ml/ratings.csv", "userId,movieId,rating,timestamp\n")
+    cloud.put("ml/movies.csv", "movieId,title,genres\n1,Heat (1995),Crime\n")
+    launcher.lambda_handler(dropped("ml/ratings.csv"), CONTEXT)
+    with pytest.raises(ManifestError, match="not readable") as of_result:
+        Manifest.from_json("cut off")
+    with pytest.raises(DatasetError, match="overflow") as of_job:
+        choose_blocks(*(np.array([number]) for number in (1, 2**31, 1)), 10, 1)
+    with pytest.raises(RunError, match="unknown command") as of_control:
+        control.carry_out("erase", None)
+    seen = [str(error.value) for error in (of_result, of_job, of_control)]
+    assert raised == {cloud.all_runs()[0]["reason"], *seen}
 
 
 def sweeps() -> Iterator[tuple[runs.Run | None, reconcile.Cluster | None, bool]]:

@@ -173,6 +173,14 @@ def test_an_impossible_command_is_refused_with_the_reason(cloud: Cloud, command:
     assert "rollback, promote, rebuild or rerun" in unknown["refused"]
 
 
+def test_a_rerun_of_a_run_that_never_requested_a_cluster_is_refused(cloud: Cloud) -> None:
+    launcher.lambda_handler(cloud.drop("ml", ratings="no rating\n" * 9), CONTEXT)
+    (run,) = cloud.all_runs()
+    assert run["state"] == "FAILED"
+    assert ask("rerun", run["run_id"])["refused"].endswith("drop its folder again")
+    assert cloud.messages("LaunchQueue") == []
+
+
 def rerun(cloud: Cloud, run_id: str) -> list[dict[str, Any]]:
     """Request a rerun and deliver it twice, as SQS may; returns all runs by id."""
     assert "has been requested" in ask("rerun", run_id)["done"]

@@ -1,7 +1,10 @@
 """The indexer: a run goes live complete and checked, or not at all."""
 
+import hashlib
 import json
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -207,14 +210,37 @@ def test_a_changed_part_fails_the_run_and_the_old_one_stays_live(cloud: Cloud) -
     assert movies_of(cloud, old) == [1, 2, 3]
 
 
+@contextmanager
+def parts_of(cloud: Cloud, run_id: str) -> Iterator[list[dict[str, Any]]]:
+    """The parts of `neighbours/` in a run's manifest, to be changed."""
+    key = f"runs/{run_id}/manifest.json"
+    manifest = json.loads(cloud.s3.get_object(Bucket="results", Key=key)["Body"].read())
+    yield manifest["neighbours"]
+    cloud.put(key, json.dumps(manifest), "results")
+
+
+def test_a_part_that_is_no_gzip_file_fails_the_run_although_its_checksum_is_right(
+    cloud: Cloud,
+) -> None:
+    run_id = start_run(cloud)
+    cloud.write_result(run_id, PARTS)
+    blob = b'{"movie_id": 3}\n'
+    with parts_of(cloud, run_id) as (_, second):
+        cloud.put(f"runs/{run_id}/{second['name']}", blob, "results")
+        second |= {"bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()}
+    deliver(manifest_written(run_id))
+    drain(cloud)
+    item = cloud.runs.get_item(Key=runs.run_key(run_id))["Item"]
+    assert item["state"] == "FAILED"
+    assert "part-00001.json.gz is not a gzip file: " in item["reason"]
+    assert movies_of(cloud, run_id) == []
+
+
 def test_a_part_with_other_lines_than_its_manifest_says_fails_the_run(cloud: Cloud) -> None:
     run_id = start_run(cloud)
     cloud.write_result(run_id, PARTS)
-    key = f"runs/{run_id}/manifest.json"
-    manifest = json.loads(cloud.s3.get_object(Bucket="results", Key=key)["Body"].read())
-    first, second = manifest["neighbours"]
-    first["records"], second["records"] = second["records"], first["records"]
-    cloud.put(key, json.dumps(manifest).encode(), "results")
+    with parts_of(cloud, run_id) as (first, second):
+        first["records"], second["records"] = second["records"], first["records"]
     deliver(manifest_written(run_id))
     drain(cloud)
     item = cloud.runs.get_item(Key=runs.run_key(run_id))["Item"]
