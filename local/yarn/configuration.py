@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from local.access import REGION, Access
 from local.emr.metadata import InstanceMetadata
-from local.emr.step import NodesError
+from local.emr.step import JAVA_OPTIONS, NodesError
 
 LOOPBACK = "127.0.0.1"
 PYSPARK = Path(sys.prefix) / "lib" / "python3.13" / "site-packages" / "pyspark"
@@ -179,8 +179,12 @@ def _yarn(access: Access, metadata: InstanceMetadata) -> dict[str, str]:
 
 
 def _spark(folder: Path) -> dict[str, str]:
-    """Return the paths of this machine for the client and the containers."""
-    return {
+    """Return what this machine has for the client and the containers: paths, and few cores."""
+    options = {
+        name: f"{EMR_SPARK_DEFAULTS[name]} {JAVA_OPTIONS}"
+        for name in ("spark.driver.defaultJavaOptions", "spark.executor.defaultJavaOptions")
+    }
+    return options | {
         "spark.yarn.jars": f"local:{PYSPARK}/jars/*",
         "spark.yarn.stagingDir": (folder / "staging").as_uri(),
         "spark.yarn.appMasterEnv.SPARK_LOCAL_IP": LOOPBACK,  # the executors inherit it

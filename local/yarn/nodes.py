@@ -25,7 +25,14 @@ from instance_types import INSTANCE_TYPES
 from local.access import REGION, Access, clean_environment, open_url
 from local.cloud import free_ports
 from local.emr.metadata import InstanceMetadata
-from local.emr.step import MakeStep, NodesError, StepRun, bootstrap_scripts, node_environment
+from local.emr.step import (
+    JAVA_OPTIONS,
+    MakeStep,
+    NodesError,
+    StepRun,
+    bootstrap_scripts,
+    node_environment,
+)
 from local.supervised import SupervisedProcess
 from local.yarn import configuration
 from tools.hadoop import jars
@@ -213,6 +220,7 @@ class YarnStep(StepRun):
             "YARN_CONF_DIR": conf,
             "SPARK_CONF_DIR": conf,
             "SPARK_DIST_CLASSPATH": f"{jars()}/*",  # S3A, for s3:// URIs
+            "SPARK_SUBMIT_OPTS": JAVA_OPTIONS,
             "SPARK_LOCAL_IP": configuration.LOOPBACK,
             "HADOOP_USER_NAME": "hadoop",
             "AWS_REGION": REGION,
@@ -257,7 +265,7 @@ def _server(main: str, folder: Path) -> dict[str, Any]:
         "command": [
             str(home / "bin" / "java"),
             "-Xmx256m",
-            "-XX:TieredStopAtLevel=1",
+            *JAVA_OPTIONS.split(),
             "-XX:-UsePerfData",
             *(f"--add-opens=java.base/{each}=ALL-UNNAMED" for each in OPENED),
             *("-cp", f"{folder / 'conf'}{os.pathsep}{jars()}/*", main),

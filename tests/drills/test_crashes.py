@@ -119,12 +119,9 @@ def deliver_until_done(there: Cloud, calls: Calls, first: dict[str, Any]) -> Non
             waiting += messages(*sent)["Records"]
 
 
-def fate_of_an_index(calls: Calls) -> None:
+def fate_of_an_index(there: Cloud, calls: Calls, first: str, second: str, third: str) -> None:
     """Index a third run with a kill: it is live and complete, and the first run is removed."""
-    with account() as there:
-        first, second = finish_run(there, 0, PARTS), finish_run(there, 1, PARTS)
-        third = start_run(there, 2)
-        there.write_result(third, PARTS)
+    with there.tables_restored():
         deliver_until_done(there, calls, manifest_written(third))
         pointer = live_pointer.read(there.index)
         assert pointer is not None
@@ -143,23 +140,26 @@ def fate_of_an_index(calls: Calls) -> None:
 )
 @pytest.mark.parametrize("answered", [True, False], ids=["after", "before"])
 def test_an_indexer_killed_at_any_call_leaves_a_whole_index_and_no_orphans(
-    observed: Observed, answered: bool
+    cloud: Cloud, observed: Observed, answered: bool
 ) -> None:
+    run_ids = finish_run(cloud, 0, PARTS), finish_run(cloud, 1, PARTS), start_run(cloud, 2)
+    cloud.write_result(run_ids[-1], PARTS)
     undisturbed = Calls()
-    fate_of_an_index(undisturbed)
+    fate_of_an_index(cloud, undisturbed, *run_ids)
     assert {"TransactWriteItems", "SendMessageBatch", "BatchWriteItem"} <= set(undisturbed.made)
     for number, operation in enumerate(undisturbed.made, start=1):
         calls = Calls(kill_after=number, answered=answered)
-        fate_of_an_index(calls)
+        fate_of_an_index(cloud, calls, *run_ids)
         assert calls.made[number - 1] == operation
         assert len(calls.made) > len(undisturbed.made)
     observed(len(undisturbed.made), "LIVE, every movie there, 0 orphans")
 
 
-def fate_of_a_command(calls: Calls, command: str) -> None:
+def fate_of_a_command(
+    there: Cloud, calls: Calls, command: str, first: str, second: str, third: str
+) -> None:
     """Run a command with a kill, and repeat it if it had no effect: it takes effect once."""
-    with account() as there:
-        first, second, third = (finish_run(there, minute, PARTS) for minute in range(3))
+    with there.tables_restored():
         wanted = {"rollback": second, "promote": first, "rebuild": third}[command]
         asked = {"command": command, "run_id": first}
         with watched(calls):
@@ -189,11 +189,13 @@ def fate_of_a_command(calls: Calls, command: str) -> None:
 @pytest.mark.parametrize("answered", [True, False], ids=["after", "before"])
 @pytest.mark.parametrize("command", ["rollback", "promote", "rebuild"])
 def test_a_command_killed_at_any_call_is_completed_by_repeating_it(
-    observed: Observed, command: str, answered: bool
+    cloud: Cloud, observed: Observed, command: str, answered: bool
 ) -> None:
+    run_ids = [finish_run(cloud, minute, PARTS) for minute in range(3)]
     undisturbed = Calls()
-    fate_of_a_command(undisturbed, command)
+    fate_of_a_command(cloud, undisturbed, command, *run_ids)
     assert undisturbed.made
     for number in range(1, len(undisturbed.made) + 1):
-        fate_of_a_command(Calls(kill_after=number, answered=answered), command)
+        calls = Calls(kill_after=number, answered=answered)
+        fate_of_a_command(cloud, calls, command, *run_ids)
     observed(len(undisturbed.made), "the wanted run is LIVE and whole")

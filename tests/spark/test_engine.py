@@ -2,10 +2,8 @@
 
 import itertools
 import math
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -32,9 +30,9 @@ from spark.engine.shuffle import (
 )
 from spark.ingest.ratings import read_ratings
 from tests.builders.folders import folder, ratings_frame
+from tests.builders.submission import environment, spark_submit
 from tests.conftest import ROOT, Observed, movielens
 from tests.spark import oracle
-from tools.java import java_home
 
 pytestmark = pytest.mark.spark
 
@@ -210,17 +208,12 @@ def test_a_run_survives_the_loss_of_an_executor(tmp_path: Path, observed: Observ
     output, log = tmp_path / "result", tmp_path / "log"
     with log.open("wb") as out:
         job = subprocess.Popen(
-            [Path(sys.executable).parent / "spark-submit", "--master", "local-cluster[3,1,1024]",
-             "--conf", "spark.executor.memory=1g", "--conf", "spark.ui.enabled=false",
-             "--conf", "spark.driver.host=127.0.0.1", ROOT / "spark" / "similarity_job.py",
-             "--dataset", dataset, "--output", output, "--min-score", "0.5", "--blocks", "12",
-             "--measures", "cosine"],
-            stdout=out, stderr=out,
-            env=os.environ | {
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "JAVA_HOME": str(java_home()), "PYSPARK_PYTHON": sys.executable,
-                "SPARK_LOCAL_IP": "127.0.0.1",
-            },
+            spark_submit(
+                ROOT / "spark" / "similarity_job.py", "--dataset", dataset, "--output", output,
+                "--min-score", "0.5", "--blocks", "12", "--measures", "cosine",
+                master="local-cluster[3,1,1024]", conf={"spark.executor.memory": "1g"},
+            ),
+            stdout=out, stderr=out, env=environment(),
         )  # fmt: skip
     try:
         wait_for(job, lambda: list(output.glob("similarities/cell-*.parquet")), "a first cell")

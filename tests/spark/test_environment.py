@@ -1,6 +1,5 @@
 """The archive of dependencies: executors with a bare Python compute with it."""
 
-import os
 import random
 import shutil
 import subprocess
@@ -12,16 +11,19 @@ import pytest
 from launcher.cluster_request import ENCRYPTION
 from spark.runtime import native
 from tests.builders.folders import folder
+from tests.builders.submission import environment, spark_submit
 from tests.conftest import ROOT
 from tests.spark import oracle
 from tests.spark.test_engine import stored
 from tests.spark.test_measures import check, lists_of, movie_lines
 from tests.spark.test_similar_users import alike, expected
-from tools.java import java_home
+from tools import class_archive
 from tools.job_archive import ensure_archive
 
 pytestmark = pytest.mark.spark
 
+# Stacks are as deep as on EMR: ALS recurses.
+JAVA = f"-XX:TieredStopAtLevel=1 {class_archive.options()}"
 NATIVE = ("numpy", "pyarrow", "scipy.linalg")
 
 
@@ -93,28 +95,23 @@ def test_executors_compute_all_measures_encrypted_with_the_archive_alone(
     shutil.copytree(ROOT / "spark", job / "spark", ignore=lambda *_: ["__pycache__"])
     packed = Path(shutil.make_archive(str(tmp_path / "job"), "zip", job))
     archives = {"environment": ensure_archive(), "job": packed}
-    scripts = Path(sys.executable).parent
     conf = ENCRYPTION["spark-defaults"] | {
         "spark.authenticate.secret": "on YARN Spark makes its own",
+        "spark.archives": ",".join(f"{each.as_uri()}#{name}" for name, each in archives.items()),
         "spark.executor.memory": "1g",
-        "spark.ui.enabled": "false",
-        "spark.driver.host": "127.0.0.1",
         "spark.pyspark.python": bare,
         "spark.executorEnv.PYTHONPATH": "./job:./environment",
         "spark.executorEnv.HOME": "/proc",  # read-only
     }
     done = subprocess.run(
-        [scripts / "spark-submit", "--master", "local-cluster[2,2,1024]",
-         *(word for name, value in conf.items() for word in ("--conf", f"{name}={value}")),
-         "--archives", ",".join(f"{each.as_uri()}#{name}" for name, each in archives.items()),
-         code / "similarity_job.py", "--dataset", dataset, "--output", output,
-         "--min-score", "0.5", "--blocks", "4", "--similar-users", "9",
-         "--measures", "damped,full-cosine,jaccard,hybrid,als"],
+        spark_submit(
+            code / "similarity_job.py", "--dataset", dataset, "--output", output,
+            "--min-score", "0.5", "--blocks", "4", "--similar-users", "9",
+            "--measures", "damped,full-cosine,jaccard,hybrid,als",
+            master="local-cluster[2,2,1024]", conf=conf, java=JAVA,
+        ),
         capture_output=True, text=True, check=False, timeout=300,
-        env=os.environ | {
-            "PATH": f"{scripts}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
-            "SPARK_LOCAL_IP": "127.0.0.1", "PYTHONPATH": f"{job}:{unpacked}", "HOME": "/proc",
-        },
+        env=environment(PYTHONPATH=f"{job}:{unpacked}", HOME="/proc"),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert stored(output / "similarities") == oracle.similarities(table, 10, 0.5)

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,8 +15,8 @@ from pyspark.sql import SparkSession
 
 from spark import job
 from spark.runtime.failures import reason_of
+from tests.builders.submission import environment, spark_submit
 from tests.conftest import ROOT
-from tools.java import java_home
 
 LOST = """[FAILED] Job aborted due to stage failure: Task 5 in stage 0.0 failed 4 times, most \
 recent failure: Lost task 5.3 in stage 0.0 (TID 18) (10.0.0.7 executor 6): ExecutorLostFailure \
@@ -118,18 +117,14 @@ except Exception as error:
 
 @pytest.mark.usefixtures("executors")
 def test_spark_knows_why_an_executor_was_lost(tmp_path: Path) -> None:
-    program, scripts = tmp_path / "program.py", Path(sys.executable).parent
+    program = tmp_path / "program.py"
     program.write_text(LOSES_AN_EXECUTOR)
     done = subprocess.run(
-        [scripts / "spark-submit", "--master", "local-cluster[1,1,1024]",
-         "--conf", "spark.task.maxFailures=1", "--conf", "spark.ui.enabled=false",
-         "--conf", "spark.driver.host=127.0.0.1", program],
+        spark_submit(
+            program, master="local-cluster[1,1,1024]", conf={"spark.task.maxFailures": 1}
+        ),
         capture_output=True, text=True, check=False, timeout=240, cwd=tmp_path,
-        env=os.environ | {
-            "PATH": f"{scripts}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
-            "PYTHONPATH": str(ROOT), "SPARK_LOCAL_IP": "127.0.0.1",
-            "PYSPARK_PYTHON": sys.executable,
-        },
+        env=environment(PYTHONPATH=str(ROOT)),
     )  # fmt: skip
     assert "ExecutorLostFailure" in done.stdout, done.stdout + done.stderr[-3000:]
     assert re.search(r"^LOST \['.*137.*'\]$", done.stdout, re.MULTILINE), done.stdout
@@ -179,16 +174,13 @@ def test_a_job_whose_jvm_was_killed_leaves_the_reason_to_yarn(
 
 
 def test_a_missing_folder_ends_in_one_clear_line_and_no_traceback(tmp_path: Path) -> None:
-    scripts = Path(sys.executable).parent
     done = subprocess.run(
-        [scripts / "spark-submit", "--conf", "spark.driver.host=127.0.0.1",
-         ROOT / "spark" / "similarity_job.py",
-         "--dataset", tmp_path / "missing", "--output", tmp_path / "result"],
+        spark_submit(
+            ROOT / "spark" / "similarity_job.py", "--dataset", tmp_path / "missing",
+            "--output", tmp_path / "result", master="local[2]",
+        ),
         capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path,
-        env=os.environ | {
-            "PATH": f"{scripts}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
-            "SPARK_LOCAL_IP": "127.0.0.1",
-        },
+        env=environment(),
     )  # fmt: skip
     said = done.stdout + done.stderr
     assert done.returncode == 1

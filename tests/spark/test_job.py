@@ -18,6 +18,7 @@ from spark.contracts.movielens_lines import split_line
 from spark.output import neighbours, results
 from tests.builders.folders import folder
 from tests.builders.results import manifest_of, read_lines, run
+from tests.builders.submission import environment, spark_submit
 from tests.conftest import ROOT, movielens
 from tests.spark import oracle
 from tools.java import java_home
@@ -312,18 +313,16 @@ def test_a_real_release_gives_exactly_the_oracles_pairs_and_neighbours(
 def test_the_job_can_be_submitted_to_separate_executors_without_packaging(tmp_path: Path) -> None:
     dataset = folder(tmp_path / "d", ratings_dat=RATINGS_DAT, movies_dat=MOVIES_DAT)
     output = tmp_path / "result"
-    python = ROOT / ".venv" / "bin"
+    variables = environment(HOME="/proc")  # read-only
+    for name in ("PYTHONPATH", "PYSPARK_PYTHON"):
+        variables.pop(name, None)
     done = subprocess.run(
-        ["spark-submit", "--master", "local-cluster[2,1,1024]",
-         "--conf", "spark.executor.memory=1g", "--conf", "spark.ui.enabled=false",
-         "--conf", "spark.driver.host=127.0.0.1", ROOT / "spark" / "similarity_job.py",
-         "--dataset", dataset.as_uri(), "--output", output.as_uri(), "--min-score", "0.5"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240,
-        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
-            "HOME": "/proc",  # read-only
-            "PATH": f"{python}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
-            "SPARK_LOCAL_IP": "127.0.0.1",
-        },
+        spark_submit(
+            ROOT / "spark" / "similarity_job.py", "--dataset", dataset.as_uri(),
+            "--output", output.as_uri(), "--min-score", "0.5",
+            master="local-cluster[2,1,1024]", conf={"spark.executor.memory": "1g"},
+        ),
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240, env=variables,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert manifest_of(output).counts["pairs"] == 1

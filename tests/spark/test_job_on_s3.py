@@ -1,10 +1,8 @@
 """The job on S3, with the job's own S3 client, as on the nodes of a cluster."""
 
 import hashlib
-import os
 import random
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -16,10 +14,10 @@ import pytest
 from spark.contracts.manifest import MANIFEST, SIMILARITIES, Manifest
 from tests.builders.folders import folder
 from tests.builders.results import manifest_of
+from tests.builders.submission import environment, spark_submit
 from tests.conftest import ROOT, Observed
 from tests.drills.test_storage_faults import FaultyS3, faulty_s3
 from tests.spark.test_measures import movie_lines, table
-from tools.java import java_home
 
 pytestmark = pytest.mark.spark
 
@@ -48,18 +46,14 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def submit(dataset: str, output: str, work: Path, *, endpoint: str = "") -> str:
     """Run the job as a step does, with four attempts per task; returns its output."""
-    python = Path(sys.executable)
     settings = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "eu-central-1"} if endpoint else {}
     done = subprocess.run(
-        [python.parent / "spark-submit", "--master", "local[2,4]",
-         "--conf", "spark.ui.enabled=false", "--conf", "spark.driver.host=127.0.0.1",
-         "--conf", f"spark.local.dir={work}", ROOT / "spark" / "similarity_job.py",
-         "--dataset", dataset, "--output", output, *OPTIONS],
+        spark_submit(
+            ROOT / "spark" / "similarity_job.py", "--dataset", dataset, "--output", output,
+            *OPTIONS, master="local[2,4]", conf={"spark.local.dir": work},
+        ),
         cwd=work, capture_output=True, text=True, check=False, timeout=300,
-        env=os.environ | settings | {
-            "PATH": f"{python.parent}:{os.environ['PATH']}", "JAVA_HOME": str(java_home()),
-            "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": str(python),
-        },
+        env=environment(**settings),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     return done.stdout + done.stderr
