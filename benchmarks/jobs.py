@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from benchmarks import shapes
@@ -26,6 +27,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+@cache  # drawing the largest takes minutes
 def dataset(name: str) -> tuple[Path, shapes.Table]:
     """The folder of a shape, which is written if need be, and its table."""
     say(f"{name}: generating")
