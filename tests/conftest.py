@@ -1,5 +1,6 @@
 """What all tests share: an environment in which the functions' modules can be imported."""
 
+import itertools
 import json
 import os
 from collections import Counter
@@ -54,6 +55,24 @@ def observed(request: pytest.FixtureRequest) -> Observed:
                 file.write(json.dumps({**row, "times": times, "observed": said}) + "\n")
 
     return note
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the files that wait for the local cloud over those that compute.
+
+    So two processes that each take the next file keep two cores busy. The page is timed: it comes
+    first, beside drills, which need one core.
+    """
+    files = [list(some) for _, some in itertools.groupby(items, lambda item: item.path)]
+    kinds: dict[bool, list[list[pytest.Item]]] = {True: [], False: []}
+    for file in files:
+        kinds[file[0].path.is_relative_to(ROOT / "tests" / "e2e")].append(file)
+    kinds[True].sort(key=lambda file: file[0].path.name != "test_explorer.py")
+    placed = [
+        (place / len(kind), file) for kind in kinds.values() for place, file in enumerate(kind)
+    ]
+    placed.sort(key=lambda each: each[0])
+    items[:] = [item for _, file in placed for item in file]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
