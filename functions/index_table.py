@@ -98,6 +98,15 @@ def movie_key(run_id: str, movie_id: int) -> dict[str, str]:
     return {"pk": f"{run_id}#{movie_id}"}
 
 
+def movie_of(line: bytes) -> int:
+    """Return the id of the movie of a line of `neighbours/`.
+
+    Raises:
+        msgspec.DecodeError: the line is not JSON, or names no movie.
+    """
+    return _decode_movie(line).movie_id
+
+
 def to_item(run_id: str, line: bytes) -> dict[str, Any]:
     """Convert a line of `neighbours/` to an item.
 
@@ -109,9 +118,9 @@ def to_item(run_id: str, line: bytes) -> dict[str, Any]:
         line: a movie with its `neighbours` as JSON, see spark/output/neighbours.py.
 
     Raises:
-        msgspec.DecodeError: the line is not JSON, or names no movie.
+        msgspec.DecodeError: see `movie_of`.
     """
-    key = movie_key(run_id, _decode_movie(line).movie_id)
+    key = movie_key(run_id, movie_of(line))
     return {**key, "movie": bytes(deflate.zlib_compress(line, COMPRESSION))}
 
 
@@ -150,7 +159,7 @@ def remove(table: "Table", run_id: str, lines: Iterable[bytes]) -> None:
     Raises:
         BusyTableError: see `write`.
     """
-    keys = (movie_key(run_id, _decode_movie(line).movie_id) for line in lines)
+    keys = (movie_key(run_id, movie_of(line)) for line in lines)
     _send(table, ({"DeleteRequest": {"Key": key}} for key in keys))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from botocore.exceptions import ClientError
 
+import index_table
 import quality_gate
 from run_diff import DEPTH, Movies, Result
 from run_item import Run
@@ -94,14 +95,16 @@ class RunResults:
         Decompresses it twice to save memory: with many neighbours a part has hundreds of megabytes.
 
         Raises:
-            PartError: it does not match the manifest.
+            PartError: it does not match the manifest, or has a line without a movie.
         """
         blob = self._bytes(run_id, part)
         try:
             with gzip.open(io.BytesIO(blob)) as unpacked:
-                lines = sum(1 for _ in unpacked)
+                lines = sum(1 for _ in map(index_table.movie_of, unpacked))
         except NO_GZIP as error:
             raise PartError(f"{part.name} is not a gzip file: {error}") from error
+        except msgspec.DecodeError as error:
+            raise PartError(f"{part.name} has a line that cannot be read: {error}") from error
         if lines != part.records:
             raise PartError(f"{part.name} has {lines} lines; the manifest says {part.records}")
         return iter(gzip.GzipFile(fileobj=io.BytesIO(blob)))

@@ -1,5 +1,6 @@
 """The indexer: a run goes live complete and checked, or not at all."""
 
+import gzip
 import hashlib
 import json
 import random
@@ -219,12 +220,20 @@ def parts_of(cloud: Cloud, run_id: str) -> Iterator[list[dict[str, Any]]]:
     cloud.put(key, json.dumps(manifest), "results")
 
 
-def test_a_part_that_is_no_gzip_file_fails_the_run_although_its_checksum_is_right(
-    cloud: Cloud,
+@pytest.mark.parametrize(
+    ("blob", "reason"),
+    [
+        (b'{"movie_id": 3}\n', "is not a gzip file: "),
+        (gzip.compress(b"three\n"), "has a line that cannot be read: "),
+        (gzip.compress(b'{"movie": 3}\n'), "has a line that cannot be read: "),
+    ],
+    ids=["no gzip", "no json", "no movie"],
+)
+def test_an_unreadable_part_fails_the_run_although_its_checksum_is_right(
+    cloud: Cloud, blob: bytes, reason: str
 ) -> None:
     run_id = start_run(cloud)
     cloud.write_result(run_id, PARTS)
-    blob = b'{"movie_id": 3}\n'
     with parts_of(cloud, run_id) as (_, second):
         cloud.put(f"runs/{run_id}/{second['name']}", blob, "results")
         second |= {"bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()}
@@ -232,8 +241,9 @@ def test_a_part_that_is_no_gzip_file_fails_the_run_although_its_checksum_is_righ
     drain(cloud)
     item = cloud.runs.get_item(Key=runs.run_key(run_id))["Item"]
     assert item["state"] == "FAILED"
-    assert "part-00001.json.gz is not a gzip file: " in item["reason"]
+    assert f"part-00001.json.gz {reason}" in item["reason"]
     assert movies_of(cloud, run_id) == []
+    assert not item["in_index"], "it need not be removed any more"
 
 
 def test_a_part_with_other_lines_than_its_manifest_says_fails_the_run(cloud: Cloud) -> None:
