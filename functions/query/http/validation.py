@@ -13,6 +13,7 @@ from query.http.problems import InvalidParameter
 
 MAX_SHOWN = 100  # characters of an invalid value that the response repeats
 _INTEGER = re.compile("-?[0-9]{1,20}")
+_FORM = re.compile("str matching regex '.*'")  # `allowed` has an example of it
 
 
 class Parameter(NamedTuple):
@@ -109,8 +110,9 @@ def _parse[T: Struct](model: type[T], values: Mapping[str, Any], *, strict: bool
                 value = values[name] if strict else parameter.read(values[name])
                 parsed[name] = msgspec.convert(value, parameter.type, strict=strict)
             except msgspec.ValidationError as error:
-                detail, shown = str(error).replace("`", ""), _shown(values[name])
-                errors.append(InvalidParameter(name, detail, _allowed(parameter.schema), shown))
+                detail = _FORM.sub("another form", str(error).replace("`", ""))
+                allowed, shown = _allowed(parameter.schema), _shown(values[name])
+                errors.append(InvalidParameter(name, detail, allowed, shown))
         elif parameter.is_required:
             errors.append(InvalidParameter(name, "required", _allowed(parameter.schema)))
     if errors:

@@ -112,7 +112,10 @@ def test_any_other_text_is_no_id_and_the_response_says_what_is_one(cloud: Cloud,
     assert error["allowed"] == (
         "an integer from 0 to 2147483647 or a text like imdb:tt0114709 or tmdb:862"
     )
-    assert post("/similar", {"movie_ids": [id]})[0] == HTTPStatus.BAD_REQUEST
+    assert error["detail"] == "Expected another form"
+    status, body = post("/similar", {"movie_ids": [1, id]})
+    assert status == HTTPStatus.BAD_REQUEST
+    assert body["errors"][0]["detail"] == "Expected another form - at $[1]"
 
 
 def test_bodies_name_movies_by_their_ids_elsewhere(cloud: Cloud) -> None:
