@@ -97,7 +97,7 @@ test-yarn: setup ## run the step on a real YARN, as EMR submits it; needs Linux,
 test-aws: setup ## deploy, run and remove the pipeline in your AWS account for about 0.20 USD: SPEND=yes
 	@SIMILAR_TITLES_SPEND=$(SPEND) $(BIN)/python -m pytest tests/aws -s -rs
 
-drills: setup ## inject faults and write docs/reliability.md; takes 15 minutes
+drills: setup ## inject faults and write docs/reliability.md; takes half an hour
 	@$(RUN) tests.drills.report
 
 lint: setup types ## check with ruff, mypy, sam validate, cfn-lint and checkov

@@ -30,6 +30,15 @@ def test_the_rows_of_a_drill_become_one_with_their_injections_summed_up() -> Non
     assert "1 drills, 2,500 injections, 3 minutes" in text
 
 
+def test_what_each_run_calls_by_another_name_is_one_observation() -> None:
+    seen = (
+        "see s3://similar-titles-resultsbucket-{}/logs/20261128T17022905{}Z-7f65aa8b/j-{}AB3CD4EFG/"
+    )
+    rows = [ROW | {"observed": seen.format(each, number, each.upper() * 4)}
+            for number, each in enumerate(("27fa", "d6ad"))]  # fmt: skip
+    assert "| see s3://RESULTS_BUCKET/logs/RUN_ID/j-1/ |" in report.document(rows, 1)
+
+
 def drills() -> Iterator[tuple[str, str, str]]:
     """Yield each drill's module path below tests/, name and area."""
     for path in sorted(TESTS.rglob("test_*.py")):
