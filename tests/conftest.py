@@ -1,6 +1,5 @@
 """What all tests share: an environment in which the functions' modules can be imported."""
 
-import itertools
 import json
 import os
 from collections import Counter
@@ -63,16 +62,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     So two processes that each take the next file keep two cores busy. The page is timed: it comes
     first, beside drills, which need one core.
     """
-    files = [list(some) for _, some in itertools.groupby(items, lambda item: item.path)]
-    kinds: dict[bool, list[list[pytest.Item]]] = {True: [], False: []}
-    for file in files:
-        kinds[file[0].path.is_relative_to(ROOT / "tests" / "e2e")].append(file)
-    kinds[True].sort(key=lambda file: file[0].path.name != "test_explorer.py")
-    placed = [
-        (place / len(kind), file) for kind in kinds.values() for place, file in enumerate(kind)
-    ]
-    placed.sort(key=lambda each: each[0])
-    items[:] = [item for _, file in placed for item in file]
+    waiting: list[Path] = []
+    computing: list[Path] = []
+    for path in dict.fromkeys(item.path for item in items):
+        (waiting if path.is_relative_to(ROOT / "tests" / "e2e") else computing).append(path)
+    waiting.sort(key=lambda path: path.name != "test_explorer.py")
+    place = {
+        path: number / len(kind)
+        for kind in (waiting, computing)
+        for number, path in enumerate(kind)
+    }
+    # Two files at one place stay whole, too.
+    items.sort(key=lambda item: (place[item.path], item.path not in waiting))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

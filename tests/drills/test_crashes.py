@@ -192,10 +192,12 @@ def test_a_command_killed_at_any_call_is_completed_by_repeating_it(
     cloud: Cloud, observed: Observed, command: str, answered: bool
 ) -> None:
     run_ids = [finish_run(cloud, minute, PARTS) for minute in range(3)]
-    undisturbed = Calls()
+    before, undisturbed = live_pointer.read(cloud.index), Calls()
     fate_of_a_command(cloud, undisturbed, command, *run_ids)
     assert undisturbed.made
-    for number in range(1, len(undisturbed.made) + 1):
+    for number, operation in enumerate(undisturbed.made, start=1):
         calls = Calls(kill_after=number, answered=answered)
         fate_of_a_command(cloud, calls, command, *run_ids)
+        assert calls.made[:number] == undisturbed.made[:number], operation
+        assert live_pointer.read(cloud.index) == before, "each kill finds what the first one found"
     observed(len(undisturbed.made), "the wanted run is LIVE and whole")
