@@ -13,11 +13,11 @@ import numpy as np
 from scipy import sparse
 
 from spark.engine.pairs import Pairs
-from spark.engine.top_k import NeighbourLists, concatenate, top_k_of_rows
+from spark.engine.top_k import NeighbourLists, top_k_of_rows
 from spark.ingest.movies import Catalogue
 from spark.measures.content import Content, content
 from spark.measures.ease import SCALE, inverse
-from spark.measures.registry import MEASURES
+from spark.measures.registry import BY_CONTENT, MEASURES
 from spark.measures.with_content import lists_with_content
 
 MIN_RATERS = 10  # the job compares no movie with fewer
@@ -129,16 +129,21 @@ def ease_weights(training: Training, regularisation: float) -> np.ndarray:
 
 def by_content(training: Training) -> np.ndarray:
     """Lists by genres, tags and year only: what `hybrid` uses for movies without ratings."""
-    compared = training.content.compared(np.arange(training.raters.size))
-    return _as_weights(concatenate(some.neighbours(K) for some in compared), training)
+    return _as_weights(_neighbours_by_content(training), training)
+
+
+def _neighbours_by_content(training: Training) -> NeighbourLists:
+    content = training.content
+    (found,) = content.neighbours(np.arange(content.ids.size), [content.raters], K)
+    return found
 
 
 def _hybrid(training: Training, measure: str) -> np.ndarray:
     parameters = MEASURES[measure].parameters
     ids, words = training.movies.ids, training.content
-    found = {"ease": top_k_of_rows(ids, _ease(training, "ease"), ids, words.raters, K)}
-    all_movies = np.arange(ids.size)
-    made = lists_with_content(found, all_movies, words, ids, {"hybrid": parameters}, K)
+    ease = top_k_of_rows(ids, _ease(training, "ease"), ids, words.raters, K)
+    found = {"ease": ease, BY_CONTENT: _neighbours_by_content(training)}
+    made = dict(lists_with_content(found, words, ids, {"hybrid": parameters}, K))
     return _as_weights(made["hybrid"], training)
 
 

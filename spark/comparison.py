@@ -5,9 +5,10 @@ importing them takes a good part of a second in each process.
 """
 
 from collections.abc import Mapping
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyspark import RDD, SparkContext
@@ -27,9 +28,10 @@ from spark.engine.shuffle import (
     shuffle_to_cells,
 )
 from spark.engine.top_k import NeighbourLists, concatenate, merge_top_k
+from spark.ingest.dataset import Dataset
 from spark.ingest.ratings import Ratings
 from spark.measures.blend import CANDIDATES, by_ratings
-from spark.measures.registry import full_cosine, pair_measures
+from spark.measures.registry import BY_CONTENT, full_cosine, need_content, pair_measures
 from spark.output.results import SCRATCH
 from spark.progress import Stages
 from spark.self_evaluation.held_out import (
@@ -42,6 +44,10 @@ from spark.self_evaluation.held_out import (
 )
 from spark.storage import child
 
+if TYPE_CHECKING:
+    from spark.measures.content import Content
+    from spark.measures.content_lists import RankedByContent
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -50,6 +56,7 @@ class Comparison:
     Attributes:
         pairs: how many pairs were written.
         best: from `best_neighbours`; without `hybrid`, and under `blend` its candidates.
+        by_content: None if no measure needs it. Its neighbours are in `best` and `held_out_lists`.
         held_out: the ratings of the held-out users.
         held_out_lists: by evaluated measure, from the ratings of the other users; without `hybrid`,
             and under `blend` its candidates.
@@ -58,6 +65,7 @@ class Comparison:
 
     pairs: int
     best: RDD[Any]
+    by_content: "RankedByContent | None"
     held_out: HeldOutRatings
     held_out_lists: dict[str, NeighbourLists]
     in_ease: np.ndarray
@@ -65,29 +73,39 @@ class Comparison:
 
 def compare(
     context: SparkContext,
-    ratings: Ratings,
+    dataset: Dataset,
     settings: JobSettings,
     range_starts: np.ndarray,
     stages: Stages,
+    beside: Executor,
 ) -> Comparison:
     """Compare the movies by all measures, and write the pairs.
 
     Args:
         context: the Spark context.
-        ratings: packed.
+        dataset: that was read.
         settings: of the job.
         range_starts: from `part_starts`.
         stages: to time.
+        beside: what it runs takes the cores that the last cells leave idle.
     """
-    names, scratch = settings.measures, child(settings.output, SCRATCH)
+    ratings = dataset.ratings
+    names = settings.measures
     with stages.stage("similarities"):
+        content = beside.submit(_content_of, dataset, settings)
         plan, hash_bound = _plan(context, ratings, settings)
         held_out = collect_held_out(ratings, hash_bound)
+        ranked_by_content = beside.submit(
+            _rank_by_content, context, content, held_out, range_starts, settings
+        )
         if hash_bound:
             plan = replace(plan, hold_out=_hold_out_pass(held_out, plan, settings))
         is_held_out = partial(are_held_out, hash_bound=hash_bound)
         to_cells = shuffle_to_cells(ratings, plan.blocks, is_held_out)
         results = compute_cells(to_cells, plan, range_starts)
+        by_content = ranked_by_content.result()
+        if by_content:
+            results = results.beside(by_content.results)
         held_out_lists = _held_out_lists(results, settings) if hash_bound else {}
     ranked: dict[str, NeighbourLists] = {}  # here, on the driver
     in_ease = np.empty(0, np.int32)
@@ -98,18 +116,46 @@ def compare(
             with stages.stage("ease_tried"):
                 held_out_lists |= _held_out_by_ease(matrix, held_out, plan, settings)
     if "als" in names:
-        from spark.measures.als import als
-
         with stages.stage("als"):
-            parameters, count = settings.parameters["als"], settings.neighbours
-            found = als(context, ratings, plan.blocks, parameters, scratch, count)
-            ranked["als"] = concatenate(found)
+            ranked["als"] = _rank_by_als(context, ratings, plan.blocks, settings)
     others: dict[str, tuple[NeighbourLists, int]] = {}
     if ranked:
         with stages.stage("evidence"):
             others = _with_evidence(ranked, plan, settings)
     best = best_neighbours(results, settings.neighbours, others)
-    return Comparison(results.pairs, best, held_out, held_out_lists, in_ease)
+    return Comparison(results.pairs, best, by_content, held_out, held_out_lists, in_ease)
+
+
+def _content_of(dataset: Dataset, settings: JobSettings) -> "Content | None":
+    """The content of the movies; None if no measure needs it."""
+    if not need_content(settings.measures):
+        return None
+    from spark.measures.content import content
+
+    return content(dataset.movies, dataset.tags)
+
+
+def _rank_by_content(
+    context: SparkContext,
+    made: Future["Content | None"],
+    held_out: HeldOutRatings,
+    range_starts: np.ndarray,
+    settings: JobSettings,
+) -> "RankedByContent | None":
+    """Rank all movies by the content that was made; None if no measure needs it."""
+    content = made.result()
+    if content is None:
+        return None
+    from spark.measures.content_lists import rank_by_content
+
+    is_tried = need_content(_evaluated(settings))
+    of = np.unique(held_out.visible.movies) if is_tried else np.empty(0, np.int32)
+    return rank_by_content(context, content, held_out, of, range_starts, settings.neighbours)
+
+
+def _evaluated(settings: JobSettings) -> list[str]:
+    """The measures that the run evaluates; the one that decides comes first."""
+    return evaluated_measures(settings.default_measure, settings.measures)
 
 
 def _with_evidence(
@@ -180,18 +226,31 @@ def _plan(context: SparkContext, ratings: Ratings, settings: JobSettings) -> tup
 
 def _hold_out_pass(held_out: HeldOutRatings, plan: CellPlan, settings: JobSettings) -> HoldOutPass:
     """The lists to take without the held-out users."""
-    names = evaluated_measures(settings.default_measure, settings.measures)
-    return hold_out_pass(held_out, plan.blocks, plan.thresholds, names, settings.parameters)
+    names, parameters = _evaluated(settings), settings.parameters
+    return hold_out_pass(held_out, plan.blocks, plan.thresholds, names, parameters)
 
 
 def _held_out_lists(results: CellResults, settings: JobSettings) -> dict[str, NeighbourLists]:
-    """The lists of the hold-out pass, by evaluated measure; empty if cells do not rank by it."""
+    """The lists of the hold-out pass, by evaluated measure; empty if cells do not rank by it.
+
+    Among them are those BY_CONTENT.
+    """
     lists = best_neighbours(results, settings.neighbours)
     parts = [each for _, each in collect_partitions(lists, results.partitions.held_out)]
     return {
         name: concatenate(each[name] for each in parts if name in each)
-        for name in evaluated_measures(settings.default_measure, settings.measures)
+        for name in (*_evaluated(settings), BY_CONTENT)
     }
+
+
+def _rank_by_als(
+    context: SparkContext, ratings: Ratings, blocks: Blocks, settings: JobSettings
+) -> NeighbourLists:
+    """The neighbours by ALS, by movie and rank, without evidence."""
+    from spark.measures.als import als
+
+    scratch, parameters = child(settings.output, SCRATCH), settings.parameters["als"]
+    return concatenate(als(context, ratings, blocks, parameters, scratch, settings.neighbours))
 
 
 @dataclass(frozen=True)

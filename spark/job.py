@@ -2,13 +2,12 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from py4j.protocol import Py4JNetworkError
@@ -26,9 +25,9 @@ from spark.ingest.doubled_users import doubled_users
 from spark.ingest.movies import with_tags
 from spark.ingest.ratings import Ratings
 from spark.ingest.rejects import UnusableFileError
-from spark.measures.registry import MEASURES
+from spark.measures.registry import need_content
 from spark.output import results
-from spark.output.neighbours import part_starts, range_of, write_part
+from spark.output.neighbours import part_starts, write_part
 from spark.output.similar_users import write_similar_users
 from spark.progress import Stages
 from spark.runtime.broadcast import broadcast
@@ -38,9 +37,6 @@ from spark.self_evaluation.figures import evaluate
 from spark.self_evaluation.held_out import evaluated_measures
 from spark.self_evaluation.strength import calibrate
 from spark.storage import child, list_files, read
-
-if TYPE_CHECKING:  # content needs SciPy, which a run by the cosine alone does not import
-    from spark.measures.content import Content
 
 COVERED = 10  # neighbours from which on a movie counts as covered
 
@@ -103,18 +99,16 @@ def run(context: SparkContext, settings: JobSettings) -> None:
 
     def judge() -> Part:
         with stages.stage("quality", beside_spark=True):
-            return write_quality(dataset.ratings, comparison, content, settings)
+            return write_quality(dataset.ratings, comparison, settings)
 
     with ThreadPoolExecutor(1) as beside:
         doubled = beside.submit(doubled_users, dataset.ratings.packed)
-        made = beside.submit(content_of, dataset, settings)
-        comparison = compare(context, dataset.ratings, settings, range_starts, stages)
-        content = made.result()
+        comparison = compare(context, dataset, settings, range_starts, stages, beside)
         # The driver judges while the workers write.
         judged = beside.submit(judge) if settings.test_users else None
         with stages.stage("neighbours"):
             neighbours, coverage = write_neighbours(
-                context, comparison, dataset, content, range_starts, settings
+                context, comparison, dataset, range_starts, settings
             )
             titles = results.write_titles(dataset.movies, output)
         quality = judged.result() if judged else None
@@ -205,25 +199,10 @@ def unterminated(folder: str, names: Iterable[str]) -> list[str]:
     ]
 
 
-def need_content(measures: Iterable[str]) -> bool:
-    """Whether one of some measures needs the content of the movies."""
-    return any(MEASURES[name].source == "neighbours" for name in measures)
-
-
-def content_of(dataset: Dataset, settings: JobSettings) -> "Content | None":
-    """The content of the movies; None if no measure needs it."""
-    if not need_content(settings.measures):
-        return None
-    from spark.measures.content import content
-
-    return content(dataset.movies, dataset.tags)
-
-
 def write_neighbours(
     context: SparkContext,
     comparison: Comparison,
     dataset: Dataset,
-    content: "Content | None",
     range_starts: np.ndarray,
     settings: JobSettings,
 ) -> tuple[list[Part], Counter[str]]:
@@ -233,7 +212,6 @@ def write_neighbours(
         context: the Spark context.
         comparison: of the movies.
         dataset: that was read.
-        content: from `content_of`.
         range_starts: from `part_starts`.
         settings: of the job.
 
@@ -247,18 +225,17 @@ def write_neighbours(
         from spark.measures.content import telling_tags
 
         catalogue = with_tags(catalogue, telling_tags(catalogue, dataset.tags))
-    shared = broadcast(context, (catalogue, content, comparison.in_ease))
+    shared = broadcast(context, (catalogue, comparison.in_ease))
+    shared_content = comparison.by_content and comparison.by_content.shared
 
     def write(merged: tuple[int, dict[str, NeighbourLists]]) -> tuple[Part, Counter[str]]:
         number, found = merged
-        movies, content, in_ease = shared()
-        if content is not None:
+        movies, in_ease = shared()
+        if shared_content:
             from spark.measures.with_content import lists_with_content
 
-            places = np.arange(*range_of(movies, number, range_starts))
-            found |= lists_with_content(
-                found, places, content, in_ease, wanted, settings.neighbours
-            )
+            content, most = shared_content(), settings.neighbours
+            found |= dict(lists_with_content(found, content, in_ease, wanted, most))
         lists = {name: found.get(name, EMPTY) for name in names}
         coverage = Counter({name: _covered(rows) for name, rows in lists.items()})
         coverage["any"] = distinct(lists["cosine"].movies).size
@@ -274,21 +251,23 @@ def _covered(rows: NeighbourLists) -> int:
     return int((np.unique(rows.movies, return_counts=True)[1] >= COVERED).sum())
 
 
-def write_quality(
-    ratings: Ratings, comparison: Comparison, content: "Content | None", settings: JobSettings
-) -> Part:
+def write_quality(ratings: Ratings, comparison: Comparison, settings: JobSettings) -> Part:
     """Evaluate the run and write quality.json.
 
     Args:
         ratings: packed.
         comparison: of the movies.
-        content: from `content_of`.
         settings: of the job.
     """
     held_out, lists = comparison.held_out, dict(comparison.held_out_lists)
     names = evaluated_measures(settings.default_measure, settings.measures)
-    if content is not None and need_content(names):
-        lists |= held_out_with_content(lists, comparison, content, settings, names)
+    if comparison.by_content and need_content(names):
+        from spark.measures.with_content import lists_with_content
+
+        # Tags count, also the held-out users'.
+        content, in_ease = comparison.by_content.content.without(held_out), comparison.in_ease
+        wanted = {name: settings.parameters[name] for name in names}
+        lists |= dict(lists_with_content(lists, content, in_ease, wanted, settings.neighbours))
     raters, _ = held_out.totals_of(ratings.movies)
     popular = ratings.movies[np.argsort(raters - ratings.raters, kind="stable")]
     quality = evaluate(names[0], held_out, {name: lists[name] for name in names}, popular)
@@ -302,34 +281,3 @@ def write_quality(
     }
     strength = {name: each for name, each in curves.items() if each}
     return results.write_quality(replace(quality, strength=strength), settings.output)
-
-
-def held_out_with_content(
-    lists: Mapping[str, NeighbourLists],
-    comparison: Comparison,
-    content: "Content",
-    settings: JobSettings,
-    names: Iterable[str],
-) -> dict[str, NeighbourLists]:
-    """The lists without the held-out users by the measures that need content; their tags count.
-
-    Args:
-        lists: by the measures that those need, from the ratings of the other users.
-        comparison: of the movies.
-        content: from `content_of`.
-        settings: of the job.
-        names: of the evaluated measures.
-
-    Returns:
-        The neighbours of the movies that those users have visibly rated, by movie and rank.
-    """
-    from spark.measures.with_content import lists_with_content
-
-    held_out = comparison.held_out
-    raters, _ = held_out.totals_of(content.ids)
-    others = replace(content, raters=content.raters - raters.astype(np.int32))
-    places = np.searchsorted(content.ids, np.unique(held_out.visible.movies))
-    wanted = {name: settings.parameters[name] for name in names}
-    return lists_with_content(
-        lists, places, others, comparison.in_ease, wanted, settings.neighbours
-    )

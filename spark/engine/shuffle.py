@@ -6,7 +6,7 @@ movies again, so a cell also writes those to files (pair_sums.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -117,17 +117,22 @@ class ResultPartitions:
 
 @dataclass(frozen=True)
 class CellResults:
-    """What the pass over the cells found.
+    """What the pass over the cells found, or tasks beside it.
 
     Attributes:
         pairs: how many pairs were found.
         partitions: the layout of `lists`.
-        lists: of all cells; read it with `best_neighbours`.
+        lists: of all tasks; read it with `best_neighbours`.
     """
 
     pairs: int
     partitions: ResultPartitions
     lists: RDD[Any]
+
+    def beside(self, others: "CellResults") -> "CellResults":
+        """These results and others with the same layout."""
+        # Both RDDs have one partitioner, so Spark joins partition to partition.
+        return replace(self, pairs=self.pairs + others.pairs, lists=self.lists.union(others.lists))
 
 
 def shuffle_to_cells(
@@ -181,15 +186,25 @@ def compute_cells(to_cells: RDD[Any], plan: CellPlan, range_starts: np.ndarray) 
     """
     if plan.output:
         write_empty(PAIRS, f"{plan.output}/none.parquet")  # in case there are no pairs at all
-    partitions = ResultPartitions(range_starts)
     one_pass = to_cells.context.applicationId, to_cells.id()
 
-    def compute(cell: int, received: Iterable[tuple[int, Any]]) -> Iterator[ToPartition]:
+    def compute(cell: int, received: Iterable[tuple[int, Any]]) -> Iterator[PairCount | CellLists]:
         ratings = (each for _, each in received)
         floors = floors_of(one_pass, plan.blocks.ids.size)
-        return partitions.route(compute_cell(cell, ratings, plan, floors))
+        return compute_cell(cell, ratings, plan, floors)
 
-    lists = to_cells.mapPartitionsWithIndex(compute).partitionBy(partitions.count, _itself)
+    return gather(to_cells.mapPartitionsWithIndex(compute), range_starts)
+
+
+def gather(found: RDD[Any], range_starts: np.ndarray) -> CellResults:
+    """Compute results and send them to their partitions.
+
+    Args:
+        found: numbers of pairs and lists, as `compute_cell` yields them.
+        range_starts: see `compute_cells`.
+    """
+    partitions = ResultPartitions(range_starts)
+    lists = found.mapPartitions(partitions.route).partitionBy(partitions.count, _itself)
     pairs = sum(lists.context.runJob(lists.values(), _themselves, [partitions.pair_counts]))
     return CellResults(pairs, partitions, lists)
 

@@ -23,7 +23,7 @@ from spark.engine.ranking import round_all
 from spark.engine.top_k import NeighbourLists, merge_top_k, pair_keys
 
 if TYPE_CHECKING:  # it needs SciPy
-    from spark.measures.content import Compared
+    from spark.measures.content import Content
 
 CANDIDATES = 2
 WITHOUT_EASE = 1.75  # chosen by recall just before and after the limit: decision 0014
@@ -46,7 +46,7 @@ def blend(
     ease: NeighbourLists,
     full_cosine: NeighbourLists,
     by_content: NeighbourLists,
-    compared: "Compared",
+    content: "Content",
     in_ease: np.ndarray,
     parameters: Mapping[str, float],
     count: int,
@@ -57,7 +57,7 @@ def blend(
         ease: from `by_ratings`.
         full_cosine: neighbours by the full cosine.
         by_content: neighbours by content, without co-raters.
-        compared: the movies of the lists, with all others by content.
+        content: of all movies.
         in_ease: ids of the movies in EASE's matrix.
         parameters: `content`; and `trust`, the raters at which content alone counts half of that.
         count: most neighbours per movie.
@@ -68,9 +68,9 @@ def blend(
     # The first of equal pairs stays: EASE's has both scores.
     rows = NeighbourLists(*map(np.concatenate, zip(ease, by_users, unrated, strict=True)))
     rows = rows.where(np.sort(np.unique(pair_keys(rows), return_index=True)[1]))
-    similar = compared.similarity(rows.movies, rows.neighbours)
+    similar = content.similarity(rows.movies, rows.neighbours)
     trust = parameters["trust"]
-    alone = parameters["content"] * trust / (trust + compared.raters_of(rows.movies))
+    alone = parameters["content"] * trust / (trust + content.raters_of(rows.movies))
     scores = rows.scores * (1 + similar) + similar * alone
     round_all(scores)
     rows = rows._replace(scores=scores)

@@ -12,16 +12,17 @@ Kinds are summed up, not averaged: a movie without tags is not closer to others 
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from spark.engine.top_k import NeighbourLists, top_k_of_rows
+from spark.engine.top_k import NeighbourLists, concatenate, top_k_of_rows
+from spark.ingest.chunks import RatingTable
 from spark.ingest.movies import Catalogue
-from spark.measures.products import products
+from spark.measures.products import pair_products, products
 
 # Chosen by recall and by what people judge similar: docs/quality.md.
 WEIGHTS = {"genres": 0.5, "tags": 0.5, "series": 1.0, "year": 0.125}
@@ -50,69 +51,62 @@ class Content:
     by_word: sparse.csr_array
     lengths: np.ndarray
 
-    def compared(self, places: np.ndarray) -> Iterator["Compared"]:
-        """Compare movies with all others, some of them at once.
+    def neighbours(
+        self, places: np.ndarray, raters: Sequence[np.ndarray], count: int
+    ) -> list[NeighbourLists]:
+        """The most similar movies; of equally similar ones, those with more raters.
 
         Args:
-            places: their indices, ascending.
+            places: indices of the movies whose neighbours are needed, ascending.
+            raters: the numbers of raters, per movie of the catalogue, of each ranking.
+            count: most neighbours per movie.
+
+        Returns:
+            For each of `raters` the neighbours by movie and rank, without co-raters and cosine.
         """
+        found: list[list[NeighbourLists]] = [[] for _ in raters]
         for start in range(0, places.size, ROWS_AT_ONCE):
             some = places[start : start + ROWS_AT_ONCE]
-            yield Compared(self, self.ids[some], self.all_pairs(some))
+            own, scores = self.ids[some], self.all_pairs(some)
+            for lists, of in zip(found, raters, strict=True):
+                lists.append(top_k_of_rows(own, scores, self.ids, of, count))
+        return [concatenate(lists) for lists in found]
 
     def all_pairs(self, places: np.ndarray) -> np.ndarray:
         """The similarity of some movies, given by their indices, to all: float64 [some, movies]."""
         return products(self.words[places], self.by_word)
 
-    def places_of(self, movies: np.ndarray) -> np.ndarray:
-        """The indices of movies, given by id."""
-        return np.searchsorted(self.ids, movies)
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Some movies, compared by content with all.
-
-    Attributes:
-        content: of all movies.
-        movies: int32, ids of the some, ascending.
-        scores: float64 [some, all], the similarities: C of the module's docstring.
-    """
-
-    content: Content
-    movies: np.ndarray
-    scores: np.ndarray
-
-    def neighbours(self, count: int) -> NeighbourLists:
-        """The most similar movies; of equally similar ones, those with more raters.
-
-        Args:
-            count: most neighbours per movie.
-        """
-        of = self.content
-        return top_k_of_rows(self.movies, self.scores, of.ids, of.raters, count)
-
-    def raters_of(self, movies: np.ndarray) -> np.ndarray:
-        """The number of raters of each movie, given by id."""
-        return self.content.raters[self.content.places_of(movies)]
-
     def similarity(self, movies: np.ndarray, others: np.ndarray) -> np.ndarray:
         """The similarity of pairs of movies, float64.
 
         Args:
-            movies: ids, of the compared movies.
+            movies: ids; quickest if equal ones follow each other.
             others: ids, one for each of `movies`.
         """
-        rows = np.searchsorted(self.movies, movies)
-        similar: np.ndarray = self.scores[rows, self.content.places_of(others)]
-        return similar
+        return pair_products(self.words, self.places_of(movies), self.places_of(others))
 
     def cosine(self, movies: np.ndarray, others: np.ndarray) -> np.ndarray:
         """The same divided by the `lengths` of both: the cosine of all content together."""
-        of = (self.content.lengths[self.content.places_of(each)] for each in (movies, others))
-        lengths = np.multiply(*of)
+        lengths = np.multiply(*(self.lengths[self.places_of(each)] for each in (movies, others)))
         similar = self.similarity(movies, others)
         return np.divide(similar, lengths, out=np.zeros_like(similar), where=lengths > 0)
+
+    def raters_of(self, movies: np.ndarray) -> np.ndarray:
+        """The number of raters of each movie, given by id."""
+        return self.raters[self.places_of(movies)]
+
+    def places_of(self, movies: np.ndarray) -> np.ndarray:
+        """The indices of movies, given by id."""
+        return np.searchsorted(self.ids, movies)
+
+    def without(self, users: RatingTable) -> "Content":
+        """The same content, rated by the other users only.
+
+        Args:
+            users: all their ratings.
+        """
+        raters, _ = users.totals_of(self.ids)
+        return replace(self, raters=self.raters - raters.astype(np.int32))
 
 
 def content(catalogue: Catalogue, tags: Mapping[tuple[int, str], float]) -> Content:

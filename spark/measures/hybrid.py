@@ -4,13 +4,13 @@ import numpy as np
 
 from spark.engine.ranking import round_all
 from spark.engine.top_k import NeighbourLists, merge_top_k, pair_keys
-from spark.measures.content import Compared
+from spark.measures.content import Content
 
 
 def hybrid(
     by_ratings: NeighbourLists,
     by_content: NeighbourLists,
-    compared: Compared,
+    content: Content,
     trust: float,
     count: int,
 ) -> NeighbourLists:
@@ -23,7 +23,7 @@ def hybrid(
     Args:
         by_ratings: by movie and rank.
         by_content: by movie and rank; without co-raters.
-        compared: the movies of the lists, with all others by content.
+        content: of all movies.
         trust: number of raters at which ratings and content have the same weight.
         count: most neighbours per movie.
     """
@@ -37,8 +37,8 @@ def hybrid(
         begins = np.append(True, by_ratings.movies[1:] != by_ratings.movies[:-1])
         best = by_ratings.scores[begins][np.cumsum(begins) - 1]
         strength[: known.size] = by_ratings.scores / best
-    weight = trust / (trust + compared.raters_of(both.movies))
-    similar = compared.cosine(both.movies, both.neighbours)
+    weight = trust / (trust + content.raters_of(both.movies))
+    similar = content.cosine(both.movies, both.neighbours)
     scores = (1 - weight) * strength + weight * similar
     round_all(scores)
     return merge_top_k([both._replace(scores=scores)], count)

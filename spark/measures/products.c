@@ -1,4 +1,4 @@
-// The loop of products.py, which describes the function and its arguments.
+// The loops of products.py, which describes the functions and their arguments.
 
 #include <stdint.h>
 
@@ -14,5 +14,24 @@ void add_products(
             for (int64_t n = word_starts[word]; n < word_starts[word + 1]; n++)
                 scores[word_columns[n]] += weight * word_weights[n];
         }
+    }
+}
+
+void pair_products(
+    double *found, int64_t pairs, const int32_t *ones, const int32_t *others,
+    const int32_t *starts, const int32_t *words, const double *weights, double *row
+) {
+    int32_t in_row = -1;  // the vector that `row` has now; elsewhere it is 0
+    for (int64_t k = 0; k < pairs; k++) {
+        if (ones[k] != in_row) {
+            if (in_row >= 0)
+                for (int64_t n = starts[in_row]; n < starts[in_row + 1]; n++) row[words[n]] = 0;
+            in_row = ones[k];
+            for (int64_t n = starts[in_row]; n < starts[in_row + 1]; n++) row[words[n]] = weights[n];
+        }
+        double sum = 0;
+        for (int64_t n = starts[others[k]]; n < starts[others[k] + 1]; n++)
+            sum += row[words[n]] * weights[n];
+        found[k] = sum;
     }
 }

@@ -71,6 +71,12 @@ MEASURES: Mapping[str, Measure] = {
     ),
 }
 DEFAULT = "blend"
+BY_CONTENT = "content"  # names the neighbours by content alone, which measures need
+
+
+def need_content(names: Iterable[str]) -> bool:
+    """Whether one of some measures needs the content of the movies."""
+    return any(MEASURES[name].source == "neighbours" for name in names)
 
 
 def pair_measures(

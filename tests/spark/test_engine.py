@@ -19,15 +19,17 @@ from pyspark.sql import SparkSession
 
 from spark.contracts.movielens import FORMATS
 from spark.engine.blocks import choose_blocks
-from spark.engine.cells import CellPlan, Thresholds
+from spark.engine.cells import CellLists, CellPlan, PairCount, Thresholds
 from spark.engine.entries import BLOCK_MOVIES
 from spark.engine.self_join import similarities
 from spark.engine.shuffle import (
     best_neighbours,
     collect_partitions,
     compute_cells,
+    gather,
     shuffle_to_cells,
 )
+from spark.engine.top_k import NeighbourLists
 from spark.ingest.ratings import read_ratings
 from tests.builders.folders import folder, ratings_frame
 from tests.builders.submission import environment, spark_submit
@@ -117,6 +119,32 @@ def test_real_ratings_match_the_self_join_to_the_bit(spark: SparkSession, tmp_pa
     joined = similarities(ratings_frame(spark, table), 3, 0.9).collect()
     assert pairs == sorted(tuple(row) for row in joined) != []
     assert best == sorted_best(pairs, 7)
+
+
+def test_lists_from_tasks_beside_the_cells_reach_the_partitions_of_the_same_movies(
+    spark: SparkSession,
+) -> None:
+    def of(measure: str, *pairs: tuple[int, int]) -> CellLists:
+        movies, others = (np.array(each, np.int32) for each in zip(*pairs, strict=True))
+        zeros = np.zeros(movies.size)
+        rows = NeighbourLists(movies, others, zeros + 0.5, zeros.astype(np.int32), zeros)
+        return CellLists(measure, rows, is_held_out=False)
+
+    context, range_starts = spark.sparkContext, np.array([0, 10], np.int32)
+    cells = [PairCount(3), of("cosine", (1, 2), (11, 2)), of("cosine", (12, 2))]
+    beside = [of("content", (11, 5)), of("content", (1, 7))]
+    found = gather(context.parallelize(cells, 3), range_starts)
+    found = found.beside(gather(context.parallelize(beside, 2), range_starts))
+    assert found.pairs == 3
+    merged = collect_partitions(best_neighbours(found, 5), found.partitions.published)
+    pairs = [
+        {name: [*zip(*(each.tolist() for each in rows[:2]), strict=True)] for name, rows in lists}
+        for lists in (sorted(lists.items()) for _, lists in merged)
+    ]
+    assert pairs == [
+        {"content": [(1, 7)], "cosine": [(1, 2)]},
+        {"content": [(11, 5)], "cosine": [(11, 2), (12, 2)]},
+    ]
 
 
 def test_more_raters_than_a_field_holds_are_still_exact(

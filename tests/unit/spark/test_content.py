@@ -8,10 +8,11 @@ import pytest
 from spark.contracts.movielens import FORMATS
 from spark.engine import top_k
 from spark.engine.top_k import NeighbourLists
+from spark.ingest.chunks import RatingTable
 from spark.ingest.movies import Catalogue, catalogue, described, parse_movie
 from spark.measures import content as content_module
 from spark.measures.blend import blend, by_ratings
-from spark.measures.content import Compared, Content, content, telling_tags
+from spark.measures.content import Content, content, telling_tags
 from spark.measures.hybrid import hybrid
 from tests.spark import oracle
 
@@ -43,11 +44,10 @@ def test_similarity_by_content_matches_plain_loops(
     known = content(movies(), tags)
     expected = oracle.content(LINES, tags, {1: "Toy Story", 3: "Toy Story"}, content_module.WEIGHTS)
     one, other = (np.array(each) for each in zip(*expected, strict=True))
-    (compared,) = known.compared(ALL)
-    assert compared.similarity(one, other) == pytest.approx(np.array(list(expected.values())))
-    itself = compared.similarity(known.ids, known.ids)
+    assert known.similarity(one, other) == pytest.approx(np.array(list(expected.values())))
+    itself = known.similarity(known.ids, known.ids)
     assert known.lengths == pytest.approx(np.sqrt(itself))
-    assert compared.cosine(known.ids, known.ids) == pytest.approx(np.where(itself > 0, 1, 0))
+    assert known.cosine(known.ids, known.ids) == pytest.approx(np.where(itself > 0, 1, 0))
 
     for i, alike in by_movie(neighbours(known, ALL, 3)).items():
         ranked = sorted(
@@ -60,7 +60,8 @@ def test_similarity_by_content_matches_plain_loops(
 
 def neighbours(content: Content, places: np.ndarray, count: int) -> NeighbourLists:
     """The neighbours of some movies, given by their indices."""
-    return top_k.concatenate(some.neighbours(count) for some in content.compared(places))
+    (found,) = content.neighbours(places, [content.raters], count)
+    return found
 
 
 def by_movie(rows: NeighbourLists) -> dict[int, list[tuple[int, float]]]:
@@ -95,6 +96,30 @@ def test_a_similarity_has_the_same_bits_in_any_order_and_beside_any_other_movies
     assert np.array_equal(shuffled.all_pairs(ALL), whole)
 
 
+def test_given_pairs_have_the_similarity_that_they_have_among_all_pairs() -> None:
+    tags = {(movie, f"tag {movie * n % 7}"): n / 9 for movie in range(1, 9) for n in range(30)}
+    known = content(movies(), tags)
+    one, other = (each.ravel() for each in np.indices((8, 8)))
+    found = known.similarity(known.ids[one], known.ids[other])
+    assert np.array_equal(found, known.all_pairs(ALL).ravel())
+
+
+def test_each_ranking_decides_between_equally_similar_movies_by_its_own_raters() -> None:
+    lines = "".join(f"{id}::Film {id}::Drama\n" for id in range(1, 9))
+    known = content(movies(lines), {})
+    others = np.where(known.ids == 6, 20, 10)
+    published, tried = known.neighbours(np.array([0]), [known.raters, others], 2)
+    assert published.neighbours.tolist() == [4, 2]
+    assert tried.neighbours.tolist() == [6, 2]
+
+
+def test_without_some_users_a_movie_has_fewer_raters() -> None:
+    users = RatingTable(np.array([1, 1, 2]), np.array([4, 2, 4]), np.array([8, 8, 8]))
+    known = content(movies(), TAGS)
+    fewer = known.raters - known.without(users).raters
+    assert fewer.tolist() == [0, 1, 0, 2, 0, 0, 0, 0]
+
+
 def test_a_movie_without_content_has_no_neighbours_and_is_no_neighbour() -> None:
     found = by_movie(neighbours(content(movies(), TAGS), ALL, 8))
     assert 7 not in found
@@ -125,10 +150,10 @@ def rows(*each: tuple[int, int, float, int, float]) -> NeighbourLists:
     )
 
 
-def known(raters: dict[int, int], alike: dict[tuple[int, int], float]) -> Compared:
+def known(raters: dict[int, int], alike: dict[tuple[int, int], float]) -> Content:
     """Given raters and similarities, which is all that `hybrid` and `blend` use."""
 
-    class Given(Compared):
+    class Given(Content):
         def similarity(self, movies: np.ndarray, others: np.ndarray) -> np.ndarray:
             pairs = zip(movies.tolist(), others.tolist(), strict=True)
             return np.array([alike.get(pair, 0.0) for pair in pairs])
@@ -137,7 +162,7 @@ def known(raters: dict[int, int], alike: dict[tuple[int, int], float]) -> Compar
 
     ids = np.array(sorted(raters), np.int32)
     of = np.array([raters[id] for id in sorted(raters)], np.int32)
-    return Given(Content(ids, of, *[None] * 3), ids, None)
+    return Given(ids, of, *[None] * 3)
 
 
 def test_ratings_decide_for_a_movie_with_many_and_content_for_a_cold_one() -> None:

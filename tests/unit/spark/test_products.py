@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from spark.measures.products import products
+from spark.measures.products import pair_products, products
 
 
 @given(
@@ -23,6 +23,24 @@ def test_products_are_those_of_scipy(
     other = random(rng, words, columns, density)
     found = products(one, other)
     assert np.array_equal(found, (one @ other).toarray())
+
+
+@given(
+    shape=st.tuples(*[st.integers(1, 40)] * 2),
+    pairs=st.integers(0, 200),
+    density=st.floats(0, 1),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_products_of_pairs_are_among_those_of_all(
+    shape: tuple[int, int], pairs: int, density: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows = random(rng, *shape, density)
+    ones, others = rng.integers(0, shape[0], (2, pairs))
+    by_word = sparse.csr_array(rows.T)
+    for first in ones, np.sort(ones):
+        found = pair_products(rows, first, others)
+        assert np.array_equal(found, products(rows, by_word)[first, others])
 
 
 def random(rng: np.random.Generator, rows: int, columns: int, density: float) -> sparse.csr_array:

@@ -1,0 +1,63 @@
+"""Ranks all movies by content alone, in tasks beside the cells."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from pyspark import SparkContext
+
+from spark.engine.cells import CellLists
+from spark.engine.shuffle import CellResults, gather
+from spark.ingest.chunks import RatingTable
+from spark.measures.content import Content
+from spark.measures.registry import BY_CONTENT
+from spark.runtime.broadcast import broadcast
+
+
+@dataclass(frozen=True)
+class RankedByContent:
+    """All movies, ranked by content alone.
+
+    Attributes:
+        content: of the movies.
+        shared: gets it in a task.
+        results: the neighbours.
+    """
+
+    content: Content
+    shared: Callable[[], Content]
+    results: CellResults
+
+
+def rank_by_content(
+    context: SparkContext,
+    content: Content,
+    left_out: RatingTable,
+    of: np.ndarray,
+    range_starts: np.ndarray,
+    count: int,
+) -> RankedByContent:
+    """Rank the neighbours of all movies by content; of equally similar ones, by raters.
+
+    Args:
+        context: the Spark context.
+        content: of the movies.
+        left_out: all ratings of the held-out users.
+        of: int32, ids of the movies whose neighbours are needed without those users, too.
+        range_starts: see `compute_cells`.
+        count: most neighbours per movie.
+    """
+    rankings = [content.raters, *([content.without(left_out).raters] if of.size else [])]
+    shared = broadcast(context, content)
+
+    def rank(number: int, _: Iterable[int]) -> Iterator[CellLists]:
+        movies = shared()
+        range_of = np.searchsorted(range_starts, movies.ids, side="right") - 1
+        published, *tried = movies.neighbours(np.flatnonzero(range_of == number), rankings, count)
+        yield CellLists(BY_CONTENT, published, False)
+        for lists in tried:
+            yield CellLists(BY_CONTENT, lists.where(np.isin(lists.movies, of)), True)
+
+    ranges = context.parallelize(range(range_starts.size), range_starts.size)
+    results = gather(ranges.mapPartitionsWithIndex(rank), range_starts)
+    return RankedByContent(content, shared, results)
