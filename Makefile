@@ -80,7 +80,7 @@ destroy: setup ## delete a stack after confirmation; DATA=delete also deletes it
 ##@ Develop
 
 setup: ## create .venv and .venv-sam, and a Java if the machine has none; all targets call it
-	@python3 -m tools.bootstrap
+	@python3 -m tools.setup.bootstrap
 
 check: setup types ## check with ruff and mypy, and run the unit tests on all cores: while you work
 	@$(BIN)/ruff check
@@ -128,7 +128,7 @@ lock: setup ## lock the newest versions that requirements/*.in allow
 	@$(LOCK) --upgrade requirements/notebook.in -c requirements/dev.txt -o requirements/notebook.txt
 	@$(LOCK) --upgrade requirements/functions.in -c requirements/dev.txt -o functions/requirements.txt
 	@$(RUN) tools.job_archive --adopt
-	@$(RUN) tools.hadoop --adopt
+	@$(RUN) tools.setup.hadoop --adopt
 
 clean: ## delete what was built or generated, but not environments and data sets
 	@rm -rf .aws-sam .local .mypy_cache .pytest_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log

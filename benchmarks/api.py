@@ -33,7 +33,7 @@ import msgspec
 
 import index_table
 from local.cloud import Cloud
-from query import title_catalogue, title_search
+from query.search import title_catalogue, title_search
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "API.md"

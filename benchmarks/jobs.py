@@ -9,8 +9,8 @@ from pathlib import Path
 from benchmarks import shapes
 from benchmarks.measured import NO_LIMITS, Limits, Measured, run
 from local.emr.step import PYTHON, java_options
-from tools.java import java_home
 from tools.paths import ROOT
+from tools.setup.java import java_home
 
 DATA = ROOT / "data" / "benchmarks"
 CORES = 2  # of `local[2]`

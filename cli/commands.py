@@ -24,7 +24,7 @@ from datasets import ARCHIVE
 from local.drops import drop as upload
 from local.up import FOLDER
 from quality_gate import rejects_text
-from run_states import State
+from runs.states import State
 from tools.command_line import HELP_OPTIONS, errors_as_exit_status, examples
 from tools.data_sets import NoDataSetError, folder_of
 from tools.progress import StageProgress

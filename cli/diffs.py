@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import click
 
-from run_diff import Diff, Lists, Side, Titles
-from run_item import QualityItem
+from runs.diff import Diff, Lists, Side, Titles
+from runs.item import QualityItem
 
 
 def print_diff(found: Diff) -> None:

@@ -11,8 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import runs
 import waiting
-from run_diff import Diff, diff
-from run_results import RunResults
+from runs.diff import Diff, diff
+from runs.results import RunResults
 
 STACK = "similar-titles"
 ENDPOINT_USD = Decimal("7.30")  # of an interface endpoint, per zone and month; docs/cost.md

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from query import title_text
+from query.search import title_text
 from spark.contracts.movielens_lines import MAX_ID, whole_number
 from spark.ingest.movies import Catalogue
 

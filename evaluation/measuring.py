@@ -22,7 +22,7 @@ from local.emr.step import PYTHON, java_options
 from spark.contracts.movielens import DatasetError
 from spark.measures.registry import MEASURES
 from tools.data_sets import NoDataSetError, folder_of
-from tools.java import NoJavaError, java_home
+from tools.setup.java import NoJavaError, java_home
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 from pyspark.sql import SparkSession
 
-from evaluation import als, models, scoring, splits
+from evaluation import models, scoring, splits
 from evaluation.auc import auc
+from evaluation.baselines import als
+from evaluation.baselines.slim import slim
 from evaluation.calibration import strength_error
 from evaluation.interactions import Interactions
 from evaluation.judgements import JudgedPairs
 from evaluation.models import Training
 from evaluation.scoring import Scores
 from evaluation.sequels import series_by_group, share_with_sequels
-from evaluation.slim import slim
 from evaluation.splits import Split
 from spark.engine.entries import MAX_HALVES
 from spark.measures.registry import MEASURES

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from instance_types import INSTANCE_TYPES, PRICED_AT, instance_type
-from run_item import CostItem
+from runs.item import CostItem
 
 OVERHEAD_SECONDS = 540  # start and end of a cluster, most of the time of a run
 # vCPU time of all nodes per byte of ratings. From the constants in docs/scale.md, doubled because a

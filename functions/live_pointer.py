@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import runs
 from index_table import LIVE_KEY
-from run_states import State
 from runs import Run
+from runs.states import State
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table

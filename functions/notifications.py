@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quality_gate import rejects_text
-from run_item import QualityItem
-from run_states import State
 from runs import Run
+from runs.item import QualityItem
+from runs.states import State
 from waiting import WaitingItem
 
 NOTIFIED = frozenset({State.LIVE, State.FAILED})

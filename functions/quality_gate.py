@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from run_diff import Diff, Lists, Titles
-from run_item import QualityItem, RejectsItem, Run
+from runs.diff import Diff, Lists, Titles
+from runs.item import QualityItem, RejectsItem, Run
 from spark.contracts.quality import Quality
 
 DIGITS = Decimal("0.0001")

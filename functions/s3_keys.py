@@ -38,7 +38,7 @@ def failure_key(run_id: str) -> str:
 
 
 def is_run_id(text: str) -> bool:
-    """Check whether a text is a well-formed run id (see `run_claims.new_run_id`)."""
+    """Check whether a text is a well-formed run id (see `runs.claims.new_run_id`)."""
     return _RUN_ID.fullmatch(text) is not None
 
 

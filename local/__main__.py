@@ -10,8 +10,8 @@ from local.drops import RunError
 from local.process import prepare_process
 from tools.command_line import HELP_OPTIONS, errors_as_exit_status, module_examples
 from tools.data_sets import RELEASES, SYNTHETIC, NoDataSetError
-from tools.java import NoJavaError
 from tools.job_archive import ArchiveError
+from tools.setup.java import NoJavaError
 
 DATA_SET = f"{', '.join([*SYNTHETIC, *RELEASES])}, or a folder."
 ERRORS = (NoDataSetError, CloudError, ArchiveError, RunError, DemoError, NoJavaError)

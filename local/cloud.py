@@ -28,7 +28,7 @@ from local.emr.step import Nodes, local_nodes
 from local.supervised import SupervisedProcess
 from tools.job_archive import upload
 from tools.paths import ROOT
-from tools.wheels import wheels
+from tools.setup.wheels import wheels
 
 STACK = "similar-titles"
 START_SECONDS = 60

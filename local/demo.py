@@ -14,7 +14,7 @@ from rich.table import Table
 from local import drops
 from local.cloud import Cloud
 from query.run_responses import Run
-from run_states import State
+from runs.states import State
 from tools.data_sets import folder_of
 from tools.paths import ROOT
 from tools.progress import StageProgress

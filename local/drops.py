@@ -11,7 +11,7 @@ from msgspec import convert
 from local.cloud import Cloud
 from local.emr.cluster import ENDED
 from query.run_responses import Run, Runs
-from run_states import State
+from runs.states import State
 from tools.data_sets import ReportBytes, files_of
 
 POLL_SECONDS = 0.5

@@ -8,7 +8,7 @@ import threading
 from types import FrameType
 
 from local.access import clean_environment
-from tools.java import java_home
+from tools.setup.java import java_home
 
 
 def prepare_process() -> None:

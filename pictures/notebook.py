@@ -24,8 +24,8 @@ from PIL import Image
 from local.emr.step import PYTHON, local_command
 from tools.command_line import HELP_OPTIONS, errors_as_exit_status, module_examples
 from tools.data_sets import NoDataSetError, folder_of
-from tools.java import NoJavaError, java_home
 from tools.paths import ROOT
+from tools.setup.java import NoJavaError, java_home
 
 NOTEBOOK = ROOT / "notebooks" / "similar_titles.ipynb"
 RENDERED = ROOT / "docs" / "notebook.md"

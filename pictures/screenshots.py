@@ -16,10 +16,10 @@ from local.process import prepare_process
 from pictures.browser import NoBrowserError, browser
 from tools.command_line import HELP_OPTIONS, errors_as_exit_status, module_examples
 from tools.data_sets import NoDataSetError, folder_of
-from tools.java import NoJavaError
 from tools.job_archive import ArchiveError
 from tools.paths import ROOT
 from tools.progress import StageProgress
+from tools.setup.java import NoJavaError
 
 IMAGES = ROOT / "docs" / "images"
 

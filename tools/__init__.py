@@ -1,1 +1,1 @@
-"""Developers' tools: environments, Java, Hadoop, data sets, the job's archive, sample events."""
+"""Developers' tools: data sets, the archive of the job, sample events, a client of the API."""

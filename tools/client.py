@@ -11,10 +11,10 @@ from pathlib import Path
 
 import click
 
-from tools import environments
 from tools.command_line import HELP_OPTIONS, errors_as_exit_status, module_examples
-from tools.environments import UnavailableError
 from tools.paths import ROOT
+from tools.setup import environments
+from tools.setup.environments import UnavailableError
 
 # What the function's modules read when they are imported; nothing is called.
 NOWHERE = {

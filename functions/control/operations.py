@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import live_pointer
 import runs
-from run_states import FINAL, State
 from runs import RunError
+from runs.states import FINAL, State
 from s3_keys import manifest_key, run_prefix
 from spark.contracts.manifest import Manifest, ManifestError
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import index_table
 import live_pointer
 import quality_gate
-import run_diff
 import runs
 from live_pointer import LivePointer
 from quality_gate import HeldBackError, Limits
-from run_item import RejectsItem
-from run_results import PartError, RunResults
-from run_states import ON_CLUSTER, State
 from runs import Run
+from runs.diff import diff, to_item
+from runs.item import RejectsItem
+from runs.results import PartError, RunResults
+from runs.states import ON_CLUSTER, State
 from s3_keys import run_prefix
 from spark.contracts import strength
 from spark.contracts.manifest import REJECTS, Manifest, ManifestError, Part
@@ -183,8 +183,8 @@ class Indexer:
             live = runs.get(self.runs_table, current.run_id)
         if live:
             until = time.monotonic() + COMPARE_TIMEOUT
-            found = run_diff.diff(self.results.result(live, until), self.results.result(run, until))
-            runs.set_attributes(self.runs_table, run["run_id"], comparison=run_diff.to_item(found))
+            found = diff(self.results.result(live, until), self.results.result(run, until))
+            runs.set_attributes(self.runs_table, run["run_id"], comparison=to_item(found))
         if not by_hand and (why := quality_gate.reasons(run, live, found, self.limits)):
             raise HeldBackError("; ".join(why))
 

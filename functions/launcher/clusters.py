@@ -11,8 +11,8 @@ from launcher.cluster_request import (
     security_configuration,
     security_configuration_name,
 )
-from run_item import Run
 from runs import parse_time
+from runs.item import Run
 
 if TYPE_CHECKING:
     from mypy_boto3_emr import EMRClient

@@ -21,7 +21,6 @@ from aws_lambda_powertools.utilities.data_classes import S3EventBridgeNotificati
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-import run_claims
 import runs
 import waiting
 from clients import BOUNDED, ONCE, SLOW
@@ -38,7 +37,8 @@ from launcher.cluster_request import ClusterSettings
 from launcher.clusters import THROTTLE_DELAYS, ThrottledError
 from launcher.job_package import JOB_FOLDER
 from redelivery import PostponedError, RedeliveryProcessor, TooEarlyError, attempts, delay_seconds
-from run_states import BEFORE_LAUNCH
+from runs import claims
+from runs.states import BEFORE_LAUNCH
 
 logger = Logger()
 s3 = boto3.client("s3", config=SLOW)
@@ -189,7 +189,7 @@ def resume_later(error: ThrottledError, failures: int) -> None:
     now = datetime.now(UTC)
     until = now + timedelta(seconds=seconds)
     waits_for = f"{error}; next try at {until:%H:%M:%S} UTC"
-    run_claims.postpone_launch(runs_table, error.run_id, now, until, waits_for)
+    claims.postpone_launch(runs_table, error.run_id, now, until, waits_for)
     logger.info("launch throttled", run_id=error.run_id, failures=failures + 1)
 
 
@@ -232,7 +232,7 @@ def lease_left(*fingerprints: str) -> float | None:
     Returns:
         None if the run is not waiting for a cluster, or another message will resume it.
     """
-    run = run_claims.for_dataset(runs_table, *fingerprints)
+    run = claims.for_dataset(runs_table, *fingerprints)
     if run is None or run["state"] not in BEFORE_LAUNCH or "waits_for" in run:
         return None
     return (runs.parse_time(run["lease_until"]) - datetime.now(UTC)).total_seconds()

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-import run_claims
 import runs
 from cost import BudgetError, check_budget, estimate
 from datasets import Folder, dataset_files, fingerprints_of
@@ -21,9 +20,9 @@ from launcher.preparation import (
     prepare,
     prepare_again,
 )
-from run_claims import Launch, Resume, Skip
-from run_states import BEFORE_LAUNCH, FINAL, State
-from runs import Run, parse_time
+from runs import Run, claims, parse_time
+from runs.claims import Launch, Resume, Skip
+from runs.states import BEFORE_LAUNCH, FINAL, State
 from spark.contracts.movielens import DatasetError
 
 if TYPE_CHECKING:
@@ -108,13 +107,13 @@ class Launcher:
         if original is None or "request" not in original:
             return Outcome("skipped", run_id)
         now = datetime.now(UTC)
-        current = run_claims.for_dataset(self.runs_table, original["fingerprint"]) or original
+        current = claims.for_dataset(self.runs_table, original["fingerprint"]) or original
         is_ours = (
             current.get("rerun_of") == run_id and parse_time(current["created_at"]) > requested_at
         )
         if is_ours:
-            decision = run_claims.decide(current, requested_at, now)
-            if not isinstance(decision, Resume) or not run_claims.take_over(
+            decision = claims.decide(current, requested_at, now)
+            if not isinstance(decision, Resume) or not claims.take_over(
                 self.runs_table, current, now, LEASE
             ):
                 return Outcome("skipped", current["run_id"])
@@ -122,7 +121,7 @@ class Launcher:
             return Outcome("skipped", current["run_id"])
         else:
             fingerprint, folder = original["fingerprint"], original["folder"]
-            made = run_claims.claim(
+            made = claims.claim(
                 self.runs_table, fingerprint, folder, current, now, LEASE, rerun_of=run_id
             )
             if made is None:
@@ -165,7 +164,7 @@ class Launcher:
         is_ready = run["state"] == State.LAUNCHING and "request" in run
         if not is_ready or now < parse_time(run["lease_until"]) - CLOCK_DIFFERENCE:
             return Outcome("skipped", run_id)
-        if not run_claims.take_over(self.runs_table, run, now, LEASE):
+        if not claims.take_over(self.runs_table, run, now, LEASE):
             return Outcome("skipped", run_id)
         try:
             cluster_id = launch_cluster(
@@ -228,18 +227,18 @@ class Launcher:
         fingerprints = fingerprints_of(dataset_files(folder))
         while True:
             now = datetime.now(UTC)
-            known = run_claims.for_dataset(self.runs_table, *fingerprints)
-            decision = run_claims.decide(known, dropped_at, now)
+            known = claims.for_dataset(self.runs_table, *fingerprints)
+            decision = claims.decide(known, dropped_at, now)
             match decision:
                 case Skip():
                     return decision
                 case Resume(run):
-                    if run_claims.take_over(self.runs_table, run, now, LEASE):
+                    if claims.take_over(self.runs_table, run, now, LEASE):
                         return decision
                 case Launch(failed):
                     # A failed run may be known by its ETags.
                     fingerprint = failed["fingerprint"] if failed else fingerprints[0]
-                    made = run_claims.claim(
+                    made = claims.claim(
                         self.runs_table, fingerprint, folder.name, failed, now, LEASE
                     )
                     if made is not None:

@@ -11,7 +11,7 @@ from launcher import intake, unpacking
 from launcher.cluster_request import ClusterSettings, cluster_request
 from launcher.intake import lasting_error
 from launcher.job_package import write_code
-from run_item import Run
+from runs.item import Run
 from s3_keys import code_prefix, environment_key, input_prefix
 from spark.contracts.movielens import DatasetError
 

@@ -15,11 +15,11 @@ from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import emr_events
-import run_outcome
 import runs
 from clients import BOUNDED
 from emr_events import ClusterEvent
-from run_states import ON_CLUSTER, State
+from runs import outcome
+from runs.states import ON_CLUSTER, State
 
 logger = Logger()
 s3 = boto3.client("s3", config=BOUNDED)
@@ -43,11 +43,11 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
         moved = runs.advance(
             runs_table, change.run_id, State.RUNNING, now, cluster_id=change.cluster_id
         )
-    elif change.status == "failed" and not run_outcome.has_result(s3, bucket, change.run_id):
+    elif change.status == "failed" and not outcome.has_result(s3, bucket, change.run_id):
         moved = follow_failure(change, now)
     if change.ended_at is not None:
         ended_at = runs.parse_time(change.ended_at)
-        run_outcome.note_cost(runs_table, change.run_id, change.cluster_id, ended_at)
+        outcome.note_cost(runs_table, change.run_id, change.cluster_id, ended_at)
     logger.info(
         "cluster event",
         run_id=change.run_id,
@@ -60,10 +60,10 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
 def follow_failure(change: ClusterEvent, now: datetime) -> bool:
     """Fail a run, or request its second cluster; returns whether the run moved."""
     run_id, cluster_id = change.run_id, change.cluster_id
-    reason = run_outcome.job_failure(s3, bucket, run_id)
+    reason = outcome.job_failure(s3, bucket, run_id)
     if reason is None and change.failed_step:
-        reason = run_outcome.step_failure(emr, cluster_id, change.failed_step)
-    if reason is None and run_outcome.request_second_cluster(
+        reason = outcome.step_failure(emr, cluster_id, change.failed_step)
+    if reason is None and outcome.request_second_cluster(
         runs_table, emr, sqs, launch_queue_url, change
     ):
         return True

@@ -21,8 +21,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from clients import BOUNDED
 from notifications import NOTIFIED, run_message
-from run_states import State
 from runs import Run
+from runs.states import State
 
 logger = Logger()
 metrics = Metrics()

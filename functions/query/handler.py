@@ -23,7 +23,7 @@ import runs
 import waiting
 from clients import PROMPT
 from live_pointer import LivePointer
-from query import explorer, recommendations, responses, run_responses, similar, title_search
+from query import explorer, recommendations, responses, run_responses, similar
 from query.http import messages, problems, swagger
 from query.http.app import App, RawResponse
 from query.index_reader import MAX_ATTEMPTS, Reader
@@ -48,7 +48,8 @@ from query.responses import (
     SimilarToMany,
 )
 from query.run_responses import Health, Run, Runs
-from query.title_search import Hit
+from query.search import title_search
+from query.search.title_search import Hit
 
 logger = Logger()
 metrics = Metrics()

@@ -15,10 +15,11 @@ import index_table
 import live_pointer
 from clients import PROMPT
 from live_pointer import LivePointer
-from query import title_catalogue, world_ids
+from query import world_ids
 from query.http import problems
 from query.http.problems import ProblemError
-from query.title_catalogue import Catalogue
+from query.search import title_catalogue
+from query.search.title_catalogue import Catalogue
 from query.world_ids import WorldIds
 
 if TYPE_CHECKING:

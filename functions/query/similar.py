@@ -21,8 +21,8 @@ from query.responses import (
     SimilarToMany,
     SimilarToOne,
 )
+from query.search.title_search import Hit
 from query.strength import strength
-from query.title_search import Hit
 from query.why import why
 from spark.contracts import neighbour_lines
 

@@ -18,13 +18,12 @@ from botocore.exceptions import ClientError
 
 import live_pointer
 import notifications
-import run_outcome
 import runs
 import waiting
 from clients import BOUNDED, SLOW
 from emr_events import ClusterEvent
-from run_states import FINAL, ON_CLUSTER, State
-from runs import Run
+from runs import Run, outcome
+from runs.states import FINAL, ON_CLUSTER, State
 from s3_keys import manifest_key, run_id_of_name
 from sweeper import lost_drops, waiting_drops
 from sweeper.reconcile import ALIVE, Action, Cluster, Limits, reconcile
@@ -65,11 +64,11 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> None:  # no
     all_runs = [*unsettled, *(run for run in others if run)]
     clusters = [*alive, *ended_clusters(open_runs, {cluster.run_id for cluster in alive})]
     open_ids = [run["run_id"] for run in open_runs]
-    with_result = {run_id for run_id in open_ids if run_outcome.has_result(s3, bucket, run_id)}
+    with_result = {run_id for run_id in open_ids if outcome.has_result(s3, bucket, run_id)}
     retained = {pointer.run_id, pointer.previous or ""} if pointer else set[str]()
     for cluster in clusters:
         if cluster.ended_at is not None:
-            run_outcome.note_cost(runs_table, cluster.run_id, cluster.cluster_id, cluster.ended_at)
+            outcome.note_cost(runs_table, cluster.run_id, cluster.cluster_id, cluster.ended_at)
     metrics.add_metric("StraysEnded", MetricUnit.Count, 0)
     actions = reconcile(all_runs, clusters, with_result, retained, now, limits)
     failures = carry_out_all(actions, clusters, now)
@@ -118,8 +117,8 @@ def replace_failed_cluster(cluster: Cluster, reason: str, now: datetime) -> None
     run_id, cluster_id = cluster.run_id, cluster.cluster_id
     ended_at = runs.format_time(cluster.ended_at or now)
     ended = ClusterEvent(run_id, cluster_id, "failed", reason, cluster.code, ended_at)
-    failure = run_outcome.job_failure(s3, bucket, run_id)
-    if failure is None and run_outcome.request_second_cluster(
+    failure = outcome.job_failure(s3, bucket, run_id)
+    if failure is None and outcome.request_second_cluster(
         runs_table, emr, sqs, launch_queue_url, ended
     ):
         return
@@ -135,7 +134,7 @@ def carry_out(action: Action, now: datetime) -> None:
             subject, text = notifications.sweep_message(action.reason, action.run_id, stack)
             sns.publish(TopicArn=topic, Subject=subject, Message=text)
         case "fail":
-            reason = run_outcome.job_failure(s3, bucket, action.run_id) or action.reason
+            reason = outcome.job_failure(s3, bucket, action.run_id) or action.reason
             runs.fail(runs_table, action.run_id, reason, now)
         case "mark_running":
             runs.advance(runs_table, action.run_id, State.RUNNING, now)

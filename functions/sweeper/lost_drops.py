@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import run_claims
 import runs
 from datasets import (
     NAMES,
@@ -23,7 +22,8 @@ from datasets import (
     listed_file,
     with_checksums,
 )
-from run_claims import Skip
+from runs import claims
+from runs.claims import Skip
 from waiting import folder_like
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def events(
         if folder.is_complete and settle + GRACE_PERIOD < age < MAX_AGE:
             newest = max(folder.files, key=lambda file: file.modified)
             files = dataset_files(with_checksums(s3, folder))
-            run = run_claims.for_dataset(runs_table, *fingerprints_of(files))
-            if not isinstance(run_claims.decide(run, newest.modified, now), Skip):
+            run = claims.for_dataset(runs_table, *fingerprints_of(files))
+            if not isinstance(claims.decide(run, newest.modified, now), Skip):
                 yield {
                     "detail": {"bucket": {"name": folder.bucket}, "object": {"key": newest.key}},
                     "time": runs.format_time(newest.modified),

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from emr_events import TRANSIENT
-from run_states import BEFORE_LAUNCH, ON_CLUSTER, State
 from runs import Run, parse_time
+from runs.states import BEFORE_LAUNCH, ON_CLUSTER, State
 
 # Messages arrive faster than this: after it, a missing event counts as lost.
 GRACE_PERIOD = timedelta(minutes=30)

@@ -22,9 +22,9 @@ from local.access import Access, clean_environment
 from local.emr.metadata import InstanceMetadata
 from local.supervised import SupervisedProcess
 from spark.runtime import native
-from tools import class_archive
-from tools.java import java_home
 from tools.paths import ROOT
+from tools.setup import class_archive
+from tools.setup.java import java_home
 
 PYTHON = ROOT / ".venv" / "bin" / "python"
 # A job of seconds ends before the C2 compiler and parallel collectors pay off. ALS recurses deeply.

@@ -35,9 +35,9 @@ from local.emr.step import (
 )
 from local.supervised import SupervisedProcess
 from local.yarn import configuration
-from tools.hadoop import jars
-from tools.java import java_home
 from tools.paths import ROOT
+from tools.setup.hadoop import jars
+from tools.setup.java import java_home
 
 START_SECONDS = 120
 POLL_SECONDS = 0.2

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import run_claims
 import runs
 from indexer import handler as indexer
-from run_states import State
+from runs import claims
+from runs.states import State
 from spark.contracts.quality import Quality
 from tests.builders.aws import CONTEXT, Cloud, movie_line
 from tools.sample_events import manifest_written, messages
@@ -32,7 +32,7 @@ def drain(cloud: Cloud) -> None:
 def start_run(cloud: Cloud, minute: int = 0, state: State = State.RUNNING) -> str:
     """A run that is computing; later minutes make later runs."""
     now = datetime(2026, 11, 23, 12, minute, tzinfo=UTC)
-    run = run_claims.claim(cloud.runs, f"{minute:064d}", "ml", None, now, timedelta(0))
+    run = claims.claim(cloud.runs, f"{minute:064d}", "ml", None, now, timedelta(0))
     assert run is not None
     for step in (State.LAUNCHING, State.STARTING, State.RUNNING):
         if state != State.CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from local.emr.step import java_options
-from tools.java import java_home
+from tools.setup.java import java_home
 
 SCRIPTS = Path(sys.executable).parent
 

@@ -17,7 +17,7 @@ import live_pointer
 import runs
 from monitor import handler as monitor
 from notifier import handler as notifier
-from run_states import State
+from runs.states import State
 from sweeper import handler as sweeper
 from tests.builders.aws import CONTEXT, Cloud, account, movie_line
 from tests.builders.indexed import deliver as index_it

@@ -13,7 +13,7 @@ from control import handler as control
 from indexer import handler as indexer
 from launcher import handler as launcher
 from launcher import launch
-from run_states import State
+from runs.states import State
 from tests.builders.aws import CONTEXT, Cloud, account, movie_line
 from tests.builders.indexed import drain, finish_run, movies_of, start_run, state_of
 from tests.conftest import Observed

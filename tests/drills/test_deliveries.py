@@ -13,7 +13,7 @@ from freezegun import freeze_time
 
 import runs
 from launcher import handler as launcher
-from run_states import State
+from runs.states import State
 from tests.builders.aws import CONTEXT, MOVIES, RATINGS, Cloud, account
 from tests.conftest import Observed
 from tests.drills.conftest import between

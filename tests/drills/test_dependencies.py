@@ -14,7 +14,7 @@ from freezegun import freeze_time
 import index_table
 from launcher import handler as launcher
 from query import handler as query
-from run_states import State
+from runs.states import State
 from tests.builders.aws import CONTEXT, Cloud, movie_line
 from tests.builders.indexed import movies_of, state_of
 from tests.builders.lines import as_text

@@ -9,7 +9,7 @@ import live_pointer
 import runs
 from control import handler as control
 from query import handler as query
-from run_states import State
+from runs.states import State
 from tests.builders.aws import CONTEXT, Cloud, movie_line
 from tests.builders.indexed import drain, finish_run, movies_of, state_of
 from tests.builders.requests import get

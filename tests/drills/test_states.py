@@ -25,7 +25,7 @@ from control import handler as control
 from indexer import handler as indexer
 from launcher import handler as launcher
 from monitor import handler as monitor
-from run_states import FINAL, NEXT, ON_CLUSTER, State
+from runs.states import FINAL, NEXT, ON_CLUSTER, State
 from sweeper import handler as sweeper
 from tests.builders.aws import CONTEXT, MOVIES, RATINGS, account, movie_line
 from tests.conftest import Observed

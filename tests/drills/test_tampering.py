@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import live_pointer
 import runs
 from indexer import handler as indexer
-from run_states import State
+from runs.states import State
 from spark.contracts.manifest import SCHEMA_VERSION
 from tests.builders.aws import CONTEXT, Cloud, account, movie_line
 from tests.builders.indexed import drain, finish_run, movies_of, start_run, state_of

@@ -10,7 +10,8 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.e2e.test_api import RUNS, Api, api  # noqa: F401
-from tools import client, environments
+from tools import client
+from tools.setup import environments
 
 pytestmark = pytest.mark.e2e
 

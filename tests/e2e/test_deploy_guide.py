@@ -25,8 +25,8 @@ from local.emr.server import FakeEmr
 from local.emr.step import local_nodes
 from tests.conftest import ROOT
 from tests.e2e.test_pipeline import MOVIES_DAT, files, ratings
-from tools import environments
 from tools.job_archive import archive_path, locked_sha256
+from tools.setup import environments
 
 GUIDE = ROOT / "docs" / "deploy.md"
 COPIED = [

@@ -15,12 +15,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Route, expect
 
-import run_claims
 import runs
 from local.cloud import Cloud
 from pictures.browser import NoBrowserError, browser
 from query import run_responses
-from run_states import State
+from runs import claims
+from runs.states import State
 from tests.builders.aws import Cloud as Account
 from tests.builders.world import World
 
@@ -111,7 +111,7 @@ def publish(world: World, best: float = 0.999) -> str:
     )
     table = tables.Table(outputs["RunsTable"])
     now = datetime.now(UTC)
-    run = run_claims.claim(table, f"{time.time_ns():064x}", FOLDER, None, now, timedelta(0))
+    run = claims.claim(table, f"{time.time_ns():064x}", FOLDER, None, now, timedelta(0))
     assert run is not None
     for state in (State.LAUNCHING, State.STARTING, State.RUNNING):
         runs.advance(table, run["run_id"], state, now)

@@ -31,8 +31,8 @@ from local.cloud import STACK, Cloud, free_ports
 from local.emr.cluster import ENDED, Behaviour
 from local.supervised import SupervisedProcess
 from local.up import HOST_FOR_CONTAINERS, for_containers
-from run_states import State
 from runs import Run
+from runs.states import State
 from s3_keys import failure_key, manifest_key, run_prefix
 from spark.contracts.manifest import Manifest, Part
 from tests.builders.indexed import line_in

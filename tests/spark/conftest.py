@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from local.emr.step import java_options
 from spark.runtime.start import SETTINGS
-from tools.java import java_home
+from tools.setup.java import java_home
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from tests.spark import oracle
 from tests.spark.test_engine import stored
 from tests.spark.test_measures import check, lists_of, movie_lines
 from tests.spark.test_similar_users import alike, expected
-from tools import class_archive
 from tools.job_archive import ensure_archive
+from tools.setup import class_archive
 
 pytestmark = pytest.mark.spark
 

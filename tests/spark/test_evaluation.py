@@ -8,7 +8,8 @@ from pyspark.ml.recommendation import ALS
 from pyspark.sql import SparkSession
 from scipy import sparse
 
-from evaluation import als, models, runs, scoring, splits
+from evaluation import models, runs, scoring, splits
+from evaluation.baselines import als
 from evaluation.interactions import Interactions, read
 from evaluation.published import DATASET, PUBLISHED, TARGET, deviations
 from spark.measures.registry import DEFAULT, MEASURES

@@ -21,7 +21,7 @@ from tests.builders.results import manifest_of, read_lines, run
 from tests.builders.submission import environment, spark_submit
 from tests.conftest import ROOT, movielens
 from tests.spark import oracle
-from tools.java import java_home
+from tools.setup.java import java_home
 
 pytestmark = pytest.mark.spark
 

@@ -8,8 +8,8 @@ from functools import cache
 from types import CodeType
 
 from launcher import launch
-from run_results import PartError
 from runs import RunError
+from runs.results import PartError
 from spark.contracts.manifest import ManifestError
 from spark.contracts.quality import QualityError
 from tests.conftest import ROOT

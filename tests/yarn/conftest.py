@@ -20,7 +20,7 @@ from tests.builders.world import World
 from tests.e2e.conftest import UNRELATED
 from tests.spark import oracle
 from tests.spark.test_measures import write
-from tools import hadoop
+from tools.setup import hadoop
 
 LIMIT_SECONDS = 480  # of a run, on a busy two-core machine
 

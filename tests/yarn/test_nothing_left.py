@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT, Observed
-from tools import hadoop
+from tools.setup import hadoop
 
 pytestmark = pytest.mark.yarn
 

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from query.http.app import RawResponse
-from run_states import State
+from runs.states import State
 from spark.contracts.measures import WORDS
 
 _FOLDER = Path(__file__).parent

@@ -20,7 +20,7 @@ from cli import commands as module
 from cli.commands import cli
 from cli.stack import Stack
 from launcher import handler as launcher
-from run_states import State
+from runs.states import State
 from tests.builders.aws import CONTEXT, Cloud, movie_line, quality
 from tests.builders.indexed import finish_run, start_run
 from tests.conftest import ROOT

@@ -9,10 +9,10 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-import run_claims
 import runs
-from run_claims import Launch, Resume, Skip
-from run_states import NEXT, State
+from runs import claims
+from runs.claims import Launch, Resume, Skip
+from runs.states import NEXT, State
 from tests.builders.aws import Cloud
 from tests.unit.dynalite import database  # noqa: F401
 
@@ -22,14 +22,14 @@ MINUTE = timedelta(minutes=1)
 
 def claim(cloud: Cloud, failed: runs.Run | None = None, at: datetime = NOW) -> runs.Run | None:
     """Claim the one data set of these tests."""
-    return run_claims.claim(cloud.runs, "f" * 64, "ml", failed, at, MINUTE)
+    return claims.claim(cloud.runs, "f" * 64, "ml", failed, at, MINUTE)
 
 
 def test_a_data_set_is_claimed_once(cloud: Cloud) -> None:
     first = claim(cloud)
     assert first is not None
     assert claim(cloud, at=NOW + MINUTE) is None
-    assert run_claims.for_dataset(cloud.runs, "f" * 64) == first
+    assert claims.for_dataset(cloud.runs, "f" * 64) == first
 
 
 def test_a_failed_run_is_replaced_once(cloud: Cloud) -> None:
@@ -44,8 +44,8 @@ def test_a_failed_run_is_replaced_once(cloud: Cloud) -> None:
 def test_a_lease_is_taken_over_once(cloud: Cloud) -> None:
     run = claim(cloud)
     assert run is not None
-    assert run_claims.take_over(cloud.runs, run, NOW + MINUTE, MINUTE)
-    assert not run_claims.take_over(cloud.runs, run, NOW + MINUTE, MINUTE)
+    assert claims.take_over(cloud.runs, run, NOW + MINUTE, MINUTE)
+    assert not claims.take_over(cloud.runs, run, NOW + MINUTE, MINUTE)
 
 
 @pytest.mark.parametrize("source", State)
@@ -168,7 +168,7 @@ def test_a_new_run_of_a_data_set_needs_a_failure_and_a_new_drop(
     run: runs.Run, dropped: int
 ) -> None:
     dropped_at = NOW + timedelta(seconds=dropped)
-    decision = run_claims.decide(run, dropped_at, NOW)
+    decision = claims.decide(run, dropped_at, NOW)
     ended_before = runs.parse_time(run["updated_at"]) < dropped_at + timedelta(seconds=1)
     if isinstance(decision, Launch):
         assert run["state"] == State.FAILED
@@ -186,7 +186,7 @@ def test_a_new_run_of_a_data_set_needs_a_failure_and_a_new_drop(
     )
 )
 def test_run_ids_sort_by_time(moments: list[datetime]) -> None:
-    ids = [run_claims.new_run_id(moment, "f" * 64) for moment in sorted(moments)]
+    ids = [claims.new_run_id(moment, "f" * 64) for moment in sorted(moments)]
     assert ids == sorted(ids)
 
 
@@ -235,15 +235,15 @@ def test_events_of_a_cluster_that_failed_to_start_no_longer_move_its_run(cloud: 
     assert run is not None
     id = run["run_id"]
     put_in_state(cloud, id, State.STARTING)
-    assert run_claims.await_second_cluster(cloud.runs, id, {"cluster_id": "j-1"}, NOW)
+    assert claims.await_second_cluster(cloud.runs, id, {"cluster_id": "j-1"}, NOW)
     waits = runs.get(cloud.runs, id)
-    assert run_claims.await_second_cluster(cloud.runs, id, {"cluster_id": "j-1"}, NOW + MINUTE)
+    assert claims.await_second_cluster(cloud.runs, id, {"cluster_id": "j-1"}, NOW + MINUTE)
     assert runs.get(cloud.runs, id) == waits
     for to in (State.STARTING, State.RUNNING, State.FAILED):
         assert not runs.advance(cloud.runs, id, to, NOW, cluster_id="j-1")
     assert runs.advance(cloud.runs, id, State.STARTING, NOW, cluster_id="j-2")
     for cluster_id in ("j-1", "j-2"):
-        assert not run_claims.await_second_cluster(cloud.runs, id, {"cluster_id": cluster_id}, NOW)
+        assert not claims.await_second_cluster(cloud.runs, id, {"cluster_id": cluster_id}, NOW)
 
 
 def test_only_a_later_run_or_an_operator_changes_a_final_state() -> None:
@@ -257,7 +257,7 @@ def test_a_run_item_declares_every_attribute_that_a_run_may_have(cloud: Cloud) -
     first = claim(cloud)
     assert first is not None
     runs.fail(cloud.runs, first["run_id"], "nothing works", NOW)
-    again = run_claims.claim(
+    again = claims.claim(
         cloud.runs, "f" * 64, "ml", first, NOW + MINUTE, MINUTE, rerun_of=first["run_id"]
     )
     assert again is not None

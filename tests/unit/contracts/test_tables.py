@@ -25,7 +25,7 @@ import live_pointer
 import runs
 from query import handler as query
 from query.index_reader import Reader
-from run_states import State
+from runs.states import State
 from spark.contracts.neighbour_lines import neighbours_of
 from tests.builders.aws import Cloud, movie_line
 from tests.builders.indexed import finish_run, line_in, start_run

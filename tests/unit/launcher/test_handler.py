@@ -15,10 +15,10 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from freezegun import freeze_time
 
 import datasets
-import run_claims
 import runs
 from launcher import handler as launcher
 from launcher import job_package, launch, preparation
+from runs import claims
 from tests.builders.aws import CONTEXT, MOVIES, RATINGS, Cloud, long_ago
 from tests.builders.requests import get
 from tools.sample_events import dropped, event
@@ -148,7 +148,7 @@ def failed_to_start(cloud: Cloud) -> dict:
     (run,) = cloud.all_runs()
     cloud.emr.terminate_job_flows(JobFlowIds=[run["cluster_id"]])
     failed = {"cluster_id": run["cluster_id"], "reason": "INTERNAL_ERROR", "cost": None}
-    assert run_claims.await_second_cluster(cloud.runs, run["run_id"], failed, datetime.now(UTC))
+    assert claims.await_second_cluster(cloud.runs, run["run_id"], failed, datetime.now(UTC))
     return run
 
 
@@ -165,7 +165,7 @@ def test_a_run_gets_its_second_cluster_and_no_third_however_often_it_is_requeste
     assert run["request"] == first["request"]
     assert len(cloud.clusters()) == 2
     assert {each["Name"] for each in cloud.clusters()} == {f"similar-titles-{run['run_id']}"}
-    assert not run_claims.await_second_cluster(
+    assert not claims.await_second_cluster(
         cloud.runs, run["run_id"], {"cluster_id": run["cluster_id"]}, datetime.now(UTC)
     )
 
@@ -504,7 +504,7 @@ def test_a_fault_before_the_claim_delays_the_launch_by_seconds(
 ) -> None:
     trigger = cloud.drop("ml")
     with monkeypatch.context() as patch:
-        patch.setattr(run_claims, "claim", lambda *_, **__: 1 / 0)
+        patch.setattr(claims, "claim", lambda *_, **__: 1 / 0)
         assert deliver(trigger) != []
     assert waits
     assert max(waits) <= 5

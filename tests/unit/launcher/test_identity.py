@@ -10,10 +10,10 @@ from botocore.exceptions import ClientError
 from freezegun import freeze_time
 
 import datasets
-import run_claims
 import runs
 from datasets import dataset_files, fingerprint_of, list_folder, with_checksums
 from launcher import handler as launcher
+from runs import claims
 from sweeper import lost_drops
 from tests.builders.aws import CONTEXT, MOVIES, RATINGS, Cloud, long_ago
 from tools.function_environment import DATASETS
@@ -76,7 +76,7 @@ def test_a_run_that_an_earlier_version_knew_by_etags_is_found(cloud: Cloud) -> N
     assert all(file.checksum for file in known.files)
     by_etags = fingerprint_of(dataset_files(folder))
     now = datetime.now(UTC)
-    made = run_claims.claim(cloud.runs, by_etags, "ml", None, now, timedelta(hours=1))
+    made = claims.claim(cloud.runs, by_etags, "ml", None, now, timedelta(hours=1))
     assert made is not None
     deliver(trigger)
     assert len(cloud.all_runs()) == 1

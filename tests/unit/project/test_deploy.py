@@ -45,7 +45,7 @@ def project(tmp_path: Path) -> Path:
     for name, text in (
         (".venv-sam/bin/sam", SAM),
         (".venv/bin/python", PYTHON),
-        ("tools/bootstrap.py", ""),
+        ("tools/setup/bootstrap.py", ""),
     ):
         program = tmp_path / name
         program.parent.mkdir(parents=True, exist_ok=True)

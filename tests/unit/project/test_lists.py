@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from run_states import State
+from runs.states import State
 from spark.contracts.measures import WORDS
 from spark.measures.registry import MEASURES
 from tests.conftest import ROOT

@@ -11,12 +11,11 @@ import pytest
 from aws_lambda_powertools.utilities.data_classes import EventBridgeEvent
 
 import emr_events
-import run_states
 import runs
 from control import handler as control
 from emr_events import TRANSIENT
 from launcher import handler as launcher
-from runs import RunError
+from runs import RunError, states
 from spark.contracts.manifest import Manifest, ManifestError
 from spark.contracts.movielens import DatasetError
 from spark.engine.blocks import choose_blocks
@@ -69,7 +68,7 @@ def sweeps() -> Iterator[tuple[runs.Run | None, reconcile.Cluster | None, bool]]
     ]
     found = [None] + [
         test_reconcile.run(state, idle) | {"index_attempts": attempts}
-        for state in run_states.State
+        for state in states.State
         for idle in times
         for attempts in (0, reconcile.MAX_INDEX_ATTEMPTS)
     ]

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import live_pointer
-import run_claims
 from query import handler as query
 from query import similar
+from runs import claims
 from tests.builders.aws import CONTEXT, Cloud, movie_line
 from tests.builders.indexed import finish_run
 from tests.builders.requests import ask, event_of, get, post
@@ -582,5 +582,5 @@ def test_the_sample_events_get_a_response(cloud: Cloud, name: str) -> None:
     line = movie_line(1, 2) | {"title": "Toy Story (1995)"}
     finish_run(cloud, parts=[[line, movie_line(2, 1)]])
     created = datetime(2026, 11, 23, 12, 5, tzinfo=UTC)
-    run_claims.claim(cloud.runs, f"{'5f2a9c01':0<64}", "ml-10M100K", None, created, timedelta(0))
+    claims.claim(cloud.runs, f"{'5f2a9c01':0<64}", "ml-10M100K", None, created, timedelta(0))
     assert query.lambda_handler(event(name), CONTEXT)["statusCode"] == HTTPStatus.OK

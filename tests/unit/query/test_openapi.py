@@ -12,11 +12,11 @@ import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
-import run_claims
 from query import handler as query
 from query.examples import EXAMPLES, PROBLEMS
 from query.http import openapi, swagger
 from query.http.app import RawResponse
+from runs import claims
 from tests.builders.aws import Cloud, movie_line
 from tests.builders.indexed import finish_run
 from tests.builders.requests import ask, get, post
@@ -143,7 +143,7 @@ def finish_run_of_the_examples(cloud: Cloud) -> None:
     movies = [movie_line(1, 3) | {"title": "Toy Story (1995)"}, movie_line(3, 1)]
     finish_run(cloud, parts=[movies])
     created = datetime(2026, 11, 23, 12, 5, tzinfo=UTC)
-    run_claims.claim(cloud.runs, f"{'5f2a9c01':0<64}", "ml-10M100K", None, created, timedelta(0))
+    claims.claim(cloud.runs, f"{'5f2a9c01':0<64}", "ml-10M100K", None, created, timedelta(0))
 
 
 def test_the_api_accepts_every_example(cloud: Cloud, document: dict[str, Any]) -> None:

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from query import title_catalogue, title_search, title_text
-from query.title_catalogue import Catalogue
-from query.title_search import Hit
+from query.search import title_catalogue, title_search, title_text
+from query.search.title_catalogue import Catalogue
+from query.search.title_search import Hit
 from spark.contracts.movielens import FORMATS, Format
 from spark.ingest.movies import Movie, catalogue, described, read_movies
 from tests.conftest import movielens

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from query import title_catalogue, title_search
+from query.search import title_catalogue, title_search
 
 TITLES = {
     1: ("Toy Story (1995)", 200),

@@ -9,7 +9,7 @@ import live_pointer
 import runs
 from control import handler as control
 from launcher import handler as launcher
-from run_states import State
+from runs.states import State
 from tests.builders.aws import CONTEXT, Cloud, movie_line
 from tests.builders.indexed import deliver, drain, finish_run, movies_of, start_run, state_of
 from tests.unit.dynalite import database  # noqa: F401

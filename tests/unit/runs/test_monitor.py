@@ -10,10 +10,10 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-import run_claims
 import runs
 from monitor import handler as monitor
-from run_states import State
+from runs import claims
+from runs.states import State
 from tests.builders.aws import CONTEXT, Cloud
 from tools.sample_events import event
 
@@ -24,7 +24,7 @@ RUN_ID = "20261123T120500000Z-5f2a9c01"
 def run(cloud: Cloud) -> None:
     """The run of the sample events; its cluster is starting."""
     now = datetime(2026, 11, 23, 12, 5, tzinfo=UTC)
-    made = run_claims.claim(cloud.runs, "5f2a9c01" + "0" * 56, "ml", None, now, timedelta(0))
+    made = claims.claim(cloud.runs, "5f2a9c01" + "0" * 56, "ml", None, now, timedelta(0))
     assert made is not None
     assert made["run_id"] == RUN_ID
     runs.advance(cloud.runs, RUN_ID, State.LAUNCHING, now)

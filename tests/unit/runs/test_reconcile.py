@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import runs
-from run_states import FINAL, State
+from runs.states import FINAL, State
 from sweeper.reconcile import (
     GRACE_PERIOD,
     INDEXING_LIMIT,

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import run_diff
-from run_diff import Movies, Result, diff, overlap
+from runs.diff import Movies, Result, compare_lists, compare_titles, diff, overlap
 
 RANKINGS = st.lists(st.integers(1, 12), min_size=1, max_size=9, unique=True)
 
@@ -88,7 +87,7 @@ def test_overlap_of_equally_long_lists_is_the_sum_over_all_depths(
 def test_titles_gained_and_lost_are_counted_and_the_most_rated_ones_named() -> None:
     before = movies({each: [99] for each in range(1, 11)})
     after = movies({each: [99] for each in (1, 2, 11)})
-    found = run_diff.compare_titles(before, after)
+    found = compare_titles(before, after)
     assert (found.before, found.after, found.gained, found.lost) == (10, 3, 1, 8)
     assert found.gained_examples == ["T11"]
     assert found.lost_examples == ["T10", "T9", "T8", "T7", "T6"]
@@ -97,7 +96,7 @@ def test_titles_gained_and_lost_are_counted_and_the_most_rated_ones_named() -> N
 def test_titles_in_another_encoding_are_told_from_titles_that_were_corrected() -> None:
     old = {1: "Amélie", 2: "Heat", 3: "Brüno", 4: "Léon"}
     wrong = {1: "AmÃ©lie", 2: "Heat (1995)", 3: "Br?no", 4: "Leon"}
-    found = run_diff.compare_titles(movies({}, old), movies({}, wrong))
+    found = compare_titles(movies({}, old), movies({}, wrong))
     assert (found.common, found.renamed, found.beyond_ascii, found.garbled) == (4, 4, 3, 2)
     assert found.renamed_examples[:2] == [["Brüno", "Br?no"], ["Amélie", "AmÃ©lie"]]
 
@@ -105,14 +104,14 @@ def test_titles_in_another_encoding_are_told_from_titles_that_were_corrected() -
 def test_the_lists_that_moved_most_are_shown_with_both_lists() -> None:
     before = movies({1: [2, 3], 2: [1, 3], 3: [1, 2], 4: [1, 2]})
     after = movies({1: [2, 3], 2: [3, 1], 3: [7, 8], 5: [1, 2]})
-    found = run_diff.compare_lists(before, after)
+    found = compare_lists(before, after)
     assert (found.common, found.unchanged, found.median_overlap) == (3, 1, 0.9)
     assert [(each.movie_id, each.overlap) for each in found.movers] == [(3, 0), (2, 0.9)]
     assert (found.movers[0].before, found.movers[0].after) == (["T1", "T2"], ["T7", "T8"])
 
 
 def test_without_common_titles_there_is_no_median() -> None:
-    assert run_diff.compare_lists(movies({1: [2]}), movies({3: [4]})).median_overlap is None
+    assert compare_lists(movies({1: [2]}), movies({3: [4]})).median_overlap is None
 
 
 @pytest.mark.parametrize(

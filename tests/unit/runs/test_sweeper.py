@@ -11,7 +11,7 @@ from freezegun import freeze_time
 
 import runs
 from launcher import handler as launcher
-from run_states import State
+from runs.states import State
 from sweeper import handler as sweeper
 from tests.builders.aws import CONTEXT, Cloud, movie_line
 from tests.builders.indexed import PARTS, deliver, drain, finish_run, movies_of, start_run

@@ -21,7 +21,7 @@ def program(path: Path, script: str) -> Path:
 @pytest.fixture
 def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module as make runs it, with uv already installed in `.venv-bootstrap`."""
-    module = importlib.import_module("tools.bootstrap")
+    module = importlib.import_module("tools.setup.bootstrap")
     monkeypatch.setattr(module, "TOOLS", tmp_path / "tools")
     monkeypatch.setattr(module, "SAM", tmp_path / "sam")
     monkeypatch.setattr(module, "LOG", tmp_path / "log" / "setup.log")

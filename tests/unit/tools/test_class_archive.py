@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import class_archive
-from tools.java import NoJavaError, java_home
+from tools.setup import class_archive
+from tools.setup.java import NoJavaError, java_home
 
 
 @pytest.fixture(autouse=True)

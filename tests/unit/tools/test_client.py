@@ -10,7 +10,7 @@ import pytest
 from tests.builders.requests import get
 from tests.conftest import ROOT
 from tests.unit.query.test_handler import cold  # noqa: F401
-from tools import environments
+from tools.setup import environments
 
 PRINT = "import sys; from tools import client; sys.stdout.buffer.write(client.document())"
 

@@ -9,15 +9,16 @@ from click.testing import CliRunner
 
 import local.__main__
 from pictures import charts, notebook, screenshots
-from tools import hadoop, job_archive, synthetic
+from tools import job_archive, synthetic
 from tools.command_line import errors_as_exit_status
+from tools.setup import hadoop
 
 PROGRAMS: dict[str, click.Command] = {
     "local": local.__main__.cli,
     "pictures.charts": charts.main,
     "pictures.notebook": notebook.cli,
     "pictures.screenshots": screenshots.main,
-    "tools.hadoop": hadoop.main,
+    "tools.setup.hadoop": hadoop.main,
     "tools.job_archive": job_archive.main,
     "tools.synthetic": synthetic.main,
 }

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import hadoop
-from tools.hadoop import HadoopError, check, missing
+from tools.setup import hadoop
+from tools.setup.hadoop import HadoopError, check, missing
 
 CONTENT = {"a.jar": b"a", "b.jar": b"b"}
 
@@ -61,7 +61,7 @@ def test_a_missing_program_is_reported_with_what_to_install(
     }
     monkeypatch.setattr(hadoop, "ROOT", tmp_path)  # no jars downloaded yet
     for each, what in usual.items():
-        monkeypatch.setattr(f"tools.hadoop.{each}", what)
+        monkeypatch.setattr(f"tools.setup.hadoop.{each}", what)
     assert missing() is None
-    monkeypatch.setattr(f"tools.hadoop.{name}", value)
+    monkeypatch.setattr(f"tools.setup.hadoop.{name}", value)
     assert said in str(missing())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import java
+from tools.setup import java
 
 
 def fake_java(home: Path, version: str) -> Path:
@@ -68,7 +68,7 @@ def test_the_wheels_java_is_the_last_resort_and_without_it_an_error_says_what_to
 def test_the_wrapper_drops_only_the_module_that_the_wheel_lacks(
     tmp_path: Path, given: list[str], passed: list[str]
 ) -> None:
-    bootstrap = importlib.import_module("tools.bootstrap")
+    bootstrap = importlib.import_module("tools.setup.bootstrap")
     real = tmp_path / "real"
     real.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     wrapper = tmp_path / "java"

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-import run_claims
 import runs
 from cost import Cost, cost
 from emr_events import TRANSIENT, ClusterEvent
-from run_item import FailedStart
-from run_states import State
-from runs import Run
+from runs import Run, claims
+from runs.item import FailedStart
+from runs.states import State
 from s3_keys import failure_key, manifest_key
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def request_second_cluster(
             "reason": ended.reason,
             "cost": spent.to_item() if spent else None,
         }
-        if not run_claims.await_second_cluster(runs_table, ended.run_id, failed, datetime.now(UTC)):
+        if not claims.await_second_cluster(runs_table, ended.run_id, failed, datetime.now(UTC)):
             return False
     elif run["state"] != State.LAUNCHING:
         return False  # it has its second cluster; this is a late event of the first

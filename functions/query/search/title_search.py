@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from query import title_text
-from query.title_catalogue import Catalogue, names_by_length, series_key
-from query.title_series import at_place, numbers_after
-from query.title_spelling import (
+from query.search import title_text
+from query.search.title_catalogue import Catalogue, names_by_length, series_key
+from query.search.title_series import at_place, numbers_after
+from query.search.title_spelling import (
     Errors,
     fewest_errors,
     similar_names,

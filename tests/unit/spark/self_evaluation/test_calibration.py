@@ -8,7 +8,7 @@ from evaluation import calibration
 from evaluation.calibration import strength_error
 from evaluation.splits import Split
 from spark.ingest.chunks import RatingTable
-from tests.unit.spark.test_strength import PAIRS, world
+from tests.unit.spark.self_evaluation.test_strength import PAIRS, world
 
 
 def split_of(seed: int, ratio: float) -> tuple[Split, np.ndarray]:

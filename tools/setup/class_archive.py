@@ -12,8 +12,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from tools.java import NoJavaError, java_home
 from tools.paths import ROOT
+from tools.setup.java import NoJavaError, java_home
 
 BUILD = ROOT / "build"
 # The JVM ignores an archive that does not fit it, for example after an update, and says nothing.

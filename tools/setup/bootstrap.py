@@ -15,9 +15,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.java import OURS, system_java
 from tools.paths import ROOT
-from tools.wheels import LOCK, wheels
+from tools.setup.java import OURS, system_java
+from tools.setup.wheels import LOCK, wheels
 
 VENV = ROOT / ".venv"
 SAM = ROOT / ".venv-sam"
@@ -66,7 +66,7 @@ def main() -> None:
     else:
         _remove_java()
     _say("preparing Spark")
-    module = [str(VENV / "bin" / "python"), "-m", "tools.class_archive"]
+    module = [str(VENV / "bin" / "python"), "-m", "tools.setup.class_archive"]
     _run(module, "Spark could not be prepared")
     _stamp_file().write_text(stamp)
     _say("ready")

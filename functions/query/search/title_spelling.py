@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 
-from query.title_catalogue import Catalogue, Index
+from query.search.title_catalogue import Catalogue, Index
 
 type Errors = dict[int, int]  # the number of typing errors, by position
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from query import title_text
-from query.title_catalogue import Catalogue
+from query.search import title_text
+from query.search.title_catalogue import Catalogue
 
 MOST_PARTS = 50  # a larger number behind a series' name is not a place in it
 LONE_YEARS = 15  # a first title so long before two others is an earlier film of the same name

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.conditions import Attr
 
-from run_item import FailedStart, Run
-from run_states import BEFORE_LAUNCH, State
 from runs import format_time, get, is_contention, parse_time, update
+from runs.item import FailedStart, Run
+from runs.states import BEFORE_LAUNCH, State
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table

@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 
 import index_table
 import quality_gate
-from run_diff import DEPTH, Movies, Result
-from run_item import Run
+from runs.diff import DEPTH, Movies, Result
+from runs.item import Run
 from s3_keys import code_prefix, input_prefix, manifest_key, run_prefix
 from spark.contracts.manifest import Manifest, ManifestError, Part
 from spark.contracts.quality import Quality, QualityError

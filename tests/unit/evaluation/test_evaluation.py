@@ -8,9 +8,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import optimize, sparse
 
 from evaluation import models, runs, scoring, splits
+from evaluation.baselines.slim import slim
 from evaluation.judgements import JudgedPairs
 from evaluation.models import Training
-from evaluation.slim import slim
 from evaluation.splits import Split
 from spark.ingest.movies import Catalogue
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from tools.command_line import HELP_OPTIONS, errors_as_exit_status, module_examples
-from tools.java import system_java
 from tools.paths import ROOT
+from tools.setup.java import system_java
 
 POM = ROOT / "requirements" / "yarn.xml"
 LOCK = ROOT / "requirements" / "yarn.sha256"
@@ -88,7 +88,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 @click.command(
     context_settings=HELP_OPTIONS,
-    epilog=module_examples("tools.hadoop", "", "--adopt"),
+    epilog=module_examples("tools.setup.hadoop", "", "--adopt"),
 )
 @click.option("--adopt", is_flag=True, help="Lock the jars that requirements/yarn.xml gives now.")
 @errors_as_exit_status(HadoopError)
@@ -104,4 +104,4 @@ def main(adopt: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m tools.hadoop")
+    main(prog_name="python -m tools.setup.hadoop")

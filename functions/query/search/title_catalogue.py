@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct, json
 
-from query import title_text
+from query.search import title_text
 from spark.contracts.series import key_of
 
 type Index = Mapping[str, Sequence[int]]  # positions of movies in the catalogue

@@ -1,6 +1,6 @@
 """The attributes of a run's item in the runs table.
 
-A run collects its attributes on its way: only those of `run_claims.claim` are always there.
+A run collects its attributes on its way: only those of `runs.claims.claim` are always there.
 DynamoDB returns numbers as `Decimal`.
 """
 
@@ -86,7 +86,7 @@ class Run(TypedDict):
         counts: the manifest's counts.
         rejects: by file that has any, the malformed lines.
         rejects_uri: folder of these lines.
-        comparison: with the run that was live when it was indexed, see `run_diff.Diff`.
+        comparison: with the run that was live when it was indexed, see `runs.diff.Diff`.
         measure: the default measure.
         measures: all measures in the result.
         min_co_raters: of a pair of movies.

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from run_item import Number, QualityItem
+from runs.item import Number, QualityItem
 
 PERSISTENCE = 0.9  # of rank-biased overlap: the first ten ranks have 86 % of the weight
 DEPTH = 50  # ranks of a list that are compared; they have more than 99.9 % of the weight

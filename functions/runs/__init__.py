@@ -1,7 +1,7 @@
 """The runs table: the item of every run, and the writes that change it.
 
-Items: `RUN / <run_id>` is a run (see `run_item`); `DATASET / <fingerprint>` names the run of a data
-set (see `run_claims`). Every change of state is a conditional write that follows `NEXT`.
+Items: `RUN / <run_id>` is a run (see `runs.item`); `DATASET / <fingerprint>` names the run of a
+data set (see `runs.claims`). Every change of state is a conditional write that follows `NEXT`.
 """
 
 import random
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from botocore.exceptions import ClientError
 
-from run_item import Run as Run
-from run_states import FINAL, NEXT, State
+from runs.item import Run as Run
+from runs.states import FINAL, NEXT, State
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table

@@ -1,0 +1,1 @@
+"""Models from the literature that are trained here."""

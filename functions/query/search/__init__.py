@@ -1,0 +1,1 @@
+"""Title search: which titles match a query, and in which order."""
