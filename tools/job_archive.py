@@ -34,9 +34,14 @@ from tools.paths import ROOT
 LOCK = ROOT / "requirements" / "job.txt"
 LOCKED_SHA256 = ROOT / "spark" / "environment.sha256"
 BUILD = ROOT / "build"
-# Files that nobody imports: tests, headers, sources, and parts of pyarrow that Spark does not use.
+# Files that nobody imports: tests, headers, sources, and parts of pyarrow and SciPy that neither
+# Spark nor the job uses. YARN unpacks every file on every node.
 UNUSED_FOLDERS = frozenset({"tests", "include", "__pycache__", "bin"})
 UNUSED_SUFFIXES = frozenset({".pyx", ".pxd", ".pxi", ".h", ".hpp", ".c", ".cpp", ".pyi", ".a"})
+UNUSED_IN_SCIPY = frozenset(
+    {"cluster", "datasets", "differentiate", "fftpack", "integrate", "interpolate", "io", "misc"}
+    | {"ndimage", "odr", "signal", "stats"}
+)
 UNUSED_PARTS = ("flight", "_orc", "_azurefs", "_gcsfs", "gandiva")
 
 
@@ -119,6 +124,7 @@ def prune(folder: Path) -> None:
             or UNUSED_FOLDERS.intersection(parts)
             or path.suffix in UNUSED_SUFFIXES
             or (parts[0] == "pyarrow" and any(part in path.name for part in UNUSED_PARTS))
+            or (parts[0] == "scipy" and parts[1] in UNUSED_IN_SCIPY)
         ):
             path.unlink()
 

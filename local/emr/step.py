@@ -28,7 +28,8 @@ from tools.setup.java import java_home
 
 PYTHON = ROOT / ".venv" / "bin" / "python"
 # A job of seconds ends before the C2 compiler and parallel collectors pay off. ALS recurses deeply.
-JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xss4m"
+JAVA_BASICS = "-XX:+UseSerialGC -Xss4m"
+JAVA_OPTIONS = f"-XX:TieredStopAtLevel=1 {JAVA_BASICS}"
 # The archive of native code is not unpacked: .venv has its packages, and this tree its loops.
 DEPENDENCIES = "environment"
 

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from local.access import REGION, Access
 from local.emr.metadata import InstanceMetadata
-from local.emr.step import JAVA_OPTIONS, NodesError
+from local.emr.step import JAVA_BASICS, NodesError
 
 LOOPBACK = "127.0.0.1"
 PYSPARK = Path(sys.prefix) / "lib" / "python3.13" / "site-packages" / "pyspark"
@@ -29,6 +29,9 @@ EMR_SPARK_DEFAULTS = {
     "spark.executor.defaultJavaOptions": "-XX:OnOutOfMemoryError='kill -9 %p'",
     "spark.files.fetchFailure.unRegisterOutputOnHost": "true",
 }
+# C2 compiles the encryption only. C1, which compiles the rest, is quicker to compile, but does not
+# use the processor's instructions for AES; and Spark encrypts all that it stores and sends.
+COMPILER = Path(__file__).resolve().with_name("compiler.json")
 RESOURCE_MANAGER = "", "scheduler.", "resource-tracker.", "admin.", "webapp."
 NODE_MANAGER = "", "localizer.", "webapp.", "collector-service."
 CAPACITY = {
@@ -180,8 +183,9 @@ def _yarn(access: Access, metadata: InstanceMetadata) -> dict[str, str]:
 
 def _spark(folder: Path) -> dict[str, str]:
     """Return what this machine has for the client and the containers: paths, and few cores."""
+    more = f"-XX:+UnlockDiagnosticVMOptions -XX:CompilerDirectivesFile={COMPILER} {JAVA_BASICS}"
     options = {
-        name: f"{EMR_SPARK_DEFAULTS[name]} {JAVA_OPTIONS}"
+        name: f"{EMR_SPARK_DEFAULTS[name]} {more}"
         for name in ("spark.driver.defaultJavaOptions", "spark.executor.defaultJavaOptions")
     }
     return options | {

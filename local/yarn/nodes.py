@@ -266,6 +266,8 @@ def _server(main: str, folder: Path) -> dict[str, Any]:
             str(home / "bin" / "java"),
             "-Xmx256m",
             *JAVA_OPTIONS.split(),
+            # Without Hadoop's native library, which EMR has, chmod runs for each unpacked file.
+            "-Djdk.lang.Process.launchMechanism=VFORK",
             "-XX:-UsePerfData",
             *(f"--add-opens=java.base/{each}=ALL-UNNAMED" for each in OPENED),
             *("-cp", f"{folder / 'conf'}{os.pathsep}{jars()}/*", main),

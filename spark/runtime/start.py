@@ -21,6 +21,9 @@ SETTINGS = {
     "spark.python.daemon.module": "spark.runtime.daemon",
     # What is shuffled is packed: compressing it takes longer than writing and reading the rest.
     "spark.shuffle.compress": "false",
+    # For up to this many partitions a task writes a file each, with a serializer each: it takes
+    # milliseconds to make one. For more it writes one file, with one serializer.
+    "spark.shuffle.sort.bypassMergeThreshold": "1",
 }
 MODULES = "SIMILAR_TITLES_MODULES"  # names modules that workers need besides NumPy and pyarrow
 # What the workers need besides the package, and how they tell their version.

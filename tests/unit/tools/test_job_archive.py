@@ -11,6 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tests.conftest import ROOT
 from tools import job_archive
 from tools.job_archive import ArchiveError
 
@@ -26,6 +27,8 @@ def installed(folder: Path) -> Path:
         "numpy-1.dist-info/RECORD": str(folder),
         "numpy-1.dist-info/INSTALLER": "uv",
         "pyarrow/libarrow_flight.so": "unused",
+        "scipy/stats/__init__.py": "unused",
+        "scipy/version.py": "unused = 1",
         ".lock": "",
     }
     for name, text in files.items():
@@ -57,8 +60,25 @@ def test_the_archive_has_the_packages_and_the_loops_without_files_that_nobody_im
             "numpy/__init__.py",
             f"numpy/__pycache__/__init__.{sys.implementation.cache_tag}.pyc",
             "numpy/core.so",
+            f"scipy/__pycache__/version.{sys.implementation.cache_tag}.pyc",
+            "scipy/version.py",
             "similar_titles_loops.so",
         ]
+
+
+def test_no_module_of_the_job_imports_a_part_of_scipy_that_the_archive_lacks() -> None:
+    program = """
+import importlib, pkgutil, sys, spark
+for module in pkgutil.walk_packages(spark.__path__, "spark."):
+    importlib.import_module(module.name)
+print(*(name for name in sys.modules if name.startswith("scipy.")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    imported = {name.split(".")[1] for name in done.stdout.split()}
+    assert "sparse" in imported
+    assert not imported & job_archive.UNUSED_IN_SCIPY
 
 
 def test_an_archives_name_depends_on_the_packages_and_not_on_the_bytecode(
