@@ -275,9 +275,19 @@ def by_range(
     lists: NeighbourLists, range_starts: np.ndarray
 ) -> Iterator[tuple[int, NeighbourLists]]:
     """Split lists by range of movies; a range without any neighbour is left out."""
-    range_of = np.searchsorted(range_starts, lists.movies, side="right") - 1
-    for number in np.flatnonzero(np.bincount(range_of)).tolist():
-        yield number, lists.where(range_of == number)
+    ranges = ranges_of(lists.movies, range_starts)
+    for number in np.flatnonzero(np.bincount(ranges)).tolist():
+        yield number, lists.where(ranges == number)
+
+
+def ranges_of(movies: np.ndarray, range_starts: np.ndarray) -> np.ndarray:
+    """The number of the range of each movie.
+
+    Args:
+        movies: ids.
+        range_starts: see `compute_cells`.
+    """
+    return np.searchsorted(range_starts, movies, side="right") - 1
 
 
 def cell_memory(context: SparkContext) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 from pyspark import SparkContext
 
 from spark.engine.cells import CellLists
-from spark.engine.shuffle import CellResults, gather
+from spark.engine.shuffle import CellResults, gather, ranges_of
 from spark.ingest.chunks import RatingTable
 from spark.measures.content import Content
 from spark.measures.registry import BY_CONTENT
@@ -52,8 +52,8 @@ def rank_by_content(
 
     def rank(number: int, _: Iterable[int]) -> Iterator[CellLists]:
         movies = shared()
-        range_of = np.searchsorted(range_starts, movies.ids, side="right") - 1
-        published, *tried = movies.neighbours(np.flatnonzero(range_of == number), rankings, count)
+        places = np.flatnonzero(ranges_of(movies.ids, range_starts) == number)
+        published, *tried = movies.neighbours(places, rankings, count)
         yield CellLists(BY_CONTENT, published, False)
         for lists in tried:
             yield CellLists(BY_CONTENT, lists.where(np.isin(lists.movies, of)), True)

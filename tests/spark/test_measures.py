@@ -13,8 +13,12 @@ from pyspark.sql import SparkSession
 
 from spark import job
 from spark.contracts.manifest import Manifest
-from spark.measures.content import WEIGHTS
-from spark.measures.registry import DEFAULT, MEASURES
+from spark.engine.shuffle import best_neighbours, collect_partitions
+from spark.ingest.chunks import RatingTable
+from spark.ingest.movies import Catalogue
+from spark.measures.content import WEIGHTS, content
+from spark.measures.content_lists import rank_by_content
+from spark.measures.registry import BY_CONTENT, DEFAULT, MEASURES
 from tests.builders.folders import folder
 from tests.builders.results import manifest_of, read_lines
 from tests.conftest import movielens
@@ -285,3 +289,32 @@ def test_neighbours_by_content_alone_have_no_co_raters_and_no_cosine(release: tu
     cold = [movie for movie, rows in lists["ease"].items() if not rows]
     for measure in ("blend", "hybrid"):
         assert {row[2:] for movie in cold for row in lists[measure][movie]} == {(0, None)}
+
+
+def test_by_content_the_trial_counts_only_the_raters_among_the_other_users(
+    spark: SparkSession,
+) -> None:
+    ids, ratings = np.array([1, 2, 3, 4], np.int32), np.array([10, 30, 20, 10])
+    about = [f'"movie_id":{id},"title":"Film","year":null,"genres":["Drama"]' for id in ids]
+    users = np.arange(25, dtype=np.int32)  # all of them rated movie 2
+    left_out = RatingTable(users, np.full(25, 2, np.int32), np.full(25, 8, np.uint8))
+    found = rank_by_content(
+        spark.sparkContext,
+        content(Catalogue(ids, about, ratings, 70), {}),
+        left_out,
+        of=ids[:1],
+        range_starts=np.array([1, 3], np.int32),
+        count=1,
+    ).results
+    best = best_neighbours(found, 1)
+
+    def pairs(partitions: range) -> dict[int, int]:
+        lists = [each[BY_CONTENT] for _, each in collect_partitions(best, partitions) if each]
+        return {
+            movie: other
+            for rows in lists
+            for movie, other in zip(rows.movies.tolist(), rows.neighbours.tolist(), strict=True)
+        }
+
+    assert pairs(found.partitions.published) == {1: 2, 2: 3, 3: 2, 4: 2}
+    assert pairs(found.partitions.held_out) == {1: 3}
