@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
-from py4j.protocol import Py4JNetworkError
 from pyspark import SparkContext
 
 from spark.command_line import JobSettings, parse
@@ -31,7 +30,7 @@ from spark.output.neighbours import part_starts, write_part
 from spark.output.similar_users import write_similar_users
 from spark.progress import Stages
 from spark.runtime.broadcast import broadcast
-from spark.runtime.failures import lost_executors, reason_of
+from spark.runtime.failures import jvm_answers, lost_executors, reason_of
 from spark.runtime.start import UnusableEnvironmentError, start, stop, waking_workers
 from spark.self_evaluation.figures import evaluate
 from spark.self_evaluation.held_out import evaluated_measures
@@ -61,9 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
         for sample in report:
             print("  {file}, {defect}: {line!r}".format_map(sample), file=sys.stderr)  # noqa: T201
         return 1
-    except (ConnectionError, Py4JNetworkError):
-        raise  # the driver's JVM has died; YARN knows the reason
     except Exception as error:  # any error: its reason must reach the people who wait for the run
+        if not jvm_answers(context):
+            raise  # the driver's JVM has died; YARN knows the reason
         with suppress(Exception):  # a failing write must not hide the error
             reason = reason_of(error, partial(lost_executors, context))
             results.write_failure(settings.output, type(error).__name__, reason, [])

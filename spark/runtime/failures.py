@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from py4j.protocol import Py4JError
 from pyspark import SparkContext
 
 REASON_CHARACTERS = 500
@@ -37,6 +38,20 @@ def reason_of(error: Exception, lost: Callable[[], Sequence[str]]) -> str:
     else:
         words = f"{type(error).__name__}: {_first_line(text)}"
     return f"the job failed: {words.strip()[:REASON_CHARACTERS]}"
+
+
+def jvm_answers(context: SparkContext) -> bool:
+    """Whether the driver's JVM still lives.
+
+    Without it every use of Spark fails, with an error that depends on the moment: a refused
+    connection, or Py4J's "An error occurred while calling".
+    """
+    try:
+        java: Any = context._jvm
+        java.java.lang.System.nanoTime()
+    except (OSError, Py4JError):
+        return False
+    return True
 
 
 def lost_executors(context: SparkContext) -> list[str]:

@@ -5,12 +5,12 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pyspark
 import pytest
-from py4j.protocol import Py4JNetworkError
 from pyspark.sql import SparkSession
 
 from spark import job
@@ -130,18 +130,20 @@ def test_spark_knows_why_an_executor_was_lost(tmp_path: Path) -> None:
     assert re.search(r"^LOST \['.*137.*'\]$", done.stdout, re.MULTILINE), done.stdout
 
 
+@pytest.mark.parametrize("error", [ValueError, ConnectionResetError])  # the latter of S3's client
 def test_a_job_that_raises_stores_its_reason_and_still_raises(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     def broken(*_: object) -> None:
-        raise ValueError("no such thing")
+        raise error("no such thing")
 
     monkeypatch.setattr(job, "start", lambda *_: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(job, "jvm_answers", lambda _: True)
     monkeypatch.setattr(job, "run", broken)
-    with pytest.raises(ValueError, match="no such thing"):
+    with pytest.raises(error, match="no such thing"):
         job.main(["--dataset", str(tmp_path), "--output", str(tmp_path / "out")])
     failure = json.loads((tmp_path / "out" / "failure.json").read_text())
-    assert failure["message"] == "the job failed: ValueError: no such thing"
+    assert failure["message"] == f"the job failed: {error.__name__}: no such thing"
 
 
 def test_a_job_that_fails_for_lost_executors_stores_why_they_were_lost(
@@ -151,6 +153,7 @@ def test_a_job_that_fails_for_lost_executors_stores_why_they_were_lost(
         raise FromSparkError(FETCH_FAILED)
 
     monkeypatch.setattr(job, "start", lambda *_: SimpleNamespace(stop=lambda: None))
+    monkeypatch.setattr(job, "jvm_answers", lambda _: True)
     monkeypatch.setattr(job, "run", broken)
     monkeypatch.setattr(job, "lost_executors", lambda _: [KILLED])
     with pytest.raises(FromSparkError):
@@ -159,18 +162,61 @@ def test_a_job_that_fails_for_lost_executors_stores_why_they_were_lost(
     assert "killed by YARN for exceeding physical memory" in failure["message"]
 
 
-@pytest.mark.parametrize("error", [ConnectionRefusedError(111), Py4JNetworkError("no answer")])
-def test_a_job_whose_jvm_was_killed_leaves_the_reason_to_yarn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    def broken(*_: object) -> None:
-        raise error
+KILLS_ITS_JVM = """
+import json, os, signal, sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from threading import Barrier
+from pyspark import SparkContext
+from spark import job
 
-    monkeypatch.setattr(job, "start", lambda *_: SimpleNamespace(stop=lambda: None))
-    monkeypatch.setattr(job, "run", broken)
-    with pytest.raises(type(error)):
-        job.main(["--dataset", str(tmp_path), "--output", str(tmp_path / "result")])
-    assert not (tmp_path / "result" / "failure.json").exists()
+output = Path(sys.argv[1])
+context = SparkContext.getOrCreate()
+jvm = context._jvm.java.lang.ProcessHandle.current().pid()
+all_call = Barrier(5)
+
+def error_of_calls(_):
+    for number in count():
+        try:
+            context.setLocalProperty("number", str(number))
+        except Exception as error:
+            return error
+        if number == 10:
+            all_call.wait()
+
+def fail(error):
+    raise error
+
+with ThreadPoolExecutor(4) as pool:
+    failing = pool.map(error_of_calls, range(4))
+    all_call.wait()
+    os.kill(jvm, signal.SIGKILL)
+    errors = [*failing, EOFError("the rest of a worker's answer is missing")]
+
+job.start = lambda *_: context
+for number, error in enumerate(errors):
+    job.run = lambda *_: fail(error)
+    try:
+        job.main(["--dataset", str(output), "--output", str(output / str(number))])
+    except Exception as raised:
+        assert raised is error
+(output / "errors.json").write_text(json.dumps([type(error).__name__ for error in errors]))
+"""
+
+
+def test_a_job_whose_jvm_was_killed_leaves_the_reason_to_yarn(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(KILLS_ITS_JVM)
+    # Without spark-submit, which is the JVM: the program outlives it.
+    done = subprocess.run(
+        [sys.executable, program, tmp_path],
+        capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT)),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert {"Py4JError", "EOFError"} <= {*json.loads((tmp_path / "errors.json").read_text())}
+    assert not [*tmp_path.glob("*/failure.json")]
 
 
 def test_a_missing_folder_ends_in_one_clear_line_and_no_traceback(tmp_path: Path) -> None:
