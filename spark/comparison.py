@@ -25,7 +25,6 @@ from spark.engine.shuffle import (
     cell_memory,
     collect_partitions,
     compute_cells,
-    shuffle_to_cells,
 )
 from spark.engine.top_k import NeighbourLists, concatenate, merge_top_k
 from spark.ingest.dataset import Dataset
@@ -46,7 +45,7 @@ from spark.storage import child
 
 if TYPE_CHECKING:
     from spark.measures.content import Content
-    from spark.measures.content_lists import RankedByContent
+    from spark.measures.content_lists import ContentRanking
 
 
 @dataclass(frozen=True)
@@ -56,18 +55,18 @@ class Comparison:
     Attributes:
         pairs: how many pairs were written.
         best: from `best_neighbours`; without `hybrid`, and under `blend` its candidates.
-        by_content: None if no measure needs it. Its neighbours are in `best` and `held_out_lists`.
+        by_content: None if no measure needs it. Its lists are in `best` and `held_out_lists`.
         held_out: the ratings of the held-out users.
-        held_out_lists: by evaluated measure, from the ratings of the other users; without `hybrid`,
-            and under `blend` its candidates.
+        held_out_lists: by evaluated measure, from the ratings of the other users, when they are
+            made; without `hybrid`, and under `blend` its candidates.
         in_ease: int32, ids of the movies in EASE's matrix.
     """
 
     pairs: int
     best: RDD[Any]
-    by_content: "RankedByContent | None"
+    by_content: "ContentRanking | None"
     held_out: HeldOutRatings
-    held_out_lists: dict[str, NeighbourLists]
+    held_out_lists: Future[dict[str, NeighbourLists]]
     in_ease: np.ndarray
 
 
@@ -87,7 +86,7 @@ def compare(
         settings: of the job.
         range_starts: from `part_starts`.
         stages: to time.
-        beside: what it runs takes the cores that the last cells leave idle.
+        beside: runs what need not be waited for, on one thread.
     """
     ratings = dataset.ratings
     names = settings.measures
@@ -95,26 +94,23 @@ def compare(
         content = beside.submit(_content_of, dataset, settings)
         plan, hash_bound = _plan(context, ratings, settings)
         held_out = collect_held_out(ratings, hash_bound)
-        ranked_by_content = beside.submit(
-            _rank_by_content, context, content, held_out, range_starts, settings
-        )
         if hash_bound:
             plan = replace(plan, hold_out=_hold_out_pass(held_out, plan, settings))
-        is_held_out = partial(are_held_out, hash_bound=hash_bound)
-        to_cells = shuffle_to_cells(ratings, plan.blocks, is_held_out)
-        results = compute_cells(to_cells, plan, range_starts)
-        by_content = ranked_by_content.result()
-        if by_content:
-            results = results.beside(by_content.results)
+        by_content = _content_ranking(context, content.result(), held_out, range_starts, settings)
+        results = compute_cells(
+            ratings,
+            plan,
+            range_starts,
+            partial(are_held_out, hash_bound=hash_bound),
+            by_content.rank if by_content else None,
+        )
         held_out_lists = _held_out_lists(results, settings) if hash_bound else {}
     ranked: dict[str, NeighbourLists] = {}  # here, on the driver
-    in_ease = np.empty(0, np.int32)
+    matrix = None
     if "ease" in names:
         matrix, ranked["ease"] = rank_by_ease(plan, settings, stages)
-        in_ease = matrix.movies.ids
-        if "ease" in held_out_lists:
-            with stages.stage("ease_tried"):
-                held_out_lists |= _held_out_by_ease(matrix, held_out, plan, settings)
+    in_ease = matrix.movies.ids if matrix else np.empty(0, np.int32)
+    tried = beside.submit(_also_by_ease, held_out_lists, matrix, held_out, plan, settings, stages)
     if "als" in names:
         with stages.stage("als"):
             ranked["als"] = _rank_by_als(context, ratings, plan.blocks, settings)
@@ -123,7 +119,7 @@ def compare(
         with stages.stage("evidence"):
             others = _with_evidence(ranked, plan, settings)
     best = best_neighbours(results, settings.neighbours, others)
-    return Comparison(results.pairs, best, by_content, held_out, held_out_lists, in_ease)
+    return Comparison(results.pairs, best, by_content, held_out, tried, in_ease)
 
 
 def _content_of(dataset: Dataset, settings: JobSettings) -> "Content | None":
@@ -135,22 +131,21 @@ def _content_of(dataset: Dataset, settings: JobSettings) -> "Content | None":
     return content(dataset.movies, dataset.tags)
 
 
-def _rank_by_content(
+def _content_ranking(
     context: SparkContext,
-    made: Future["Content | None"],
+    content: "Content | None",
     held_out: HeldOutRatings,
     range_starts: np.ndarray,
     settings: JobSettings,
-) -> "RankedByContent | None":
-    """Rank all movies by the content that was made; None if no measure needs it."""
-    content = made.result()
+) -> "ContentRanking | None":
+    """What ranks all movies by content; None if no measure needs it."""
     if content is None:
         return None
-    from spark.measures.content_lists import rank_by_content
+    from spark.measures.content_lists import content_ranking
 
     is_tried = need_content(_evaluated(settings))
     of = np.unique(held_out.visible.movies) if is_tried else np.empty(0, np.int32)
-    return rank_by_content(context, content, held_out, of, range_starts, settings.neighbours)
+    return content_ranking(context, content, held_out, of, range_starts, settings.neighbours)
 
 
 def _evaluated(settings: JobSettings) -> list[str]:
@@ -176,22 +171,33 @@ def _with_evidence(
     return found
 
 
-def _held_out_by_ease(
-    matrix: "EaseMatrix", held_out: HeldOutRatings, plan: CellPlan, settings: JobSettings
+def _also_by_ease(
+    lists: dict[str, NeighbourLists],
+    matrix: "EaseMatrix | None",
+    held_out: HeldOutRatings,
+    plan: CellPlan,
+    settings: JobSettings,
+    stages: Stages,
 ) -> dict[str, NeighbourLists]:
-    """The lists of the other users by EASE, and under `blend` the candidates of that measure."""
+    """The lists of `_held_out_lists`, and those by EASE, if it is evaluated.
+
+    Under `blend` are then the candidates of that measure.
+    """
+    if matrix is None or "ease" not in lists:
+        return lists
     from spark.measures.ease import ease_without
 
-    wanted = np.unique(held_out.visible.movies)
-    rows = concatenate(
-        ease_without(matrix.movies, matrix.weights, held_out, wanted, _ease_count(settings))
-    )
-    if "blend" not in settings.measures or plan.hold_out is None:
-        return {"ease": rows}
-    pairs = stored_pairs(rows, plan.hold_out.blocks, plan.store, ["xy"])
-    others = replace(pairs, xy=pairs.xy - held_out.products(rows.movies, rows.neighbours))
-    candidates = by_ratings(rows, full_cosine(others), settings.parameters["blend"]["ease"])
-    return {"ease": merge_top_k([rows], settings.neighbours), "blend": candidates}
+    with stages.stage("ease_tried", beside_spark=True):
+        wanted = np.unique(held_out.visible.movies)
+        rows = concatenate(
+            ease_without(matrix.movies, matrix.weights, held_out, wanted, _ease_count(settings))
+        )
+        if "blend" not in settings.measures or plan.hold_out is None:
+            return lists | {"ease": rows}
+        pairs = stored_pairs(rows, plan.hold_out.blocks, plan.store, ["xy"])
+        others = replace(pairs, xy=pairs.xy - held_out.products(rows.movies, rows.neighbours))
+        candidates = by_ratings(rows, full_cosine(others), settings.parameters["blend"]["ease"])
+        return lists | {"ease": merge_top_k([rows], settings.neighbours), "blend": candidates}
 
 
 def _ease_count(settings: JobSettings) -> int:

@@ -258,7 +258,7 @@ def write_quality(ratings: Ratings, comparison: Comparison, settings: JobSetting
         comparison: of the movies.
         settings: of the job.
     """
-    held_out, lists = comparison.held_out, dict(comparison.held_out_lists)
+    held_out, lists = comparison.held_out, dict(comparison.held_out_lists.result())
     names = evaluated_measures(settings.default_measure, settings.measures)
     if comparison.by_content and need_content(names):
         from spark.measures.with_content import lists_with_content

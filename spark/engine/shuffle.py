@@ -6,7 +6,7 @@ movies again, so a cell also writes those to files (pair_sums.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -117,7 +117,7 @@ class ResultPartitions:
 
 @dataclass(frozen=True)
 class CellResults:
-    """What the pass over the cells found, or tasks beside it.
+    """What the pass over the cells found, and what was ranked beside it.
 
     Attributes:
         pairs: how many pairs were found.
@@ -129,21 +129,59 @@ class CellResults:
     partitions: ResultPartitions
     lists: RDD[Any]
 
-    def beside(self, others: "CellResults") -> "CellResults":
-        """These results and others with the same layout."""
-        # Both RDDs have one partitioner, so Spark joins partition to partition.
-        return replace(self, pairs=self.pairs + others.pairs, lists=self.lists.union(others.lists))
+
+def compute_cells(
+    ratings: Ratings,
+    plan: CellPlan,
+    range_starts: np.ndarray,
+    is_held_out: UserSelection | None = None,
+    rank_beside: Callable[[int], Iterable[CellLists]] | None = None,
+) -> CellResults:
+    """Compare all movies: write the pairs as Parquet and collect each cell's best neighbours.
+
+    Each cell writes its own file of pairs. The name depends only on the cell, so a second attempt
+    replaces what the first one wrote. The pairs never pass through the JVM, which would cost more
+    than all the rest.
+
+    Args:
+        ratings: packed.
+        plan: its pairs have the same integers and doubles, and the same columns, as those of
+            `self_join.similarities`.
+        range_starts: int32, the ids with which ranges of movies begin, ascending.
+        is_held_out: selects the users whose ratings are marked as held out; None for no user.
+        rank_beside: also ranks the movies of a range, given its number, without ratings.
+    """
+    if plan.output:
+        write_empty(PAIRS, f"{plan.output}/none.parquet")  # in case there are no pairs at all
+    cells, partitions = len(plan.blocks.cells), ResultPartitions(range_starts)
+    # These tasks come after those of the cells: they keep the cores busy that have no cell left.
+    beside = range_starts.size if rank_beside else 0
+    to_cells = _shuffle_to_cells(ratings, plan.blocks, is_held_out, cells + beside)
+    one_pass = to_cells.context.applicationId, to_cells.id()
+
+    def compute(number: int, received: Iterable[tuple[int, Any]]) -> Iterator[ToPartition]:
+        if rank_beside and number >= cells:
+            return partitions.route(rank_beside(number - cells))
+        to_cell = (each for _, each in received)
+        floors = floors_of(one_pass, plan.blocks.ids.size)
+        return partitions.route(compute_cell(number, to_cell, plan, floors))
+
+    found = to_cells.mapPartitionsWithIndex(compute)
+    lists = found.partitionBy(partitions.count, _itself)
+    pairs = sum(lists.context.runJob(lists.values(), _themselves, [partitions.pair_counts]))
+    return CellResults(pairs, partitions, lists)
 
 
-def shuffle_to_cells(
-    ratings: Ratings, blocks: Blocks, is_held_out: UserSelection | None = None
+def _shuffle_to_cells(
+    ratings: Ratings, blocks: Blocks, is_held_out: UserSelection | None, partitions: int
 ) -> RDD[Any]:
-    """Send each cell the ratings that it needs; the partition is the number of the cell.
+    """Send each cell the ratings that it needs.
 
     Args:
         ratings: packed.
         blocks: of movies.
-        is_held_out: selects the users whose ratings are marked as held out; None for no user.
+        is_held_out: see `compute_cells`.
+        partitions: how many; the first are the cells by number, the others are empty.
     """
 
     def split(packed: Iterable[Chunk | ChunkStatistics]) -> Iterator[ToCell]:
@@ -151,7 +189,7 @@ def shuffle_to_cells(
             if isinstance(chunk, Chunk):
                 yield from _split_chunk(chunk, blocks, is_held_out)
 
-    return ratings.packed.mapPartitions(split).partitionBy(len(blocks.cells), _itself)
+    return ratings.packed.mapPartitions(split).partitionBy(partitions, _itself)
 
 
 def _split_chunk(
@@ -169,44 +207,6 @@ def _split_chunk(
         rows, ends = np.repeat(some, counts), np.cumsum(counts[some])
         for cell, ratings in split_by_cell(np.append(0, ends), movies[rows], halves[rows], blocks):
             yield ToCell(cell, HeldOutCellRatings(ratings) if some is held_out else ratings)
-
-
-def compute_cells(to_cells: RDD[Any], plan: CellPlan, range_starts: np.ndarray) -> CellResults:
-    """Compare all movies: write the pairs as Parquet and collect each cell's best neighbours.
-
-    Each cell writes its own file of pairs. The name depends only on the cell, so a second attempt
-    replaces what the first one wrote. The pairs never pass through the JVM, which would cost more
-    than all the rest.
-
-    Args:
-        to_cells: from `shuffle_to_cells`.
-        plan: with the same blocks. The pairs have the same integers and doubles, and the same
-            columns, as those of `self_join.similarities`.
-        range_starts: int32, the ids with which ranges of movies begin, ascending.
-    """
-    if plan.output:
-        write_empty(PAIRS, f"{plan.output}/none.parquet")  # in case there are no pairs at all
-    one_pass = to_cells.context.applicationId, to_cells.id()
-
-    def compute(cell: int, received: Iterable[tuple[int, Any]]) -> Iterator[PairCount | CellLists]:
-        ratings = (each for _, each in received)
-        floors = floors_of(one_pass, plan.blocks.ids.size)
-        return compute_cell(cell, ratings, plan, floors)
-
-    return gather(to_cells.mapPartitionsWithIndex(compute), range_starts)
-
-
-def gather(found: RDD[Any], range_starts: np.ndarray) -> CellResults:
-    """Compute results and send them to their partitions.
-
-    Args:
-        found: numbers of pairs and lists, as `compute_cell` yields them.
-        range_starts: see `compute_cells`.
-    """
-    partitions = ResultPartitions(range_starts)
-    lists = found.mapPartitions(partitions.route).partitionBy(partitions.count, _itself)
-    pairs = sum(lists.context.runJob(lists.values(), _themselves, [partitions.pair_counts]))
-    return CellResults(pairs, partitions, lists)
 
 
 _floors: dict[tuple[str, int], WorkerFloors] = {}  # in a worker, of the pass that it works on

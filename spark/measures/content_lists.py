@@ -1,4 +1,4 @@
-"""Ranks all movies by content alone, in tasks beside the cells."""
+"""Ranks movies by content alone, in tasks beside the cells."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from pyspark import SparkContext
 
 from spark.engine.cells import CellLists
-from spark.engine.shuffle import CellResults, gather, ranges_of
+from spark.engine.shuffle import ranges_of
 from spark.ingest.chunks import RatingTable
 from spark.measures.content import Content
 from spark.measures.registry import BY_CONTENT
@@ -15,29 +15,29 @@ from spark.runtime.broadcast import broadcast
 
 
 @dataclass(frozen=True)
-class RankedByContent:
-    """All movies, ranked by content alone.
+class ContentRanking:
+    """Ranks movies by content alone.
 
     Attributes:
         content: of the movies.
         shared: gets it in a task.
-        results: the neighbours.
+        rank: in a task, the neighbours of a range of movies, given its number.
     """
 
     content: Content
     shared: Callable[[], Content]
-    results: CellResults
+    rank: Callable[[int], Iterable[CellLists]]
 
 
-def rank_by_content(
+def content_ranking(
     context: SparkContext,
     content: Content,
     left_out: RatingTable,
     of: np.ndarray,
     range_starts: np.ndarray,
     count: int,
-) -> RankedByContent:
-    """Rank the neighbours of all movies by content; of equally similar ones, by raters.
+) -> ContentRanking:
+    """Prepare to rank all movies by content; of equally similar ones, by raters.
 
     Args:
         context: the Spark context.
@@ -47,17 +47,15 @@ def rank_by_content(
         range_starts: see `compute_cells`.
         count: most neighbours per movie.
     """
-    rankings = [content.raters, *([content.without(left_out).raters] if of.size else [])]
+    raters = [content.raters, *([content.without(left_out).raters] if of.size else [])]
     shared = broadcast(context, content)
 
-    def rank(number: int, _: Iterable[int]) -> Iterator[CellLists]:
+    def rank(number: int) -> Iterator[CellLists]:
         movies = shared()
         places = np.flatnonzero(ranges_of(movies.ids, range_starts) == number)
-        published, *tried = movies.neighbours(places, rankings, count)
+        published, *tried = movies.neighbours(places, raters, count)
         yield CellLists(BY_CONTENT, published, False)
         for lists in tried:
             yield CellLists(BY_CONTENT, lists.where(np.isin(lists.movies, of)), True)
 
-    ranges = context.parallelize(range(range_starts.size), range_starts.size)
-    results = gather(ranges.mapPartitionsWithIndex(rank), range_starts)
-    return RankedByContent(content, shared, results)
+    return ContentRanking(content, shared, rank)

@@ -20,7 +20,6 @@ from spark.engine.shuffle import (
     cell_memory,
     collect_partitions,
     compute_cells,
-    shuffle_to_cells,
 )
 from spark.engine.top_k import EMPTY, NeighbourLists
 from spark.ingest.ratings import Ratings, transposed
@@ -56,7 +55,7 @@ def write_similar_users(
     count = block_count(compared, context.defaultParallelism, cell_memory(context))
     blocks = choose_blocks(users, given, by_movie.squares, least, count)
     plan = CellPlan(blocks, thresholds)
-    results = compute_cells(shuffle_to_cells(by_movie, blocks), plan, range_starts)
+    results = compute_cells(by_movie, plan, range_starts)
     everyone = broadcast(context, (users, given))
 
     def write(merged: tuple[int, dict[str, NeighbourLists]]) -> Part:

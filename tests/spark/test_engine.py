@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +19,16 @@ from pyspark.sql import SparkSession
 
 from spark.contracts.movielens import FORMATS
 from spark.engine.blocks import choose_blocks
-from spark.engine.cells import CellLists, CellPlan, PairCount, Thresholds
+from spark.engine.cells import CellLists, CellPlan, Thresholds
 from spark.engine.entries import BLOCK_MOVIES
 from spark.engine.self_join import similarities
 from spark.engine.shuffle import (
     best_neighbours,
     collect_partitions,
     compute_cells,
-    gather,
-    shuffle_to_cells,
 )
 from spark.engine.top_k import NeighbourLists
-from spark.ingest.ratings import read_ratings
+from spark.ingest.ratings import Ratings, read_ratings
 from tests.builders.folders import folder, ratings_frame
 from tests.builders.submission import environment, spark_submit
 from tests.conftest import ROOT, Observed, movielens
@@ -45,21 +43,24 @@ RATINGS = st.dictionaries(st.tuples(IDS, IDS), HALF_STARS, max_size=60)
 type Table = list[tuple[int, int, float]]
 
 
+def ratings_of(spark: SparkSession, path: Path, table: Table) -> Ratings:
+    """Write a table to a folder, and read it."""
+    source = path / "ratings.dat"
+    source.write_text("".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table) or "\n")
+    size = source.stat().st_size
+    return read_ratings(spark.sparkContext, str(path), FORMATS[0].ratings_layout, size, str(path))
+
+
 def run(
     spark: SparkSession, path: Path, table: Table, thresholds: Thresholds, blocks: int
 ) -> tuple:
     """Compute a table: the folder of pairs, the neighbours by movie, and the number of pairs."""
-    source = path / "ratings.dat"
-    source.write_text("".join(f"{u}::{m}::{r:g}::1\n" for u, m, r in table) or "\n")
-    size = source.stat().st_size
-    ratings = read_ratings(
-        spark.sparkContext, str(path), FORMATS[0].ratings_layout, size, str(path)
-    )
+    ratings = ratings_of(spark, path, table)
     least = thresholds.min_co_raters
     of_movies = choose_blocks(ratings.movies, ratings.raters, ratings.squares, least, blocks)
     range_starts = np.array([0, 3, 65133], np.int32)
     plan = CellPlan(of_movies, thresholds, str(path / "pairs"))
-    found = compute_cells(shuffle_to_cells(ratings, of_movies), plan, range_starts)
+    found = compute_cells(ratings, plan, range_starts)
     merged = best_neighbours(found, thresholds.neighbours)
     best: dict[int, list] = {}
     for number, lists in collect_partitions(merged, found.partitions.published):
@@ -121,30 +122,42 @@ def test_real_ratings_match_the_self_join_to_the_bit(spark: SparkSession, tmp_pa
     assert best == sorted_best(pairs, 7)
 
 
-def test_lists_from_tasks_beside_the_cells_reach_the_partitions_of_the_same_movies(
-    spark: SparkSession,
+def test_what_is_ranked_beside_the_cells_reaches_the_partitions_of_the_same_movies(
+    spark: SparkSession, tmp_path: Path
 ) -> None:
-    def of(measure: str, *pairs: tuple[int, int]) -> CellLists:
-        movies, others = (np.array(each, np.int32) for each in zip(*pairs, strict=True))
-        zeros = np.zeros(movies.size)
-        rows = NeighbourLists(movies, others, zeros + 0.5, zeros.astype(np.int32), zeros)
-        return CellLists(measure, rows, is_held_out=False)
+    ratings = ratings_of(
+        spark, tmp_path, [(user, movie, 4.0) for user in (1, 2) for movie in (1, 11)]
+    )
+    of_movies = choose_blocks(ratings.movies, ratings.raters, ratings.squares, 2, count=2)
 
-    context, range_starts = spark.sparkContext, np.array([0, 10], np.int32)
-    cells = [PairCount(3), of("cosine", (1, 2), (11, 2)), of("cosine", (12, 2))]
-    beside = [of("content", (11, 5)), of("content", (1, 7))]
-    found = gather(context.parallelize(cells, 3), range_starts)
-    found = found.beside(gather(context.parallelize(beside, 2), range_starts))
-    assert found.pairs == 3
-    merged = collect_partitions(best_neighbours(found, 5), found.partitions.published)
-    pairs = [
-        {name: [*zip(*(each.tolist() for each in rows[:2]), strict=True)] for name, rows in lists}
-        for lists in (sorted(lists.items()) for _, lists in merged)
+    def rank(number: int) -> Iterator[CellLists]:
+        for is_held_out in (False, True):
+            movie, other = (
+                np.array([[1, 11][number]], np.int32),
+                np.array([5 + is_held_out], np.int32),
+            )
+            rows = NeighbourLists(movie, other, np.ones(1), np.zeros(1, np.int32), np.ones(1))
+            yield CellLists("content", rows, is_held_out)
+
+    plan = CellPlan(of_movies, Thresholds(2, 0.9, 5))
+    found = compute_cells(ratings, plan, np.array([0, 10], np.int32), rank_beside=rank)
+    assert found.pairs == 1
+    best, partitions = best_neighbours(found, 5), found.partitions
+
+    def pairs(among: range) -> list[dict[str, list[tuple[int, int]]]]:
+        return [
+            {
+                name: [*zip(rows.movies.tolist(), rows.neighbours.tolist(), strict=True)]
+                for name, rows in lists.items()
+            }
+            for _, lists in collect_partitions(best, among)
+        ]
+
+    assert pairs(partitions.published) == [
+        {"cosine": [(1, 11)], "content": [(1, 5)]},
+        {"cosine": [(11, 1)], "content": [(11, 5)]},
     ]
-    assert pairs == [
-        {"content": [(1, 7)], "cosine": [(1, 2)]},
-        {"content": [(11, 5)], "cosine": [(11, 2), (12, 2)]},
-    ]
+    assert pairs(partitions.held_out) == [{"content": [(1, 6)]}, {"content": [(11, 6)]}]
 
 
 def test_more_raters_than_a_field_holds_are_still_exact(

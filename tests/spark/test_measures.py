@@ -13,11 +13,10 @@ from pyspark.sql import SparkSession
 
 from spark import job
 from spark.contracts.manifest import Manifest
-from spark.engine.shuffle import best_neighbours, collect_partitions
 from spark.ingest.chunks import RatingTable
 from spark.ingest.movies import Catalogue
 from spark.measures.content import WEIGHTS, content
-from spark.measures.content_lists import rank_by_content
+from spark.measures.content_lists import content_ranking
 from spark.measures.registry import BY_CONTENT, DEFAULT, MEASURES
 from tests.builders.folders import folder
 from tests.builders.results import manifest_of, read_lines
@@ -298,23 +297,24 @@ def test_by_content_the_trial_counts_only_the_raters_among_the_other_users(
     about = [f'"movie_id":{id},"title":"Film","year":null,"genres":["Drama"]' for id in ids]
     users = np.arange(25, dtype=np.int32)  # all of them rated movie 2
     left_out = RatingTable(users, np.full(25, 2, np.int32), np.full(25, 8, np.uint8))
-    found = rank_by_content(
+    ranking = content_ranking(
         spark.sparkContext,
         content(Catalogue(ids, about, ratings, 70), {}),
         left_out,
         of=ids[:1],
         range_starts=np.array([1, 3], np.int32),
         count=1,
-    ).results
-    best = best_neighbours(found, 1)
+    )
+    found = [each for number in (0, 1) for each in ranking.rank(number)]
 
-    def pairs(partitions: range) -> dict[int, int]:
-        lists = [each[BY_CONTENT] for _, each in collect_partitions(best, partitions) if each]
+    def pairs(is_held_out: bool) -> dict[int, int]:
+        lists = [each.lists for each in found if each.is_held_out == is_held_out]
         return {
             movie: other
             for rows in lists
             for movie, other in zip(rows.movies.tolist(), rows.neighbours.tolist(), strict=True)
         }
 
-    assert pairs(found.partitions.published) == {1: 2, 2: 3, 3: 2, 4: 2}
-    assert pairs(found.partitions.held_out) == {1: 3}
+    assert {each.measure for each in found} == {BY_CONTENT}
+    assert pairs(is_held_out=False) == {1: 2, 2: 3, 3: 2, 4: 2}
+    assert pairs(is_held_out=True) == {1: 3}
