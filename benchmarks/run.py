@@ -56,22 +56,23 @@ def main() -> None:
         "extras": lambda: extras(["1m", *(["10m"] if large else [])], times),
     }
     REPORTS.mkdir(parents=True, exist_ok=True)
+    runs = f"Medians of {times} runs." if times > 1 else "One run each."
     for name in options.only or sections:
-        (REPORTS / f"{name}.md").write_text("\n".join(sections[name]()) + "\n")
+        report = [*sections[name](), f"\n{runs}"]
+        (REPORTS / f"{name}.md").write_text("\n".join(report) + "\n")
         reports = [REPORTS / f"{each}.md" for each in sections]  # the sections measured so far
         texts = [report.read_text() for report in reports if report.exists()]
-        RESULTS.write_text("\n".join([_machine(times), *texts]))
+        RESULTS.write_text("\n".join([_machine(), *texts]))
     say(f"written to {RESULTS.relative_to(ROOT)}")
 
 
-def _machine(times: int) -> str:
+def _machine() -> str:
     names = ("pyspark", "numpy", "pyarrow", "scipy")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     return (
-        "# Benchmarks\n\nWritten by `make bench`. Generated tables in MovieLens' shapes; "
-        f"{f'medians of {times} runs' if times > 1 else 'one run each'} on a shared machine: read "
-        "the ratios.\n\n"
+        "# Benchmarks\n\nWritten by `make bench`. Generated tables in MovieLens' shapes, on a "
+        "shared machine: read the ratios.\n\n"
         f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, {versions}."
     )

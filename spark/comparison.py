@@ -86,7 +86,7 @@ def compare(
         settings: of the job.
         range_starts: from `part_starts`.
         stages: to time.
-        beside: runs what need not be waited for, on one thread.
+        beside: runs what need not be waited for.
     """
     ratings = dataset.ratings
     names = settings.measures

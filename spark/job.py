@@ -100,7 +100,7 @@ def run(context: SparkContext, settings: JobSettings) -> None:
         with stages.stage("quality", beside_spark=True):
             return write_quality(dataset.ratings, comparison, settings)
 
-    with ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(2) as beside:
         doubled = beside.submit(doubled_users, dataset.ratings.packed)
         comparison = compare(context, dataset, settings, range_starts, stages, beside)
         # The driver judges while the workers write.
