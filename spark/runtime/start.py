@@ -24,7 +24,8 @@ SETTINGS = {
     # For up to this many partitions a task writes a file each, with a serializer each: it takes
     # milliseconds to make one. For more it writes one file, with one serializer.
     "spark.shuffle.sort.bypassMergeThreshold": "1",
-    # Tasks start in the order of their partitions, not those first that Spark can run anywhere.
+    # Tasks start in the order of their partitions: large ones first, so all cores end together.
+    # Otherwise those come first that have no input, as Spark can run them anywhere.
     "spark.shuffle.reduceLocality.enabled": "false",
 }
 MODULES = "SIMILAR_TITLES_MODULES"  # names modules that workers need besides NumPy and pyarrow

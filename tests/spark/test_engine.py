@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
 from spark.contracts.movielens import FORMATS
 from spark.engine.blocks import choose_blocks
 from spark.engine.cells import CellLists, CellPlan, Thresholds
 from spark.engine.entries import BLOCK_MOVIES
+from spark.engine.pairs import Pairs
 from spark.engine.self_join import similarities
 from spark.engine.shuffle import (
     best_neighbours,
@@ -158,6 +160,32 @@ def test_what_is_ranked_beside_the_cells_reaches_the_partitions_of_the_same_movi
         {"cosine": [(11, 1)], "content": [(11, 5)]},
     ]
     assert pairs(partitions.held_out) == [{"content": [(1, 6)]}, {"content": [(11, 6)]}]
+
+
+def test_what_is_ranked_beside_the_cells_starts_after_them(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    table = [(user, movie, 4.0) for user in (1, 2) for movie in (1, 2, 11, 12)]
+    ratings = ratings_of(spark, tmp_path, table)
+    of_movies = choose_blocks(ratings.movies, ratings.raters, ratings.squares, 2, count=2)
+
+    def note() -> None:  # Spark numbers attempts in the order in which it starts them
+        task = TaskContext.get()
+        (tmp_path / f"task-{task.partitionId()}").write_text(str(task.taskAttemptId()))
+
+    def measure(pairs: Pairs) -> np.ndarray:
+        note()
+        return pairs.n.astype(float)
+
+    def rank(_: int) -> Iterator[CellLists]:
+        note()
+        return iter(())
+
+    plan = CellPlan(of_movies, Thresholds(2, 0.9, 5, {"by n": measure}))
+    compute_cells(ratings, plan, np.array([0, 10], np.int32), rank_beside=rank)
+    tasks = range(len(of_movies.cells) + 2)
+    attempts = [int((tmp_path / f"task-{number}").read_text()) for number in tasks]
+    assert attempts == sorted(attempts)
 
 
 def test_more_raters_than_a_field_holds_are_still_exact(
