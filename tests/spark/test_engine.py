@@ -135,7 +135,7 @@ def test_what_is_ranked_beside_the_cells_reaches_the_partitions_of_the_same_movi
     def rank(number: int) -> Iterator[CellLists]:
         for is_held_out in (False, True):
             movie, other = (
-                np.array([[1, 11][number]], np.int32),
+                np.array([{0: 1, 1: 11}[number]], np.int32),
                 np.array([5 + is_held_out], np.int32),
             )
             rows = NeighbourLists(movie, other, np.ones(1), np.zeros(1, np.int32), np.ones(1))
