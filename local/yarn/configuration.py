@@ -172,6 +172,7 @@ def _yarn(access: Access, metadata: InstanceMetadata) -> dict[str, str]:
         "yarn.nodemanager.pmem-check-enabled": "true",
         "yarn.nodemanager.resource.memory.enforced": "false",  # otherwise cgroups enforce it
         "yarn.nodemanager.vmem-check-enabled": "false",
+        "yarn.nodemanager.container-monitor.interval-ms": "1000",  # few jobs here last long
         # EMR has /home/, where containers cannot write. Here they cannot write to /proc/.
         "yarn.nodemanager.user-home-dir": "/proc/",
         "yarn.nodemanager.admin-env": ",".join(f"{k}={v}" for k, v in environment.items()),
