@@ -58,5 +58,4 @@ def with_evidence(rows: NeighbourLists, pairs: Pairs) -> NeighbourLists:
         rows: the neighbours.
         pairs: of each row, from `stored_pairs`.
     """
-    with np.errstate(invalid="ignore"):
-        return rows._replace(co_raters=pairs.n, cosines=cosine(pairs))
+    return rows._replace(co_raters=pairs.n, cosines=cosine(pairs))

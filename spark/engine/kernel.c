@@ -14,8 +14,11 @@ enum {
     SUM = (1 << 17) - 1,
 };
 
-// For tests.
-double score(int32_t xy, int32_t xx, int32_t yy) { return score_of(xy, xx, yy); }
+void cosines(
+    const int32_t *xy, const int32_t *xx, const int32_t *yy, int64_t count, double *cosines
+) {
+    for (int64_t k = 0; k < count; k++) cosines[k] = score_of(xy[k], xx[k], yy[k]);
+}
 
 // Unpack the accumulators of one row movie into its sums and clear them.
 static void flush(uint64_t *words, int64_t columns, int32_t *sums) {
@@ -49,6 +52,8 @@ void find_visits(
     }
 }
 
+enum { AHEAD = 4, CACHE_LINE = 64 / sizeof(uint16_t) };
+
 // Add up, for each row movie, what its raters gave the column movies.
 // `table` has the words [row rating, column rating]; `words`, the accumulators, are zero.
 void visit(
@@ -56,10 +61,15 @@ void visit(
     const uint8_t *rating, const uint16_t *column_entries, const uint64_t *table, uint64_t *words,
     int64_t columns, int32_t flush_after, int32_t *sums
 ) {
-    int64_t at = 0;
+    int64_t at = 0, raters = rows ? ends[rows - 1] : 0;
     for (int64_t i = 0; i < rows; i++, sums += 4 * columns) {
         int32_t pending = 0;
         for (; at < ends[i]; at++) {
+            if (at + AHEAD < raters) { // most runs are short, and each is elsewhere
+                const uint16_t *next = column_entries + first[at + AHEAD];
+                __builtin_prefetch(next);
+                __builtin_prefetch(next + CACHE_LINE);
+            }
             const uint64_t *adds = table + (rating[at] << HALVES_BITS);
             for (uint32_t k = first[at]; k < last[at]; k++) {
                 uint16_t entry = column_entries[k];

@@ -88,6 +88,7 @@ _uint8, _uint16, _uint32 = array_of(np.uint8), array_of(np.uint16), array_of(np.
 _int32, _int64, _uint64 = array_of(np.int32), array_of(np.int64), array_of(np.uint64)
 _float64 = array_of(np.float64)
 
+_cosines = function("cosines", _int32, _int32, _int32, c_int64, _float64)
 _find_visits = function(
     "find_visits",
     *(_uint16, c_int64, _uint16, _int64, c_bool, _int64, _uint32, _uint32, _uint8),
@@ -105,6 +106,24 @@ _keep_pairs = function(
 )
 _offer_all = function("offer_all", c_void_p, _int64, c_int64, _float64, _int32, _int32, _float64)
 _sort_best_first = function("sort_best_first", c_void_p, c_int64)
+
+
+def cosines(xy: np.ndarray, xx: np.ndarray, yy: np.ndarray) -> np.ndarray:
+    """The cosines of pairs, in half the time that NumPy takes for the same bits.
+
+    Args:
+        xy: X of each pair, int32, of any shape.
+        xx: A, likewise.
+        yy: B, likewise.
+
+    Returns:
+        float64, of the same shape; NaN without co-raters.
+    """
+    if not xy.shape == xx.shape == yy.shape:
+        raise ValueError("the sums must have the same shape")
+    found = np.empty(xy.shape)
+    _cosines(*map(np.ascontiguousarray, (xy, xx, yy)), xy.size, found)
+    return found
 
 
 def add_pairs(

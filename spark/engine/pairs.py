@@ -1,9 +1,11 @@
-"""What a measure of pairs gets: the sums of many pairs of movies. Imports NumPy only."""
+"""What a measure of pairs gets: the sums of many pairs of movies. Imports no Spark."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+from spark.engine import kernel
 
 
 @dataclass(frozen=True)
@@ -32,4 +34,4 @@ type PairMeasure = Callable[[Pairs], np.ndarray]
 
 def cosine(pairs: Pairs) -> np.ndarray:
     """The tutorial's cosine over the co-raters, in the order of operations of kernel.py."""
-    return (pairs.xy / 4.0) / (np.sqrt(pairs.xx / 4.0) * np.sqrt(pairs.yy / 4.0))
+    return kernel.cosines(pairs.xy, pairs.xx, pairs.yy)

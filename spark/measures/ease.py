@@ -8,7 +8,6 @@ unit of X; so X is in half stars here, and λ times SCALE.
 """
 
 from collections.abc import Iterator
-from itertools import combinations_with_replacement
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
@@ -22,7 +21,8 @@ from spark.measures.lapack import invert_upper
 from spark.runtime.threads import in_threads
 
 IN_DOUBLES = 256  # of the most popular movies, whose rows and columns `inverse` takes as doubles
-ROWS_OF_CACHE = 512  # rows and columns of a matrix that are changed or mirrored at once
+ROWS_OF_STRIP = 256  # of a matrix, which are changed at once
+ROWS_OF_CACHE = 512  # rows and columns of a matrix that are mirrored at once
 ROWS_AT_ONCE = 64  # of B; they stay in a cache
 ROWS_OF_PRODUCT = 1024  # of B without the left-out users
 USERS_AT_ONCE = 64  # whose ratings are multiplied by P together
@@ -111,13 +111,12 @@ def inverse(gram: np.ndarray, regularisation: float) -> np.ndarray:
 
 def _take_away_popular(rest: np.ndarray, half: np.ndarray) -> None:
     """Change R, given by its upper triangle, to R - HᵀH, H being `half`."""
-    room, size = np.empty(ROWS_OF_CACHE**2), rest.shape[0]
-    for row, column in combinations_with_replacement(range(0, size, ROWS_OF_CACHE), 2):
-        down, right = (slice(at, at + ROWS_OF_CACHE) for at in (row, column))
-        tile = rest[down, right]
-        tile -= np.matmul(
-            half[:, down].T, half[:, right], out=room[: tile.size].reshape(tile.shape)
-        )
+    size = rest.shape[0]
+    room = np.empty(ROWS_OF_STRIP * size)
+    for start in range(0, size, ROWS_OF_STRIP):
+        strip, down = rest[start : start + ROWS_OF_STRIP, start:], half[:, start:]
+        into = room[: strip.size].reshape(strip.shape)
+        strip -= np.matmul(down[:, :ROWS_OF_STRIP].T, down, out=into)
 
 
 def _mirror(matrix: np.ndarray) -> None:

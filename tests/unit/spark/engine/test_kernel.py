@@ -1,7 +1,6 @@
 """The kernel: exact against plain loops, even when a packed field is full."""
 
 import math
-from ctypes import c_double, c_int32
 
 import numpy as np
 import pytest
@@ -11,14 +10,16 @@ from hypothesis import strategies as st
 from spark.engine import cells, kernel, ranking
 from spark.engine.blocks import Blocks
 from spark.engine.entries import HALVES_BITS, MAX_HALVES, MAX_RATERS
-from spark.runtime.native import function
 from tests.spark import oracle
-
-score_of = function("score", c_int32, c_int32, c_int32, returns=c_double)
 
 RATINGS = st.dictionaries(
     st.tuples(st.integers(0, 9), st.integers(0, 7)), st.integers(1, 10), max_size=60
 )
+
+
+def score_of(*sums: int) -> float:
+    """The cosine of a pair, from X, A and B."""
+    return float(kernel.cosines(*(np.array([each], np.int32) for each in sums))[0])
 
 
 def packed(rated: dict[tuple[int, int], int], users: int) -> tuple[np.ndarray, np.ndarray]:
@@ -102,6 +103,18 @@ def test_a_field_holds_exactly_as_many_raters_as_flush_says() -> None:
 def test_a_score_is_the_double_of_plain_arithmetic(xy: int, xx: int, yy: int) -> None:
     plain = (xy / 4) / (math.sqrt(xx / 4) * math.sqrt(yy / 4))
     assert score_of(xy, xx, yy) == plain
+
+
+def test_cosines_of_parts_of_a_matrix_are_those_of_their_pairs() -> None:
+    some = np.random.default_rng(7).integers(0, 5, (3, 40, 50)).astype(np.int32)
+    xy, xx, yy = some[:, 5:30, 7:21]
+    found = kernel.cosines(xy, xx, yy)
+    for place in np.ndindex(xy.shape):
+        if xx[place] * yy[place]:
+            plain = (xy[place] / 4) / (math.sqrt(xx[place] / 4) * math.sqrt(yy[place] / 4))
+            assert found[place] == plain
+    with pytest.raises(ValueError, match="same shape"):
+        kernel.cosines(xy, xx, yy[:1])
 
 
 @pytest.mark.parametrize(
