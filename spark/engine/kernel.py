@@ -118,6 +118,9 @@ def cosines(xy: np.ndarray, xx: np.ndarray, yy: np.ndarray) -> np.ndarray:
 
     Returns:
         float64, of the same shape; NaN without co-raters.
+
+    Raises:
+        ValueError: the shapes differ.
     """
     if not xy.shape == xx.shape == yy.shape:
         raise ValueError("the sums must have the same shape")

@@ -88,6 +88,7 @@ class Poller:
             if not received.get("Messages"):
                 if not (back_at := self._back_at(queue)):
                     return Worked(delivered, back, last - start)
+                assert datetime.now(UTC) < back_at, "a message is there and is not received"
                 assert back_at - last < LIMIT, "a message never comes back"
                 self.clock.move_to(back_at)
 
