@@ -13,28 +13,30 @@ REASON_CHARACTERS = 500
 SECONDS_FOR_NEWS = 10  # YARN reports a lost executor some seconds after it is gone
 
 
-def reason_of(error: Exception, lost: Callable[[], Sequence[str]]) -> str:
+def reason_of(error: Exception, lost: Callable[[str | None], Sequence[str]]) -> str:
     """Return why the job failed, in one sentence; for an error of Spark, the cause that it names.
 
     Args:
         error: that ended the job.
         lost: `lost_executors` of the job. What a lost executor had written for the others is lost
-            with it, and they report only that it is missing.
+            with it, and they report only that it is missing. An executor that is being shut down
+            may still report its tasks as failed, each with whatever broke first.
     """
     java = getattr(error, "java_exception", None)
     text = str(java.getMessage() if java else error)
     stage = re.search(r"failed the maximum allowable number of times.*\n\s*(\S.*)", text)
-    shut_down = re.search(r"RejectedExecutionException: .*Shutting down", text)
+    task = re.search(r"Lost task .* executor (\w+)\): ", text)
+    raised = re.findall(r"Traceback .*\n(?:[ \t].*\n)+(\S.*)", text)  # by the Python code of a task
     if named := re.search(r"ExecutorLostFailure .*? Reason: (.+)", text):
         words = f"executors were lost again and again: {named[1]}"
-    elif (stage or shut_down) and (reasons := lost()):
+    elif (stage or (task and not raised)) and (reasons := lost(task[1] if task else None)):
         words = f"executors were lost again and again: {_first_line(reasons[-1])}"
-    elif shut_down:
-        words = "executors were shut down while they worked, often for their memory"
     elif stage:
         words = f"a stage failed again and again: {stage[1]}"
-    elif raised := re.findall(r"Traceback .*\n(?:[ \t].*\n)+(\S.*)", text):
-        words = raised[-1]  # raised by the Python code of a task
+    elif re.search(r"RejectedExecutionException: .*\[(Shutting down|Terminated)", text):
+        words = "executors were shut down while they worked, often for their memory"
+    elif raised:
+        words = raised[-1]
     else:
         words = f"{type(error).__name__}: {_first_line(text)}"
     return f"the job failed: {words.strip()[:REASON_CHARACTERS]}"
@@ -54,20 +56,28 @@ def jvm_answers(context: SparkContext) -> bool:
     return True
 
 
-def lost_executors(context: SparkContext) -> list[str]:
+def lost_executors(context: SparkContext, number: str | None = None) -> list[str]:
     """Return why executors were lost, as YARN or Spark said it, in order of time.
 
     Waits up to SECONDS_FOR_NEWS for the first. The source is the list of executors that Spark's own
     page shows. An error while asking gives an empty list: it must not hide the one that ended the
     job.
+
+    Args:
+        context: of the job.
+        number: Spark's number of the only executor that counts; without it, all count.
     """
     lost: list[Any] = []
     deadline = time.monotonic() + SECONDS_FOR_NEWS
     with suppress(Exception):
         while not lost and time.monotonic() < deadline:
             listed = context._jsc.sc().statusStore().executorList(False)
-            executors = [listed.apply(number) for number in range(listed.size())]
-            lost = [each for each in executors if each.removeReason().isDefined()]
+            executors = [listed.apply(place) for place in range(listed.size())]
+            lost = [
+                each
+                for each in executors
+                if each.removeReason().isDefined() and number in (None, each.id())
+            ]
             time.sleep(0 if lost else 0.1)
         lost.sort(key=lambda each: each.removeTime().get().getTime())
         return [each.removeReason().get().strip() for each in lost]

@@ -37,6 +37,10 @@ failure: Lost task 10.3 in stage 9.1 (TID 119) (10.0.0.7 executor 6): \
 java.util.concurrent.RejectedExecutionException: Task org.apache.spark.X@1 rejected from \
 java.util.concurrent.ThreadPoolExecutor@12b327db[Shutting down, pool size = 1, active threads = 1]
 \tat java.base/java.util.concurrent.ThreadPoolExecutor$AbortPolicy.rejectedExecution"""
+TERMINATED = SHUT_DOWN.replace("Shutting down", "Terminated")
+CRASHED = """Job aborted due to stage failure: Task 1 in stage 5.0 failed 4 times, most recent \
+failure: Lost task 1.3 in stage 5.0 (TID 24) (10.0.0.7 executor 6): \
+org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)"""
 
 FETCH_FAILED = """Job aborted due to stage failure: ShuffleMapStage 7 (partitionBy at \
 /job/spark/engine/shuffle.py:147) has failed the maximum allowable number of times: 4. Most recent \
@@ -72,6 +76,10 @@ class FromSparkError(Exception):
             "the job failed: executors were shut down while they worked, often for their memory",
         ),
         (
+            FromSparkError(TERMINATED),
+            "the job failed: executors were shut down while they worked, often for their memory",
+        ),
+        (
             FromSparkError(FETCH_FAILED),
             "the job failed: a stage failed again and again: "
             "org.apache.spark.shuffle.MetadataFetchFailedException: "
@@ -82,52 +90,76 @@ class FromSparkError(Exception):
     ],
 )
 def test_a_reason_is_one_sentence_with_the_cause(error: Exception, reason: str) -> None:
-    assert reason_of(error, list) == reason.strip()
+    assert reason_of(error, lambda _: []) == reason.strip()
 
 
-@pytest.mark.parametrize("text", [FETCH_FAILED, SHUT_DOWN])
+@pytest.mark.parametrize("text", [FETCH_FAILED, SHUT_DOWN, TERMINATED, CRASHED])
 def test_what_failed_because_executors_were_lost_says_why_they_were(text: str) -> None:
-    assert reason_of(FromSparkError(text), lambda: ["Killed by a signal", KILLED]) == (
+    reasons = {None: ["Killed by a signal", KILLED], "6": [KILLED]}
+    assert reason_of(FromSparkError(text), reasons.__getitem__) == (
         "the job failed: executors were lost again and again: Container killed by YARN for "
         "exceeding physical memory limits. 7.1 GB of 7 GB used."
     )
 
 
-@pytest.mark.parametrize("text", [RAISED, "Java heap space"])
-def test_a_lost_executor_is_not_the_reason_of_another_error(text: str) -> None:
-    assert "lost" not in reason_of(FromSparkError(text), lambda: [KILLED])
+@pytest.mark.parametrize("text", [RAISED, CRASHED, "Java heap space"])
+def test_a_lost_executor_is_not_the_reason_of_an_error_elsewhere(text: str) -> None:
+    def lost(number: str | None) -> list[str]:
+        return [KILLED] if number in (None, "3") else []
+
+    assert "lost" not in reason_of(FromSparkError(text), lost)
 
 
-LOSES_AN_EXECUTOR = """
+LOSES_EXECUTORS = """
 import psutil
+from functools import partial
+from threading import Timer
 from pyspark import SparkContext
-from spark.runtime.failures import lost_executors
+from spark.runtime import failures
+from spark.runtime.failures import lost_executors, reason_of
 
-def kill(_):
-    next(each for each in psutil.Process().parents() if each.name() == "java").kill()
+def executor(_):
+    return next(each for each in psutil.Process().parents() if each.name() == "java")
 
 context = SparkContext()
+one = context.parallelize([0], 1)
 try:
-    context.parallelize([0], 1).foreach(kill)
+    one.foreach(lambda _: executor(_).kill())
 except Exception as error:
     print("ERROR", error.java_exception.getMessage().partition("\\n")[0])
-    print("LOST", lost_executors(context))
+    print("LOST", lost_executors(context), lost_executors(context, "0"))
+failures.SECONDS_FOR_NEWS = 1
+print("ANOTHER", lost_executors(context, "7"))
+failures.SECONDS_FOR_NEWS = 10
+
+# As YARN does. The executor is given tasks, and reports them as failed, until it has ended.
+busy = psutil.Process(one.map(lambda _: executor(_).pid).first())
+Timer(1, busy.terminate).start()
+try:
+    while True:
+        context.parallelize(range(400), 400).foreach(lambda _: None)
+except Exception as error:
+    print("REASON", reason_of(error, partial(lost_executors, context)))
 """
 
 
 @pytest.mark.usefixtures("executors")
 def test_spark_knows_why_an_executor_was_lost(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
-    program.write_text(LOSES_AN_EXECUTOR)
+    program.write_text(LOSES_EXECUTORS)
     done = subprocess.run(
         spark_submit(
-            program, master="local-cluster[1,1,1024]", conf={"spark.task.maxFailures": 1}
+            program, master="local-cluster[1,4,1024]", conf={"spark.task.maxFailures": 1}
         ),
         capture_output=True, text=True, check=False, timeout=240, cwd=tmp_path,
         env=environment(PYTHONPATH=str(ROOT)),
     )  # fmt: skip
     assert "ExecutorLostFailure" in done.stdout, done.stdout + done.stderr[-3000:]
-    assert re.search(r"^LOST \['.*137.*'\]$", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^LOST (\['.*137.*'\]) \1$", done.stdout, re.MULTILINE), done.stdout
+    assert "ANOTHER []" in done.stdout, done.stdout
+    assert re.search(r"^REASON .*lost again and again: .*143", done.stdout, re.MULTILINE), (
+        done.stdout + done.stderr[-3000:]
+    )
 
 
 @pytest.mark.parametrize("error", [ValueError, ConnectionResetError])  # the latter of S3's client
@@ -155,7 +187,7 @@ def test_a_job_that_fails_for_lost_executors_stores_why_they_were_lost(
     monkeypatch.setattr(job, "start", lambda *_: SimpleNamespace(stop=lambda: None))
     monkeypatch.setattr(job, "jvm_answers", lambda _: True)
     monkeypatch.setattr(job, "run", broken)
-    monkeypatch.setattr(job, "lost_executors", lambda _: [KILLED])
+    monkeypatch.setattr(job, "lost_executors", lambda *_: [KILLED])
     with pytest.raises(FromSparkError):
         job.main(["--dataset", str(tmp_path), "--output", str(tmp_path / "out")])
     failure = json.loads((tmp_path / "out" / "failure.json").read_text())

@@ -149,8 +149,10 @@ def test_executors_above_their_memory_are_reported_as_such(
         # Python workers too.
         spark__executor__memoryOverhead="200m",
         spark__executor__extraJavaOptions=WHOLE_HEAP,
-        # Otherwise the run may get through in the seconds that each new executor lives.
+        # Otherwise the run may get through in the seconds that each new executor lives, or while
+        # none has a task when it is killed.
         spark__task__maxFailures="1",
+        spark__default__parallelism="48",
     )
     assert run["state"] == "FAILED"
     assert "exceeding physical memory limits" in run["reason"], run["reason"]
