@@ -89,7 +89,7 @@ def draw_benchmark(markdown: str, path: Path) -> None:
         left.bar_label(bars, [f"{height:,.0f} s" for height in heights], fontsize=8)
     left.set_xticks(range(len(whole)), [row[0] for row in whole])
     left.set(title="From text to Parquet", xlabel="ratings", ylabel="seconds", yscale="log")
-    left.set_ylim(1, 8 * max(seconds(row[1]) for row in whole))
+    left.set_ylim(1, 30 * max(seconds(row[1]) for row in whole))
     left.legend(frameon=False, loc="upper left")
     names, times = [row[0] for row in bare], [seconds(row[taken]) for row in bare]
     bars = right.barh(names, times, color=["tab:blue", *["silver"] * (len(bare) - 1)])
