@@ -269,6 +269,7 @@ def _server(main: str, folder: Path) -> dict[str, Any]:
             # Without Hadoop's native library, which EMR has, chmod runs for each unpacked file.
             "-Djdk.lang.Process.launchMechanism=VFORK",
             "-XX:-UsePerfData",
+            f"-Djava.io.tmpdir={folder}",  # it unpacks its web pages, and leaves them if killed
             *(f"--add-opens=java.base/{each}=ALL-UNNAMED" for each in OPENED),
             *("-cp", f"{folder / 'conf'}{os.pathsep}{jars()}/*", main),
         ],

@@ -1,7 +1,8 @@
-"""No process of a YARN outlives the program that started it."""
+"""Nothing of a YARN outlives the program that started it, but the files in its own folder."""
 
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -48,15 +49,20 @@ def of(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def unpacked() -> set[Path]:
+    """Return the folders in which servers unpack their web pages by default."""
+    return {*Path(tempfile.gettempdir()).glob("jetty-*")}
+
+
 @pytest.mark.drill(
     "Clusters",
     injected="the program that started a real YARN is killed",
-    promised="no process of it is left",
+    promised="no process of it is left, and no file outside its folder",
 )
 def test_a_yarn_ends_with_the_program_that_started_it(tmp_path: Path, observed: Observed) -> None:
     if lacking := hadoop.missing():
         pytest.skip(lacking)
-    folder = tmp_path / "yarn"
+    folder, unpacked_before = tmp_path / "yarn", unpacked()
     with subprocess.Popen(
         [sys.executable, "-c", STARTS_ONE, folder], cwd=ROOT, stdout=subprocess.PIPE
     ) as starter:
@@ -70,4 +76,5 @@ def test_a_yarn_ends_with_the_program_that_started_it(tmp_path: Path, observed: 
     deadline = time.monotonic() + 30
     while of(folder):
         assert time.monotonic() < deadline, of(folder)
+    assert unpacked() == unpacked_before
     observed(1, f"{len(gone)} processes gone")
