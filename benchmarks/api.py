@@ -91,7 +91,7 @@ the end.
     RESULTS.write_text("\n".join([head, *sections]), encoding="utf-8")
 
 
-def line(movie_id: int, others: Iterable[int]) -> dict[str, Any]:
+def line(movie_id: int, others: Iterable[int]) -> bytes:
     """A line of `neighbours/`: fifty neighbours by each of seven measures."""
     chance = random.Random(movie_id)  # noqa: S311
     tags = [f"tag {number}" for number in range(300)]
@@ -114,7 +114,7 @@ def line(movie_id: int, others: Iterable[int]) -> dict[str, Any]:
         ]
         for measure in MEASURES
     }
-    return about[0] | {"others": about[1:], "neighbours": lists}
+    return msgspec.json.encode(about[0] | {"others": about[1:], "neighbours": lists})
 
 
 def put_run(cloud: Cloud) -> None:

@@ -15,7 +15,7 @@ import deflate
 import msgspec
 from botocore.exceptions import ClientError
 
-from redelivery import PostponedError
+from postponed import PostponedError
 from spark.contracts.index_items import COMPRESSION
 
 if TYPE_CHECKING:

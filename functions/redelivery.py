@@ -22,6 +22,8 @@ from aws_lambda_powertools.utilities.batch.exceptions import ExceptionInfo
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from botocore.exceptions import BotoCoreError, ClientError
 
+from postponed import PostponedError, TooEarlyError
+
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
@@ -29,25 +31,6 @@ if TYPE_CHECKING:
 # last for a while. After five deliveries SQS moves the message to the dead-letter queue.
 DELAYS = (0, 5, 60, 720, 1440, 0)
 MAX_DELAY = 900  # seconds, SQS's limit for a new message
-
-
-class PostponedError(Exception):
-    """A message failed and should be retried after a known delay.
-
-    Attributes:
-        seconds: the delay.
-    """
-
-    def __init__(self, message: str, seconds: float) -> None:
-        super().__init__(message)
-        self.seconds = max(seconds, 0)
-
-
-class TooEarlyError(PostponedError):
-    """A message came too early; it is redelivered, and this is not logged as a failure.
-
-    SQS counts the delivery, so only for waits that end within a few deliveries.
-    """
 
 
 class RedeliveryProcessor(BatchProcessor):

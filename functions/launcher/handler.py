@@ -36,7 +36,8 @@ from launcher import job_settings, launch
 from launcher.cluster_request import ClusterSettings
 from launcher.clusters import THROTTLE_DELAYS, ThrottledError
 from launcher.job_package import JOB_FOLDER
-from redelivery import PostponedError, RedeliveryProcessor, TooEarlyError, attempts, delay_seconds
+from postponed import PostponedError, TooEarlyError
+from redelivery import RedeliveryProcessor, attempts, delay_seconds
 from runs import claims
 from runs.states import BEFORE_LAUNCH
 

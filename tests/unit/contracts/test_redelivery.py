@@ -14,7 +14,8 @@ from freezegun import freeze_time
 from freezegun.api import FrozenDateTimeFactory
 
 from launcher import launch
-from redelivery import RedeliveryProcessor, TooEarlyError, delay_seconds
+from postponed import TooEarlyError
+from redelivery import RedeliveryProcessor, delay_seconds
 from tests.builders.aws import CONTEXT, Cloud
 from tools.template import template
 

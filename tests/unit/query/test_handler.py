@@ -34,6 +34,18 @@ def cold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query.reader, "_world_ids", None)
 
 
+@pytest.mark.usefixtures("cloud")  # sets the environment
+def test_a_cold_start_does_not_import_the_processing_of_batches() -> None:
+    program = "import query.handler, sys; print(*sys.modules)"
+    started = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT / "functions", capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    loaded = started.stdout.split()
+    assert "query.handler" in loaded
+    assert "aws_lambda_powertools.utilities.batch" not in loaded
+
+
 def test_what_lives_as_long_as_the_function_is_not_searched_for_garbage(cloud: Cloud) -> None:
     program = "import query.handler, gc; print(gc.get_freeze_count(), len(gc.get_objects()))"
     started = subprocess.run(
