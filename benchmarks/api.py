@@ -92,7 +92,7 @@ the end.
 
 
 def line(movie_id: int, others: Iterable[int]) -> bytes:
-    """A line of `neighbours/`: fifty neighbours by each of seven measures."""
+    """A line of `neighbours/`: fifty neighbours by each measure."""
     chance = random.Random(movie_id)  # noqa: S311
     tags = [f"tag {number}" for number in range(300)]
     about = [

@@ -25,7 +25,7 @@ def reason_of(error: Exception, lost: Callable[[str | None], Sequence[str]]) -> 
     java = getattr(error, "java_exception", None)
     text = str(java.getMessage() if java else error)
     stage = re.search(r"failed the maximum allowable number of times.*\n\s*(\S.*)", text)
-    task = re.search(r"Lost task .* executor (\w+)\): ", text)
+    task = re.search(r"Lost task .* executor (\d+)\): ", text)  # not of the driver, as locally
     raised = re.findall(r"Traceback .*\n(?:[ \t].*\n)+(\S.*)", text)  # by the Python code of a task
     if named := re.search(r"ExecutorLostFailure .*? Reason: (.+)", text):
         words = f"executors were lost again and again: {named[1]}"

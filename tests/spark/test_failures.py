@@ -110,6 +110,11 @@ def test_a_lost_executor_is_not_the_reason_of_an_error_elsewhere(text: str) -> N
     assert "lost" not in reason_of(FromSparkError(text), lost)
 
 
+def test_a_local_job_does_not_wait_for_news_of_executors() -> None:
+    text = CRASHED.replace("executor 6", "executor driver")
+    assert "crashed" in reason_of(FromSparkError(text), lambda _: pytest.fail("waits for news"))
+
+
 LOSES_EXECUTORS = """
 import psutil
 from functools import partial

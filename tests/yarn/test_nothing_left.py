@@ -1,4 +1,4 @@
-"""Nothing of a YARN outlives the program that started it, but the files in its own folder."""
+"""No process of a YARN outlives the program that started it, nor what its servers unpack."""
 
 import subprocess
 import sys
@@ -57,7 +57,7 @@ def unpacked() -> set[Path]:
 @pytest.mark.drill(
     "Clusters",
     injected="the program that started a real YARN is killed",
-    promised="no process of it is left, and no file outside its folder",
+    promised="no process of it is left, and none of its unpacked web pages",
 )
 def test_a_yarn_ends_with_the_program_that_started_it(tmp_path: Path, observed: Observed) -> None:
     if lacking := hadoop.missing():
