@@ -5,7 +5,7 @@ The package has rooms. A module may import from its own room and from the rooms 
 1. contracts: formats and files that the job shares with the functions. They import the standard
    library only, because the functions import them too.
 2. storage: files on disk and in S3 (storage.py, arrow.py, parquet.py, parts.py).
-3. runtime: the compiled loops, broadcasts and threads on workers.
+3. runtime: the compiled loops, ids found in lists, broadcasts and threads on workers.
 4. ingest: a MovieLens folder becomes packed ratings and a catalogue.
 5. engine: the sums of all pairs of movies, and the best neighbours.
 6. measures: what "similar" means.

@@ -31,6 +31,7 @@ from spark.output.similar_users import write_similar_users
 from spark.progress import Stages
 from spark.runtime.broadcast import broadcast
 from spark.runtime.failures import jvm_answers, lost_executors, reason_of
+from spark.runtime.places import places_in
 from spark.runtime.start import UnusableEnvironmentError, start, stop, waking_workers
 from spark.self_evaluation.figures import evaluate
 from spark.self_evaluation.held_out import evaluated_measures
@@ -274,7 +275,7 @@ def write_quality(ratings: Ratings, comparison: Comparison, settings: JobSetting
         name: calibrate(
             held_out.liked,
             lists[name],
-            ratings.raters[np.searchsorted(ratings.movies, lists[name].movies)],
+            ratings.raters[places_in(ratings.movies, lists[name].movies)],
         )
         for name in names
     }

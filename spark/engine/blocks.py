@@ -1,4 +1,4 @@
-"""Which movies are compared, and how their ratings are cut into cells. Imports NumPy only.
+"""Which movies are compared, and how their ratings are cut into cells. Imports no Spark.
 
 Movies with enough raters are sorted by falling popularity and dealt to B blocks in turn: all
 blocks need about the same work. A cell is one of the B(B+1)/2 pairs of blocks.
@@ -6,16 +6,28 @@ blocks need about the same work. A cell is one of the B(B+1)/2 pairs of blocks.
 
 import math
 from collections.abc import Iterator
+from ctypes import c_int, c_int64
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from spark.contracts.movielens import DatasetError
-from spark.engine.entries import BLOCK_MOVIES, ENTRY_BITS, HALVES_BITS, MAX_RATERS
+from spark.engine.entries import BLOCK_MOVIES, HALVES_BITS, MAX_RATERS
+from spark.runtime.native import array_of, function
+from spark.runtime.places import places_in
 
 SUM_BYTES = 16  # of one pair of movies: four 32-bit sums
 CELLS_PER_CORE = 3  # so that all cores finish at about the same time
+MARKS = 64  # bits of a word
+
+_uint8, _uint16, _uint64 = array_of(np.uint8), array_of(np.uint16), array_of(np.uint64)
+_int32, _int64 = array_of(np.int32), array_of(np.int64)
+_split_by_block = function(
+    "split_by_block",
+    *(_int64, c_int64, _int32, _uint8, c_int64, c_int64, c_int, _uint64, _uint8),
+    *(_uint16, _int64, _uint16),
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,7 @@ def split_by_block(
 
     Args:
         starts: where each user's ratings begin, int64 [users + 1].
-        movies: ids, int32.
+        movies: ids, int32; a user's are distinct.
         halves: half stars, uint8.
         blocks: of movies.
 
@@ -119,20 +131,19 @@ def split_by_block(
         The number of entries per block and user, uint16 [blocks, users], and for each block its
         entries, uint16, by user, ascending.
     """
-    by_id = np.argsort(blocks.ids)
-    ids = blocks.ids[by_id]
-    place = np.searchsorted(ids, movies)
-    place[place == ids.size] = 0
-    known = ids[place] == movies if ids.size else np.zeros(movies.size, bool)
-    rank = by_id[place[known]]
-    users = starts.size - 1
-    run = rank % blocks.count * users + np.repeat(np.arange(users), np.diff(starts))[known]
-    entry = rank // blocks.count << HALVES_BITS | halves[known]
-    lengths = np.bincount(run, minlength=blocks.count * users).reshape(blocks.count, users)
-    # Sorting values is many times faster than argsort, so run and entry share one integer.
-    entries = (np.sort(run << ENTRY_BITS | entry) & (2**ENTRY_BITS - 1)).astype(np.uint16)
-    ends = np.cumsum(lengths.sum(axis=1))
-    return lengths.astype(np.uint16), np.split(entries, ends[:-1])
+    rank, users = places_in(blocks.ids, movies), starts.size - 1
+    ratings = np.bincount(rank[rank >= 0] % blocks.count, minlength=blocks.count)
+    begins = np.cumsum(ratings) - ratings
+    words = math.ceil(blocks.ids.size / blocks.count / MARKS)  # of marks, for one block
+    marks = np.zeros(blocks.count * words, np.uint64)
+    rated = np.empty(marks.size * MARKS, np.uint8)
+    lengths = np.empty((blocks.count, users), np.uint16)
+    entries = np.empty(ratings.sum(), np.uint16)
+    _split_by_block(
+        *(np.ascontiguousarray(starts, np.int64), users, rank, np.ascontiguousarray(halves)),
+        *(blocks.count, words, HALVES_BITS, marks, rated, lengths, begins.copy(), entries),
+    )
+    return lengths, np.split(entries, begins[1:])
 
 
 def split_by_cell(

@@ -19,6 +19,7 @@ from spark.engine.pair_sums import NO_STORE, PairSumStore
 from spark.engine.pairs import PairMeasure, Pairs
 from spark.engine.top_k import NeighbourLists, sorted_lists
 from spark.parquet import write_parquet
+from spark.runtime.places import places_in
 
 # Ratings that a cell adds at once: more would not stay in a cache, fewer sweep the sums more often.
 BATCH_BYTES = 2**22
@@ -142,13 +143,13 @@ class Floors:
     What a cell returns depends on the cells that its worker had before; the final lists do not.
     """
 
-    def __init__(self, movies: int) -> None:
-        """No floor yet for any movie.
+    def __init__(self, first: np.ndarray) -> None:
+        """The floors before the first cell.
 
         Args:
-            movies: how many are compared.
+            first: float64, per movie: 0, or infinity if its list is not needed.
         """
-        self._by_measure = defaultdict[str, np.ndarray](lambda: np.zeros(movies))
+        self._by_measure = defaultdict[str, np.ndarray](first.copy)
 
     def empty_top_k(self, measure: str, movies: CellMovies, count: int) -> kernel.TopK:
         """Room for the best neighbours of a cell's movies.
@@ -188,6 +189,15 @@ class WorkerFloors(NamedTuple):
 
     published: Floors
     held_out: Floors
+
+
+def first_floors(plan: CellPlan) -> WorkerFloors:
+    """The floors before a worker's first cell."""
+    needs_all = np.zeros(plan.blocks.ids.size)
+    if not plan.hold_out:
+        return WorkerFloors(Floors(needs_all), Floors(needs_all))
+    is_needed = places_in(plan.hold_out.movies, plan.blocks.ids) >= 0
+    return WorkerFloors(Floors(needs_all), Floors(np.where(is_needed, 0, np.inf)))
 
 
 def compute_cell(
@@ -278,7 +288,7 @@ def hold_out_lists(
     by_cosine = "cosine", floors.lists_of("cosine", movies, best)
     others = rank_by_measures(sums, hold_out.blocks, cell, hold_out.thresholds, floors)
     for name, lists in (by_cosine, *others):
-        yield CellLists(name, lists.where(np.isin(lists.movies, hold_out.movies)), True)
+        yield CellLists(name, lists, True)
 
 
 def passing_pairs(

@@ -6,10 +6,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from spark.engine.blocks import Blocks
-from spark.engine.pair_sums import KINDS, PairSumStore
+from spark.engine.pair_sums import BAND_ROWS, KINDS, PairSumStore
 from spark.engine.pairs import Pairs, cosine
 from spark.engine.top_k import NeighbourLists
+from spark.ingest.chunks import split_rows
+from spark.runtime.places import places_in
 from spark.runtime.threads import in_threads
+
+NO_ROWS = np.empty(0, int)
 
 
 def stored_pairs(
@@ -26,29 +30,30 @@ def stored_pairs(
     Returns:
         The sums of each row, all [rows]; either of `xx` and `yy` may be the movie's own.
     """
-    by_id = np.argsort(blocks.ids)
-    rank = np.stack(
-        [
-            by_id[np.searchsorted(blocks.ids, ids, sorter=by_id)]
-            for ids in (rows.movies, rows.neighbours)
-        ]
-    )
+    ranks = [places_in(blocks.ids, each) for each in rows[:2]]
     # As in the cells: the lower block's movie first; on the diagonal the more popular one.
     side = math.ceil(blocks.ids.size / blocks.count)
-    pairs = np.sort(rank % blocks.count * side + rank // blocks.count, axis=0)
-    (i, j), (row, column) = np.divmod(pairs, side)
+    both = [rank % blocks.count * side + rank // blocks.count for rank in ranks]
+    i, row = np.divmod(np.minimum(*both), side)
+    j, column = np.divmod(np.maximum(*both), side)
+    bands = math.ceil(side / BAND_ROWS)
+    band_of = (i * blocks.count + j) * bands + row // BAND_ROWS
+    in_band = dict(split_rows(band_of, blocks.count**2 * bands))
     sums = {kind: np.zeros(rows.movies.size, np.int32) for kind in KINDS}
 
     def fill(cell: tuple[int, int]) -> None:
-        in_cell = np.flatnonzero((i == cell[0]) & (j == cell[1]))
+        first = (cell[0] * blocks.count + cell[1]) * bands
         for kind in kinds:
-            for down, right, band in store.read(kind, blocks, *cell):
-                in_band = in_cell[(row[in_cell] >= down.start) & (row[in_cell] < down.stop)]
-                sums[kind][in_band] = band[row[in_band] - down.start, column[in_band] - right.start]
+            for number, (down, right, band) in enumerate(store.read(kind, blocks, *cell), first):
+                mine = in_band.get(number, NO_ROWS)
+                sums[kind][mine] = band[row[mine] - down.start, column[mine] - right.start]
 
     list(in_threads(fill, store.cells(blocks)))
-    raters, squares = (each[rank].astype(float) for each in (blocks.raters, blocks.squares))
-    return Pairs(**sums, raters=(raters[0], raters[1]), squares=(squares[0], squares[1]))
+    raters, squares = (
+        (of_movie[ranks[0]], of_movie[ranks[1]])
+        for of_movie in (blocks.raters.astype(float), blocks.squares.astype(float))
+    )
+    return Pairs(**sums, raters=raters, squares=squares)
 
 
 def with_evidence(rows: NeighbourLists, pairs: Pairs) -> NeighbourLists:

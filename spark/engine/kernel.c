@@ -177,7 +177,7 @@ void keep_better_half(const TopK *best, int64_t movie) {
 
 // Offer neighbours to the movies `of`, which are rows of `best`.
 void offer_all(
-    const TopK *best, const int64_t *of, int64_t count, const double *scores,
+    const TopK *best, const int32_t *of, int64_t count, const double *scores,
     const int32_t *co_raters, const int32_t *ids, const double *cosines
 ) {
     for (int64_t k = 0; k < count; k++) {

@@ -104,7 +104,7 @@ _keep_pairs = function(
     *(c_int64, c_void_p, c_int64, _int64),
     returns=c_int64,
 )
-_offer_all = function("offer_all", c_void_p, _int64, c_int64, _float64, _int32, _int32, _float64)
+_offer_all = function("offer_all", c_void_p, _int32, c_int64, _float64, _int32, _int32, _float64)
 _sort_best_first = function("sort_best_first", c_void_p, c_int64)
 
 
@@ -229,7 +229,7 @@ def offer_all(
 
     Args:
         best: receives them.
-        movies: for each neighbour the row of its movie in `best`, int64 [neighbours].
+        movies: for each neighbour the row of its movie in `best`, int32 [neighbours].
         scores: of the neighbours, float64.
         co_raters: int32.
         ids: int32.

@@ -18,15 +18,15 @@ from spark.engine.cells import (
     PAIRS,
     CellLists,
     CellPlan,
-    Floors,
     HeldOutCellRatings,
     PairCount,
     WorkerFloors,
     compute_cell,
+    first_floors,
 )
 from spark.engine.ranking import round_all
 from spark.engine.top_k import NeighbourLists, merge_top_k
-from spark.ingest.chunks import Chunk, ChunkStatistics, unpacked
+from spark.ingest.chunks import Chunk, ChunkStatistics, split_rows, unpacked
 from spark.ingest.ratings import Ratings
 from spark.parquet import write_empty
 from spark.runtime.broadcast import broadcast
@@ -163,7 +163,7 @@ def compute_cells(
         if rank_beside and number >= cells:
             return partitions.route(rank_beside(number - cells))
         to_cell = (each for _, each in received)
-        floors = floors_of(one_pass, plan.blocks.ids.size)
+        floors = floors_of(one_pass, plan)
         return partitions.route(compute_cell(number, to_cell, plan, floors))
 
     found = to_cells.mapPartitionsWithIndex(compute)
@@ -212,16 +212,16 @@ def _split_chunk(
 _floors: dict[tuple[str, int], WorkerFloors] = {}  # in a worker, of the pass that it works on
 
 
-def floors_of(one_pass: tuple[str, int], movies: int) -> WorkerFloors:
+def floors_of(one_pass: tuple[str, int], plan: CellPlan) -> WorkerFloors:
     """What this worker knows from the earlier cells of a pass.
 
     Args:
         one_pass: the Spark application, and the number of the RDD with the cells' ratings.
-        movies: how many are compared.
+        plan: of the pass.
     """
     if one_pass not in _floors:
         _floors.clear()
-        _floors[one_pass] = WorkerFloors(Floors(movies), Floors(movies))
+        _floors[one_pass] = first_floors(plan)
     return _floors[one_pass]
 
 
@@ -275,9 +275,12 @@ def by_range(
     lists: NeighbourLists, range_starts: np.ndarray
 ) -> Iterator[tuple[int, NeighbourLists]]:
     """Split lists by range of movies; a range without any neighbour is left out."""
-    ranges = ranges_of(lists.movies, range_starts)
-    for number in np.flatnonzero(np.bincount(ranges)).tolist():
-        yield number, lists.where(ranges == number)
+    changes = np.flatnonzero(lists.movies[1:] != lists.movies[:-1]) + 1
+    begins = np.append(0, changes)[: lists.movies.size]
+    of_movies = ranges_of(lists.movies[begins], range_starts)
+    ranges = np.repeat(of_movies, np.diff(begins, append=lists.movies.size))
+    for number, rows in split_rows(ranges, range_starts.size):
+        yield number, lists.where(rows)
 
 
 def ranges_of(movies: np.ndarray, range_starts: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 
 from spark.engine.kernel import TopK, empty_top_k, offer_all, sort_best_first
 from spark.engine.ranking import offer_rows
+from spark.runtime.places import places_in
 
 
 class NeighbourLists(NamedTuple):
@@ -27,7 +28,7 @@ class NeighbourLists(NamedTuple):
     cosines: np.ndarray
 
     def where(self, which: np.ndarray | slice) -> "NeighbourLists":
-        """Some of the rows, given by a mask or a range."""
+        """Some of the rows, given by a mask, their indices or a range."""
         return NeighbourLists(*(column[which] for column in self))
 
     def between(self, first: np.int32, last: np.int32) -> "NeighbourLists":
@@ -71,9 +72,9 @@ def merge_top_k(found: Sequence[NeighbourLists], count: int) -> NeighbourLists:
     """The best `count` neighbours of each movie from several lists, by movie and rank."""
     rows = NeighbourLists(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
     ids = distinct(rows.movies)
-    place = np.searchsorted(ids, rows.movies)  # faster than the inverse that `unique` returns
     best = empty_top_k(ids.size, count)
-    offer_all(best, place, rows.scores, rows.co_raters, rows.neighbours, rows.cosines)
+    movie = places_in(ids, rows.movies)
+    offer_all(best, movie, rows.scores, rows.co_raters, rows.neighbours, rows.cosines)
     return sorted_lists(ids, best)
 
 

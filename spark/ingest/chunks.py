@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spark.ingest.rejects import Reject
+from spark.runtime.places import places_in
 
 
 class SplitRatings(NamedTuple):
@@ -107,10 +108,9 @@ class RatingTable:
         Args:
             ids: of the movies, int32, in any order.
         """
-        by_id = np.argsort(ids)
-        place = np.searchsorted(ids, self.movies, sorter=by_id)
-        known = np.append(ids[by_id], -1)[place] == self.movies
-        at, halves = by_id[place[known]], self.halves[known].astype(np.int64)
+        place = places_in(ids, self.movies)
+        known = place >= 0
+        at, halves = place[known], self.halves[known].astype(np.int64)
         squares = np.bincount(at, halves**2, ids.size)  # integers, far below 2⁵³
         return np.bincount(at, minlength=ids.size), squares.astype(np.int64)
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from spark.engine.ranking import round_all
 from spark.engine.top_k import NeighbourLists, merge_top_k, pair_keys
+from spark.runtime.places import are_first, places_in
 
 if TYPE_CHECKING:  # it needs SciPy
     from spark.measures.content import Content
@@ -62,12 +63,12 @@ def blend(
         parameters: `content`; and `trust`, the raters at which content alone counts half of that.
         count: most neighbours per movie.
     """
-    known = np.isin(full_cosine.movies, in_ease) & np.isin(full_cosine.neighbours, in_ease)
+    ids = full_cosine.movies, full_cosine.neighbours
+    known = np.logical_and(*(places_in(in_ease, each) >= 0 for each in ids))
     by_users = full_cosine._replace(scores=full_cosine.scores * np.where(known, 1, WITHOUT_EASE))
     unrated = by_content._replace(scores=np.zeros_like(by_content.scores))
-    # The first of equal pairs stays: EASE's has both scores.
     rows = NeighbourLists(*map(np.concatenate, zip(ease, by_users, unrated, strict=True)))
-    rows = rows.where(np.sort(np.unique(pair_keys(rows), return_index=True)[1]))
+    rows = rows.where(are_first(pair_keys(rows)))  # of equal pairs EASE's, which has both scores
     similar = content.similarity(rows.movies, rows.neighbours)
     trust = parameters["trust"]
     alone = parameters["content"] * trust / (trust + content.raters_of(rows.movies))

@@ -23,6 +23,7 @@ from spark.engine.top_k import NeighbourLists, concatenate, top_k_of_rows
 from spark.ingest.chunks import RatingTable
 from spark.ingest.movies import Catalogue
 from spark.measures.products import pair_products, products
+from spark.runtime.places import places_in
 
 # Chosen by recall and by what people judge similar: docs/quality.md.
 WEIGHTS = {"genres": 0.5, "tags": 0.5, "series": 1.0, "year": 0.125}
@@ -97,7 +98,7 @@ class Content:
 
     def places_of(self, movies: np.ndarray) -> np.ndarray:
         """The indices of movies, given by id."""
-        return np.searchsorted(self.ids, movies)
+        return places_in(self.ids, movies)
 
     def without(self, users: RatingTable) -> "Content":
         """The same content, rated by the other users only.

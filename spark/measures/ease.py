@@ -7,7 +7,8 @@ says why. Row i of B says how much liking movie i adds to the other movies. B do
 unit of X; so X is in half stars here, and λ times SCALE.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
@@ -18,6 +19,7 @@ from spark.engine.pair_sums import PairSumStore
 from spark.engine.top_k import NeighbourLists, top_k_of_rows
 from spark.ingest.chunks import RatingTable
 from spark.measures.lapack import invert_upper
+from spark.runtime.places import places_in
 from spark.runtime.threads import in_threads
 
 IN_DOUBLES = 256  # of the most popular movies, whose rows and columns `inverse` takes as doubles
@@ -140,17 +142,29 @@ def ease(movies: Blocks, weights: np.ndarray, count: int) -> Iterator[NeighbourL
         The neighbours of some movies at a time, without co-raters and cosine.
     """
     scale = -1 / weights.diagonal().astype(float)
-    yield from _ranked(movies, np.arange(movies.ids.size), weights, scale, count)
+    yield from _ranked(movies, np.arange(movies.ids.size), weights.__getitem__, scale, count)
 
 
 def _ranked(
-    movies: Blocks, some: np.ndarray, rows: np.ndarray, scale: np.ndarray, count: int
+    movies: Blocks,
+    some: np.ndarray,
+    rows_of: Callable[[slice], np.ndarray],
+    scale: np.ndarray,
+    count: int,
 ) -> Iterator[NeighbourLists]:
-    """The best neighbours of some movies, given by their indices, and their rows of P."""
+    """The best neighbours of some movies.
+
+    Args:
+        movies: of the matrix.
+        some: their indices.
+        rows_of: gives their rows of P, for a part of `some`.
+        scale: of the columns.
+        count: most neighbours per movie.
+    """
 
     def rank(start: int) -> NeighbourLists:
         mine = slice(start, start + ROWS_AT_ONCE)
-        own, scores = movies.ids[some[mine]], rows[mine] * scale
+        own, scores = movies.ids[some[mine]], rows_of(mine) * scale
         return top_k_of_rows(own, scores, movies.ids, movies.raters, count)
 
     yield from in_threads(rank, range(0, some.size, ROWS_AT_ONCE))
@@ -174,23 +188,28 @@ def ease_without(
     """
     change, solved = _without(movies, weights, left_out)
     scale = -1 / (weights.diagonal() + np.einsum("ij,ij->j", change, solved, dtype=float))
-    needed = np.flatnonzero(np.isin(movies.ids, of))
+    needed = np.flatnonzero(places_in(of, movies.ids) >= 0)
+    room = np.empty((min(needed.size, ROWS_OF_PRODUCT), movies.ids.size), np.float32)
     for start in range(0, needed.size, ROWS_OF_PRODUCT):
         some = needed[start : start + ROWS_OF_PRODUCT]
-        rows = weights[some] + change[:, some].T @ solved
-        yield from _ranked(movies, some, rows, scale, count)
+        more = np.matmul(change[:, some].T, solved, out=room[: some.size])
+        yield from _ranked(movies, some, partial(_rows, weights, some, more), scale, count)
+
+
+def _rows(weights: np.ndarray, some: np.ndarray, more: np.ndarray, mine: slice) -> np.ndarray:
+    """Some rows of P, and what is added to them."""
+    return weights[some[mine]] + more[mine]
 
 
 def _without(
     movies: Blocks, weights: np.ndarray, left_out: RatingTable
 ) -> tuple[np.ndarray, np.ndarray]:
     """UP and (I - UPUᵀ)⁻¹ UP, both float32 [users, movies]; see `ease_without`."""
-    by_id = np.argsort(movies.ids)
-    place = np.searchsorted(movies.ids, left_out.movies, sorter=by_id)
-    known = np.append(movies.ids[by_id], -1)[place] == left_out.movies
+    column = places_in(movies.ids, left_out.movies)
+    known = column >= 0
     users, row = np.unique(left_out.users[known], return_inverse=True)
     halves = left_out.halves[known].astype(np.float32)
-    rows = csr_array((halves, (row, by_id[place[known]])), (users.size, movies.ids.size))
+    rows = csr_array((halves, (row, column[known])), (users.size, movies.ids.size))
     change = np.empty((users.size, movies.ids.size), np.float32)
 
     def multiply(start: int) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 from spark.engine.ranking import round_all
 from spark.engine.top_k import NeighbourLists, merge_top_k, pair_keys
 from spark.measures.content import Content
+from spark.runtime.places import are_first
 
 
 def hybrid(
@@ -27,16 +28,13 @@ def hybrid(
         trust: number of raters at which ratings and content have the same weight.
         count: most neighbours per movie.
     """
-    known = pair_keys(by_ratings)
-    more = ~np.isin(pair_keys(by_content), known)
-    both = NeighbourLists(
-        *(np.append(a, b[more]) for a, b in zip(by_ratings, by_content, strict=True))
-    )
+    both = NeighbourLists(*map(np.concatenate, zip(by_ratings, by_content, strict=True)))
+    both = both.where(are_first(pair_keys(both)))
     strength = np.zeros(both.movies.size)
-    if known.size:
+    if known := by_ratings.movies.size:
         begins = np.append(True, by_ratings.movies[1:] != by_ratings.movies[:-1])
         best = by_ratings.scores[begins][np.cumsum(begins) - 1]
-        strength[: known.size] = by_ratings.scores / best
+        strength[:known] = by_ratings.scores / best
     weight = trust / (trust + content.raters_of(both.movies))
     similar = content.cosine(both.movies, both.neighbours)
     scores = (1 - weight) * strength + weight * similar

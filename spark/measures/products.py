@@ -44,7 +44,13 @@ def pair_products(rows: sparse.csr_array, ones: np.ndarray, others: np.ndarray) 
         rows: float64 [rows, words]; the words of each row ascend.
         ones: indices of rows; quickest if equal ones follow each other.
         others: indices of rows, one for each of `ones`.
+
+    Raises:
+        IndexError: there is no such row.
     """
+    for each in ones, others:
+        if each.size and not 0 <= each.min() <= each.max() < rows.shape[0]:
+            raise IndexError(f"rows {each.min()} to {each.max()} of {rows.shape[0]}")
     found, row = np.empty(ones.size), np.zeros(rows.shape[1])
     places = (each.astype(np.int32) for each in (ones, others))
     _pair_products(found, found.size, *places, *_parts(rows), row)

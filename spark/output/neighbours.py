@@ -21,6 +21,7 @@ from spark.engine.top_k import NeighbourLists
 from spark.ingest.movies import Catalogue
 from spark.parts import write_text
 from spark.runtime.native import array_of, function
+from spark.runtime.places import places_in
 
 ROWS_PER_PART = 400_000  # at most; the indexer loads such a part in a few seconds
 MOVIES_AT_ONCE = 200  # whose lines are built together
@@ -173,7 +174,7 @@ def _text_of(
     for place, (measure, rows) in enumerate(lists.items()):
         before = f'"{measure}":['.encode()
         starts = np.append(np.searchsorted(rows.movies, of), rows.movies.size)
-        others = np.searchsorted(movies.ids, rows.neighbours).astype(np.int32)
+        others = places_in(movies.ids, rows.neighbours)
         room += int(sizes[others].sum()) + ROW_BYTES * others.size
         room += (len(before) + MEASURE_BYTES) * of.size
         columns = zip(rows[2:], (np.float64, np.int32, np.float64), strict=True)

@@ -9,6 +9,7 @@ import numpy as np
 from spark.contracts.quality import Figures, Quality
 from spark.engine.top_k import NeighbourLists, distinct
 from spark.ingest.chunks import RatingTable
+from spark.runtime.places import places_in
 from spark.self_evaluation.held_out import HeldOutRatings
 from spark.self_evaluation.metrics import capped_recall
 
@@ -132,7 +133,7 @@ def _matrix(
     """A sparse matrix from its values and the ids of their rows and columns."""
     from scipy.sparse import csr_array
 
-    at: Any = values, (np.searchsorted(row_ids, rows), np.searchsorted(column_ids, columns))
+    at: Any = values, (places_in(row_ids, rows), places_in(column_ids, columns))
     return csr_array(at, shape=(row_ids.size, column_ids.size))
 
 

@@ -10,13 +10,13 @@ from spark.engine.cells import HoldOutPass, Thresholds
 from spark.ingest.chunks import Chunk, ChunkStatistics, RatingTable, unpacked
 from spark.ingest.ratings import Ratings
 from spark.measures.registry import MEASURES, pair_measures
+from spark.runtime.places import places_in
 
 MAX_USERS = 500  # the standard error of their recall is about a twentieth of it
 MAX_SHARE = 0.1  # of all users
 MAX_RATINGS = 1000  # of a user
 HIDDEN_ONE_IN = 5  # ratings
 RELEVANT_MIN = 8  # half stars
-MOVIES_AT_ONCE = 512  # whose sums with all others are in memory at once
 
 
 class HeldOutRatings(RatingTable):
@@ -52,16 +52,15 @@ class HeldOutRatings(RatingTable):
         """
         from scipy.sparse import csr_array
 
-        ids, column = np.unique(self.movies, return_inverse=True)
-        users, row = np.unique(self.users, return_inverse=True)
-        rated = csr_array((self.halves.astype(np.int64), (row, column)), (users.size, ids.size))
+        from spark.measures.products import pair_products
+
+        ids, row = np.unique(self.movies, return_inverse=True)
+        users, column = np.unique(self.users, return_inverse=True)
+        rated = csr_array((self.halves.astype(float), (row, column)), (ids.size, users.size))
+        ones, twos = (places_in(ids, each) for each in (movies, others))
+        known = (ones >= 0) & (twos >= 0)
         found = np.zeros(movies.size, np.int64)
-        place, other = (np.searchsorted(ids, each) for each in (movies, others))
-        known = np.flatnonzero(np.isin(movies, ids) & np.isin(others, ids))
-        for start in range(0, ids.size, MOVIES_AT_ONCE):
-            some = known[slice(*np.searchsorted(place[known], [start, start + MOVIES_AT_ONCE]))]
-            sums = (rated[:, start : start + MOVIES_AT_ONCE].T @ rated).toarray()
-            found[some] = sums[place[some] - start, other[some]]
+        found[known] = pair_products(rated, ones[known], twos[known])  # integers below 2⁵³
         return found
 
 

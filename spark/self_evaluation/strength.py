@@ -38,6 +38,7 @@ import numpy as np
 from spark.contracts.strength import Curve
 from spark.engine.top_k import NeighbourLists
 from spark.ingest.chunks import RatingTable
+from spark.runtime.places import places_in
 
 MIN_USERS = 30
 BANDS = 4  # with equally many co-likes
@@ -116,8 +117,9 @@ def trials_of(likes: RatingTable, lists: NeighbourLists) -> Trials:
     do_like = np.zeros((users.size, movies.size), bool)
     do_like[user, movie] = True
     of_users, of_movies = chances(do_like.sum(axis=1), do_like.sum(axis=0))
-    rows = np.flatnonzero(np.isin(lists.movies, movies) & np.isin(lists.neighbours, movies))
-    place, other = (np.searchsorted(movies, each[rows]) for each in lists[:2])
+    both = [places_in(movies, each) for each in lists[:2]]
+    rows = np.flatnonzero((both[0] >= 0) & (both[1] >= 0))
+    place, other = (each[rows] for each in both)
     sizes = do_like.sum(axis=0)
     fans = np.nonzero(do_like.T)[1]  # by movie
     numbers = sizes[place]  # of the trials of each row

@@ -80,6 +80,33 @@ def test_every_rating_of_a_compared_movie_is_in_its_block_by_user(
         assert entries[block].tolist() == [entry for each in expected for entry in each]
 
 
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 3), movies=st.integers(60, 400))
+def test_a_users_entries_ascend_in_blocks_of_any_size_whatever_the_order_of_the_ratings(
+    seed: int, count: int, movies: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    ids = draw.permutation(movies).astype(np.int32)
+    blocks = Blocks(ids, np.full(movies, 9), np.full(movies, 9), count)
+    rated = [draw.permutation(movies)[: draw.integers(movies + 1)] for _ in range(3)]
+    halves = [draw.integers(1, 11, each.size) for each in rated]
+    lengths, entries = split_by_block(
+        np.cumsum([0, *map(len, rated)]),
+        np.concatenate(rated).astype(np.int32),
+        np.concatenate(halves).astype(np.uint8),
+        blocks,
+    )
+    rank = {movie: place for place, movie in enumerate(ids.tolist())}
+    for block in range(count):
+        expected = [
+            sorted(rank[movie] // count << HALVES_BITS | half
+                   for movie, half in zip(*(each.tolist() for each in user), strict=True)
+                   if rank[movie] % count == block)
+            for user in zip(rated, halves, strict=True)
+        ]  # fmt: skip
+        assert lengths[block].tolist() == [len(each) for each in expected]
+        assert entries[block].tolist() == [entry for each in expected for entry in each]
+
+
 @given(table=TABLES, count=st.integers(1, 3))
 def test_a_cell_gets_exactly_the_users_who_have_a_pair_in_it(
     table: list[dict[int, int]], count: int

@@ -17,13 +17,12 @@ from spark.engine.blocks import Blocks, choose_blocks, split_by_cell
 from spark.engine.cells import (
     CellLists,
     CellPlan,
-    Floors,
     HeldOutCellRatings,
     HoldOutPass,
     PairCount,
     Thresholds,
-    WorkerFloors,
     compute_cell,
+    first_floors,
 )
 from spark.engine.top_k import NeighbourLists, merge_top_k
 from spark.measures.registry import MEASURES, pair_measures
@@ -53,7 +52,7 @@ def split(rated: Rated, blocks: Blocks) -> dict[int, list]:
     found: dict[int, list] = {}
     for _, of_user in itertools.groupby(sorted(rated.items()), key=lambda each: each[0][0]):
         rows = [(movie, half) for (_, movie), half in of_user]
-        movies, halves = (np.array([row[at] for row in rows]) for at in (0, 1))
+        movies, halves = (np.array([row[at] for row in rows], np.int32) for at in (0, 1))
         ends = np.array([0, len(rows)])
         for cell, ratings in split_by_cell(ends, movies, halves.astype(np.uint8), blocks):
             found.setdefault(cell, []).append(ratings)
@@ -68,8 +67,7 @@ def compute(
     The workers take the cells in turn. The results of `lost` cells are lost, and computed again.
     """
     seen, apart = split(rated, plan.blocks), split(held_out, plan.blocks)
-    size = plan.blocks.ids.size
-    floors = [WorkerFloors(Floors(size), Floors(size)) for _ in range(workers)]
+    floors = [first_floors(plan) for _ in range(workers)]
 
     def results_of(turn: int, cell: int) -> list[PairCount | CellLists]:
         ratings = [HeldOutCellRatings(each) for each in apart.get(cell, [])]

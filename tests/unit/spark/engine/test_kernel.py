@@ -146,7 +146,7 @@ def test_the_top_k_match_a_full_sort(offers: list, count: int) -> None:
     kinds = np.float64, np.int32, np.int32
     scores, numbers, ids = (np.array(c, k) for c, k in zip(columns, kinds, strict=True))
     best = kernel.empty_top_k(2, count)
-    kernel.offer_all(best, np.ones(len(offers), np.int64), scores, numbers, ids, scores + ids)
+    kernel.offer_all(best, np.ones(len(offers), np.int32), scores, numbers, ids, scores + ids)
     kernel.sort_best_first(best)
     kept = best.neighbours[1, : best.sizes[1]].tolist()
     by_rank = sorted(offers, key=lambda offer: (-offer[0], -offer[1], offer[2]))[:count]
@@ -165,7 +165,7 @@ def test_the_top_k_match_a_full_sort(offers: list, count: int) -> None:
 def test_the_top_k_of_one_movie_never_mix_with_anothers(offers: list, count: int) -> None:
     columns = zip(*offers, strict=True) if offers else [()] * 3
     movies, scores, ids = (
-        np.array(c, k) for c, k in zip(columns, (np.int64, float, np.int32), strict=True)
+        np.array(c, k) for c, k in zip(columns, (np.int32, float, np.int32), strict=True)
     )
     best = kernel.empty_top_k(3, count)
     kernel.offer_all(best, movies, scores, np.ones(ids.size, np.int32), ids, scores)
@@ -253,7 +253,7 @@ def test_a_cell_finds_the_best_of_all_its_pairs_with_any_tile_size(
     if same:
         sums[:] = sums * np.triu(np.ones((shape[0], shape[2]), np.int32), 1)[:, None]
     thresholds = cells.Thresholds(1, 0.0, count, {"common": lambda pairs: pairs.n * 1.0})
-    cell, floors = blocks.cells.index((i, j)), cells.Floors(blocks.ids.size)
+    cell, floors = blocks.cells.index((i, j)), cells.Floors(np.zeros(size))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cells, "TILE_MOVIES", tile)
         [(_, found)] = cells.rank_by_measures(sums, blocks, cell, thresholds, floors)

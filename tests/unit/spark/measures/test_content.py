@@ -43,7 +43,7 @@ def test_similarity_by_content_matches_plain_loops(
 ) -> None:
     known = content(movies(), tags)
     expected = oracle.content(LINES, tags, {1: "Toy Story", 3: "Toy Story"}, content_module.WEIGHTS)
-    one, other = (np.array(each) for each in zip(*expected, strict=True))
+    one, other = (np.array(each, np.int32) for each in zip(*expected, strict=True))
     assert known.similarity(one, other) == pytest.approx(np.array(list(expected.values())))
     itself = known.similarity(known.ids, known.ids)
     assert known.lengths == pytest.approx(np.sqrt(itself))
@@ -114,7 +114,7 @@ def test_each_ranking_decides_between_equally_similar_movies_by_its_own_raters()
 
 
 def test_without_some_users_a_movie_has_fewer_raters() -> None:
-    users = RatingTable(np.array([1, 1, 2]), np.array([4, 2, 4]), np.array([8, 8, 8]))
+    users = RatingTable(*np.array([[1, 1, 2], [4, 2, 4], [8, 8, 8]], np.int32))
     known = content(movies(), TAGS)
     fewer = known.raters - known.without(users).raters
     assert fewer.tolist() == [0, 1, 0, 2, 0, 0, 0, 0]

@@ -52,3 +52,10 @@ def random(rng: np.random.Generator, rows: int, columns: int, density: float) ->
 def test_matrices_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="shapes"):
         products(sparse.csr_array((2, 3)), sparse.csr_array((4, 5)))
+
+
+@pytest.mark.parametrize("pair", [(-1, 0), (0, 2)])
+def test_a_pair_of_rows_that_do_not_exist_is_refused(pair: tuple[int, int]) -> None:
+    ones, others = np.array([pair, pair[::-1]])
+    with pytest.raises(IndexError, match="of 2"):
+        pair_products(sparse.csr_array((2, 3)), ones, others)

@@ -97,6 +97,4 @@ def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
 def test_an_array_of_another_kind_is_refused_before_any_loop_runs(wrong: object) -> None:
     best, ids = kernel.empty_top_k(2, 1), np.zeros(2, np.int32)
     with pytest.raises(ctypes.ArgumentError):
-        kernel._offer_all(
-            kernel.pointer(best), np.zeros(2, np.int64), 2, np.zeros(2), ids, wrong, np.zeros(2)
-        )
+        kernel._offer_all(kernel.pointer(best), ids, 2, np.zeros(2), ids, wrong, np.zeros(2))

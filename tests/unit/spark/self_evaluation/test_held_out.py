@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spark.engine.blocks import Blocks
 from spark.engine.top_k import NeighbourLists
@@ -83,7 +85,7 @@ def test_a_users_list_has_the_highest_sums_of_stars_times_scores() -> None:
         1: {101: 0.6, 2: 0.9, 100: 0.2},
         2: {1: 0.9, 100: 0.1, 103: 0.1},
     })  # fmt: skip
-    popular = np.array([1, 2, 103, 100, 101])
+    popular = np.array([1, 2, 103, 100, 101], np.int32)
     quality = evaluate("damped", ratings, {"damped": lists}, popular)
     assert (quality.users, quality.hidden) == (2, 2), (
         "102 was not liked, user 3 has no relevant movie"
@@ -103,7 +105,7 @@ def test_a_users_list_has_the_highest_sums_of_stars_times_scores() -> None:
 def test_at_most_as_many_hidden_movies_count_as_a_list_has_places() -> None:
     ratings = ratings_of([(user, movie, 5) for user in (1, 2) for movie in (1, *range(100, 110))])
     lists = lists_of({1: {100: 0.9, 50: 0.8, 101: 0.7}})
-    popular = np.array([101, 102, 103])
+    popular = np.array([101, 102, 103], np.int32)
     quality = evaluate("m", ratings, {"m": lists}, popular)
     assert (quality.popularity_recall, quality.measures["m"].recall) == (1.0, 0.5)
 
@@ -121,7 +123,7 @@ def test_recall_is_that_of_lists_in_plain_python_also_with_equal_scores(seed: in
         movie: {int(other): chance.integers(1, 4) / 4 for other in chance.choice(movies, 30)}
         for movie in movies[::2]
     }
-    lists, popular = lists_of(table), chance.permutation(movies)
+    lists, popular = lists_of(table), chance.permutation(movies).astype(np.int32)
     quality = evaluate("m", ratings, {"m": lists}, popular)
 
     seen: dict[int, dict[int, int]] = {}
@@ -158,6 +160,24 @@ def test_raters_and_squares_are_totalled_for_movies_in_any_order() -> None:
     ratings = ratings_of([(1, 5, 2), (2, 5, 0.5), (2, 7, 5), (2, 9, 5)])
     raters, squares = ratings.totals_of(np.array([7, 3, 5], np.int32))
     assert (raters.tolist(), squares.tolist()) == ([1, 0, 2], [100, 0, 17])
+
+
+RATED = st.dictionaries(
+    st.tuples(st.integers(1, 6), st.integers(1, 6)), st.integers(1, 10), min_size=1
+)
+
+
+@given(rated=RATED)
+def test_products_are_those_of_the_users_who_rated_both_also_of_movies_nobody_rated(
+    rated: dict[tuple[int, int], int],
+) -> None:
+    ratings = ratings_of([(user, movie, half / 2) for (user, movie), half in rated.items()])
+    pairs = np.indices((8, 8), np.int32).reshape(2, -1)  # movies 0 and 7 have no ratings
+    expected = [
+        sum(rated.get((user, one), 0) * rated.get((user, other), 0) for user in range(1, 7))
+        for one, other in pairs.T.tolist()
+    ]
+    assert ratings.products(*pairs).tolist() == expected
 
 
 @pytest.mark.parametrize("at_once", [3, 64])
