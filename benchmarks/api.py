@@ -68,14 +68,15 @@ def main() -> None:
             "POWERTOOLS_METRICS_NAMESPACE": "similar-titles",
             "POWERTOOLS_LOG_LEVEL": "ERROR",
         }
-        sections = []
-        for section in (
+        measure: list[Callable[[], str]] = [
             lambda: cold(built),
             lambda: warm(cloud),
             search,
             lambda: load(cloud),
             lambda: package(built),
-        ):
+        ]
+        sections = []
+        for section in measure:
             sections.append(section())
             print(sections[-1], flush=True)
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
@@ -132,7 +133,7 @@ def put_run(cloud: Cloud) -> None:
     cloud.client("s3").put_object(
         Bucket=cloud.outputs["ResultsBucket"], Key=key, Body=titles_of(10_681)
     )
-    pointer = {
+    pointer: dict[str, Any] = {
         "run_id": RUN,
         "measure": MEASURES[0],
         "measures": MEASURES,
@@ -365,7 +366,7 @@ def load(cloud: Cloud) -> str:
         end = time.monotonic() + SECONDS
 
         def ask(number: int, end: float = end) -> list[tuple[int, float]]:
-            answers = []
+            answers: list[tuple[int, float]] = []
             while time.monotonic() < end:
                 path = paths[(number + len(answers)) % len(paths)]
                 began = time.perf_counter()

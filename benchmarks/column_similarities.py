@@ -13,7 +13,8 @@ from spark.engine.self_join import read_ratings
 folder, threshold = sys.argv[1], float(sys.argv[2])
 spark = SparkSession.builder.appName("columnSimilarities").getOrCreate()
 ratings = read_ratings(spark, folder, FORMATS[0])
-size = ratings.agg(F.max("movie")).first()[0] + 1
+[(last,)] = ratings.agg(F.max("movie")).collect()
+size = last + 1
 
 
 @F.udf(VectorUDT())

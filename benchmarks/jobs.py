@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from benchmarks import shapes
 from benchmarks.measured import NO_LIMITS, Limits, Measured, run
@@ -64,7 +65,7 @@ def job(
     master: str = f"local[{CORES}]",
     more: Sequence[str] = (),
     limits: Limits = NO_LIMITS,
-) -> tuple[list[Measured], list[dict]]:
+) -> tuple[list[Measured], list[dict[str, Any]]]:
     """Run the job some times, perhaps with more arguments; what it took, and its manifests."""
     measured, manifests = [], []
     options = "--master", master, "--driver-java-options", java_options()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
@@ -63,10 +64,12 @@ def run(
     with subprocess.Popen(
         command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
-        os.set_blocking(process.stdout.fileno(), False)
-        said, peak, cpu, has_memory = b"", 0, {}, True
+        output: Any = process.stdout
+        os.set_blocking(output.fileno(), False)
+        said, peak, has_memory = b"", 0, True
+        cpu: dict[int, float] = {}
         while process.poll() is None:
-            said += process.stdout.read() or b""
+            said += output.read() or b""
             has_memory = has_memory and OUT_OF_MEMORY not in said
             said = said[-4000:]
             resident = _look(psutil.Process(process.pid), cpu)
@@ -80,7 +83,7 @@ def run(
             time.sleep(EVERY)
         seconds = time.monotonic() - start
         if process.returncode:
-            said += process.stdout.read() or b""
+            said += output.read() or b""
             if OUT_OF_MEMORY in said or not has_memory:
                 raise LimitError("out of memory")
             raise RuntimeError(said.decode(errors="replace"))

@@ -81,14 +81,14 @@ def make(shape: Shape, seed: int = 7) -> Table:
         for user, (row, count) in enumerate(zip(keys, block.tolist(), strict=True), start + 1):
             movies.append(np.argpartition(row, -count)[-count:].astype(np.int32))
             users.append(np.full(count, user, np.int32))
-    user, movie = np.concatenate(users), np.concatenate(movies)
+    of_user, movie = np.concatenate(users), np.concatenate(movies)
     largest = 65_133 if shape.movies < 65_133 else 290_000
     ids = random.permutation(np.arange(1, largest + 1))[: shape.movies].astype(np.int32)
     stars = random.normal(3.5, 0.45, shape.movies)[movie]
-    stars += random.normal(0, 0.4, shape.users)[user - 1] + random.normal(0, 0.85, user.size)
-    in_halves = (random.random(shape.users) < 0.6)[user - 1]
+    stars += random.normal(0, 0.4, shape.users)[of_user - 1] + random.normal(0, 0.85, of_user.size)
+    in_halves = (random.random(shape.users) < 0.6)[of_user - 1]
     halves = np.where(in_halves, np.rint(2 * stars), 2 * np.clip(np.rint(stars), 1, 5))
-    return Table(user, ids[movie], np.clip(halves, 1, 10).astype(np.uint8))
+    return Table(of_user, ids[movie], np.clip(halves, 1, 10).astype(np.uint8))
 
 
 def _counts(shape: Shape, random: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -47,6 +47,8 @@ EXAMPLE = """examples:
   python -m benchmarks.yarn --server ~/go/bin/versitygw --shape 1m --times 1
 """
 _CONTAINER = re.compile(r"/(container_\w+)")
+
+type YarnRun = tuple[float, dict[str, float], Mapping[str, tuple[int, int]]]
 
 
 @dataclass
@@ -138,9 +140,7 @@ def prepare(bucket: Path, folder: Path) -> None:
     (bucket / code_prefix(RUN_ID) / PACKAGE).write_bytes(package())
 
 
-def on_yarn(
-    program: Path, folder: Path, scratch: Path
-) -> tuple[float, dict[str, float], Mapping[str, tuple[int, int]]]:
+def on_yarn(program: Path, folder: Path, scratch: Path) -> YarnRun:
     """Run the job as the launcher asks for it.
 
     Returns:
@@ -205,7 +205,12 @@ def main() -> int:
     return 0
 
 
-def report(shape: str, runs: list, local: list, sized: Containers) -> str:
+def report(
+    shape: str,
+    runs: Sequence[YarnRun],
+    local: Sequence[tuple[float, dict[str, float]]],
+    sized: Containers,
+) -> str:
     """The page: medians of the stages, the largest peaks of all runs."""
     workers = sized.executors * sized.executor_cores
     lines = [
