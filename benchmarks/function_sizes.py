@@ -50,7 +50,7 @@ for line in sys.stdin:
     told.append(used() - before)
 # Not ru_maxrss, in which the process that started this one still counts.
 (peak,) = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
-print(json.dumps({"cpu": told, "peak": int(peak) * 1024}), file=answers)
+print(json.dumps({"cpu": told, "peak": int(peak) * 1024}), file=answers, flush=True)
 """
 
 
