@@ -52,11 +52,15 @@ def pair_keys(lists: NeighbourLists) -> np.ndarray:
     return lists.movies.astype(np.int64) << 32 | lists.neighbours
 
 
+def joined(some: Iterable[NeighbourLists]) -> NeighbourLists:
+    """All rows, one list after the other; at least one list is needed."""
+    return NeighbourLists(*map(np.concatenate, zip(*some, strict=True)))
+
+
 def concatenate(some: Iterable[NeighbourLists]) -> NeighbourLists:
     """All rows, by movie; the order within a movie is unchanged."""
-    columns = [np.concatenate(each) for each in zip(EMPTY, *some, strict=True)]
-    order = np.argsort(columns[0], kind="stable")
-    return NeighbourLists(*(column[order] for column in columns))
+    rows = joined([EMPTY, *some])
+    return rows.where(np.argsort(rows.movies, kind="stable"))
 
 
 def sorted_lists(ids: np.ndarray, best: TopK) -> NeighbourLists:
@@ -70,7 +74,7 @@ def sorted_lists(ids: np.ndarray, best: TopK) -> NeighbourLists:
 
 def merge_top_k(found: Sequence[NeighbourLists], count: int) -> NeighbourLists:
     """The best `count` neighbours of each movie from several lists, by movie and rank."""
-    rows = NeighbourLists(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+    rows = joined(found)
     ids = distinct(rows.movies)
     best = empty_top_k(ids.size, count)
     movie = places_in(ids, rows.movies)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spark.engine.ranking import round_all
-from spark.engine.top_k import NeighbourLists, merge_top_k, pair_keys
+from spark.engine.top_k import NeighbourLists, joined, merge_top_k, pair_keys
 from spark.runtime.places import are_first, places_in
 
 if TYPE_CHECKING:  # it needs SciPy
@@ -67,7 +67,7 @@ def blend(
     known = np.logical_and(*(places_in(in_ease, each) >= 0 for each in ids))
     by_users = full_cosine._replace(scores=full_cosine.scores * np.where(known, 1, WITHOUT_EASE))
     unrated = by_content._replace(scores=np.zeros_like(by_content.scores))
-    rows = NeighbourLists(*map(np.concatenate, zip(ease, by_users, unrated, strict=True)))
+    rows = joined([ease, by_users, unrated])
     rows = rows.where(are_first(pair_keys(rows)))  # of equal pairs EASE's, which has both scores
     similar = content.similarity(rows.movies, rows.neighbours)
     trust = parameters["trust"]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from spark.engine.ranking import round_all
-from spark.engine.top_k import NeighbourLists, merge_top_k, pair_keys
+from spark.engine.top_k import NeighbourLists, joined, merge_top_k, pair_keys
 from spark.measures.content import Content
 from spark.runtime.places import are_first
 
@@ -28,7 +28,7 @@ def hybrid(
         trust: number of raters at which ratings and content have the same weight.
         count: most neighbours per movie.
     """
-    both = NeighbourLists(*map(np.concatenate, zip(by_ratings, by_content, strict=True)))
+    both = joined([by_ratings, by_content])
     both = both.where(are_first(pair_keys(both)))
     strength = np.zeros(both.movies.size)
     if known := by_ratings.movies.size:
