@@ -15,7 +15,7 @@ from scipy import sparse
 from spark.engine.pairs import Pairs
 from spark.engine.top_k import NeighbourLists, top_k_of_rows
 from spark.ingest.movies import Catalogue
-from spark.measures.content import Content, content
+from spark.measures.content import Content, Ranking, content
 from spark.measures.ease import SCALE, inverse
 from spark.measures.registry import BY_CONTENT, MEASURES
 from spark.measures.with_content import lists_with_content
@@ -134,7 +134,7 @@ def by_content(training: Training) -> np.ndarray:
 
 def _neighbours_by_content(training: Training) -> NeighbourLists:
     content = training.content
-    (found,) = content.neighbours(np.arange(content.ids.size), [content.raters], K)
+    (found,) = content.neighbours(np.arange(content.ids.size), [Ranking(content.raters)], K)
     return found
 
 

@@ -4,7 +4,6 @@ A cell keeps only the sums of its pairs of movies, so its memory does not depend
 ratings: those arrive as a stream. kernel.py has the arithmetic.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -135,76 +134,101 @@ def movies_of(blocks: Blocks, i: int, j: int) -> CellMovies:
     return CellMovies(rows, columns, blocks.ids[ranks], ranks, 0 if i == j else rows.size)
 
 
-class Floors:
-    """The least scores that a worker knows neighbours to need for the final lists.
+EARLIER = -1  # stands for the co-raters of a neighbour of which only the score is known
 
-    Final lists are merged from the lists of all cells. So where a cell's list of a movie is full,
-    the final one ends no lower, and the next cells with that movie need not store what is worse.
-    What a cell returns depends on the cells that its worker had before; the final lists do not.
+
+class BestScores:
+    """The best scores of each movie that a worker has found in its cells of a pass.
+
+    Final lists are merged from the lists of all cells, and a neighbour that enough scores of other
+    cells beat is in no final list. So a cell's lists start with the scores that are known, and
+    store only what ranks among them. What a cell returns depends on the cells that its worker had
+    before; the final lists do not.
     """
 
-    def __init__(self, first: np.ndarray) -> None:
-        """The floors before the first cell.
+    def __init__(self, is_needed: np.ndarray) -> None:
+        """No scores before the first cell.
 
         Args:
-            first: float64, per movie: 0, or infinity if its list is not needed.
+            is_needed: bool, per movie: whether its list is needed.
         """
-        self._by_measure = defaultdict[str, np.ndarray](first.copy)
+        self._is_needed = is_needed
+        self._scores: dict[str, np.ndarray] = {}  # float32 [movies, neighbours], the best first
+        self._known: set[tuple[str, int]] = set()  # measures and cells whose scores these are
 
-    def empty_top_k(self, measure: str, movies: CellMovies, count: int) -> kernel.TopK:
-        """Room for the best neighbours of a cell's movies.
+    def top_k(self, measure: str, cell: int, movies: CellMovies, count: int) -> kernel.TopK:
+        """Room for the best neighbours of a cell's movies, with the scores of the earlier cells.
 
         Args:
             measure: its name.
+            cell: its number.
             movies: of the cell.
             count: most neighbours per movie.
         """
         best = kernel.empty_top_k(movies.all.size, count)
-        best.least[:] = self._by_measure[measure][movies.ranks]
+        best.least[~self._is_needed[movies.ranks]] = np.inf
+        # A cell that is computed again, as its results were lost, must not be barred by itself.
+        if measure in self._scores and (measure, cell) not in self._known:
+            earlier = self._scores[measure][movies.ranks]
+            best.sizes[:] = np.count_nonzero(earlier, axis=1)
+            best.neighbours["score"][:, :count] = earlier
+            best.neighbours["co_raters"][:, :count] = EARLIER
+            np.maximum(best.least, earlier[:, -1], out=best.least)
         return best
 
-    def lists_of(self, measure: str, movies: CellMovies, best: kernel.TopK) -> NeighbourLists:
-        """The lists of a cell's movies by movie and rank; they raise the floors.
+    def lists_of(
+        self, measure: str, cell: int, movies: CellMovies, best: kernel.TopK
+    ) -> NeighbourLists:
+        """The lists of a cell's movies by movie and rank; the next cells know their scores.
 
         Args:
             measure: its name.
+            cell: its number.
             movies: of the cell.
-            best: from `empty_top_k`; all pairs of the cell were offered to it.
+            best: from `top_k`; all pairs of the cell were offered to it.
         """
         lists = sorted_lists(movies.all, best)
         count = best.neighbours.shape[1] // 2
-        is_full = best.sizes == count
-        last = best.neighbours["score"][is_full, count - 1]
-        self._by_measure[measure][movies.ranks[is_full]] = last
-        return lists
+        if measure not in self._scores:
+            self._scores[measure] = np.zeros((self._is_needed.size, count), np.float32)
+        is_used = np.arange(count) < best.sizes[:, None]
+        found = np.where(is_used, best.neighbours["score"][:, :count], 0)
+        self._scores[measure][movies.ranks] = _rounded_down(found)
+        self._known.add((measure, cell))
+        return lists.where(lists.co_raters != EARLIER)
 
 
-class WorkerFloors(NamedTuple):
+def _rounded_down(scores: np.ndarray) -> np.ndarray:
+    """Scores as float32, which takes half the room; none is higher than it was."""
+    near = scores.astype(np.float32)
+    return np.where(near > scores, np.nextafter(near, np.float32(0)), near)
+
+
+class WorkerScores(NamedTuple):
     """What a worker knows from its earlier cells of a pass.
 
     Attributes:
-        published: the floors of the published lists.
+        published: the best scores of the published lists.
         held_out: those of the lists without the held-out users.
     """
 
-    published: Floors
-    held_out: Floors
+    published: BestScores
+    held_out: BestScores
 
 
-def first_floors(plan: CellPlan) -> WorkerFloors:
-    """The floors before a worker's first cell."""
-    needs_all = np.zeros(plan.blocks.ids.size)
-    if not plan.hold_out:
-        return WorkerFloors(Floors(needs_all), Floors(needs_all))
-    is_needed = places_in(plan.hold_out.movies, plan.blocks.ids) >= 0
-    return WorkerFloors(Floors(needs_all), Floors(np.where(is_needed, 0, np.inf)))
+def no_scores(plan: CellPlan) -> WorkerScores:
+    """What a worker knows before its first cell."""
+    ids = plan.blocks.ids
+    needed = plan.hold_out.movies if plan.hold_out else ids[:0]
+    every = np.ones(ids.size, bool)
+    return WorkerScores(BestScores(every), BestScores(places_in(needed, ids) >= 0))
 
 
 def compute_cell(
     cell: int,
     ratings: Iterator[CellRatings | HeldOutCellRatings],
     plan: CellPlan,
-    floors: WorkerFloors,
+    scores: WorkerScores,
 ) -> Iterator[PairCount | CellLists]:
     """Sum up a cell, write its pairs, and rank its movies' neighbours by each measure.
 
@@ -212,7 +236,7 @@ def compute_cell(
         cell: its number.
         ratings: its ratings.
         plan: what to do.
-        floors: from the earlier cells; this one raises them.
+        scores: from the earlier cells; this one's join them.
     """
     held_out: list[CellRatings] = []
 
@@ -226,21 +250,21 @@ def compute_cell(
     blocks, (i, j) = plan.blocks, plan.blocks.cells[cell]
     sums = sum_up(others(), blocks, cell)
     if plan.hold_out and sums is not None:
-        yield from hold_out_lists(sums, cell, plan.hold_out, floors.held_out)
+        yield from hold_out_lists(sums, cell, plan.hold_out, scores.held_out)
     if held_out:
         sums = sum_up(iter(held_out), blocks, cell, sums)
     if sums is None:
         return
     movies = movies_of(blocks, i, j)
-    best = floors.published.empty_top_k("cosine", movies, plan.thresholds.neighbours)
+    best = scores.published.top_k("cosine", cell, movies, plan.thresholds.neighbours)
     pairs = passing_pairs(sums, movies, plan.thresholds, best)
     if plan.output:
         uri = f"{plan.output}/{cell_name(i, j)}.parquet"
         yield PairCount(write_parquet(pairs, PAIRS, uri))
     else:
         yield PairCount(sum(batch.num_rows for batch in pairs))
-    yield CellLists("cosine", floors.published.lists_of("cosine", movies, best), False)
-    for name, lists in rank_by_measures(sums, blocks, cell, plan.thresholds, floors.published):
+    yield CellLists("cosine", scores.published.lists_of("cosine", cell, movies, best), False)
+    for name, lists in rank_by_measures(sums, blocks, cell, plan.thresholds, scores.published):
         yield CellLists(name, lists, False)
     if plan.store.limit:
         plan.store.write(sums, blocks, i, j)
@@ -278,15 +302,15 @@ def _batches(ratings: Iterator[CellRatings]) -> Iterator[CellRatings]:
 
 
 def hold_out_lists(
-    sums: np.ndarray, cell: int, hold_out: HoldOutPass, floors: Floors
+    sums: np.ndarray, cell: int, hold_out: HoldOutPass, known: BestScores
 ) -> Iterator[CellLists]:
     """The lists that a hold-out pass needs from a cell."""
     movies = movies_of(hold_out.blocks, *hold_out.blocks.cells[cell])
-    best = floors.empty_top_k("cosine", movies, hold_out.thresholds.neighbours)
+    best = known.top_k("cosine", cell, movies, hold_out.thresholds.neighbours)
     least = hold_out.thresholds.min_co_raters, hold_out.thresholds.min_score
     kernel.offer_pairs(sums, movies.rows, movies.columns, least, best, movies.first_column)
-    by_cosine = "cosine", floors.lists_of("cosine", movies, best)
-    others = rank_by_measures(sums, hold_out.blocks, cell, hold_out.thresholds, floors)
+    by_cosine = "cosine", known.lists_of("cosine", cell, movies, best)
+    others = rank_by_measures(sums, hold_out.blocks, cell, hold_out.thresholds, known)
     for name, lists in (by_cosine, *others):
         yield CellLists(name, lists, True)
 
@@ -315,7 +339,7 @@ def passing_pairs(
 
 
 def rank_by_measures(
-    sums: np.ndarray, blocks: Blocks, cell: int, thresholds: Thresholds, floors: Floors
+    sums: np.ndarray, blocks: Blocks, cell: int, thresholds: Thresholds, known: BestScores
 ) -> Iterator[tuple[str, NeighbourLists]]:
     """The best neighbours of a cell's movies by each measure of pairs besides the cosine.
 
@@ -324,15 +348,14 @@ def rank_by_measures(
         blocks: `raters` and `squares` must count the same users as `sums`.
         cell: its number.
         thresholds: what is kept.
-        floors: of these lists; this cell raises them.
+        known: of these lists, from the earlier cells; this one's scores join them.
     """
     if not thresholds.measures:
         return
     i, j = blocks.cells[cell]
     movies = movies_of(blocks, i, j)
     bests = {
-        name: floors.empty_top_k(name, movies, thresholds.neighbours)
-        for name in thresholds.measures
+        name: known.top_k(name, cell, movies, thresholds.neighbours) for name in thresholds.measures
     }
     for row, column, tile, pairs in _tiles(sums, blocks, i, j):
         down, right = (slice(at, at + TILE_MOVIES) for at in (row, column))
@@ -342,7 +365,7 @@ def rank_by_measures(
                 scores = measure(pairs)
             ranking.offer_scores(scores, *of_tile, bests[name])
     for name, best in bests.items():
-        yield name, floors.lists_of(name, movies, best)
+        yield name, known.lists_of(name, cell, movies, best)
 
 
 def _tiles(

@@ -20,17 +20,17 @@ void cosines(
     for (int64_t k = 0; k < count; k++) cosines[k] = score_of(xy[k], xx[k], yy[k]);
 }
 
-// Unpack the accumulators of one row movie into its sums and clear them.
-static void flush(uint64_t *words, int64_t columns, int32_t *sums) {
+// Unpack the accumulators of one row movie, from a column on, into its sums and clear them.
+static void flush(uint64_t *words, int64_t first, int64_t columns, int32_t *sums) {
     int32_t *n = sums, *xy = n + columns, *xx = xy + columns, *yy = xx + columns;
-    for (int64_t j = 0; j < columns; j++) {
+    for (int64_t j = first; j < columns; j++) {
         uint64_t word = words[j];
         n[j] += (int32_t)(word & COUNT);
         xy[j] += (int32_t)(word >> XY & SUM);
         xx[j] += (int32_t)(word >> XX & SUM);
         yy[j] += (int32_t)(word >> YY);
     }
-    memset(words, 0, columns * sizeof *words);
+    memset(words + first, 0, (columns - first) * sizeof *words);
 }
 
 // Sort the row entries by movie, and find which column entries each rater visits.
@@ -55,15 +55,17 @@ void find_visits(
 enum { AHEAD = 4, CACHE_LINE = 64 / sizeof(uint16_t) };
 
 // Add up, for each row movie, what its raters gave the column movies.
-// `table` has the words [row rating, column rating]; `words`, the accumulators, are zero.
+// `table` has the words [row rating, column rating]; `words`, the accumulators, are zero. If both
+// blocks are the same, a row has only the columns after its own; the other sums are not touched.
 void visit(
     const int64_t *ends, int64_t rows, const uint32_t *first, const uint32_t *last,
     const uint8_t *rating, const uint16_t *column_entries, const uint64_t *table, uint64_t *words,
-    int64_t columns, int32_t flush_after, int32_t *sums
+    int64_t columns, bool same, int32_t flush_after, int32_t *sums
 ) {
     int64_t at = 0, raters = rows ? ends[rows - 1] : 0;
     for (int64_t i = 0; i < rows; i++, sums += 4 * columns) {
         int32_t pending = 0;
+        int64_t first_column = same ? i + 1 : 0;
         for (; at < ends[i]; at++) {
             if (at + AHEAD < raters) { // most runs are short, and each is elsewhere
                 const uint16_t *next = column_entries + first[at + AHEAD];
@@ -76,11 +78,11 @@ void visit(
                 words[entry >> HALVES_BITS] += adds[entry & HALVES];
             }
             if (++pending == flush_after) {
-                flush(words, columns, sums);
+                flush(words, first_column, columns, sums);
                 pending = 0;
             }
         }
-        if (pending) flush(words, columns, sums);
+        if (pending) flush(words, first_column, columns, sums);
     }
 }
 
@@ -124,7 +126,8 @@ int64_t keep_pairs(
     for (; row < rows && (room == 0 || size + columns <= room); row++) {
         const int32_t *n = sums + row * 4 * columns;
         const int32_t *xy = n + columns, *xx = xy + columns, *yy = xx + columns;
-        for (int64_t start = 0; start < columns; start += AT_ONCE) {
+        // On the diagonal the columns up to the row's own are empty.
+        for (int64_t start = first_column ? 0 : row + 1; start < columns; start += AT_ONCE) {
             int64_t end = start + AT_ONCE < columns ? start + AT_ONCE : columns;
             int64_t count =
                 candidates(n, xy, xx, yy, start, end, min_co_raters, least_square, found);

@@ -95,8 +95,8 @@ _find_visits = function(
 )
 _visit = function(
     "visit",
-    *(_int64, c_int64, _uint32, _uint32, _uint8, _uint16, _uint64, _uint64, c_int64, c_int32),
-    _int32,
+    *(_int64, c_int64, _uint32, _uint32, _uint8, _uint16, _uint64, _uint64, c_int64, c_bool),
+    *(c_int32, _int32),
 )
 _keep_pairs = function(
     "keep_pairs",
@@ -159,7 +159,7 @@ def add_pairs(
     )
     words = np.zeros(columns, np.uint64)
     of_raters = ends, rows, first, last, rating
-    _visit(*of_raters, column_entries, WORDS, words, columns, FLUSH, sums)
+    _visit(*of_raters, column_entries, WORDS, words, columns, same, FLUSH, sums)
 
 
 def keep_pairs(

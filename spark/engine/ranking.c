@@ -6,6 +6,7 @@
 
 static const int SIGNIFICANT = 6; // digits of a score; more would depend on the order of additions
 static const double LIFT = 1e-5; // rounding raises a score by a smaller share than this
+static const double SAME = 4e-7; // a rounded score that grows by this share still rounds to itself
 static const double POWERS[] = {
     1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
     1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
@@ -63,11 +64,33 @@ void offer_scores(
     }
 }
 
-// Whether one of some scores, rounded up, reaches the least.
-static bool any_above(const double *scores, double least, int64_t count) {
+// What a movie's next neighbour has to reach. Its worst one has a rounded score.
+typedef struct {
+    double least; // scores below it are still lower when rounded
+    double above; // scores above it are higher than the worst one's, also when rounded
+    int32_t raters; // of the worst one; those between the two need as many
+} Bar;
+
+static Bar bar_of(const TopK *best, int64_t movie) {
+    double least = best->least[movie];
+    if (least == 0) return (Bar){0, 0, 0}; // it has no worst one yet, so each score will do
+    double above = least * (1 + SAME);
+    if (rounded(above) != least) above = least; // so large or small that all decimals stay
+    int64_t worst = best->room / 2 - 1; // where `keep_better_half` puts it
+    int32_t raters = best->neighbours[movie * best->room + worst].co_raters;
+    return (Bar){least / (1 + LIFT), above, raters};
+}
+
+// Whether a score above 0 may reach the bar.
+static inline bool may_reach(double score, int32_t raters, Bar bar) {
+    return (score > bar.above) | ((score >= bar.least) & (raters >= bar.raters));
+}
+
+// Whether one of some scores may reach the bar.
+static bool any_may_reach(const double *scores, const int32_t *raters, Bar bar, int64_t count) {
     int any = 0;
     for (int64_t j = 0; j < count; j++)
-        any |= (scores[j] > 0) & (scores[j] * (1 + LIFT) >= least);
+        any |= (scores[j] > 0) & may_reach(scores[j], raters[j], bar);
     return any;
 }
 
@@ -76,22 +99,26 @@ void offer_rows(
     const TopK *best, const double *scores, const int32_t *own, int64_t movies,
     const int32_t *others, const int32_t *raters, int64_t count
 ) {
-    int64_t worst = best->room / 2 - 1; // where `keep_better_half` puts the worst neighbour
     double last = 0, as_rounded = 0; // many scores are equal: those of movies with the same genres
     for (int64_t i = 0; i < movies; i++, scores += count) {
+        if (isinf(best->least[i])) continue;
+        Bar bar = bar_of(best, i);
         for (int64_t start = 0; start < count; start += AT_ONCE) {
             int64_t end = start + AT_ONCE < count ? start + AT_ONCE : count;
-            if (!any_above(scores + start, best->least[i], end - start)) continue;
+            if (!any_may_reach(scores + start, raters + start, bar, end - start)) continue;
             for (int64_t j = start; j < end; j++) {
-                double score = scores[j], least = best->least[i];
-                if (!(score > 0) || score * (1 + LIFT) < least || others[j] == own[i]) continue;
+                double score = scores[j];
+                if (!(score > 0) || !may_reach(score, raters[j], bar) || others[j] == own[i])
+                    continue;
                 if (score != last) {
                     last = score;
                     as_rounded = rounded(score);
                 }
                 Neighbour found = {as_rounded, NAN, raters[j], others[j]};
-                if (least == 0 || is_worse(best->neighbours[i * best->room + worst], found))
-                    push(best, i, found);
+                int64_t worst = i * best->room + best->room / 2 - 1;
+                if (best->least[i] > 0 && !is_worse(best->neighbours[worst], found)) continue;
+                push(best, i, found);
+                if (best->sizes[i] == best->room / 2) bar = bar_of(best, i); // a half is gone
             }
         }
     }

@@ -68,10 +68,11 @@ def offer_rows(
     """Offer whole rows of scores above 0, rounded; of equal ones the movie with more raters wins.
 
     Args:
-        best: one row per movie; stores raters in place of co-raters.
+        best: one row per movie; stores raters in place of co-raters. A movie whose least score is
+            infinite is left out.
         scores: float64 [movies, others].
         own: ids of the movies, int32. A movie is not its own neighbour.
         others: ids of the others, int32.
-        raters: of the others, int32.
+        raters: of the others, int32, from 0 up.
     """
     _offer_rows(pointer(best), scores, own, own.size, others, raters, others.size)

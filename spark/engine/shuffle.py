@@ -20,9 +20,9 @@ from spark.engine.cells import (
     CellPlan,
     HeldOutCellRatings,
     PairCount,
-    WorkerFloors,
+    WorkerScores,
     compute_cell,
-    first_floors,
+    no_scores,
 )
 from spark.engine.ranking import round_all
 from spark.engine.top_k import NeighbourLists, merge_top_k
@@ -163,8 +163,8 @@ def compute_cells(
         if rank_beside and number >= cells:
             return partitions.route(rank_beside(number - cells))
         to_cell = (each for _, each in received)
-        floors = floors_of(one_pass, plan)
-        return partitions.route(compute_cell(number, to_cell, plan, floors))
+        scores = scores_of(one_pass, plan)
+        return partitions.route(compute_cell(number, to_cell, plan, scores))
 
     found = to_cells.mapPartitionsWithIndex(compute)
     lists = found.partitionBy(partitions.count, _itself)
@@ -209,20 +209,20 @@ def _split_chunk(
             yield ToCell(cell, HeldOutCellRatings(ratings) if some is held_out else ratings)
 
 
-_floors: dict[tuple[str, int], WorkerFloors] = {}  # in a worker, of the pass that it works on
+_scores: dict[tuple[str, int], WorkerScores] = {}  # in a worker, of the pass that it works on
 
 
-def floors_of(one_pass: tuple[str, int], plan: CellPlan) -> WorkerFloors:
+def scores_of(one_pass: tuple[str, int], plan: CellPlan) -> WorkerScores:
     """What this worker knows from the earlier cells of a pass.
 
     Args:
         one_pass: the Spark application, and the number of the RDD with the cells' ratings.
         plan: of the pass.
     """
-    if one_pass not in _floors:
-        _floors.clear()
-        _floors[one_pass] = first_floors(plan)
-    return _floors[one_pass]
+    if one_pass not in _scores:
+        _scores.clear()
+        _scores[one_pass] = no_scores(plan)
+    return _scores[one_pass]
 
 
 def best_neighbours(

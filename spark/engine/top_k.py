@@ -83,7 +83,12 @@ def merge_top_k(found: Sequence[NeighbourLists], count: int) -> NeighbourLists:
 
 
 def top_k_of_rows(
-    own: np.ndarray, scores: np.ndarray, others: np.ndarray, raters: np.ndarray, count: int
+    own: np.ndarray,
+    scores: np.ndarray,
+    others: np.ndarray,
+    raters: np.ndarray,
+    count: int,
+    is_needed: np.ndarray | None = None,
 ) -> NeighbourLists:
     """The best neighbours of some movies, given the scores of all; without co-raters and cosine.
 
@@ -93,8 +98,11 @@ def top_k_of_rows(
         others: ids, int32.
         raters: users who rated each of them; of equal scores the one with more raters comes first.
         count: most neighbours per movie.
+        is_needed: bool, per movie: whether its list is needed; None if all are.
     """
     best = empty_top_k(own.size, count)
+    if is_needed is not None:
+        best.least[~is_needed] = np.inf
     offer_rows(best, scores, own, others, raters.astype(np.int32))
     rows = sorted_lists(own, best)
     return rows._replace(co_raters=np.zeros_like(rows.co_raters))

@@ -14,7 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -28,10 +28,23 @@ from spark.runtime.places import places_in
 # Chosen by recall and by what people judge similar: docs/quality.md.
 WEIGHTS = {"genres": 0.5, "tags": 0.5, "series": 1.0, "year": 0.125}
 
-ROWS_AT_ONCE = 64  # movies that are compared with all others at once; they stay in a cache
+ROWS_AT_ONCE = 32  # movies that are compared with all others at once; they stay in a cache
 ERA = 10  # years; a movie is in two eras, shifted by five years. Movies of close years share both
 
 type Words = list[tuple[int, str, float]]  # a movie's index, a word that it has, its frequency
+
+
+class Ranking(NamedTuple):
+    """How to rank the movies that are similar to one.
+
+    Attributes:
+        raters: per movie of the catalogue; of equally similar ones, those with more come first.
+        is_needed: bool, per movie of the catalogue: whether its neighbours are needed; None if all
+            movies' are.
+    """
+
+    raters: np.ndarray
+    is_needed: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -53,24 +66,25 @@ class Content:
     lengths: np.ndarray
 
     def neighbours(
-        self, places: np.ndarray, raters: Sequence[np.ndarray], count: int
+        self, places: np.ndarray, rankings: Sequence[Ranking], count: int
     ) -> list[NeighbourLists]:
-        """The most similar movies; of equally similar ones, those with more raters.
+        """The movies that are most similar to some.
 
         Args:
-            places: indices of the movies whose neighbours are needed, ascending.
-            raters: the numbers of raters, per movie of the catalogue, of each ranking.
+            places: indices of the movies to compare with all, ascending.
+            rankings: those of which the neighbours are asked for.
             count: most neighbours per movie.
 
         Returns:
-            For each of `raters` the neighbours by movie and rank, without co-raters and cosine.
+            For each ranking the neighbours by movie and rank, without co-raters and cosine.
         """
-        found: list[list[NeighbourLists]] = [[] for _ in raters]
+        found: list[list[NeighbourLists]] = [[] for _ in rankings]
         for start in range(0, places.size, ROWS_AT_ONCE):
             some = places[start : start + ROWS_AT_ONCE]
             own, scores = self.ids[some], self.all_pairs(some)
-            for lists, of in zip(found, raters, strict=True):
-                lists.append(top_k_of_rows(own, scores, self.ids, of, count))
+            for lists, (raters, is_needed) in zip(found, rankings, strict=True):
+                needed = None if is_needed is None else is_needed[some]
+                lists.append(top_k_of_rows(own, scores, self.ids, raters, count, needed))
         return [concatenate(lists) for lists in found]
 
     def all_pairs(self, places: np.ndarray) -> np.ndarray:

@@ -9,9 +9,10 @@ from pyspark import SparkContext
 from spark.engine.cells import CellLists
 from spark.engine.shuffle import ranges_of
 from spark.ingest.chunks import RatingTable
-from spark.measures.content import Content
+from spark.measures.content import Content, Ranking
 from spark.measures.registry import BY_CONTENT
 from spark.runtime.broadcast import broadcast
+from spark.runtime.places import places_in
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,18 @@ def content_ranking(
         range_starts: see `compute_cells`.
         count: most neighbours per movie.
     """
-    raters = [content.raters, *([content.without(left_out).raters] if of.size else [])]
+    rankings = [Ranking(content.raters)]
+    if of.size:
+        is_needed = places_in(of, content.ids) >= 0
+        rankings.append(Ranking(content.without(left_out).raters, is_needed))
     shared = broadcast(context, content)
 
     def rank(number: int) -> Iterator[CellLists]:
         movies = shared()
         places = np.flatnonzero(ranges_of(movies.ids, range_starts) == number)
-        published, *tried = movies.neighbours(places, raters, count)
+        published, *tried = movies.neighbours(places, rankings, count)
         yield CellLists(BY_CONTENT, published, False)
         for lists in tried:
-            yield CellLists(BY_CONTENT, lists.where(np.isin(lists.movies, of)), True)
+            yield CellLists(BY_CONTENT, lists, True)
 
     return ContentRanking(content, shared, rank)

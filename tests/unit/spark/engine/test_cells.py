@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spark.engine import cells
+from spark.engine import cells, kernel
 from spark.engine.blocks import Blocks, choose_blocks, split_by_cell
 from spark.engine.cells import (
     CellLists,
@@ -22,7 +22,7 @@ from spark.engine.cells import (
     PairCount,
     Thresholds,
     compute_cell,
-    first_floors,
+    no_scores,
 )
 from spark.engine.top_k import NeighbourLists, merge_top_k
 from spark.measures.registry import MEASURES, pair_measures
@@ -67,12 +67,12 @@ def compute(
     The workers take the cells in turn. The results of `lost` cells are lost, and computed again.
     """
     seen, apart = split(rated, plan.blocks), split(held_out, plan.blocks)
-    floors = [first_floors(plan) for _ in range(workers)]
+    known = [no_scores(plan) for _ in range(workers)]
 
     def results_of(turn: int, cell: int) -> list[PairCount | CellLists]:
         ratings = [HeldOutCellRatings(each) for each in apart.get(cell, [])]
         received = iter([*ratings, *seen.get(cell, [])])
-        return list(compute_cell(cell, received, plan, floors[turn % workers]))
+        return list(compute_cell(cell, received, plan, known[turn % workers]))
 
     every = range(len(plan.blocks.cells))
     found = {cell: results_of(cell, cell) for cell in every}
@@ -164,6 +164,38 @@ def test_a_worker_returns_no_neighbour_that_its_earlier_cells_rule_out() -> None
         rows, more = (sum(each.movies.size for each in some) for some in (found, apart[measure]))
         assert rows < 0.8 * more, measure
         assert merged(found, 2) == merged(apart[measure], 2), measure
+
+
+def test_a_worker_that_computes_a_cell_again_finds_the_same_lists() -> None:
+    rated = {
+        (user, movie): 1 + user * movie % 10 for user in range(1, 30) for movie in range(1, 20)
+    }
+    measures = pair_measures(MEASURES, {name: each.parameters for name, each in MEASURES.items()})
+    plan = CellPlan(choose_blocks(*totals(rated), 1, 1), Thresholds(1, 0.0, 6, measures))
+    received, known = split(rated, plan.blocks)[0], no_scores(plan)
+    first, again = (list(compute_cell(0, iter(received), plan, known)) for _ in range(2))
+    assert len(first) == 2 + len(measures)
+    for one, other in zip(first, again, strict=True):
+        assert isinstance(one, PairCount) or all(map(np.array_equal, one.lists, other.lists))
+
+
+def test_a_list_that_is_not_full_tells_the_next_cells_only_the_scores_that_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rated = {(user, movie): 10 for user in (1, 2) for movie in range(1, 9)}
+    plan = CellPlan(choose_blocks(*totals(rated), 1, 4), Thresholds(1, 0.0, 6))
+    empty = kernel.empty_top_k
+
+    def with_remains(movies: int, count: int) -> kernel.TopK:
+        best = empty(movies, count)
+        best.neighbours["score"] = 2
+        return best
+
+    monkeypatch.setattr(kernel, "empty_top_k", with_remains)
+    found = [each.lists for each in compute(plan, rated, {}) if isinstance(each, CellLists)]
+    assert {movie: len(rows) for movie, rows in merged(found, 6).items()} == dict.fromkeys(
+        range(1, 9), 6
+    )
 
 
 def test_ratings_that_arrive_in_many_batches_give_the_same_results(

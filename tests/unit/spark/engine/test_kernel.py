@@ -195,10 +195,11 @@ def is_half(score: float) -> bool:
 def test_rows_keep_the_best_scores_and_of_equal_ones_the_movie_with_more_raters(
     seed: int, size: int, count: int
 ) -> None:
-    values = [-1.0, 0.0, 0.4999999, 0.5, 0.5000001]  # rounded, three of them are equal
+    # Rounded, three of them are equal, and so are the next two.
+    values = [-1.0, 0.0, 0.4999999, 0.5, 0.5000001, 0.5000006, 0.500001]
     draw = np.random.default_rng(seed)
     scores = draw.choice(values, size).tolist()
-    ids = np.arange(1, len(scores) + 1, dtype=np.int32)
+    ids = draw.permutation(np.arange(1, len(scores) + 1, dtype=np.int32))
     raters = draw.permutation(ids // 2)
     best = kernel.empty_top_k(1, count)
     row = np.array([scores]).reshape(1, -1)
@@ -206,8 +207,8 @@ def test_rows_keep_the_best_scores_and_of_equal_ones_the_movie_with_more_raters(
     kernel.sort_best_first(best)
     found_sums = best.neighbours["id"][0, : best.sizes[0]].tolist()
     expected = [
-        (-round(score, 6), -raters[id - 1], id)
-        for id, score in enumerate(scores, 1)
+        (-round(score, 6), -rated, id)
+        for score, rated, id in zip(scores, raters.tolist(), ids.tolist(), strict=True)
         if score > 0 and id != 2
     ]
     assert found_sums == [id for *_, id in sorted(expected)][:count]
@@ -227,6 +228,12 @@ def test_the_best_of_a_row_is_found_wherever_it_stands() -> None:
         scores = np.full(200, 0.4)
         scores[place] = 0.7
         assert best_of_row(scores, np.zeros(200, np.int32)) == place
+
+
+def test_a_score_too_small_to_be_rounded_wins_over_one_that_is_hardly_smaller() -> None:
+    scores = np.repeat([2e-20, 2.0000004e-20], 128)
+    raters = np.repeat(np.array([2, 1], np.int32), 128)
+    assert best_of_row(scores, raters) == 128
 
 
 def test_a_score_that_is_rounded_up_to_the_best_wins_by_more_raters() -> None:
@@ -253,10 +260,10 @@ def test_a_cell_finds_the_best_of_all_its_pairs_with_any_tile_size(
     if same:
         sums[:] = sums * np.triu(np.ones((shape[0], shape[2]), np.int32), 1)[:, None]
     thresholds = cells.Thresholds(1, 0.0, count, {"common": lambda pairs: pairs.n * 1.0})
-    cell, floors = blocks.cells.index((i, j)), cells.Floors(np.zeros(size))
+    cell, known = blocks.cells.index((i, j)), cells.BestScores(np.ones(size, bool))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cells, "TILE_MOVIES", tile)
-        [(_, found)] = cells.rank_by_measures(sums, blocks, cell, thresholds, floors)
+        [(_, found)] = cells.rank_by_measures(sums, blocks, cell, thresholds, known)
     offers: dict[int, list[tuple[float, int]]] = {}
     rows, columns = blocks.ids_of(i).tolist(), blocks.ids_of(j).tolist()
     for row, column in np.argwhere(sums[:, 0] > 0).tolist():

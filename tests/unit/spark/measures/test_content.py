@@ -12,7 +12,7 @@ from spark.ingest.chunks import RatingTable
 from spark.ingest.movies import Catalogue, catalogue, described, parse_movie
 from spark.measures import content as content_module
 from spark.measures.blend import blend, by_ratings
-from spark.measures.content import Content, content, telling_tags
+from spark.measures.content import Content, Ranking, content, telling_tags
 from spark.measures.hybrid import hybrid
 from tests.spark import oracle
 
@@ -60,7 +60,7 @@ def test_similarity_by_content_matches_plain_loops(
 
 def neighbours(content: Content, places: np.ndarray, count: int) -> NeighbourLists:
     """The neighbours of some movies, given by their indices."""
-    (found,) = content.neighbours(places, [content.raters], count)
+    (found,) = content.neighbours(places, [Ranking(content.raters)], count)
     return found
 
 
@@ -108,9 +108,20 @@ def test_each_ranking_decides_between_equally_similar_movies_by_its_own_raters()
     lines = "".join(f"{id}::Film {id}::Drama\n" for id in range(1, 9))
     known = content(movies(lines), {})
     others = np.where(known.ids == 6, 20, 10)
-    published, tried = known.neighbours(np.array([0]), [known.raters, others], 2)
+    published, tried = known.neighbours(np.array([0]), [Ranking(known.raters), Ranking(others)], 2)
     assert published.neighbours.tolist() == [4, 2]
     assert tried.neighbours.tolist() == [6, 2]
+
+
+def test_a_ranking_finds_neighbours_only_of_the_movies_that_need_them() -> None:
+    known = content(movies(), TAGS)
+    is_needed = known.ids % 2 == 0
+    every, some = known.neighbours(
+        ALL, [Ranking(known.raters), Ranking(known.raters, is_needed)], 3
+    )
+    kept = every.where(every.movies % 2 == 0)
+    assert 0 < kept.movies.size < every.movies.size
+    assert [column.tolist() for column in kept[:3]] == [column.tolist() for column in some[:3]]
 
 
 def test_without_some_users_a_movie_has_fewer_raters() -> None:
