@@ -72,7 +72,7 @@ class Content:
 
         Args:
             places: indices of the movies to compare with all, ascending.
-            rankings: those of which the neighbours are asked for.
+            rankings: how to rank them; each gives its own lists.
             count: most neighbours per movie.
 
         Returns:
