@@ -135,6 +135,7 @@ def movies_of(blocks: Blocks, i: int, j: int) -> CellMovies:
 
 
 EARLIER = -1  # stands for the co-raters of a neighbour of which only the score is known
+KNOWN_BYTES = 2**24  # of scores that a worker keeps per measure: 83,886 movies with 50 each
 
 
 class BestScores:
@@ -143,14 +144,14 @@ class BestScores:
     Final lists are merged from the lists of all cells, and a neighbour that enough scores of other
     cells beat is in no final list. So a cell's lists start with the scores that are known, and
     store only what ranks among them. What a cell returns depends on the cells that its worker had
-    before; the final lists do not.
+    before; the final lists do not. Only the most popular movies' scores are kept: KNOWN_BYTES.
     """
 
     def __init__(self, is_needed: np.ndarray) -> None:
         """No scores before the first cell.
 
         Args:
-            is_needed: bool, per movie: whether its list is needed.
+            is_needed: bool, per movie by falling popularity: whether its list is needed.
         """
         self._is_needed = is_needed
         self._scores: dict[str, np.ndarray] = {}  # float32 [movies, neighbours], the best first
@@ -169,7 +170,10 @@ class BestScores:
         best.least[~self._is_needed[movies.ranks]] = np.inf
         # A cell that is computed again, as its results were lost, must not be barred by itself.
         if measure in self._scores and (measure, cell) not in self._known:
-            earlier = self._scores[measure][movies.ranks]
+            scores = self._scores[measure]
+            is_kept = movies.ranks < scores.shape[0]
+            earlier = np.zeros((movies.ranks.size, count), np.float32)
+            earlier[is_kept] = scores[movies.ranks[is_kept]]
             best.sizes[:] = np.count_nonzero(earlier, axis=1)
             best.neighbours["score"][:, :count] = earlier
             best.neighbours["co_raters"][:, :count] = EARLIER
@@ -190,10 +194,13 @@ class BestScores:
         lists = sorted_lists(movies.all, best)
         count = best.neighbours.shape[1] // 2
         if measure not in self._scores:
-            self._scores[measure] = np.zeros((self._is_needed.size, count), np.float32)
+            most = min(self._is_needed.size, KNOWN_BYTES // (4 * count))
+            self._scores[measure] = np.zeros((most, count), np.float32)
+        scores = self._scores[measure]
+        is_kept = movies.ranks < scores.shape[0]
         is_used = np.arange(count) < best.sizes[:, None]
         found = np.where(is_used, best.neighbours["score"][:, :count], 0)
-        self._scores[measure][movies.ranks] = _rounded_down(found)
+        scores[movies.ranks[is_kept]] = _rounded_down(found[is_kept])
         self._known.add((measure, cell))
         return lists.where(lists.co_raters != EARLIER)
 

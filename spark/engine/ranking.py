@@ -73,6 +73,6 @@ def offer_rows(
         scores: float64 [movies, others].
         own: ids of the movies, int32. A movie is not its own neighbour.
         others: ids of the others, int32.
-        raters: of the others, int32, from 0 up.
+        raters: of the others, int32.
     """
     _offer_rows(pointer(best), scores, own, own.size, others, raters, others.size)

@@ -179,6 +179,26 @@ def test_a_worker_that_computes_a_cell_again_finds_the_same_lists() -> None:
         assert isinstance(one, PairCount) or all(map(np.array_equal, one.lists, other.lists))
 
 
+def test_a_worker_keeps_scores_of_no_more_movies_than_it_has_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rated = {
+        (user, movie): 1 + user * movie % 10 for user in range(1, 30) for movie in range(1, 20)
+    }
+    plan = CellPlan(choose_blocks(*totals(rated), 1, 4), Thresholds(1, 0.0, 3))
+
+    def lists(workers: int = 1, known: int = 0) -> list[NeighbourLists]:
+        monkeypatch.setattr(cells, "KNOWN_BYTES", known * 3 * 4)
+        results = compute(plan, rated, {}, workers)
+        return [each.lists for each in results if isinstance(each, CellLists)]
+
+    none, some, every = (lists(known=movies) for movies in (0, 9, 19))
+    apart = lists(workers=len(plan.blocks.cells), known=19)
+    stored = [sum(each.movies.size for each in found) for found in (apart, none, some, every)]
+    assert stored[0] == stored[1] > stored[2] > stored[3]
+    assert merged(none, 3) == merged(some, 3) == merged(every, 3) == merged(apart, 3)
+
+
 def test_a_list_that_is_not_full_tells_the_next_cells_only_the_scores_that_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
